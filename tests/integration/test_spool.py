@@ -1,0 +1,250 @@
+"""The spool on a real server: lanes, leases, recovery, the newest wins, the sum always holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import redis
+
+from worker.spool import Admission, Arrival, Dead, Fate, Leased, LeaseLost, Settlement, Spool, Waiting
+
+LEASE_MS = 600
+
+
+@pytest.fixture
+def spool(client: redis.Redis) -> Spool:
+    return Spool(client, prefix="t:", lease_ms=LEASE_MS, remember_ms=60_000)
+
+
+def waiting(
+    name: str, *, stamp: int = 1, digest: str = "aa", lane: int = 5, model: str = "m:1", project: str = "p"
+) -> Waiting:
+    return Waiting(project, lane, name, model, stamp, digest, f"{name}@{stamp}{digest}".encode(), b"{}")
+
+
+def admit(spool: Spool, *items: Waiting | Dead) -> Admission:
+    result = spool.admit([Arrival("", items)])
+    check(spool)
+    return result
+
+
+def acquire(spool: Spool, project: str = "p") -> str:
+    token = spool.acquire(project)
+    assert token is not None
+    return token
+
+
+def lease(spool: Spool, token: str, items: int = 1000, aging_ms: int = 60_000) -> list[Leased]:
+    entries = spool.lease("p", token, items=items, max_bytes=10**7, aging_ms=aging_ms)
+    check(spool)
+    return entries
+
+
+def settle(spool: Spool, token: str, entries: list[Leased], fate: Fate, **more: object) -> None:
+    spool.settle("p", token, [Settlement(entry, fate, **more) for entry in entries])  # type: ignore[arg-type]
+    check(spool)
+
+
+def check(spool: Spool) -> None:
+    ledger = spool.ledger()
+    in_lanes, dead = spool.measured()
+    assert ledger.balance == 0, ledger
+    assert (ledger.waiting + ledger.leased, ledger.dead) == (in_lanes, dead), ledger
+    assert sum(spool.ledger(project).received for project in spool.projects()) == ledger.received
+
+
+def await_that(condition: Callable[[], object], limit: float = 5.0) -> None:
+    import time
+
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+def test_a_prediction_goes_through_the_spool_and_is_counted_at_every_step(spool: Spool) -> None:
+    admit(spool, waiting("a"), waiting("b"), Dead("p", "bad", b"{}", b"zz"))
+    token = acquire(spool)
+    entries = lease(spool, token)
+    assert [(entry.asset_id, entry.deliveries) for entry in entries] == [("a", 1), ("b", 1)]
+    settle(spool, token, entries[:1], Fate.DELIVERED)
+    settle(spool, token, entries[1:], Fate.DEAD, cause="refused", letter=b"{}")
+    ledger = spool.ledger()
+    assert (ledger.received, ledger.delivered, ledger.dead, ledger.waiting, ledger.leased) == (3, 1, 2, 0, 0)
+
+
+def test_the_lowest_lane_goes_first_and_a_lane_that_waited_long_gets_a_share(spool: Spool) -> None:
+    admit(spool, *(waiting(f"r{n}", lane=9) for n in range(50)), *(waiting(f"d{n}", lane=0) for n in range(50)))
+    token = acquire(spool)
+    assert {entry.lane for entry in lease(spool, token, items=20)} == {0}
+    aged = lease(spool, token, items=20, aging_ms=0)
+    assert [entry.lane for entry in aged].count(9) == 2
+
+
+def test_one_wave_at_a_time_has_a_project(spool: Spool) -> None:
+    token = acquire(spool)
+    assert spool.acquire("p") is None
+    assert spool.acquire("q") is not None
+    spool.release("p", token)
+    assert spool.acquire("p") is not None
+
+
+def test_what_a_dead_wave_had_leased_goes_first_at_the_next(spool: Spool) -> None:
+    admit(spool, *(waiting(f"a{n}") for n in range(700)))
+    lost = acquire(spool)
+    taken = lease(spool, lost, items=600)
+    await_that(lambda: spool.acquire("p"))
+    check(spool)
+    assert spool.ledger().waiting == 700
+    with pytest.raises(LeaseLost):
+        spool.lease("p", lost, items=1, max_bytes=1000, aging_ms=1000)
+    with pytest.raises(LeaseLost):
+        spool.settle("p", lost, [Settlement(taken[0], Fate.DELIVERED)])
+    check(spool)
+    await_that(lambda: spool.acquire("p"))
+    spool.redis.delete("t:lock:p")
+    again = lease(spool, acquire(spool), items=600)
+    assert [entry.entry_id for entry in again] == [entry.entry_id for entry in taken]
+    assert {entry.deliveries for entry in again} == {2}
+
+
+def test_a_renewed_lock_outlives_its_lease(spool: Spool) -> None:
+    token = acquire(spool)
+    for _ in range(3):
+        left = spool.redis.pttl("t:lock:p")
+        assert isinstance(left, int)
+        assert 0 < left <= LEASE_MS
+        assert spool.renew("p", token)
+    spool.redis.delete("t:lock:p")
+    assert not spool.renew("p", token)
+
+
+def test_given_back_entries_keep_their_place_and_their_count(spool: Spool) -> None:
+    admit(spool, *(waiting(f"a{n}") for n in range(4)))
+    token = acquire(spool)
+    first = lease(spool, token, items=2)
+    settle(spool, token, first, Fate.RETURNED)
+    again = lease(spool, token, items=4)
+    assert [entry.asset_id for entry in again] == ["a0", "a1", "a2", "a3"]
+    assert [entry.deliveries for entry in again] == [2, 2, 1, 1]
+
+
+def test_an_entry_put_off_comes_back_when_its_time_has_come(spool: Spool) -> None:
+    admit(spool, waiting("a"))
+    token = acquire(spool)
+    settle(spool, token, lease(spool, token), Fate.LATER, delay_ms=200)
+    assert lease(spool, token) == []
+    spool.release("p", token)
+    assert spool.due(full=1, linger_ms=0, silence_ms=1) == []
+    await_that(lambda: spool.due(full=1, linger_ms=0, silence_ms=1) == ["p"])
+    assert len(lease(spool, acquire(spool))) == 1
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+def test_the_newest_prediction_of_a_model_wins_in_any_order(spool: Spool, order: tuple[int, ...]) -> None:
+    for stamp in order:
+        admit(spool, waiting("a", stamp=stamp, lane=stamp))
+    token = acquire(spool)
+    entries = lease(spool, token)
+    assert [entry.stamp for entry in entries] == [3]
+    settle(spool, token, entries, Fate.DELIVERED)
+    assert admit(spool, waiting("a", stamp=2)).superseded == 1
+    assert spool.ledger().superseded == 3
+
+
+def test_two_messages_of_one_moment_are_ordered_the_same_way_whichever_comes_first(spool: Spool) -> None:
+    for digests, asset in ((("aa", "bb"), "x"), (("bb", "aa"), "y")):
+        for digest in digests:
+            admit(spool, waiting(asset, digest=digest))
+    assert {entry.digest for entry in lease(spool, acquire(spool))} == {"bb"}
+
+
+def test_duplicates_that_wait_are_superseded_and_after_delivery_sent_again(spool: Spool) -> None:
+    assert admit(spool, *(waiting("a") for _ in range(100))).superseded == 99
+    token = acquire(spool)
+    settle(spool, token, lease(spool, token), Fate.DELIVERED)
+    assert admit(spool, waiting("a")).admitted == 1
+    assert len(lease(spool, token)) == 1
+
+
+def test_model_versions_do_not_supersede_each_other(spool: Spool) -> None:
+    admit(spool, waiting("a", model="m:1", stamp=2), waiting("a", model="m:2", stamp=1))
+    assert {entry.model for entry in lease(spool, acquire(spool))} == {"m:1", "m:2"}
+
+
+def test_a_message_that_died_may_come_again(spool: Spool) -> None:
+    admit(spool, waiting("a"))
+    token = acquire(spool)
+    settle(spool, token, lease(spool, token), Fate.DEAD, cause="refused", letter=b"{}")
+    assert admit(spool, waiting("a")).admitted == 1
+
+
+def test_an_inbox_entry_is_admitted_once_whoever_admits_it(spool: Spool) -> None:
+    spool.redis.xgroup_create("in", "intake", id="0", mkstream=True)
+    entry_id = spool.redis.xadd("in", {"payload": b"x"})
+    assert isinstance(entry_id, bytes)
+    arrival = Arrival(entry_id.decode(), (waiting("a"),))
+    assert spool.admit([arrival], inbox="in").admitted == 1
+    assert spool.redis.xlen("in") == 0
+    assert spool.admit([arrival], inbox="in").skipped == 1
+    check(spool)
+
+
+def test_a_dead_letter_is_replayed_once(spool: Spool) -> None:
+    admit(spool, Dead("p", "bad", b"{}", b"zz"))
+    ((letter_id, _),) = spool.redis.xrange("t:dead")
+    item = Waiting("p", 0, "a", "m:1", 1, "aa", b"", b"{}", replayed=letter_id.decode())
+    assert admit(spool, item).admitted == 1
+    assert admit(spool, item).skipped == 1
+    assert (spool.ledger().received, spool.ledger().dead) == (1, 0)
+    assert spool.redis.hgetall("t:dead:causes") == {}
+
+
+def test_a_dropped_letter_is_counted(spool: Spool) -> None:
+    admit(spool, Dead("p", "bad", b"{}", b"zz"))
+    ((letter_id, _),) = spool.redis.xrange("t:dead")
+    assert spool.drop(letter_id.decode())
+    assert not spool.drop(letter_id.decode())
+    check(spool)
+    assert spool.ledger().dropped == 1
+
+
+def test_a_project_is_due_when_a_batch_is_full_or_the_linger_time_is_over(spool: Spool) -> None:
+    admit(spool, *(waiting(f"a{n}") for n in range(9)))
+    assert spool.due(full=10, linger_ms=60_000, silence_ms=1) == []
+    await_that(lambda: spool.due(full=10, linger_ms=50, silence_ms=1) == ["p"])
+    admit(spool, waiting("b"))
+    await_that(lambda: spool.due(full=10, linger_ms=60_000, silence_ms=60_000) == ["p"])
+    assert spool.due(full=10, linger_ms=60_000, silence_ms=60_000) == []
+
+
+def test_a_project_under_a_wave_is_not_due(spool: Spool) -> None:
+    admit(spool, waiting("a"))
+    token = acquire(spool)
+    assert spool.due(full=1, linger_ms=0, silence_ms=1) == []
+    spool.release("p", token)
+    assert spool.due(full=1, linger_ms=0, silence_ms=1) == ["p"]
+
+
+def test_a_full_memory_refuses_admission_whole_and_lets_delivery_free_it(spool: Spool) -> None:
+    admit(spool, *(waiting(f"a{n}") for n in range(200)))
+    spool.redis.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(redis.OutOfMemoryError):
+            admit(spool, waiting("b"))
+        check(spool)
+        token = acquire(spool)
+        settle(spool, token, lease(spool, token, items=100), Fate.DELIVERED)
+        settle(spool, token, lease(spool, token, items=50), Fate.DEAD, cause="refused", letter=b"{}")
+        settle(spool, token, lease(spool, token, items=25), Fate.RETURNED)
+        assert spool.ledger().delivered == 100
+    finally:
+        spool.redis.config_set("maxmemory", 0)
+
+
+def test_scripts_are_loaded_again_after_a_flush(spool: Spool) -> None:
+    admit(spool, waiting("a"))
+    spool.redis.script_flush()
+    admit(spool, waiting("b"))
+    assert spool.ledger().waiting == 2

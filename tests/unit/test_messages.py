@@ -1,0 +1,139 @@
+"""What a producer may send, and what it is told when it sends something else."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jsonschema
+import pytest
+
+from worker.messages import (
+    MessageError,
+    Prediction,
+    ReadingLimits,
+    asyncapi_document,
+    json_schema,
+    read_json,
+    read_prediction,
+)
+from worker.messages.export import EXAMPLE
+
+LIMITS = ReadingLimits(max_bytes=10_000, max_depth=20)
+REMOVED = object()
+
+
+def read(raw: bytes | str) -> Prediction:
+    return read_prediction(read_json(raw, LIMITS))
+
+
+def changed(**changes: Any) -> dict[str, Any]:
+    return {key: value for key, value in {**EXAMPLE, **changes}.items() if value is not REMOVED}
+
+
+def refusal(message: Any) -> MessageError:
+    with pytest.raises(MessageError) as caught:
+        read(json.dumps(message))
+    return caught.value
+
+
+def test_the_example_is_a_prediction() -> None:
+    prediction = read(json.dumps(EXAMPLE))
+    assert prediction.external_id == "cam-3/000123.jpg"
+    assert prediction.model.label == "car-colour:2026-11-01"
+    assert prediction.output.scores == {"RED": 0.61, "BLACK": 0.30, "GREY": 0.09}
+
+
+def test_schema_project_confidence_metadata_and_message_id_are_optional() -> None:
+    prediction = read(json.dumps(changed(schema=REMOVED, project_id=REMOVED, metadata=REMOVED, asset=REMOVED)))
+    assert (prediction.schema_, prediction.project_id, prediction.metadata) == ("prediction/v1", None, {})
+
+
+def test_the_stamp_is_exact_to_the_microsecond_whatever_the_zone() -> None:
+    here = read(json.dumps(changed(predicted_at="2026-11-23T11:15:00.000001+01:00")))
+    there = read(json.dumps(changed(predicted_at="2026-11-23T10:15:00.000001Z")))
+    assert here.stamp == there.stamp == 1795428900000001
+
+
+WRONG = [
+    (changed(external_idd="x"), "external_idd", "did you mean external_id"),
+    (changed(output={"scoers": {"A": 0.5}}), "output.scoers", "did you mean scores"),
+    (changed(external_id=REMOVED), "external_id", "is missing"),
+    (changed(external_id=""), "external_id", ""),
+    (changed(external_id=" x"), "external_id", "white space"),
+    (changed(external_id="a\nb"), "external_id", ""),
+    (changed(external_id=12), "external_id", "valid string"),
+    (changed(model="m"), "model", ""),
+    (changed(model={"name": "m"}), "model.version", "is missing"),
+    (changed(output={}), "output", "found none"),
+    (changed(output={"scores": {"A": 0.5}, "json_response": {}}), "output", "json_response and scores"),
+    (changed(output={"scores": {}}), "output.scores", ""),
+    (changed(output={"scores": {"A": 1.2}}), "output.scores.A", "less than or equal to 1"),
+    (changed(output={"scores": {"A": "high"}}), "output.scores.A", "number"),
+    (changed(output={"scores": {"A": float("nan")}}), "output.scores.A", "finite"),
+    (changed(output={"scores": {"A": 0.5}, "format": "auto"}), "output", "format only goes with payload"),
+    (changed(asset={"url": "u", "text": "t"}), "asset", "url and text"),
+    (changed(asset={}), "asset", "found none"),
+    (changed(predicted_at="yesterday"), "predicted_at", "2026-11-23T10:15:00Z"),
+    (changed(predicted_at="2026-11-23T10:15:00"), "predicted_at", "timezone"),
+    (changed(predicted_at=1795428900), "predicted_at", "ISO 8601"),
+    (changed(confidence=7), "confidence", "less than or equal to 1"),
+    (changed(confidence=float("inf")), "confidence", "finite"),
+    (changed(schema="prediction/v9"), "schema", "prediction/v1"),
+    (changed(metadata={"a": {"b": 1}}), "metadata.a", ""),
+    ([EXAMPLE], "message", "one JSON object"),
+    ("text", "message", "one JSON object"),
+    (None, "message", "one JSON object"),
+]
+
+
+@pytest.mark.parametrize(("message", "field", "words"), WRONG)
+def test_a_wrong_message_is_refused_with_its_field_and_the_fix(message: Any, field: str, words: str) -> None:
+    error = refusal(message)
+    assert error.field == field
+    assert words in str(error)
+    assert error.fix
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b'{"a": "\\ud800"}', b"nul"])
+def test_what_is_not_json_is_said_to_be_so(raw: bytes) -> None:
+    with pytest.raises(MessageError) as caught:
+        read(raw)
+    assert caught.value.cause == "not_json"
+
+
+def test_size_and_depth_are_capped() -> None:
+    with pytest.raises(MessageError, match="more than 10,000"):
+        read(json.dumps(changed(metadata={"a": "x" * 10_000})))
+    nested: Any = 1
+    for _ in range(30):
+        nested = [nested]
+    assert refusal(changed(output={"json_response": {"J": nested}})).cause == "too_deep"
+    with pytest.raises(MessageError, match="nested"):
+        read("[" * 5000)
+
+
+def test_the_json_schema_accepts_what_the_models_accept_and_refuses_what_they_refuse() -> None:
+    validator = jsonschema.Draft202012Validator(json_schema())
+    validator.check_schema(json_schema())
+    validator.validate(EXAMPLE)
+    for message, field, _ in WRONG:
+        if field.startswith(("external_idd", "model", "confidence", "schema", "metadata")) and message != [EXAMPLE]:
+            assert not validator.is_valid(message), field
+
+
+def test_the_asyncapi_document_names_both_doors_and_its_references_resolve() -> None:
+    document = asyncapi_document(version="1.2.3", queue="predictions", inbox="predictions:inbox")
+    assert document["asyncapi"].startswith("3.")
+    assert {channel["address"] for channel in document["channels"].values()} == {"predictions", "predictions:inbox"}
+    for reference in references(document):
+        node: Any = document
+        for part in reference.removeprefix("#/").split("/"):
+            node = node[part]
+
+
+def references(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        own = [node["$ref"]] if "$ref" in node else []
+        return own + [reference for value in node.values() for reference in references(value)]
+    return [reference for item in node for reference in references(item)] if isinstance(node, list) else []

@@ -1,0 +1,83 @@
+"""The Celery application: what a worker process consumes, and how it is wired to the runtime."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery, bootsteps, signals
+from kombu import Queue
+
+from worker import tasks
+from worker.intake import TASK
+from worker.runtime import Runtime
+from worker.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+HINT_EXPIRES = 30
+
+
+def create_app(settings: Settings) -> Celery:
+    """A Celery app for the settings; importing this module connects to nothing."""
+    app = Celery("prediction-worker")
+    hints = f"{settings.intake.queue}.deliver"
+    queues = [Queue(hints)]
+    if not settings.broker_is_redis:
+        queues.append(Queue(settings.intake.queue))
+    app.conf.update(
+        broker_url=settings.broker,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options=_transport_options(settings),
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_queues=queues,
+        task_default_queue=hints,
+        task_routes={TASK: {"queue": settings.intake.queue}},
+        worker_pool="threads",
+        worker_concurrency=settings.delivery.concurrency,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_send_task_events=False,
+    )
+    tasks.register(app)
+    app.steps["worker"].add(RuntimeStep)
+    return app
+
+
+def bind_runtime(app: Celery, settings: Settings) -> Runtime:
+    """Give the app the runtime that its tasks and its bootstep work with."""
+
+    def send_hint(project: str) -> None:
+        app.send_task(tasks.DELIVER, [project], expires=HINT_EXPIRES, ignore_result=True, argsrepr="", kwargsrepr="")
+
+    runtime = Runtime(settings, send_hint)
+    app.runtime = runtime
+    signals.worker_shutting_down.connect(lambda **_: runtime.drain(), weak=False)
+    return runtime
+
+
+class RuntimeStep(bootsteps.StartStopStep):
+    """Starts intake and clock with the worker, and ends them with it."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def start(self, parent: Any) -> None:
+        """Called by Celery when the worker starts."""
+        parent.app.runtime.start()
+
+    def stop(self, parent: Any) -> None:
+        """Called by Celery when the worker ends, warm or cold."""
+        parent.app.runtime.close()
+
+    terminate = stop
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    options: dict[str, Any] = {"visibility_timeout": settings.intake.visibility_seconds}
+    if settings.broker_is_redis:
+        options |= {"socket_keepalive": True, "health_check_interval": 25}
+    return options

@@ -1,0 +1,139 @@
+"""What is wrong or dangerous about a configuration, and how to mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import redis
+
+from worker.connections import connect
+from worker.kili import CallBudget, KiliError
+from worker.runtime import access_of, budget_of, kili_of, spool_of
+from worker.settings import Settings
+
+OLDEST_REDIS = (6, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at. ``refused`` keeps the worker from starting, ``warning`` does not."""
+
+    name: str
+    level: Literal["ok", "warning", "refused"]
+    problem: str = ""
+    fix: str = ""
+
+
+def startup_checks(settings: Settings) -> list[Check]:
+    """Everything that is looked at before the worker starts: settings and Redis, not Kili."""
+    return [*setting_checks(settings), *redis_checks(settings)]
+
+
+def setting_checks(settings: Settings) -> Iterator[Check]:
+    """Settings that cannot work, or would hurt later."""
+    yield _key(settings)
+    yield _transport(settings)
+    yield _visibility(settings)
+    yield _roots(settings)
+    yield _sizes(settings)
+
+
+def redis_checks(settings: Settings) -> Iterator[Check]:
+    """The spool's Redis, and the broker's when it is another."""
+    urls = {"redis": settings.redis}
+    if settings.broker_is_redis and settings.broker != settings.redis:
+        urls["broker"] = settings.broker
+    for name, url in urls.items():
+        try:
+            info = connect(url).info()
+        except (redis.RedisError, OSError) as error:
+            yield Check(name, "refused", f"cannot be reached: {error}", "check REDIS_URL and CELERY_BROKER_URL")
+            continue
+        yield from _server(name, info)
+
+
+def kili_checks(settings: Settings, project: str | None) -> Iterator[Check]:
+    """Endpoint, key and a project's interface; costs one or two calls."""
+    try:
+        client = kili_of(settings, _budget(settings), attempts=2)
+        viewer = client.viewer()
+        yield Check("kili", "ok", f"signed in as {viewer.get('email')}")
+        project = project or settings.default_project
+        if project:
+            found = client.project_interface(project)
+            jobs = ", ".join(found.json_interface.get("jobs", {})) or "no jobs"
+            yield Check("project", "ok", f"{found.title}: {found.input_type}, {jobs}")
+    except (KiliError, ValueError) as error:
+        yield Check("kili", "refused", str(error), "check KILI_API_KEY, KILI_API_ENDPOINT and the project id")
+
+
+def _budget(settings: Settings) -> CallBudget:
+    return budget_of(settings, spool_of(settings))
+
+
+def _key(settings: Settings) -> Check:
+    try:
+        access_of(settings)
+    except ValueError as error:
+        return Check("KILI_API_KEY", "refused", str(error), "set KILI_API_KEY, or KILI_API_KEY_FILE")
+    return Check("KILI_API_KEY", "ok")
+
+
+def _transport(settings: Settings) -> Check:
+    parts = urlsplit(settings.kili_api_endpoint)
+    if parts.scheme == "http" and parts.hostname not in ("127.0.0.1", "localhost", "::1"):
+        return Check("KILI_API_ENDPOINT", "warning", "the API key travels in clear text", "use https://")
+    return Check("KILI_API_ENDPOINT", "ok")
+
+
+def longest_call_seconds(settings: Settings) -> float:
+    """Upper bound of one call with all its repeats and waits."""
+    kili = settings.kili
+    return 2 * kili.timeout_seconds * 2 + kili.attempts * kili.backoff_cap_seconds + kili.retry_after_cap_seconds
+
+
+def _visibility(settings: Settings) -> Check:
+    name = "WORKER_INTAKE__VISIBILITY_SECONDS"
+    longest = longest_call_seconds(settings)
+    if settings.intake.visibility_seconds < longest:
+        problem = f"{settings.intake.visibility_seconds} s is shorter than the longest call ({longest:g} s)"
+        return Check(name, "refused", problem, f"set it to at least {int(longest) + 1}")
+    return Check(name, "ok")
+
+
+def _roots(settings: Settings) -> Check:
+    name = "WORKER_INTAKE__PATH_ROOTS"
+    if any(root.resolve() == Path("/") for root in settings.intake.path_roots):
+        return Check(name, "refused", "lets messages read every file of this machine", "name the folders of the assets")
+    missing = [str(root) for root in settings.intake.path_roots if not root.is_dir()]
+    if missing:
+        return Check(name, "warning", f"no such folder: {', '.join(missing)}", "mount or create it")
+    return Check(name, "ok")
+
+
+def _sizes(settings: Settings) -> Check:
+    name = "WORKER_DELIVERY__WAVE_ITEMS"
+    delivery = settings.delivery
+    if delivery.wave_items < delivery.batch_items or delivery.wave_bytes < delivery.batch_bytes:
+        return Check(name, "refused", "a wave is smaller than a batch", "make waves at least as large as batches")
+    return Check(name, "ok")
+
+
+def _server(name: str, info: dict[str, Any]) -> Iterator[Check]:
+    version = tuple(int(part) for part in str(info.get("redis_version", "0.0")).split(".")[:2])
+    if version < OLDEST_REDIS:
+        yield Check(name, "refused", f"version {info['redis_version']} is too old", "use Redis 6.2 or newer, or Valkey")
+    if info.get("cluster_enabled"):
+        yield Check(name, "refused", "is a Redis Cluster", "use a single server, with replicas if wanted")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        problem = f"maxmemory-policy is {policy}: waiting predictions could be evicted"
+        yield Check(name, "refused", problem, "set maxmemory-policy noeviction")
+    if not info.get("aof_enabled"):
+        yield Check(name, "warning", "keeps no append-only file: a restart loses what waits", "set appendonly yes")
+    else:
+        yield Check(name, "ok", f"version {info.get('redis_version')}, append-only file on")

@@ -1,0 +1,129 @@
+"""``prediction-worker dead-letters``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+import click
+import redis
+
+from worker.cli.loading import fail, load_settings, print_json, start_logging
+from worker.deadletters import DeadLetter, DeadLetters
+from worker.runtime import admitter_of, spool_of
+from worker.spool import Spool
+
+CAUSE = click.option("--cause", help="Only letters with this cause.")
+IDS = click.argument("ids", nargs=-1)
+
+
+@click.group(name="dead-letters")
+def dead_letters() -> None:
+    """List, show, replay or drop what could not be delivered."""
+
+
+@dead_letters.command(name="list")
+@CAUSE
+@click.option("--limit", type=click.IntRange(1), default=20, help="Letters shown.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def list_letters(cause: str | None, limit: int, as_json: bool) -> None:
+    """Show how many letters each cause has, and the first of them."""
+    letters = _stored(_spool())
+    causes, shown = letters.causes(), [letter.summary() for letter in letters.letters(cause, limit)]
+    if as_json:
+        print_json({"causes": causes, "letters": shown})
+        return
+    for name, count in causes.items():
+        click.echo(f"{count:7}  {name}")
+    for letter in shown:
+        click.echo(
+            f"{letter['id']}  {letter['project_id']} {letter['external_id']}: {letter['field']} {letter['problem']}"
+        )
+
+
+@dead_letters.command()
+@click.argument("letter_id")
+@click.option("--original", is_flag=True, help="Print the message as it arrived, and nothing else.")
+def show(letter_id: str, original: bool) -> None:
+    """Show one letter: cause, words, history; with --original the message."""
+    letter = _stored(_spool()).get(letter_id)
+    if letter is None:
+        fail(f"no dead letter {letter_id}")
+    if original:
+        click.get_binary_stream("stdout").write(letter.original + b"\n")
+    else:
+        print_json(letter.summary())
+
+
+@dead_letters.command()
+@IDS
+@CAUSE
+@click.option("--all", "everything", is_flag=True, help="Replay every letter.")
+@click.option("--rate", type=click.FloatRange(min=0.1), default=500.0, help="Letters a second.")
+@click.option("--dry-run", is_flag=True, help="Say what would be replayed.")
+def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: float, dry_run: bool) -> None:
+    """Admit letters again, by IDS, by cause or all; one that is still wrong becomes a letter again.
+
+    A letter leaves in the transaction that admits it, so an interrupted replay is resumed by calling it again.
+    """
+    settings = load_settings()
+    start_logging(settings)
+    spool = _spool()
+    letters = _stored(spool)
+    chosen = _chosen(letters, ids, cause, everything)
+    if dry_run:
+        click.echo(f"{len(chosen)} letters would be replayed")
+        return
+    admitter = admitter_of(settings, spool)
+    counts = {"admitted": 0, "superseded": 0, "dead": 0, "gone": 0}
+    for letter in _paced(letters, chosen, rate):
+        if letter is None:
+            counts["gone"] += 1
+            continue
+        result = admitter.replay(letter)
+        counts["admitted"] += result.admitted
+        counts["superseded"] += result.superseded
+        counts["dead"] += result.dead
+        counts["gone"] += result.skipped
+    click.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
+
+
+@dead_letters.command()
+@IDS
+@CAUSE
+@click.option("--all", "everything", is_flag=True, help="Drop every letter.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def drop(ids: tuple[str, ...], cause: str | None, everything: bool, yes: bool) -> None:
+    """Drop letters for good; they are counted as dropped."""
+    spool = _spool()
+    chosen = _chosen(_stored(spool), ids, cause, everything)
+    if not yes:
+        click.confirm(f"Drop {len(chosen)} dead letters for good?", abort=True)
+    dropped = sum(spool.drop(letter_id) for letter_id in chosen)
+    click.echo(f"{dropped} dropped")
+
+
+def _spool() -> Spool:
+    spool = spool_of(load_settings())
+    try:
+        spool.redis.ping()
+    except redis.RedisError as error:
+        fail(f"Redis cannot be asked: {error}")
+    return spool
+
+
+def _stored(spool: Spool) -> DeadLetters:
+    return DeadLetters(spool.redis, spool.prefix)
+
+
+def _chosen(letters: DeadLetters, ids: tuple[str, ...], cause: str | None, everything: bool) -> list[str]:
+    if sum((bool(ids), cause is not None, everything)) != 1:
+        raise click.UsageError("name ids, or --cause, or --all")
+    return list(ids) if ids else letters.ids(cause)
+
+
+def _paced(letters: DeadLetters, ids: Iterable[str], rate: float) -> Iterable[DeadLetter | None]:
+    begun = time.monotonic()
+    for number, letter_id in enumerate(ids):
+        time.sleep(max(0.0, begun + number / rate - time.monotonic()))
+        yield letters.get(letter_id)

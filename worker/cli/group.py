@@ -1,0 +1,52 @@
+"""The group of commands."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+from worker import __version__
+
+COMMANDS = {
+    "check": "check settings, Redis and Kili; refuse what is dangerous",
+    "dead-letters": "list, show, replay or drop what could not be delivered",
+    "demo": "the whole loop on this machine, nothing to install or start",
+    "explain": "what would become of a message; sends nothing",
+    "health": "cheap liveness and readiness of a running worker",
+    "publish": "send JSON Lines to a door",
+    "sandbox": "the local Kili",
+    "schema": "JSON Schema and AsyncAPI of the message contract",
+    "start": "the worker",
+    "status": "backlog, lanes, dead letters, budget, conservation",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(importlib.import_module(f"worker.cli.{name}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"auto_envvar_prefix": "PREDICTION_WORKER", "help_option_names": ["-h", "--help"]},
+)
+@click.version_option(__version__, prog_name="prediction-worker")
+def main() -> None:
+    """Take model predictions from a queue to the Kili labeling platform."""

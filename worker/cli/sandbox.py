@@ -1,0 +1,93 @@
+"""`prediction-worker sandbox`: run the local Kili."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker.sandbox.config import DEFAULT_API_KEY, ConfigError, SandboxConfig
+
+SECONDS = click.FloatRange(min=0)
+
+
+def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    """Declare an option that an environment variable SANDBOX_<NAME> can set as well."""
+    variable = f"SANDBOX_{names[0].removeprefix('--').replace('-', '_').upper()}"
+    return click.option(*names, envvar=variable, show_envvar=True, show_default=True, **settings)
+
+
+@click.command("sandbox")
+@option("--port", type=click.IntRange(0, 65535), default=8765, help="Where to listen; 0 for any free port.")
+@option("--port-file", type=click.Path(dir_okay=False, path_type=Path), help="Write the real port here.")
+@option("--host", default="127.0.0.1", help="Address to listen on.")
+@option("--expose", is_flag=True, help="Allow an address that other machines can reach.")
+@option("--api-key", "api_keys", multiple=True, default=[DEFAULT_API_KEY], help="A key to accept; repeatable.")
+@option(
+    "--faults",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON file with fault rules.",
+)
+@option("--files", type=click.Path(exists=True, file_okay=False), help="Directory to serve under /files/.")
+@option(
+    "--agreement",
+    type=click.Choice(["tutorial", "documented"]),
+    default="tutorial",
+    help="Mark of two answers with overlap J: (1 + J) / 2 or J.",
+)
+@option("--mark-delay", type=SECONDS, default=0.0, help="Seconds until marks appear.")
+@option(
+    "--resent-id",
+    type=click.Choice(["upsert", "refuse"]),
+    default="upsert",
+    help="What happens to an asset whose id exists already.",
+)
+@option(
+    "--batches",
+    type=click.Choice(["atomic", "partial"]),
+    default="atomic",
+    help="Whether a refused batch leaves nothing or its good items.",
+)
+@option("--read-lag", type=SECONDS, default=0.0, help="Queries see the state of so many seconds ago.")
+@option("--calls-per-minute", type=click.IntRange(min=0), default=0, help="Limit per key; 0 for none.")
+@option("--latency", type=SECONDS, default=0.0, help="Seconds added to every call.")
+@option("--seed", type=int, default=0, help="Seed of everything that is left to chance.")
+def sandbox(faults: Path | None, port_file: Path | None, **options: Any) -> None:
+    """Run a local Kili: the part of its API that uploads, reviews and reads back predictions."""
+    serve, check_faults = _load()
+    try:
+        config = SandboxConfig(
+            faults=_read_faults(faults, check_faults),
+            port_file=str(port_file) if port_file else None,
+            **options,
+        )
+        serve(config, announce=lambda endpoint: click.echo(f"Kili sandbox: {endpoint}"))
+    except ConfigError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"cannot listen on {options['host']}:{options['port']}: {error}") from error
+
+
+def _load() -> tuple[Callable[..., None], Callable[[Any], object]]:
+    try:
+        from worker.sandbox.faults import Script
+        from worker.sandbox.server import serve
+    except ModuleNotFoundError as error:
+        raise click.ClickException(
+            f"{error.name} is missing; install the extra: pip install 'kili-prediction-worker[sandbox]'"
+        ) from error
+    return serve, Script
+
+
+def _read_faults(path: Path | None, check: Callable[[Any], object]) -> tuple[dict[str, Any], ...]:
+    if path is None:
+        return ()
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        check(content)
+    except ValueError as error:
+        raise click.ClickException(f"--faults: {path}: {error}") from error
+    return tuple(content.get("faults", [content]) if isinstance(content, dict) else content)

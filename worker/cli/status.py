@@ -1,0 +1,29 @@
+"""``prediction-worker status``."""
+
+from __future__ import annotations
+
+import click
+import redis
+
+from worker.cli.loading import fail, load_settings, print_json
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["text", "json", "prometheus"]), default="text")
+@click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
+def status(form: str, as_json: bool) -> None:
+    """Show backlog, lanes, leases, dead letters, pauses, budget and the conservation sum."""
+    from worker.status import collect, prometheus_text, text
+
+    try:
+        found = collect(load_settings())
+    except redis.RedisError as error:
+        fail(f"Redis cannot be asked: {error}")
+    if as_json or form == "json":
+        print_json(found)
+    elif form == "prometheus":
+        click.echo(prometheus_text(found), nl=False)
+    else:
+        click.echo(text(found))
+    if found["ledger"]["balance"] != 0:
+        fail(f"the conservation sum is off by {found['ledger']['balance']}")

@@ -1,0 +1,145 @@
+"""Dead letters: what could not be delivered, with its cause, the server's words, the original and its history.
+
+The spool writes and removes them in the transaction that moves the message; this module writes the letter's text, and
+lists and groups what is stored. A letter says why, and this module does not judge it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import redis
+
+MAX_WORDS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a message died.
+
+    ``slug`` is the short stable word letters are grouped by; ``kind`` is ``message`` (it was wrong when it came),
+    ``refused`` (Kili refused it) or ``asset`` (it has nowhere to go); ``words`` are the server's own.
+    """
+
+    slug: str
+    kind: str
+    field: str
+    problem: str
+    fix: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What is known of the message, for finding it again."""
+
+    project_id: str | None = None
+    external_id: str | None = None
+    model: str | None = None
+    message_id: str | None = None
+
+
+def write_letter(
+    cause: Cause,
+    sender: Sender,
+    *,
+    stage: str,
+    history: Sequence[dict[str, Any]] = (),
+    form: Literal["message", "envelope"] = "message",
+) -> bytes:
+    """The letter as the spool stores it; ``form`` tells what the original kept beside it is."""
+    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    event = {"at": now, "stage": stage, "cause": cause.slug}
+    return json.dumps(
+        {
+            "cause": cause.slug,
+            "kind": cause.kind,
+            "field": cause.field,
+            "problem": cause.problem[:MAX_WORDS],
+            "fix": cause.fix,
+            "words": cause.words[:MAX_WORDS],
+            "stage": stage,
+            "form": form,
+            "at": now,
+            "project_id": sender.project_id,
+            "external_id": sender.external_id,
+            "model": sender.model,
+            "message_id": sender.message_id,
+            "history": [*history, event],
+        }
+    ).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One stored letter and the message as it arrived."""
+
+    id: str
+    project: str
+    cause: str
+    about: dict[str, Any] = field(repr=False)
+    original: bytes = field(repr=False)
+
+    def summary(self) -> dict[str, Any]:
+        """The letter without the message."""
+        return {"id": self.id, **self.about, "original_bytes": len(self.original)}
+
+
+class DeadLetters:
+    """The dead letters of one spool."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._prefix = prefix
+
+    def causes(self) -> dict[str, int]:
+        """Letters by cause, most frequent first."""
+        found: Any = self._redis.hgetall(f"{self._prefix}dead:causes")
+        counts = {name.decode(): int(count) for name, count in found.items()}
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    def count(self) -> int:
+        """Letters in all."""
+        return int(self._redis.xlen(f"{self._prefix}dead"))
+
+    def get(self, letter_id: str) -> DeadLetter | None:
+        """One letter, or None when it is gone."""
+        found: Any = self._redis.xrange(f"{self._prefix}dead", letter_id, letter_id)
+        return _letter(*found[0]) if found else None
+
+    def ids(self, cause: str | None = None) -> list[str]:
+        """Ids, oldest first, of all letters or of one cause."""
+        if cause is None:
+            return [entry_id.decode() for entry_id in self._walk_ids()]
+        found: Any = self._redis.zrange(f"{self._prefix}dead:of:{cause}", 0, -1)
+        return [entry_id.decode() for entry_id in found]
+
+    def letters(self, cause: str | None = None, limit: int | None = None) -> Iterator[DeadLetter]:
+        """Letters, oldest first."""
+        for letter_id in self.ids(cause)[:limit]:
+            letter = self.get(letter_id)
+            if letter is not None:
+                yield letter
+
+    def _walk_ids(self) -> Iterator[bytes]:
+        start = "-"
+        while True:
+            page: Any = self._redis.xrange(f"{self._prefix}dead", start, "+", count=500)
+            yield from (entry_id for entry_id, _ in page)
+            if len(page) < 500:
+                return
+            start = f"({page[-1][0].decode()}"
+
+
+def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
+    return DeadLetter(
+        id=entry_id.decode(),
+        project=fields[b"project"].decode(),
+        cause=fields[b"cause"].decode(),
+        about=json.loads(fields[b"letter"]),
+        original=fields[b"original"],
+    )

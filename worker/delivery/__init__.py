@@ -1,0 +1,7 @@
+"""Delivery: waves of predictions from the spool to Kili."""
+
+from worker.delivery.deliverer import Deliverer, DeliveryRules
+from worker.delivery.pauses import Pause, Pauses
+from worker.delivery.ticker import HintSender, Ticker
+
+__all__ = ["Deliverer", "DeliveryRules", "HintSender", "Pause", "Pauses", "Ticker"]

@@ -1,0 +1,92 @@
+"""What Kili should show: a link as it is, a text or a local file through a signed upload."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.deadletters import Cause
+from worker.delivery.item import Item
+from worker.kili import KiliClient, NewAsset
+from worker.messages import AssetContent
+from worker.paths import allowed_path
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An asset whose content cannot be had."""
+
+    item: Item
+    cause: Cause
+
+
+class ContentSource:
+    """Makes the assets of a batch ready to be created.
+
+    Args:
+        kili: for signed uploads.
+        roots: folders below which local files are read.
+    """
+
+    def __init__(self, kili: KiliClient, roots: Sequence[Path]) -> None:
+        self._kili = kili
+        self._roots = tuple(roots)
+
+    def assets_for(self, project: str, items: Sequence[Item]) -> tuple[list[tuple[Item, NewAsset]], list[Unreadable]]:
+        """Pair each item with its asset; what cannot be read is told apart. Errors of Kili pass through."""
+        ready: dict[str, tuple[str, str]] = {}
+        uploads: list[tuple[Item, bytes, str]] = []
+        unreadable: list[Unreadable] = []
+        for item in items:
+            asset = item.prediction.asset
+            if asset is None:
+                unreadable.append(Unreadable(item, missing_asset()))
+            elif asset.url is not None:
+                ready[item.entry.entry_id] = (asset.url, "")
+            elif asset.json_content is not None:
+                ready[item.entry.entry_id] = ("", json.dumps(asset.json_content, ensure_ascii=False))
+            else:
+                self._read(item, asset, uploads, unreadable)
+        ready |= self._uploaded(project, uploads)
+        pairs = [(item, _asset(item, *ready[item.entry.entry_id])) for item in items if item.entry.entry_id in ready]
+        return pairs, unreadable
+
+    def _read(
+        self, item: Item, asset: AssetContent, uploads: list[tuple[Item, bytes, str]], unreadable: list[Unreadable]
+    ) -> None:
+        if asset.text is not None:
+            uploads.append((item, asset.text.encode(), "text/plain; charset=utf-8"))
+            return
+        path = asset.path or ""
+        allowed = allowed_path(path, self._roots)
+        try:
+            if allowed is None:
+                raise PermissionError("it is not below a folder of WORKER_INTAKE__PATH_ROOTS")
+            kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+            uploads.append((item, allowed.read_bytes(), kind))
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror or error}"
+            cause = Cause("asset_unreadable", "asset", "asset.path", problem, "make it readable and replay")
+            unreadable.append(Unreadable(item, cause))
+
+    def _uploaded(self, project: str, uploads: Sequence[tuple[Item, bytes, str]]) -> dict[str, tuple[str, str]]:
+        if not uploads:
+            return {}
+        urls = self._kili.signed_upload_urls(project, [item.asset_id for item, _, _ in uploads])
+        for url, (_, data, kind) in zip(urls, uploads, strict=True):
+            self._kili.upload(url, data, kind)
+        return {item.entry.entry_id: (url, "") for url, (item, _, _) in zip(urls, uploads, strict=True)}
+
+
+def missing_asset() -> Cause:
+    """A prediction without content whose asset is not in Kili."""
+    problem = "is absent, and the project has no asset with this external_id"
+    return Cause("asset_missing", "asset", "asset", problem, "send the asset's content, or create the asset and replay")
+
+
+def _asset(item: Item, content: str, json_content: str) -> NewAsset:
+    metadata = json.dumps(item.metadata(), ensure_ascii=False)
+    return NewAsset(item.asset_id, item.external_id, content, json_content, metadata)

@@ -1,0 +1,161 @@
+"""Answer a hint: take a project, run one wave, give the project back."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from worker.delivery.assets import AssetKeeper, MadeAssets
+from worker.delivery.content import ContentSource
+from worker.delivery.interfaces import InterfaceCache
+from worker.delivery.lease import Lease, LeaseKeeper
+from worker.delivery.pauses import Pause, Pauses
+from worker.delivery.wave import Wave, WaveResult, WaveTools
+from worker.kili import KiliClient
+from worker.spool import Fate, LeaseLost, Spool
+
+logger = logging.getLogger(__name__)
+
+
+class Budget(Protocol):
+    """What delivery asks of the fleet's call budget."""
+
+    def peek(self) -> dict[str, float]:
+        """State of the budget; ``next_in`` is the seconds until a call is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """What delivery is told by the settings. Times in seconds."""
+
+    wave_items: int = 1000
+    wave_bytes: int = 64_000_000
+    batch_items: int = 100
+    batch_bytes: int = 2_000_000
+    aging: float = 60.0
+    missing_asset_grace: float = 10.0
+    read_lag: float = 3.0
+    interface_age: float = 600.0
+    probe: float = 2.0
+    probe_cap: float = 5.0
+    path_roots: tuple[Path, ...] = ()
+
+
+class Deliverer:
+    """Runs waves for one process.
+
+    Args:
+        spool: where predictions wait.
+        kili: the client for normal calls.
+        prober: the client for a scope that was paused: it tries once.
+        budget: asked before entries are leased, so that what is newest and most doubtful goes next.
+        pool: runs a wave's batches side by side.
+        stop: set when the worker drains.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        kili: KiliClient,
+        prober: KiliClient,
+        *,
+        budget: Budget,
+        pool: Executor,
+        rules: DeliveryRules,
+        stop: threading.Event,
+    ) -> None:
+        self._spool = spool
+        self._budget = budget
+        self._rules = rules
+        self._stop = stop
+        self.leases = LeaseKeeper(spool)
+        self.pauses = Pauses(spool.redis, spool.prefix, first=rules.probe, cap=rules.probe_cap)
+        self._tools = self._tools_with(kili, pool)
+        self._probing = self._tools_with(prober, pool)
+
+    def deliver(self, project: str) -> bool:
+        """Run one wave of a project, unless another worker does; True when more is waiting than a batch.
+
+        Raises:
+            redis.RedisError: Redis is away; nothing is lost, the lock ends by itself.
+        """
+        pauses = self.pauses.of(project)
+        if self._stop.is_set() or any(pause.until > time.time() * 1000 for pause in pauses):
+            return False
+        with self.leases.hold(project) as lease:
+            if lease is None or not self._await_call():
+                return False
+            result = self._wave(lease, pauses)
+        return result is not None and result.failure is None and self._much_is_left(project)
+
+    def _wave(self, lease: Lease, pauses: list[Pause]) -> WaveResult | None:
+        items = self._rules.batch_items if pauses else self._rules.wave_items
+        try:
+            entries = self._spool.lease(
+                lease.project,
+                lease.token,
+                items=items,
+                max_bytes=self._rules.wave_bytes,
+                aging_ms=int(self._rules.aging * 1000),
+            )
+            if not entries:
+                return None
+            begun = time.monotonic()
+            result = Wave(self._probing if pauses else self._tools, lease).run(entries)
+        except LeaseLost:
+            logger.warning("lock lost", extra={"action": "lease_lost", "project": lease.project})
+            return None
+        self._say(result, time.monotonic() - begun)
+        self._conclude(result, pauses)
+        return result
+
+    def _conclude(self, result: WaveResult, pauses: list[Pause]) -> None:
+        if result.failure is not None:
+            if not self._stop.is_set():
+                self.pauses.failed(result.project, result.failure)
+        elif not self._stop.is_set():
+            self.pauses.succeeded(pauses)
+
+    def _say(self, result: WaveResult, seconds: float) -> None:
+        counts = {str(fate): count for fate, count in result.fates.items()}
+        extra = {"action": "wave", "project": result.project, "seconds": round(seconds, 3), **counts}
+        logger.info("wave: %s", ", ".join(f"{count} {fate}" for fate, count in counts.items()), extra=extra)
+        if result.fates.get(Fate.DEAD):
+            words = "%d predictions became dead letters"
+            logger.warning(words, result.fates[Fate.DEAD], extra={**extra, "action": "dead_lettered"})
+
+    def _await_call(self) -> bool:
+        while not self._stop.is_set():
+            wait = self._budget.peek()["next_in"]
+            if wait <= 0:
+                return True
+            self._stop.wait(min(wait, 1.0))
+        return False
+
+    def _much_is_left(self, project: str) -> bool:
+        return not self._stop.is_set() and self._spool.ledger(project).waiting >= self._rules.batch_items
+
+    def _tools_with(self, kili: KiliClient, pool: Executor) -> WaveTools:
+        rules, client, prefix = self._rules, self._spool.redis, self._spool.prefix
+        return WaveTools(
+            kili=kili,
+            spool=self._spool,
+            interfaces=InterfaceCache(client, prefix, kili.project_interface, rules.interface_age),
+            assets=AssetKeeper(
+                kili,
+                MadeAssets(client, prefix),
+                read_lag=rules.read_lag,
+                grace_ms=int(rules.missing_asset_grace * 1000),
+                stop=self._stop,
+            ),
+            content=ContentSource(kili, rules.path_roots),
+            pool=pool,
+            stop=self._stop,
+            batch_items=rules.batch_items,
+            batch_bytes=rules.batch_bytes,
+        )

@@ -1,0 +1,64 @@
+"""Projects' interfaces, read once for the whole fleet."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import redis
+
+from worker.kili.operations import ProjectInterface
+from worker.ontology import Interface
+
+
+class InterfaceCache:
+    """Interfaces by project, in this process and in Redis.
+
+    Args:
+        client: of the spool's Redis.
+        prefix: of every key.
+        fetch: asks Kili.
+        max_age: seconds after which an interface is read anew.
+    """
+
+    def __init__(
+        self, client: redis.Redis, prefix: str, fetch: Callable[[str], ProjectInterface], max_age: float
+    ) -> None:
+        self._redis = client
+        self._prefix = prefix
+        self._fetch = fetch
+        self._max_age = max_age
+        self._known: dict[str, tuple[float, Interface]] = {}
+        self._lock = threading.Lock()
+
+    def get(self, project: str) -> Interface:
+        """The project's interface; errors of Kili pass through."""
+        known = self.peek(project)
+        return known if known is not None else self.refresh(project)
+
+    def peek(self, project: str) -> Interface | None:
+        """The interface if somebody in the fleet knows it; never asks Kili."""
+        known = self._known.get(project)
+        if known is not None and time.monotonic() - known[0] < self._max_age:
+            return known[1]
+        stored = self._redis.get(self._key(project))
+        return self._keep(project, json.loads(stored)) if isinstance(stored, bytes) else None
+
+    def refresh(self, project: str) -> Interface:
+        """Ask Kili, and tell the fleet."""
+        found = self._fetch(project)
+        about = {"input_type": found.input_type, "json_interface": found.json_interface}
+        self._redis.set(self._key(project), json.dumps(about), ex=max(1, int(self._max_age)))
+        return self._keep(project, about)
+
+    def _keep(self, project: str, about: Mapping[str, Any]) -> Interface:
+        interface = Interface.parse(about["json_interface"], about["input_type"])
+        with self._lock:
+            self._known[project] = (time.monotonic(), interface)
+        return interface
+
+    def _key(self, project: str) -> str:
+        return f"{self._prefix}interface:{project}"

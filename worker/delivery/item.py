@@ -1,0 +1,97 @@
+"""One leased prediction on its way through a wave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC
+from typing import Any
+
+from worker.deadletters import Cause, Sender, write_letter
+from worker.messages import Prediction
+from worker.review import ReviewDecision
+from worker.spool import Fate, Leased, Settlement
+
+
+@dataclass(slots=True)
+class Item:
+    """A prediction that is ready to be sent.
+
+    ``asset_id`` is the asset's id in Kili: the derived one, or that of an asset found under the same external id.
+    ``exists`` tells whether the asset is in Kili as far as is known, ``found_metadata`` what it holds there.
+    ``leads`` is False where a newer prediction of the same asset, by another model, sets its properties.
+    """
+
+    entry: Leased
+    prediction: Prediction
+    decision: ReviewDecision
+    json_response: str
+    asset_id: str
+    exists: bool = False
+    leads: bool = True
+    found_metadata: dict[str, Any] | None = None
+    found_priority: int = 0
+
+    @property
+    def external_id(self) -> str:
+        """The asset's name within the project."""
+        return self.prediction.external_id
+
+    @property
+    def size(self) -> int:
+        """Bytes of the message, a good guess at its share of a request."""
+        return len(self.entry.payload) + len(self.json_response)
+
+    def metadata(self) -> dict[str, Any]:
+        """The asset's jsonMetadata: what Kili holds, the message's own, and the worker's keys."""
+        own = {
+            "prediction_model": self.prediction.model.label,
+            "prediction_at": self._moment,
+            "prediction_confidence": self.decision.confidence,
+            "review_reason": self.decision.reason,
+            "review_policy": self.decision.policy,
+        }
+        if self.decision.inclusion_probability is not None:
+            own["review_inclusion_probability"] = self.decision.inclusion_probability
+        return {**(self.found_metadata or {}), **self.prediction.metadata, **own}
+
+    @property
+    def needs_update(self) -> bool:
+        """Whether properties must be set after the label: a priority, or anything new on an asset that was there."""
+        if not self.leads:
+            return False
+        if self.found_metadata is None:
+            return self.decision.priority != 0
+        if str(self.found_metadata.get("prediction_at", "")) > self._moment:
+            return False
+        return self.found_metadata != self.metadata() or self.found_priority != self.decision.priority
+
+    @property
+    def _moment(self) -> str:
+        return self.prediction.predicted_at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def sender_of(entry: Leased, prediction: Prediction | None, project: str) -> Sender:
+    """What is known of a leased message."""
+    if prediction is None:
+        return Sender(project_id=project, model=entry.model)
+    return Sender(project, prediction.external_id, entry.model, prediction.message_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Burial:
+    """How a leased entry becomes a dead letter."""
+
+    project: str
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+    def of(self, entry: Leased, prediction: Prediction | None, cause: Cause, stage: str) -> Settlement:
+        """The settlement that moves the entry to the dead letters."""
+        sender = sender_of(entry, prediction, self.project)
+        letter = write_letter(cause, sender, stage=stage, history=[*history_of(entry), *self.history])
+        return Settlement(entry, Fate.DEAD, cause.slug, letter)
+
+
+def history_of(entry: Leased) -> list[dict[str, Any]]:
+    """What the message went through before this wave (from earlier dead letters), and how many waves took it."""
+    earlier = ReviewDecision.history_in(entry.decision)
+    return [*earlier, {"stage": "delivery", "waves": entry.deliveries}]

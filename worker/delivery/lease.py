@@ -1,0 +1,96 @@
+"""Keep the locks of running waves, and tell a wave when its lock is gone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import redis
+
+from worker.spool import LeaseLost, Spool
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Lease:
+    """A project's lock held by this process; ``deadline`` is on the monotonic clock."""
+
+    project: str
+    token: str
+    deadline: float
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raise LeaseLost unless the lock is certainly still ours."""
+        if self.lost.is_set() or time.monotonic() >= self.deadline:
+            raise LeaseLost(self.project)
+
+
+class LeaseKeeper:
+    """Renews the locks of all running waves from one thread, three times a lease."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._leases: dict[str, Lease] = {}
+        self._guard = threading.Lock()
+        self._seconds = spool.lease_ms / 1000
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def hold(self, project: str) -> Iterator[Lease | None]:
+        """Acquire a project and keep it until the block ends; yields None when somebody else has it."""
+        begun = time.monotonic()
+        token = self._spool.acquire(project)
+        if token is None:
+            yield None
+            return
+        lease = Lease(project, token, begun + self._seconds)
+        with self._guard:
+            self._leases[project] = lease
+            self._ensure_thread()
+        try:
+            yield lease
+        finally:
+            with self._guard:
+                self._leases.pop(project, None)
+            self._spool.release(project, token)
+
+    def held(self) -> list[str]:
+        """Projects whose lock this process holds."""
+        with self._guard:
+            return list(self._leases)
+
+    def _ensure_thread(self) -> None:
+        if self._thread is None or not self._thread.is_alive():
+            self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            time.sleep(self._seconds / 3)
+            with self._guard:
+                leases = list(self._leases.values())
+                if not leases:
+                    self._thread = None
+                    return
+            for lease in leases:
+                self._renew(lease)
+
+    def _renew(self, lease: Lease) -> None:
+        begun = time.monotonic()
+        try:
+            kept = self._spool.renew(lease.project, lease.token)
+        except redis.RedisError as error:
+            logger.warning(
+                "lock not renewed: %s", error, extra={"action": "lease_not_renewed", "project": lease.project}
+            )
+            return
+        if kept:
+            lease.deadline = begun + self._seconds
+        else:
+            lease.lost.set()

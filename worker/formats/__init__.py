@@ -1,0 +1,34 @@
+"""From a serving stack's raw output to neutral model outputs; knows nothing of Kili, queues or HTTP."""
+
+from worker.formats.errors import AmbiguousFormat, ResultPointer, UnknownFormat
+from worker.formats.event_join import EventJoin, Joined, JoinStep
+from worker.formats.families.cloudevents import Event, read_event
+from worker.formats.families.kili import read_kili_response
+from worker.formats.options import ReadOptions
+from worker.formats.output import ModelOutput, OutputError
+from worker.formats.plain_scores import read_scores
+from worker.formats.reader import Reading, read_payload
+from worker.formats.registry import FAMILIES
+from worker.formats.structure import Family, Match, Miss
+
+__all__ = [
+    "FAMILIES",
+    "AmbiguousFormat",
+    "Event",
+    "EventJoin",
+    "Family",
+    "JoinStep",
+    "Joined",
+    "Match",
+    "Miss",
+    "ModelOutput",
+    "OutputError",
+    "ReadOptions",
+    "Reading",
+    "ResultPointer",
+    "UnknownFormat",
+    "read_event",
+    "read_kili_response",
+    "read_payload",
+    "read_scores",
+]

@@ -1,0 +1,116 @@
+"""Read one value out of a raw payload, or say which field is wrong.
+
+A path is a tuple of keys and positions; it becomes text (``payload[3].box.xmin``) only when an error is raised,
+so that reading thousands of numbers builds no strings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from worker.formats.output import OutputError
+
+Path = tuple[str | int, ...]
+
+ROOT: Path = ("payload",)
+
+
+def show(path: Path) -> str:
+    """Write a path as a reader of JSON would: ``payload[3].box.xmin``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{part}" if text else part
+    return text
+
+
+def describe(value: Any) -> str:
+    """Name a JSON value shortly, without printing what is inside an object or a list."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, str):
+        return repr(value if len(value) <= 40 else value[:37] + "…")
+    if isinstance(value, int) and abs(value) >= 10**18:
+        return "a huge integer"
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, Mapping):
+        return "an object"
+    return "a list" if isinstance(value, list) else f"a {type(value).__name__}"
+
+
+def fail(path: Path, problem: str, fix: str = "") -> NoReturn:
+    """Raise OutputError for the field at ``path``."""
+    raise OutputError(show(path), problem, fix)
+
+
+def number(value: Any, *path: str | int) -> float:
+    """Return a finite number as float.
+
+    Raises OutputError for anything else; NaN and Infinity are refused.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        fail(path, f"{describe(value)} is not a number")
+    try:
+        result = float(value)
+    except OverflowError:
+        fail(path, f"{describe(value)} is too large")
+    if not math.isfinite(result):
+        fail(path, f"{describe(value)} is not a finite number", "send null or leave the item out")
+    return result
+
+
+def integer(value: Any, *path: str | int) -> int:
+    """Return a whole number; ``3.0`` counts as 3, true and false do not count."""
+    result = number(value, *path)
+    if result != int(result):
+        fail(path, f"{describe(value)} is not a whole number")
+    return int(result)
+
+
+def string(value: Any, *path: str | int) -> str:
+    """Return a string that holds more than white space."""
+    if not isinstance(value, str):
+        fail(path, f"{describe(value)} is not a string")
+    if not value.strip():
+        fail(path, "an empty string")
+    return value
+
+
+def array(value: Any, *path: str | int) -> list[Any]:
+    """Return a list."""
+    if not isinstance(value, list):
+        fail(path, f"{describe(value)} is not a list")
+    return value
+
+
+def mapping(value: Any, *path: str | int) -> Mapping[str, Any]:
+    """Return an object."""
+    if not isinstance(value, Mapping):
+        fail(path, f"{describe(value)} is not an object")
+    return value
+
+
+def member(value: Mapping[str, Any], key: str, at: Path) -> Any:
+    """Return ``value[key]``."""
+    if key not in value:
+        fail((*at, key), "missing")
+    return value[key]
+
+
+def same_length(lists: Mapping[str, Sequence[Any]], at: Path) -> int:
+    """Return the common length of parallel lists."""
+    lengths = {key: len(value) for key, value in lists.items()}
+    if len(set(lengths.values())) > 1:
+        counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
+        fail(at, f"lists of different length: {counts}")
+    return next(iter(lengths.values()))
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a JSON value is a number (true and false are not)."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,176 @@
+"""From a mask of pixels to rings: outlines of its regions and of the holes in them.
+
+Rings follow the edges between pixels, so a ring encloses exactly the mask's area before it is simplified.
+Regions that touch only at a corner stay separate. Simplification: Douglas and Peucker, Algorithms for the
+reduction of the number of points required to represent a digitized line, 1973, with SIMPLIFY_PIXELS.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from worker.formats.checks import Path, fail
+
+SIMPLIFY_PIXELS = 1.0
+"""Farthest a point of the outline may lie from its simplified ring: the steps of a slanted edge vanish."""
+
+MAX_RINGS = 1_000
+"""Most regions and holes of one mask; more is noise, not an object."""
+
+MAX_EDGES = 200_000
+
+CHUNK = 256
+"""Vertices simplified at a time: bounds the quadratic worst case of the algorithm."""
+
+Vertex = tuple[int, int]
+Ring = list[Vertex]
+
+
+def trace(rows: Sequence[bytes], width: int, at: Path) -> list[Ring]:
+    """Return the rings of a mask: each region's outline followed by its holes, large regions first.
+
+    ``rows`` holds one byte per pixel, 0 outside and 1 inside. Vertices are pixel corners, x right and y down.
+    Raises OutputError for a mask too ragged to be an object.
+    """
+    rings = list(_follow(_edges(rows, width, at), at))
+    areas = [_area(ring) for ring in rings]
+    groups = {i: [i] for i in sorted(range(len(rings)), key=lambda i: -areas[i]) if areas[i] > 0}
+    for hole, outline in _outlines_of_holes(rings, areas, rows).items():
+        groups[outline].append(hole)
+    return [_simplified(_without_straight_points(rings[i])) for group in groups.values() for i in group]
+
+
+def _edges(rows: Sequence[bytes], width: int, at: Path) -> dict[Vertex, list[Vertex]]:
+    """Directed edges with the mask on their right-hand side, by start."""
+    edges: dict[Vertex, list[Vertex]] = {}
+    blank = bytes(width)
+    above = blank
+    for y, row in enumerate((*rows, blank)):
+        for x1, x2 in _runs(row):
+            edges.setdefault((x1, y + 1), []).append((x1, y))
+            edges.setdefault((x2, y), []).append((x2, y + 1))
+        if row != above:
+            for x1, x2 in _runs(_minus(row, above)):
+                edges.setdefault((x1, y), []).append((x2, y))
+            for x1, x2 in _runs(_minus(above, row)):
+                edges.setdefault((x2, y), []).append((x1, y))
+        if len(edges) > MAX_EDGES:
+            fail(at, "the mask is too ragged to outline", "send a smoother mask")
+        above = row
+    return edges
+
+
+def _runs(row: bytes) -> Iterator[tuple[int, int]]:
+    start = row.find(1)
+    while start >= 0:
+        end = row.find(0, start)
+        if end < 0:
+            end = len(row)
+        yield start, end
+        start = row.find(1, end)
+
+
+def _minus(row: bytes, other: bytes) -> bytes:
+    difference = int.from_bytes(row) & ~int.from_bytes(other)
+    return difference.to_bytes(len(row))
+
+
+def _follow(edges: dict[Vertex, list[Vertex]], at: Path) -> Iterator[Ring]:
+    count = 0
+    while edges:
+        count += 1
+        if count > MAX_RINGS:
+            fail(at, f"the mask falls into more than {MAX_RINGS:,} pieces", "send one object per mask")
+        yield _follow_one(edges, next(iter(edges)))
+
+
+def _follow_one(edges: dict[Vertex, list[Vertex]], start: Vertex) -> Ring:
+    first = _take(edges, start, None)
+    ring, came, here = [start], start, first
+    while here != start or (start in edges and _turn(came, start, first) < 0):
+        ring.append(here)
+        here, came = _take(edges, here, came), here
+    return ring
+
+
+def _take(edges: dict[Vertex, list[Vertex]], here: Vertex, came: Vertex | None) -> Vertex:
+    """Leave a vertex; where regions touch at a corner, turn right and so stay on the same region."""
+    ways = edges[here]
+    choice = 0
+    if len(ways) > 1 and came is not None:
+        choice = 0 if _turn(came, here, ways[0]) > 0 else 1
+    way = ways.pop(choice)
+    if not ways:
+        del edges[here]
+    return way
+
+
+def _turn(a: Vertex, b: Vertex, c: Vertex) -> int:
+    return (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
+
+
+def _area(ring: Sequence[Vertex]) -> int:
+    """Twice the area: positive for outlines (clockwise as seen), negative for holes."""
+    pairs = zip(ring, (*ring[1:], ring[0]), strict=True)
+    return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairs)
+
+
+def _without_straight_points(ring: Ring) -> Ring:
+    count = len(ring)
+    return [ring[i] for i in range(count) if _turn(ring[i - 1], ring[i], ring[(i + 1) % count]) != 0]
+
+
+def _outlines_of_holes(rings: list[Ring], areas: list[int], rows: Sequence[bytes]) -> dict[int, int]:
+    """The outline around each hole: left of a hole's top corner lies its region, up to a ring on the left."""
+    holes = [i for i, area in enumerate(areas) if area < 0]
+    if not holes:
+        return {}
+    on_left = {(x, y): i for i, ring in enumerate(rings) for x, y in _left_edges(ring)}
+    outlines: dict[int, int] = {}
+    for hole in sorted(holes, key=lambda i: _top(rings[i])):
+        y, x = _top(rings[hole])
+        ring = on_left[(rows[y].rfind(0, 0, x) + 1, y)]
+        outlines[hole] = outlines.get(ring, ring)
+    return outlines
+
+
+def _left_edges(ring: Ring) -> Iterator[Vertex]:
+    for (_, y1), (x2, y2) in zip(ring, (*ring[1:], ring[0]), strict=True):
+        if y2 < y1:
+            yield x2, y2
+
+
+def _top(ring: Ring) -> tuple[int, int]:
+    return min((y, x) for x, y in ring)
+
+
+def _simplified(ring: Ring) -> Ring:
+    """Douglas-Peucker between fixed vertices: the first, the one farthest from it, and every CHUNK-th."""
+    x0, y0 = ring[0]
+    far = max(range(len(ring)), key=lambda i: (ring[i][0] - x0) ** 2 + (ring[i][1] - y0) ** 2)
+    closed = [*ring, ring[0]]
+    keep = {0, far, *range(0, len(ring), CHUNK)}
+    fixed = [*sorted(keep), len(ring)]
+    waiting = list(pairwise(fixed))
+    while waiting:
+        first, last = waiting.pop()
+        index, distance = _farthest(closed, first, last)
+        if distance > SIMPLIFY_PIXELS:
+            keep.add(index)
+            waiting += [(first, index), (index, last)]
+    return [ring[i] for i in sorted(keep)] if len(keep) >= 3 else ring
+
+
+def _farthest(line: Ring, first: int, last: int) -> tuple[int, float]:
+    (x1, y1), (x2, y2) = line[first], line[last]
+    dx, dy = x2 - x1, y2 - y1
+    length = math.hypot(dx, dy)
+    best, distance = first, 0.0
+    for i in range(first + 1, last):
+        x, y = line[i][0] - x1, line[i][1] - y1
+        away = abs(dx * y - dy * x) / length if length else math.hypot(x, y)
+        if away > distance:
+            best, distance = i, away
+    return best, distance

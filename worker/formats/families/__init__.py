@@ -1,0 +1,1 @@
+"""One module per family of serving-stack payloads; each exports its ``FAMILY`` (or ``FAMILIES``)."""

@@ -1,0 +1,153 @@
+"""CloudEvents as KServe's inference logger sends them: structured, binary as fields, and blob log records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from worker.formats.checks import ROOT, Path, fail, mapping, member, string
+from worker.formats.evidence import texts_of
+from worker.formats.json_text import parse_base64_json, parse_json
+from worker.formats.structure import TEXT, Family, Keys, Match, Miss, Unwrapped
+
+_STRUCTURED = Keys({"specversion": TEXT, "id": TEXT, "type": TEXT, "source": TEXT}, open=True)
+_RECORD = Keys({"bytes": TEXT, "reqType": TEXT, "id": TEXT}, open=True)
+_PREFIXES = ("ce-", "ce_")
+_BODY_KEYS = ("data", "body", "payload")
+
+ATTRIBUTES = (
+    *("id", "type", "source", "time", "subject", "traceparent"),
+    *("inferenceservicename", "namespace", "component", "endpoint", "metadata", "annotations"),
+)
+"""What is kept of an event as evidence: CloudEvents attributes, then KServe's extensions."""
+
+Side = Literal["request", "response", "other"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event: its attributes, which side of an inference it logs, and its data."""
+
+    id: str
+    type: str
+    data: Any
+    at: Path
+    attributes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def side(self) -> Side:
+        """Whether the event logs a request, a response, or neither."""
+        if self.type.endswith("inference.request"):
+            return "request"
+        return "response" if self.type.endswith("inference.response") else "other"
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What a request and its response have in common: namespace, service and id."""
+        return self.attributes.get("namespace", ""), self.attributes.get("inferenceservicename", ""), self.id
+
+
+def read_event(payload: Any, at: Path = ROOT) -> Event:
+    """Read an event in any of the three forms.
+
+    Raises OutputError when an attribute or the data is missing or cannot be decoded.
+    """
+    event = mapping(payload, *at)
+    if _RECORD.fits(event):
+        return _read_record(event, at)
+    attributes, holder, place = _structured(event, at) if "specversion" in event else _binary(event, at)
+    data, place = _data(holder, place)
+    return Event(
+        string(member(attributes, "id", at), *at, "id"),
+        string(member(attributes, "type", at), *at, "type"),
+        data,
+        place,
+        texts_of(attributes, {name: name for name in ATTRIBUTES}),
+    )
+
+
+def unwrap(payload: Any, at: Path = ROOT) -> Unwrapped:
+    """Return a response's data; raises OutputError for a logged request, which holds no prediction."""
+    event = read_event(payload, at)
+    if event.side == "request":
+        fail(
+            (*at, "type"),
+            f"{event.type} logs a request, not a prediction",
+            "send response events (log mode response)",
+        )
+    return Unwrapped(event.data, event.at, {"cloudevent": dict(event.attributes)})
+
+
+def _structured(event: Mapping[str, Any], at: Path) -> tuple[Mapping[str, Any], Mapping[str, Any], Path]:
+    return event, event, at
+
+
+def _binary(event: Mapping[str, Any], at: Path) -> tuple[Mapping[str, Any], Mapping[str, Any], Path]:
+    """Headers beside the body, or in an object of their own."""
+    headers = event.get("headers")
+    fields = headers if isinstance(headers, Mapping) else event
+    attributes = {key[3:].lower(): value for key, value in fields.items() if key[:3].lower() in _PREFIXES}
+    if not attributes:
+        fail(at, "no CloudEvents attributes", "send specversion, or headers that begin with ce-")
+    return attributes, event, at
+
+
+def _data(event: Mapping[str, Any], at: Path) -> tuple[Any, Path]:
+    if isinstance(event.get("data_base64"), str):
+        place = (*at, "data_base64")
+        return parse_base64_json(event["data_base64"], place), place
+    key = next((key for key in _BODY_KEYS if event.get(key) is not None), None)
+    if key is None:
+        fail((*at, "data"), "missing: the event carries nothing", "send data or data_base64")
+    value, place = event[key], (*at, key)
+    return (parse_json(value, place) if isinstance(value, str) else value), place
+
+
+def _read_record(record: Mapping[str, Any], at: Path) -> Event:
+    names = {"inferenceService": "inferenceservicename", "sourceUri": "source", "reqType": "type", "id": "id"}
+    names |= {name: name for name in ("namespace", "component", "endpoint", "metadata", "annotations")}
+    data = parse_base64_json(record["bytes"], (*at, "bytes"))
+    event_id, kind = string(record["id"], *at, "id"), string(record["reqType"], *at, "reqType")
+    return Event(event_id, kind, data, (*at, "bytes"), texts_of(record, names))
+
+
+def _has_ce_headers(fields: Any) -> bool:
+    if not isinstance(fields, Mapping):
+        return False
+    names = {key[3:].lower() for key in fields if key[:3].lower() in _PREFIXES}
+    return {"id", "type"} <= names
+
+
+def _detect(payload: Any) -> Match | None:
+    if not isinstance(payload, Mapping):
+        return None
+    if _STRUCTURED.fits(payload):
+        return Match("an event with specversion, id, type and source")
+    if _has_ce_headers(payload) or _has_ce_headers(payload.get("headers")):
+        return Match("ce- headers beside a body")
+    return Match("a log record with bytes, reqType and id") if _RECORD.fits(payload) else None
+
+
+def _near(payload: Any) -> Miss | None:
+    if not isinstance(payload, Mapping) or "specversion" not in payload:
+        return None
+    return _STRUCTURED.miss(payload, ROOT)
+
+
+FAMILY = Family(
+    name="cloudevents",
+    title="CloudEvents of KServe's inference logger",
+    rule=(
+        "an object with `specversion`, `id`, `type` and `source`; or `ce-` headers beside a `body` (`data`, "
+        "`payload`); or a log record with `bytes`, `reqType` and `id`"
+    ),
+    detect=_detect,
+    near=_near,
+    unwrap=unwrap,
+    limits="What is inside is read by its own family. Request events hold no prediction and are refused.",
+    sources=(
+        "https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md",
+        "https://github.com/kserve/kserve/blob/master/docs/samples/logger/basic/README.md",
+    ),
+)

@@ -1,0 +1,36 @@
+"""Hugging Face text, image and audio classification: ``[{"label": …, "score": …}]``."""
+
+from __future__ import annotations
+
+from worker.formats.checks import Path, member
+from worker.formats.classes import label_of
+from worker.formats.families.items import Row, row_reader
+from worker.formats.options import ReadOptions
+from worker.formats.output import ModelOutput
+from worker.formats.scores import label_scores
+from worker.formats.structure import LABEL, NUMBER, Family, Keys, detect_items, near_items
+
+_KEYS = Keys({"label": LABEL, "score": NUMBER})
+
+
+def read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
+    """Read the class scores of one item."""
+    labels = [label_of(member(item, "label", (*at, i)), options, (*at, i, "label")) for i, item in enumerate(row)]
+    scores = [member(item, "score", (*at, i)) for i, item in enumerate(row)]
+    return options.output(label_scores(labels, scores, options, at, lambda i: (*at, i, "score")))
+
+
+FAMILY = Family(
+    name="hf-classification",
+    title="Hugging Face text, image and audio classification",
+    rule="a list (per item) of objects with `label` and `score` and nothing else",
+    detect=detect_items(_KEYS, "objects with label and score alone"),
+    near=near_items(_KEYS),
+    read=row_reader(read_row),
+    options=("classes", "score_kind", "exclusive"),
+    limits=(
+        "A flat list is one item with several classes; send a batch as a list of lists. "
+        "Unnamed labels (LABEL_0) are renamed by a mapping in `classes`."
+    ),
+    sources=("https://huggingface.co/docs/inference-providers/tasks/text-classification",),
+)

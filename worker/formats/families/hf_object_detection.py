@@ -1,0 +1,48 @@
+"""Hugging Face (zero-shot) object detection: ``[{"label", "score", "box": {"xmin", "ymin", "xmax", "ymax"}}]``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.formats.checks import Path, mapping, member, number
+from worker.formats.classes import label_of
+from worker.formats.families.items import Row, row_reader
+from worker.formats.frames import Frame, frame_for
+from worker.formats.options import ReadOptions
+from worker.formats.output import DetectedObject, Detection, ModelOutput
+from worker.formats.scores import probability
+from worker.formats.structure import LABEL, NUMBER, OBJECT, Family, Keys, detect_items, near_items
+
+_KEYS = Keys({"label": LABEL, "score": NUMBER, "box": OBJECT})
+_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
+
+def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
+    if not row:
+        return options.output(Detection(()))
+    frame = frame_for(options, at)
+    return options.output(Detection(tuple(_object(item, options, frame, (*at, i)) for i, item in enumerate(row))))
+
+
+def _object(item: Mapping[str, Any], options: ReadOptions, frame: Frame, at: Path) -> DetectedObject:
+    box = mapping(member(item, "box", at), *at, "box")
+    x1, y1, x2, y2 = (number(member(box, side, (*at, "box")), *at, "box", side) for side in _SIDES)
+    return DetectedObject(
+        label_of(member(item, "label", at), options, (*at, "label")),
+        frame.box(x1, y1, x2, y2, (*at, "box")),
+        probability(item.get("score"), options, (*at, "score")),
+    )
+
+
+FAMILY = Family(
+    name="hf-object-detection",
+    title="Hugging Face object detection and zero-shot object detection",
+    rule="a list (per image) of objects with `label`, `score` and a `box` object",
+    detect=detect_items(_KEYS, "objects with label, score and box", empty="no objects found"),
+    near=near_items(_KEYS),
+    read=row_reader(_read_row),
+    options=("image_size", "units", "classes"),
+    limits="Boxes are in pixels unless `units` says relative.",
+    sources=("https://huggingface.co/docs/inference-providers/tasks/object-detection",),
+)

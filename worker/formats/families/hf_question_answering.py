@@ -1,0 +1,60 @@
+"""Hugging Face (document) question answering: ``{"answer", "score", "start", "end"}``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.formats.checks import Path, fail, integer, member, string
+from worker.formats.families.items import Row, row_reader
+from worker.formats.options import ReadOptions
+from worker.formats.output import ModelOutput, Transcription
+from worker.formats.scores import probability
+from worker.formats.structure import (
+    LIST,
+    NUMBER,
+    NUMBER_OR_NULL,
+    TEXT,
+    Family,
+    Keys,
+    detect_items,
+    near_items,
+)
+
+_KEYS = Keys(
+    {"answer": TEXT, "score": NUMBER},
+    {"start": NUMBER_OR_NULL, "end": NUMBER_OR_NULL, "words": LIST, "page": NUMBER_OR_NULL},
+)
+
+
+def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
+    if not row:
+        fail(at, "no answer")
+    answers = [_answer(item, options, (*at, i)) for i, item in enumerate(row)]
+    best = max(range(len(row)), key=lambda i: answers[i].score or 0.0)
+    others = [{"text": a.text, "score": a.score} for i, a in enumerate(answers) if i != best]
+    evidence: dict[str, Any] = _span(row[best], (*at, best))
+    if others:
+        evidence["other_answers"] = others
+    return options.output(answers[best], evidence=evidence)
+
+
+def _span(item: Mapping[str, Any], at: Path) -> dict[str, int]:
+    return {key: integer(item[key], *at, key) for key in ("start", "end") if item.get(key) is not None}
+
+
+def _answer(item: Mapping[str, Any], options: ReadOptions, at: Path) -> Transcription:
+    text = string(member(item, "answer", at), *at, "answer")
+    return Transcription(text, probability(member(item, "score", at), options, (*at, "score")))
+
+
+FAMILY = Family(
+    name="hf-question-answering",
+    title="Hugging Face question answering",
+    rule="an object (or a list of candidates, or a list of such lists) with `answer` and `score`",
+    detect=detect_items(_KEYS, "objects with answer and score"),
+    near=near_items(_KEYS),
+    read=row_reader(_read_row),
+    limits="The best-scored candidate is the answer, read as a transcription; the others are kept as evidence.",
+    sources=("https://huggingface.co/docs/inference-providers/tasks/question-answering",),
+)

@@ -1,0 +1,167 @@
+"""Hugging Face token classification, aggregated (``entity_group``) or token by token (``entity``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.formats.checks import ROOT, Path, describe, fail, integer, member
+from worker.formats.classes import label_of
+from worker.formats.families.items import Row, rows_of
+from worker.formats.options import ReadOptions
+from worker.formats.output import Entities, Entity, ModelOutput
+from worker.formats.scores import probability
+from worker.formats.structure import (
+    NUMBER,
+    NUMBER_OR_NULL,
+    TEXT,
+    Family,
+    Keys,
+    Match,
+    Miss,
+    detect_items,
+    near_items,
+)
+
+_SPAN = {"word": TEXT, "score": NUMBER, "start": NUMBER, "end": NUMBER}
+_GROUPED = Keys({"entity_group": TEXT, **_SPAN})
+_TOKENS = Keys({"entity": TEXT, **_SPAN}, {"index": NUMBER_OR_NULL})
+
+_STARTS = ("B-", "S-", "U-")
+_CONTINUES = ("I-", "E-", "L-")
+
+
+@dataclass(slots=True)
+class _Span:
+    label: str
+    begin: int
+    end: int
+    words: list[str]
+    scores: list[float | None] = field(default_factory=list)
+    index: int | None = None
+    closed: bool = False
+
+
+def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read the entities of every text; ``options.text`` can only belong to a single one."""
+    rows = rows_of(payload, at)
+    if options.text is not None and len(rows) > 1:
+        fail(at, f"{len(rows)} items and only one text", "leave text out, or send one item per message")
+    return tuple(_read_row(row, options, path) for row, path in rows)
+
+
+def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
+    spans: list[_Span] = []
+    token_scores: list[float | None] = []
+    for i, item in enumerate(row):
+        tag, span = _read_item(item, options, (*at, i))
+        if "entity" in item:
+            token_scores += span.scores
+        if tag == "O":
+            continue
+        if spans and "entity" in item and _continues(spans[-1], tag, span):
+            _extend(spans[-1], tag, span)
+        else:
+            spans.append(span)
+    entities = tuple(_entity(span, options, at) for span in spans)
+    evidence = {"token_scores": token_scores} if token_scores else None
+    return options.output(Entities(entities), evidence=evidence)
+
+
+def _read_item(item: Mapping[str, Any], options: ReadOptions, at: Path) -> tuple[str, _Span]:
+    key = "entity_group" if "entity_group" in item else "entity"
+    tag = member(item, key, at)
+    if not isinstance(tag, str) or not tag.strip():
+        fail((*at, key), f"{describe(tag)} is not a label")
+    prefixed = key == "entity" and tag[:2] in _STARTS + _CONTINUES
+    begin, end = _offset(item, "start", at), _offset(item, "end", at)
+    if not 0 <= begin < end:
+        fail(
+            (*at, "end"),
+            f"a span from {begin} to {end} holds no character",
+            "start counts from 0, end is exclusive",
+        )
+    word = member(item, "word", at)
+    if not isinstance(word, str):
+        fail((*at, "word"), f"{describe(word)} is not a string")
+    label = label_of(tag[2:] if prefixed else tag, options, (*at, key))
+    score = probability(member(item, "score", at), options, (*at, "score"))
+    index = item.get("index")
+    return tag, _Span(
+        label,
+        begin,
+        end,
+        [word],
+        [score],
+        None if index is None else integer(index, *at, "index"),
+        tag[:2] in ("S-", "U-", "E-", "L-"),
+    )
+
+
+def _offset(item: Mapping[str, Any], key: str, at: Path) -> int:
+    value = member(item, key, at)
+    if value is None:
+        fail((*at, key), "null: the tokenizer gave no offsets", "use a fast tokenizer")
+    return integer(value, *at, key)
+
+
+def _continues(last: _Span, tag: str, span: _Span) -> bool:
+    """A token goes on with the last span when its tag allows it and it stands next to it."""
+    if last.closed or tag.startswith(_STARTS) or span.label != last.label:
+        return False
+    if last.index is not None and span.index is not None:
+        return span.index == last.index + 1
+    return 0 <= span.begin - last.end <= 1
+
+
+def _extend(last: _Span, tag: str, span: _Span) -> None:
+    glued = span.begin == last.end
+    last.words += span.words if glued else [" ", *span.words]
+    last.scores += span.scores
+    last.end, last.index, last.closed = span.end, span.index, tag.startswith(("E-", "L-"))
+
+
+def _entity(span: _Span, options: ReadOptions, at: Path) -> Entity:
+    scores = [score for score in span.scores if score is not None]
+    mean = sum(scores) / len(scores) if scores else None
+    return Entity(span.label, span.begin, span.end, _quote(span, options, at), mean)
+
+
+def _quote(span: _Span, options: ReadOptions, at: Path) -> str:
+    if options.text is None:
+        return "".join(word.removeprefix("##").replace("▁", " ").replace("Ġ", " ") for word in span.words).strip()
+    if span.end > len(options.text):
+        fail(at, f"a span ends at {span.end}, the text at {len(options.text)}", "send the text the model read")
+    return options.text[span.begin : span.end]
+
+
+_detect_grouped = detect_items(
+    _GROUPED, "objects with entity_group, word, score, start and end", empty="no entities found"
+)
+_detect_tokens = detect_items(_TOKENS, "objects with entity, word, score, start and end")
+
+
+def _detect(payload: Any) -> Match | None:
+    return _detect_grouped(payload) or _detect_tokens(payload)
+
+
+def _near(payload: Any) -> Miss | None:
+    misses = [miss for keys in (_GROUPED, _TOKENS) if (miss := near_items(keys)(payload))]
+    return max(misses, key=lambda miss: miss.share) if misses else None
+
+
+FAMILY = Family(
+    name="hf-token-classification",
+    title="Hugging Face token classification",
+    rule="a list (per text) of objects with `entity_group` or `entity`, `word`, `score`, `start` and `end`",
+    detect=_detect,
+    near=_near,
+    read=read,
+    options=("text", "classes"),
+    limits=(
+        "Tokens are merged by their B-/I- tags (also S-, E-, L-, U-) and their neighbourhood; a merged span scores "
+        "the mean of its tokens, whose scores are kept as evidence. Offsets are needed (fast tokenizers give them)."
+    ),
+    sources=("https://huggingface.co/docs/inference-providers/tasks/token-classification",),
+)

@@ -1,0 +1,88 @@
+"""Kili's own json_response: jobs with categories, annotations or text; by frame for videos."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.formats.checks import ROOT, Path, fail, mapping, number, show
+from worker.formats.options import ReadOptions
+from worker.formats.output import KiliResponse, ModelOutput
+from worker.formats.structure import Family, Match, Miss
+
+MAX_DEPTH = 32
+
+
+def read_kili_response(json_response: Any, at: Path = ("json_response",)) -> ModelOutput:
+    """Pass on a json_response as it is.
+
+    Raises OutputError when it is no object, is nested deeper than MAX_DEPTH, or holds NaN or Infinity.
+    """
+    response = mapping(json_response, *at)
+    _check(response, at)
+    return ModelOutput(KiliResponse(dict(response)))
+
+
+def read(payload: Any, _options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read one response; it names its jobs itself, so ``options.job`` is not used."""
+    return (read_kili_response(payload, at),)
+
+
+def _check(value: Any, at: Path) -> None:
+    if len(at) > MAX_DEPTH:
+        fail(at[:8], "nested too deeply", f"send at most {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _check(inner, (*at, key))
+    elif isinstance(value, list):
+        for i, inner in enumerate(value):
+            _check(inner, (*at, i))
+    elif isinstance(value, float):
+        number(value, *at)
+
+
+def _is_job(value: Any) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    if isinstance(value.get("text"), str):
+        return True
+    lists = [value[key] for key in ("categories", "annotations") if key in value]
+    return bool(lists) and all(_objects(items) for items in lists)
+
+
+def _objects(items: Any) -> bool:
+    return isinstance(items, list) and all(isinstance(item, Mapping) for item in items)
+
+
+def _is_frame(key: str, value: Any) -> bool:
+    return key.isdigit() and isinstance(value, Mapping) and all(map(_is_job, value.values()))
+
+
+def _detect(payload: Any) -> Match | None:
+    if not isinstance(payload, Mapping) or not payload:
+        return None
+    if all(map(_is_job, payload.values())):
+        return Match("an object of jobs with categories, annotations or text")
+    if all(_is_frame(key, value) for key, value in payload.items()):
+        return Match("an object of frames, each an object of jobs")
+    return None
+
+
+def _near(payload: Any) -> Miss | None:
+    if not isinstance(payload, Mapping):
+        return None
+    wrong = [key for key, value in payload.items() if not _is_job(value)]
+    share = (1 - len(wrong) / len(payload)) * 0.9 if payload else 0
+    return Miss(show((*ROOT, wrong[0])), "not a job's answer", share) if wrong and share else None
+
+
+FAMILY = Family(
+    name="kili",
+    title="Kili's own json_response",
+    rule="an object of jobs, each with `categories`, `annotations` or `text`; or of frames of such jobs",
+    detect=_detect,
+    near=_near,
+    read=read,
+    limits="Passed on as it is; the project's interface decides whether it is valid.",
+    sources=("https://docs.kili-technology.com/reference/export-classification",),
+)

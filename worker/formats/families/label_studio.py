@@ -1,0 +1,181 @@
+"""Label Studio predictions: regions in percent of the image, spans of text, choices, typed text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.formats.checks import ROOT, Path, array, fail, mapping, member, string
+from worker.formats.classes import label_of
+from worker.formats.evidence import texts_of, with_evidence
+from worker.formats.families.label_studio_regions import REGIONS, read_region
+from worker.formats.options import ReadOptions
+from worker.formats.output import (
+    Answer,
+    Classification,
+    ClassScore,
+    DetectedObject,
+    Detection,
+    Entities,
+    Entity,
+    ModelOutput,
+    Transcription,
+)
+from worker.formats.scores import probability
+from worker.formats.structure import LIST, OBJECT, Family, Keys, Match, Miss, first_item
+
+_PREDICTION = Keys({"result": LIST}, open=True)
+_TASK = Keys({"data": OBJECT, "predictions": LIST}, open=True)
+
+Results = list[tuple[Mapping[str, Any], Path]]
+
+
+def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read one prediction or task, or a list of them."""
+    if isinstance(payload, Mapping):
+        return (_read_one(payload, options, at),)
+    return tuple(_read_one(item, options, (*at, i)) for i, item in enumerate(array(payload, *at)))
+
+
+def _read_one(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
+    prediction = mapping(value, *at)
+    if "predictions" in prediction:
+        predictions = array(prediction["predictions"], *at, "predictions")
+        if len(predictions) != 1:
+            fail((*at, "predictions"), f"{len(predictions)} predictions", "send one prediction per task")
+        at = (*at, "predictions", 0)
+        prediction = mapping(predictions[0], *at)
+    results = _chosen(array(member(prediction, "result", at), *at, "result"), options, (*at, "result"))
+    evidence = texts_of(prediction, {"model_version": "model_version"})
+    overall = probability(prediction.get("score"), options, (*at, "score"))
+    if overall is not None:
+        evidence["prediction_score"] = overall
+    return with_evidence(options.output(_answer(results, options, (*at, "result"))), evidence)
+
+
+def _chosen(values: list[Any], options: ReadOptions, at: Path) -> Results:
+    """Keep the results of the control that ``options.field`` names, or of the only one."""
+    results = [(mapping(value, *at, i), (*at, i)) for i, value in enumerate(values)]
+    controls = {string(member(result, "from_name", place), *place, "from_name") for result, place in results}
+    if options.field is not None:
+        if options.field not in controls:
+            fail(at, f"no result comes from {options.field!r}", "set field to the from_name to read")
+        return [(result, place) for result, place in results if result["from_name"] == options.field]
+    if len(controls) > 1:
+        fail(at, f"results of several controls: {', '.join(sorted(controls)[:8])}", "set field to one of them")
+    return results
+
+
+def _answer(results: Results, options: ReadOptions, at: Path) -> Answer:
+    if not results:
+        return Detection(())
+    kinds = {string(member(result, "type", place), *place, "type") for result, place in results}
+    if kinds <= REGIONS.keys():
+        return Detection(tuple(_object(result, options, place) for result, place in results))
+    kind = next(iter(kinds))
+    if len(kinds) > 1 or kind not in _READERS:
+        names = ", ".join(sorted(kinds)[:8])
+        fail(at, f"results of type {names} cannot be read", f"readable are {', '.join([*REGIONS, *_READERS])}")
+    return _READERS[kind](results, options, at)
+
+
+def _object(result: Mapping[str, Any], options: ReadOptions, at: Path) -> DetectedObject:
+    kind = result["type"]
+    value = mapping(member(result, "value", at), *at, "value")
+    label = _one_label(value, kind, options, (*at, "value"))
+    shape = read_region(kind, value, result, at)
+    return DetectedObject(label, shape, probability(result.get("score"), options, (*at, "score")))
+
+
+def _one_label(value: Mapping[str, Any], key: str, options: ReadOptions, at: Path) -> str:
+    labels = array(member(value, key, at), *at, key)
+    if len(labels) != 1:
+        fail((*at, key), f"{len(labels)} labels on one region", "a region carries exactly one")
+    return label_of(labels[0], options, (*at, key, 0))
+
+
+def _choices(results: Results, options: ReadOptions, at: Path) -> Answer:
+    scores: list[ClassScore] = []
+    for result, place in results:
+        value = mapping(member(result, "value", place), *place, "value")
+        score = probability(result.get("score"), options, (*place, "score"))
+        for i, choice in enumerate(array(member(value, "choices", place), *place, "value", "choices")):
+            scores.append(ClassScore(label_of(choice, options, (*place, "value", "choices", i)), score))
+    labels = {score.label for score in scores}
+    if not scores or len(labels) < len(scores):
+        fail(at, "no choice, or one choice twice")
+    return Classification(tuple(scores), exclusive=options.exclusive if len(scores) == 1 else False)
+
+
+def _spans(results: Results, options: ReadOptions, _at: Path) -> Answer:
+    return Entities(tuple(_span(result, options, place) for result, place in results))
+
+
+def _span(result: Mapping[str, Any], options: ReadOptions, at: Path) -> Entity:
+    value, place = mapping(member(result, "value", at), *at, "value"), (*at, "value")
+    begin, end = (_offset(value, key, place) for key in ("start", "end"))
+    if begin >= end:
+        fail((*place, "end"), f"a span from {begin} to {end} holds no character")
+    if options.text is not None and end > len(options.text):
+        fail((*place, "end"), f"a span ends at {end}, the text at {len(options.text)}")
+    text = options.text[begin:end] if options.text is not None else value.get("text")
+    score = probability(result.get("score"), options, (*at, "score"))
+    return Entity(_one_label(value, "labels", options, place), begin, end, string(text, *place, "text"), score)
+
+
+def _offset(value: Mapping[str, Any], key: str, at: Path) -> int:
+    offset = member(value, key, at)
+    if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+        fail((*at, key), "not a character offset", "spans of rich text (XPath) and of audio cannot be read")
+    return offset
+
+
+def _typed(results: Results, options: ReadOptions, at: Path) -> Answer:
+    if len(results) != 1:
+        fail(at, f"{len(results)} typed texts", "send one text per prediction")
+    result, place = results[0]
+    value = mapping(member(result, "value", place), *place, "value")
+    text = member(value, "text", (*place, "value"))
+    lines = text if isinstance(text, list) else [text]
+    joined = "\n".join(string(line, *place, "value", "text") for line in lines)
+    return Transcription(joined, probability(result.get("score"), options, (*place, "score")))
+
+
+_READERS: Mapping[str, Callable[[Results, ReadOptions, Path], Answer]] = {
+    "choices": _choices,
+    "labels": _spans,
+    "textarea": _typed,
+}
+
+
+def _detect(payload: Any) -> Match | None:
+    item = first_item(payload)[0]
+    if isinstance(payload, list) and payload and isinstance(payload[0], list):
+        return None
+    if _PREDICTION.fits(item) and all(isinstance(result, Mapping) for result in item["result"]):
+        return Match("an object whose result is a list of regions or choices")
+    if _TASK.fits(item) and all(_PREDICTION.fits(prediction) for prediction in item["predictions"]):
+        return Match("a task with data and predictions")
+    return None
+
+
+def _near(payload: Any) -> Miss | None:
+    item, at = first_item(payload)
+    task = _TASK.miss(item, at)
+    return task if task and isinstance(item, Mapping) and "data" in item and "predictions" in item else None
+
+
+FAMILY = Family(
+    name="label-studio",
+    title="Label Studio predictions",
+    rule="an object with a `result` list of objects, or a task with `data` and `predictions`; or a list of either",
+    detect=_detect,
+    near=_near,
+    read=read,
+    options=("field", "text", "classes", "exclusive"),
+    limits=(
+        "Percent units by definition, so no image size is needed. Read are rectanglelabels, polygonlabels, "
+        "keypointlabels, choices, labels on plain text, and textarea. Results of several controls need `field`."
+    ),
+    sources=("https://labelstud.io/guide/predictions", "https://labelstud.io/guide/task_format"),
+)

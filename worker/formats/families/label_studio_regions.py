@@ -1,0 +1,72 @@
+"""Label Studio's image regions: x, y, width and height in percent, turned by degrees around the top left corner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from worker.formats.checks import Path, array, fail, member, number
+from worker.formats.frames import Frame, numbers, percent_frame
+from worker.formats.output import Shape
+
+
+def read_region(kind: str, value: Mapping[str, Any], result: Mapping[str, Any], at: Path) -> Shape:
+    """Read one region's shape."""
+    width, height = (_side(result, key, at) for key in ("original_width", "original_height"))
+    if value.get("rotation"):
+        return _turned(value, width, height, (*at, "value"))
+    return REGIONS[kind](value, percent_frame(width, height), (*at, "value"))
+
+
+def _side(result: Mapping[str, Any], key: str, at: Path) -> float | None:
+    if result.get(key) is None:
+        return None
+    side = number(result[key], *at, key)
+    if side < 1:
+        fail((*at, key), f"an image side of {side:g} pixels")
+    return side
+
+
+def _value(value: Mapping[str, Any], key: str, at: Path) -> float:
+    return number(member(value, key, at), *at, key)
+
+
+def _rectangle(value: Mapping[str, Any], frame: Frame, at: Path) -> Shape:
+    x, y, width, height = (_value(value, key, at) for key in ("x", "y", "width", "height"))
+    return frame.box(x, y, x + width, y + height, at)
+
+
+def _turned(value: Mapping[str, Any], image_width: float | None, image_height: float | None, at: Path) -> Shape:
+    """Turn a rectangle: degrees hold in pixels, so the image's proportions are needed."""
+    if "width" not in value:
+        fail((*at, "rotation"), "only rectangles can be turned")
+    if image_width is None or image_height is None:
+        fail((*at, "rotation"), "a turned region needs original_width and original_height")
+    x, y, width, height = (_value(value, key, at) for key in ("x", "y", "width", "height"))
+    if min(width, height) <= 0:
+        fail(at, f"a region of {width:g} by {height:g} percent has no area")
+    angle = math.radians(_value(value, "rotation", at))
+    along = (width * math.cos(angle), width * math.sin(angle) * image_width / image_height)
+    down = (-height * math.sin(angle) * image_height / image_width, height * math.cos(angle))
+    corners = [(x, y), (x + along[0], y + along[1])]
+    corners += [(x + along[0] + down[0], y + along[1] + down[1]), (x + down[0], y + down[1])]
+    return percent_frame(image_width, image_height).corners(corners, at)
+
+
+def _polygon(value: Mapping[str, Any], frame: Frame, at: Path) -> Shape:
+    points = array(member(value, "points", at), *at, "points")
+    pairs = [numbers(point, 2, (*at, "points", i)) for i, point in enumerate(points)]
+    return frame.polygon([(x, y) for x, y in pairs], (*at, "points"))
+
+
+def _marker(value: Mapping[str, Any], frame: Frame, at: Path) -> Shape:
+    return Shape("marker", ((frame.point(_value(value, "x", at), _value(value, "y", at), at),),))
+
+
+REGIONS: Mapping[str, Callable[[Mapping[str, Any], Frame, Path], Shape]] = {
+    "rectanglelabels": _rectangle,
+    "polygonlabels": _polygon,
+    "keypointlabels": _marker,
+}
+"""Readers by type of result."""

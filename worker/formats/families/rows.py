@@ -1,0 +1,151 @@
+"""Read one row of a tensor-shaped response: a class index, a label, a score vector, named outputs, objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.formats.checks import Path, array, describe, fail, is_number, same_length
+from worker.formats.classes import known_names, label_of, name_of
+from worker.formats.errors import UnknownFormat
+from worker.formats.families import (
+    hf_classification,
+    hf_object_detection,
+    hf_question_answering,
+    hf_segmentation,
+    hf_speech,
+    hf_token_classification,
+    hf_zero_shot,
+    tf_detection,
+    torchserve,
+    torchvision,
+    ultralytics,
+)
+from worker.formats.json_text import looks_like_json, parse_json
+from worker.formats.options import ReadOptions
+from worker.formats.output import Classification, ClassScore, ModelOutput, Transcription
+from worker.formats.recognise import choose
+from worker.formats.scores import bare_label, label_scores, vector_scores
+from worker.formats.structure import Family
+
+OBJECT_FAMILIES: tuple[Family, ...] = (
+    hf_classification.FAMILY,
+    hf_token_classification.FAMILY,
+    hf_object_detection.FAMILY,
+    hf_zero_shot.FAMILY,
+    hf_segmentation.FAMILY,
+    hf_question_answering.FAMILY,
+    hf_speech.FAMILY,
+    ultralytics.FAMILY,
+    torchvision.FAMILY,
+    torchserve.CLASSIFIER,
+    torchserve.DETECTOR,
+)
+"""Families of plain objects: what a handler returns, which servers then wrap."""
+
+_SCORES = ("scores", "probabilities")
+_LABELS = ("all_classes", "classes", "labels")
+
+
+def read_row(row: Any, options: ReadOptions, at: Path) -> ModelOutput:
+    """Read one item's prediction, whatever shape the model gave it.
+
+    Raises OutputError where the row could mean two things, and names the option that settles it.
+    """
+    if isinstance(row, str):
+        return _read_string(row, options, at)
+    if is_number(row):
+        return _read_scalar(row, options, at)
+    if isinstance(row, Mapping):
+        return _read_named(row, options, at)
+    if not isinstance(row, list):
+        fail(at, f"{describe(row)} is no prediction")
+    return _read_list(row, options, at)
+
+
+def _read_string(text: str, options: ReadOptions, at: Path) -> ModelOutput:
+    if options.strings == "text":
+        return options.output(Transcription(text.strip()))
+    if looks_like_json(text):
+        return read_objects(parse_json(text, at), options, at)
+    return options.output(bare_label(label_of(text, options, at), options))
+
+
+def _read_scalar(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
+    if options.exclusive is False and len(known_names(options)) == 1:
+        return options.output(vector_scores([value], options, at))
+    if not isinstance(value, int):
+        fail(
+            at,
+            f"{describe(value)} alone may be a class index or a probability",
+            "send whole numbers for class indices; for one probability set classes to one name and exclusive: false",
+        )
+    return options.output(bare_label(name_of(value, options, at), options))
+
+
+def _read_list(row: list[Any], options: ReadOptions, at: Path) -> ModelOutput:
+    if row and isinstance(row[0], Mapping):
+        return read_objects(row, options, at)
+    if row and all(isinstance(value, str) for value in row):
+        return _read_strings(row, options, at)
+    if len(row) == 1 and is_number(row[0]):
+        return _read_scalar(row[0], options, (*at, 0))
+    if row and isinstance(row[0], list):
+        fail(at, "a row with one dimension too many", "send one list of scores per item")
+    return options.output(vector_scores(row, options, at))
+
+
+def _read_strings(row: list[str], options: ReadOptions, at: Path) -> ModelOutput:
+    if len(row) == 1:
+        return _read_string(row[0], options, (*at, 0))
+    if options.exclusive is not False:
+        fail(at, f"{len(row)} labels for one item", "set exclusive: false if an item may have several classes")
+    labels = [label_of(label, options, (*at, i)) for i, label in enumerate(row)]
+    return options.output(Classification(tuple(ClassScore(label) for label in labels), exclusive=False))
+
+
+def _read_named(row: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelOutput:
+    """Read a row of several named outputs."""
+    if options.field is not None and options.field in row:
+        return read_row(row[options.field], options, (*at, options.field))
+    if tf_detection.KEYS.fits(row):
+        return tf_detection.read_image(row, options, at)
+    scores = next((key for key in _SCORES if isinstance(row.get(key), list)), None)
+    labels = next((key for key in _LABELS if isinstance(row.get(key), list)), None)
+    if scores and labels and "boxes" not in row and "sequence" not in row:
+        return _read_scored(row[scores], row[labels], options, (*at, scores), (*at, labels))
+    return read_objects(row, options, at)
+
+
+def _read_scored(scores: Any, labels: Any, options: ReadOptions, at: Path, labels_at: Path) -> ModelOutput:
+    same_length({str(at[-1]): scores, str(labels_at[-1]): labels}, at[:-1])
+    names = [label_of(label, options, (*labels_at, i)) for i, label in enumerate(labels)]
+    return options.output(label_scores(names, scores, options, at))
+
+
+def read_objects(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
+    """Read what a handler returned for one item: an object or a list of objects of one of OBJECT_FAMILIES."""
+    try:
+        family, _ = choose(value, OBJECT_FAMILIES, at)
+    except UnknownFormat as unknown:
+        if isinstance(value, Mapping) and len(value) > 1 and unknown.nearest is None:
+            keys = ", ".join(list(value)[:8])
+            fail(at, f"several outputs: {keys}", "set field to the one that holds the prediction")
+        raise
+    if family.read is None:
+        fail(at, f"{family.name} wraps other payloads")
+    outputs = family.read(value, options, at)
+    if len(outputs) != 1:
+        fail(at, f"{len(outputs)} items in one row", "send one item per row")
+    return outputs[0]
+
+
+def rows_of_columns(columns: Mapping[str, Any], at: Path) -> list[Any]:
+    """Turn named lists of equal length into rows; a single column gives its values as they are."""
+    lists = {key: array(value, *at, key) for key, value in columns.items()}
+    if not lists:
+        fail(at, "no outputs")
+    count = same_length(lists, at)
+    if len(lists) == 1:
+        return next(iter(lists.values()))
+    return [{key: values[i] for key, values in lists.items()} for i in range(count)]

@@ -1,0 +1,92 @@
+"""Seldon Core v1: ``{"data": {"names": […], "ndarray": [[…]]}}`` or a ``tensor`` with shape and values."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from worker.formats.checks import ROOT, Path, array, fail, mapping, member, string
+from worker.formats.families.rows import read_row
+from worker.formats.families.tensors import read_shape, rows_of_tensor
+from worker.formats.options import ReadOptions
+from worker.formats.output import ModelOutput
+from worker.formats.scores import vector_scores
+from worker.formats.structure import LIST, OBJECT, Family, Keys, Kind, Match, Miss
+
+_ARRAY = Keys({"ndarray": LIST}, {"names": LIST})
+_TENSOR = Keys({"tensor": OBJECT}, {"names": LIST})
+_KEYS = Keys({"data": Kind("an object with ndarray or tensor", lambda v: _ARRAY.fits(v) or _TENSOR.fits(v))}, open=True)
+
+_DEFAULT_NAME = re.compile(r"t:\d+")
+"""Column names that Seldon makes up where the model gives none."""
+
+
+def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read one output per row; the model's own column names are its classes unless ``classes`` is set."""
+    response = mapping(payload, *at)
+    _refuse_failure(response, at)
+    data, place = mapping(member(response, "data", at), *at, "data"), (*at, "data")
+    names = _names(data, options, (*place, "names"))
+    return tuple(_read(row, names, options, path) for row, path in _rows(data, place))
+
+
+def _rows(data: Mapping[str, Any], at: Path) -> list[tuple[Any, Path]]:
+    if "tensor" in data:
+        tensor, place = mapping(data["tensor"], *at, "tensor"), (*at, "tensor")
+        shape = read_shape(member(tensor, "shape", place), (*place, "shape"))
+        rows, place = (
+            rows_of_tensor(member(tensor, "values", place), shape, (*place, "values")),
+            (*place, "values"),
+        )
+    else:
+        rows, place = array(member(data, "ndarray", at), *at, "ndarray"), (*at, "ndarray")
+    return [(row, (*place, i)) for i, row in enumerate(rows)]
+
+
+def _names(data: Mapping[str, Any], options: ReadOptions, at: Path) -> list[str] | None:
+    if options.classes is not None or not data.get("names"):
+        return None
+    names = [string(name, *at, i) for i, name in enumerate(array(data["names"], *at))]
+    return None if all(_DEFAULT_NAME.fullmatch(name) for name in names) else names
+
+
+def _read(row: Any, names: list[str] | None, options: ReadOptions, at: Path) -> ModelOutput:
+    if names is None or not isinstance(row, list) or len(row) < 2:
+        return read_row(row, options, at)
+    return options.output(vector_scores(row, options, at, names))
+
+
+def _refuse_failure(response: Mapping[str, Any], at: Path) -> None:
+    status = response.get("status")
+    if isinstance(status, Mapping) and status.get("status") == "FAILURE":
+        reason = str(status.get("info") or status.get("reason") or "no reason given")[:200]
+        fail((*at, "status"), f"the model failed: {reason}", "publish only successful responses")
+
+
+def _detect(payload: Any) -> Match | None:
+    if not _KEYS.fits(payload) or "specversion" in payload:
+        return None
+    return Match("an object whose data holds ndarray or tensor")
+
+
+def _near(payload: Any) -> Miss | None:
+    data = payload.get("data") if isinstance(payload, Mapping) else None
+    for keys in (_ARRAY, _TENSOR):
+        miss = keys.miss(data, (*ROOT, "data"))
+        if miss:
+            return miss
+    return None
+
+
+FAMILY = Family(
+    name="seldon",
+    title="Seldon Core v1",
+    rule="an object whose `data` object holds `ndarray` or `tensor`, and perhaps `names`",
+    detect=_detect,
+    near=_near,
+    read=read,
+    options=("classes", "score_kind", "exclusive", "strings"),
+    limits="Column names like t:0 are Seldon's own and name no class. strData, binData and tftensor are refused.",
+    sources=("https://docs.seldon.io/projects/seldon-core/en/v1.1.0/reference/apis/prediction.html",),
+)

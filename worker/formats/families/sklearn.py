@@ -1,0 +1,57 @@
+"""scikit-learn: rows of ``predict_proba``, ``decision_function`` or ``predict``, without any wrapper."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.formats.checks import ROOT, Path, array, describe, is_number, show
+from worker.formats.families.rows import read_row
+from worker.formats.options import ReadOptions
+from worker.formats.output import ModelOutput
+from worker.formats.structure import INDEX, Family, Match, Miss
+
+
+def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read one output per row, columns in the order of ``classes`` (the estimator's ``classes_``)."""
+    return tuple(read_row(row, options, (*at, i)) for i, row in enumerate(array(payload, *at)))
+
+
+def _is_row(row: Any) -> bool:
+    if isinstance(row, list):
+        return bool(row) and all(map(is_number, row))
+    return isinstance(row, str) or INDEX.test(row)
+
+
+def _detect(payload: Any) -> Match | None:
+    if not isinstance(payload, list) or not payload or not all(map(_is_row, payload)):
+        return None
+    kind = "rows of numbers" if isinstance(payload[0], list) else "labels or class indices"
+    return Match(f"a bare list of {kind}")
+
+
+def _near(payload: Any) -> Miss | None:
+    if not isinstance(payload, list) or not payload:
+        return None
+    fitting = [_is_row(row) for row in payload]
+    first = fitting.index(False)
+    row = payload[first]
+    if is_number(row):
+        return Miss(show((*ROOT, first)), f"{describe(row)} is neither a class index nor a row of scores", 0.5)
+    share = sum(fitting) / len(fitting) * 0.9
+    return Miss(show((*ROOT, first)), f"{describe(row)} is not a row of numbers or a label", share) if share else None
+
+
+FAMILY = Family(
+    name="sklearn",
+    title="scikit-learn rows",
+    rule="a bare list of rows of numbers, of class indices or of labels",
+    detect=_detect,
+    near=_near,
+    read=read,
+    options=("classes", "score_kind", "exclusive", "strings"),
+    limits=(
+        "Rows need `classes` in the order of the estimator's `classes_`. decision_function and predict_log_proba "
+        "rows need `score_kind: logit`. A list of fractions is refused: wrap a single row in a list."
+    ),
+    sources=("https://scikit-learn.org/stable/glossary.html#term-predict_proba",),
+)

@@ -1,0 +1,126 @@
+"""Tensors of the Open Inference Protocol: shape, datatype and data agree, or an error says where not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from worker.formats.checks import Path, array, describe, fail, integer, is_number, mapping, member, string
+from worker.formats.evidence import texts_of
+from worker.formats.options import ReadOptions
+from worker.formats.structure import LIST, TEXT, Keys
+
+KEYS = Keys({"name": TEXT, "shape": LIST, "datatype": TEXT, "data": LIST}, open=True)
+
+MAX_DIMENSIONS = 8
+
+_FLOATS = ("FP16", "BF16", "FP32", "FP64")
+_INTEGERS = tuple(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))
+_NUMERIC = frozenset((*_FLOATS, *_INTEGERS))
+TEXT_TYPES = frozenset(("BYTES", "STRING"))
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One named output, as nested lists along its shape."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    rows: list[Any]
+    at: Path
+
+
+def outputs_of(payload: Any) -> list[Any] | None:
+    """Return the list of outputs where the payload has one."""
+    outputs = payload.get("outputs") if isinstance(payload, Mapping) else None
+    return outputs if isinstance(outputs, list) else None
+
+
+def read_tensors(payload: Any, options: ReadOptions, at: Path) -> tuple[Tensor, ...]:
+    """Read the output tensors, or the one that ``options.field`` names."""
+    outputs = array(member(mapping(payload, *at), "outputs", at), *at, "outputs")
+    if not outputs:
+        fail((*at, "outputs"), "no outputs")
+    tensors = tuple(_read_tensor(output, (*at, "outputs", i)) for i, output in enumerate(outputs))
+    names = [tensor.name for tensor in tensors]
+    if len(set(names)) < len(names):
+        fail((*at, "outputs"), "two outputs have the same name")
+    if options.field is None:
+        return tensors
+    if options.field not in names:
+        fail(
+            (*at, "outputs"),
+            f"no output is called {options.field!r}",
+            f"set field to one of {', '.join(names[:8])}",
+        )
+    return (tensors[names.index(options.field)],)
+
+
+def response_evidence(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """What a response says of itself: model, version, and the request it answers."""
+    names = {"id": "request_id", "model_name": "model_name", "model_version": "model_version"}
+    return texts_of(payload, names)
+
+
+def rows_of_tensor(data: Any, shape: tuple[int, ...], at: Path) -> list[Any]:
+    """Return data as nested lists along ``shape``; data may be flat in row-major order, or nested already."""
+    values = array(data, *at)
+    if values and isinstance(values[0], list):
+        _check_nesting(values, shape, at)
+        return values
+    if len(values) != prod(shape):
+        fail(at, f"{len(values)} elements where shape {list(shape)} needs {prod(shape)}")
+    if not values and shape[0]:
+        fail(at, f"shape {list(shape)} holds nothing")
+    for side in reversed(shape[1:]):
+        values = [values[i : i + side] for i in range(0, len(values), side)]
+    return values
+
+
+def read_shape(shape: Any, at: Path) -> tuple[int, ...]:
+    """Read a shape of 1 to MAX_DIMENSIONS sides."""
+    sides = tuple(integer(side, *at, i) for i, side in enumerate(array(shape, *at)))
+    if not 1 <= len(sides) <= MAX_DIMENSIONS or min(sides) < 0:
+        fail(at, f"{len(sides)} sides, or a negative one", f"send 1 to {MAX_DIMENSIONS} sides")
+    return sides
+
+
+def _read_tensor(value: Any, at: Path) -> Tensor:
+    tensor = mapping(value, *at)
+    name = string(member(tensor, "name", at), *at, "name")
+    datatype = string(member(tensor, "datatype", at), *at, "datatype")
+    if datatype not in _NUMERIC | TEXT_TYPES | {"BOOL"}:
+        fail((*at, "datatype"), f"{describe(datatype)} is not a datatype of the protocol")
+    shape = read_shape(member(tensor, "shape", at), (*at, "shape"))
+    if "data" not in tensor:
+        fail((*at, "data"), "missing", "ask for JSON, not binary, output data")
+    rows = rows_of_tensor(tensor["data"], shape, (*at, "data"))
+    _check_elements(rows, len(shape), datatype, (*at, "data"))
+    return Tensor(name, datatype, shape, rows, at)
+
+
+def _check_nesting(values: list[Any], shape: Sequence[int], at: Path) -> None:
+    if len(values) != shape[0]:
+        fail(at, f"{len(values)} elements where the shape says {shape[0]}")
+    for i, value in enumerate(values):
+        if isinstance(value, list) != (len(shape) > 1):
+            fail((*at, i), "nested more or less deeply than the shape says")
+        if isinstance(value, list):
+            _check_nesting(value, shape[1:], (*at, i))
+
+
+def _check_elements(values: list[Any], depth: int, datatype: str, at: Path) -> None:
+    for i, value in enumerate(values):
+        if depth > 1:
+            _check_elements(value, depth - 1, datatype, (*at, i))
+        elif not _is_of(value, datatype):
+            fail((*at, i), f"{describe(value)} is not of datatype {datatype}")
+
+
+def _is_of(value: Any, datatype: str) -> bool:
+    if datatype in TEXT_TYPES:
+        return isinstance(value, str)
+    return isinstance(value, bool) if datatype == "BOOL" else is_number(value)

@@ -1,0 +1,128 @@
+"""TensorFlow Serving's REST answers, which KServe's v1 protocol shares: by row, by column, and classify."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.formats.checks import ROOT, Path, array, fail, mapping, member
+from worker.formats.classes import label_of
+from worker.formats.families.rows import read_row, rows_of_columns
+from worker.formats.options import ReadOptions
+from worker.formats.output import ModelOutput
+from worker.formats.scores import label_scores
+from worker.formats.structure import LIST, Family, Keys, Kind, Match, near_object
+
+_ROWS = Keys({"predictions": LIST}, open=True)
+_COLUMNS = Keys({"outputs": Kind("a list or an object", lambda value: isinstance(value, list | Mapping))}, open=True)
+
+
+def _pairs(value: Any) -> bool:
+    """Whether these are lists, per item, of [label, score]."""
+    if not isinstance(value, list) or not value or not isinstance(value[0], list) or not value[0]:
+        return False
+    first = value[0][0]
+    return isinstance(first, list) and len(first) == 2
+
+
+_RESULTS = Keys({"results": Kind("a list, per item, of [label, score] pairs", _pairs)}, open=True)
+
+
+def read_rows(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read ``{"predictions": [row, …]}``."""
+    rows = array(member(mapping(payload, *at), "predictions", at), *at, "predictions")
+    return tuple(read_row(row, options, (*at, "predictions", i)) for i, row in enumerate(rows))
+
+
+def read_columns(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read ``{"outputs": {name: rows}}`` or ``{"outputs": rows}``."""
+    outputs, place = member(mapping(payload, *at), "outputs", at), (*at, "outputs")
+    if isinstance(outputs, Mapping):
+        named = options.field is not None and options.field in outputs
+        outputs = rows_of_columns({str(options.field): outputs[options.field]} if named else outputs, place)
+    return tuple(read_row(row, options, (*place, i)) for i, row in enumerate(array(outputs, *place)))
+
+
+def read_results(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read the classify call's ``{"results": [[[label, score], …], …]}``."""
+    rows = array(member(mapping(payload, *at), "results", at), *at, "results")
+    return tuple(_read_pairs(row, options, (*at, "results", i)) for i, row in enumerate(rows))
+
+
+def _read_pairs(row: Any, options: ReadOptions, at: Path) -> ModelOutput:
+    pairs = [array(pair, *at, i) for i, pair in enumerate(array(row, *at))]
+    for i, pair in enumerate(pairs):
+        if len(pair) != 2:
+            fail((*at, i), "not a pair of label and score")
+    labels = [label_of(label, options, (*at, i, 0)) for i, (label, _) in enumerate(pairs)]
+    scores = [score for _, score in pairs]
+    return options.output(label_scores(labels, scores, options, at, lambda i: (*at, i, 1)))
+
+
+def _detect_rows(payload: Any) -> Match | None:
+    if not _ROWS.fits(payload) or _holds_annotations(payload["predictions"]):
+        return None
+    return Match("an object whose predictions is a list of rows")
+
+
+def _holds_annotations(predictions: list[Any]) -> bool:
+    """Label Studio tasks also have a list of predictions; theirs hold a result list."""
+    first = predictions[0] if predictions else None
+    return isinstance(first, Mapping) and isinstance(first.get("result"), list)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Mapping) and {"name", "shape", "datatype", "data"} & value.keys() != set()
+
+
+def _detect_columns(payload: Any) -> Match | None:
+    if not _COLUMNS.fits(payload):
+        return None
+    outputs = payload["outputs"]
+    if isinstance(outputs, list) and outputs and _is_tensor(outputs[0]):
+        return None
+    return Match("an object whose outputs are columns without name, shape and datatype")
+
+
+ROWS = Family(
+    name="tf-serving-rows",
+    title="KServe v1 and TensorFlow Serving, row format",
+    rule="an object whose `predictions` is a list of rows",
+    detect=_detect_rows,
+    near=near_object(_ROWS),
+    read=read_rows,
+    options=("classes", "score_kind", "exclusive", "field", "strings", "image_size"),
+    limits=(
+        "A row is a class index, a label, a score vector, `scores` beside `classes`, detection outputs, or any "
+        "object that a Hugging Face, TorchServe, torchvision or Ultralytics handler returns."
+    ),
+    sources=(
+        "https://www.tensorflow.org/tfx/serving/api_rest",
+        "https://kserve.github.io/website/docs/concepts/architecture/data-plane/v1-protocol",
+    ),
+)
+
+COLUMNS = Family(
+    name="tf-serving-columns",
+    title="TensorFlow Serving, column format",
+    rule="an object whose `outputs` is an object of columns, or a list whose items lack name, shape and datatype",
+    detect=_detect_columns,
+    near=near_object(_COLUMNS),
+    read=read_columns,
+    options=("classes", "score_kind", "exclusive", "field", "strings", "image_size"),
+    limits="Columns must be of one length; with several that are not understood together, `field` names one.",
+    sources=("https://www.tensorflow.org/tfx/serving/api_rest",),
+)
+
+CLASSIFY = Family(
+    name="tf-serving-classify",
+    title="TensorFlow Serving, classify call",
+    rule="an object whose `results` is a list, per item, of [label, score] pairs",
+    detect=lambda payload: Match("an object whose results are lists of pairs") if _RESULTS.fits(payload) else None,
+    near=near_object(_RESULTS),
+    read=read_results,
+    options=("classes", "score_kind", "exclusive"),
+    sources=("https://www.tensorflow.org/tfx/serving/api_rest",),
+)
+
+FAMILIES = (ROWS, COLUMNS, CLASSIFY)

@@ -1,0 +1,96 @@
+"""torchvision detection models: ``{"boxes": [[x1, y1, x2, y2]], "labels": [1], "scores": [0.98]}``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from worker.formats.checks import ROOT, Path, array, fail, integer, mapping, member, same_length
+from worker.formats.classes import name_of
+from worker.formats.families.poses import pose_shape
+from worker.formats.frames import Frame, frame_for, numbers
+from worker.formats.masks import shape_of_grid
+from worker.formats.options import ReadOptions
+from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
+from worker.formats.scores import probability
+from worker.formats.structure import LIST, Family, Keys, detect_items, near_items
+
+KEYS = Keys(
+    {"boxes": LIST, "labels": LIST, "scores": LIST},
+    {"masks": LIST, "keypoints": LIST, "keypoints_scores": LIST},
+)
+_COLUMNS = ("boxes", "labels", "scores", "masks", "keypoints")
+
+Columns = Mapping[str, list[Any]]
+
+
+def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read one image, or a list of images."""
+    if isinstance(payload, Mapping):
+        return (read_image(payload, options, at),)
+    return tuple(read_image(item, options, (*at, i)) for i, item in enumerate(array(payload, *at)))
+
+
+def read_image(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
+    """Read the boxes (or masks, or keypoints) of one image."""
+    image = mapping(value, *at)
+    for key in ("boxes", "labels", "scores"):
+        member(image, key, at)
+    columns = {key: array(image[key], *at, key) for key in _COLUMNS if key in image}
+    count = same_length(columns, at)
+    if not count:
+        return options.output(Detection(()))
+    frame = frame_for(options, (*at, "boxes"))
+    objects = [found for i in range(count) if (found := _object(columns, i, options, frame, at))]
+    empty = count - len(objects)
+    return options.output(Detection(tuple(objects)), evidence={"empty_masks": empty} if empty else None)
+
+
+def _object(columns: Columns, i: int, options: ReadOptions, frame: Frame, at: Path) -> DetectedObject | None:
+    label = integer(columns["labels"][i], *at, "labels", i)
+    shape = _shape(columns, i, options, frame, at)
+    score = probability(columns["scores"][i], options, (*at, "scores", i))
+    name = name_of(label, options, (*at, "labels", i))
+    return DetectedObject(name, shape, score) if shape else None
+
+
+def _shape(columns: Columns, i: int, options: ReadOptions, frame: Frame, at: Path) -> Shape | None:
+    if "keypoints" in columns:
+        return _pose(columns["keypoints"][i], options, frame, (*at, "keypoints", i))
+    if "masks" in columns:
+        return _mask(columns["masks"][i], (*at, "masks", i))
+    x1, y1, x2, y2 = numbers(columns["boxes"][i], 4, (*at, "boxes", i))
+    return frame.box(x1, y1, x2, y2, (*at, "boxes", i))
+
+
+def _mask(value: Any, at: Path) -> Shape | None:
+    """A soft mask of shape [1, height, width] or [height, width]."""
+    layers = array(value, *at)
+    if len(layers) == 1 and isinstance(layers[0], list) and layers[0] and isinstance(layers[0][0], list):
+        return shape_of_grid(layers[0], (*at, 0))
+    return shape_of_grid(layers, at)
+
+
+def _pose(value: Any, options: ReadOptions, frame: Frame, at: Path) -> Shape:
+    points = [numbers(point, 3, (*at, i)) for i, point in enumerate(array(value, *at))]
+    if not points:
+        fail(at, "no points")
+    return pose_shape([(x, y) for x, y, _ in points], [v for _, _, v in points], frame, options, at)
+
+
+FAMILY = Family(
+    name="torchvision",
+    title="torchvision detection, instance segmentation and keypoints",
+    rule="an object (or a list, one per image) with the lists `boxes`, `labels` and `scores`",
+    detect=detect_items(KEYS, "an object with boxes, labels and scores"),
+    near=near_items(KEYS),
+    read=read,
+    options=("classes", "image_size", "units", "point_names"),
+    limits=(
+        "Labels are indices, so `classes` is needed (index 0 is usually the background). Soft masks are cut at 0.5 "
+        "and outlined; keypoints need `point_names`. Keypoints win over masks, masks over boxes."
+    ),
+    sources=(
+        "https://pytorch.org/vision/stable/models/generated/torchvision.models.detection.fasterrcnn_resnet50_fpn.html",
+    ),
+)

@@ -1,0 +1,101 @@
+"""Ultralytics ``Results.summary()`` and ``to_json()``: detect, classify, oriented boxes, segment, pose, track."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.formats.checks import Path, array, integer, mapping, member, number, same_length
+from worker.formats.classes import label_of
+from worker.formats.families.items import Row, row_reader
+from worker.formats.families.poses import pose_shape
+from worker.formats.frames import Frame, frame_of
+from worker.formats.options import ReadOptions
+from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
+from worker.formats.scores import label_scores, probability
+from worker.formats.structure import INDEX, NUMBER, OBJECT, TEXT, Family, Keys, detect_items, near_items
+
+_KEYS = Keys(
+    {"name": TEXT, "class": INDEX, "confidence": NUMBER},
+    {"box": OBJECT, "segments": OBJECT, "keypoints": OBJECT, "track_id": INDEX},
+)
+_UPRIGHT = ("x1", "y1", "x2", "y2")
+_TURNED = (("x1", "y1"), ("x2", "y2"), ("x3", "y3"), ("x4", "y4"))
+
+Item = Mapping[str, Any]
+
+
+def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
+    if row and not any("box" in item for item in row):
+        return _classes(row, options, at)
+    if not row:
+        return options.output(Detection(()))
+    frame = frame_of(_coordinates(row, at), options, at)
+    return options.output(Detection(tuple(_object(item, options, frame, (*at, i)) for i, item in enumerate(row))))
+
+
+def _classes(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
+    labels = [label_of(member(item, "name", (*at, i)), options, (*at, i, "name")) for i, item in enumerate(row)]
+    scores = [member(item, "confidence", (*at, i)) for i, item in enumerate(row)]
+    return options.output(label_scores(labels, scores, options, at, lambda i: (*at, i, "confidence")))
+
+
+def _object(item: Item, options: ReadOptions, frame: Frame, at: Path) -> DetectedObject:
+    track = item.get("track_id")
+    return DetectedObject(
+        label_of(member(item, "name", at), options, (*at, "name")),
+        _shape(item, options, frame, at),
+        probability(item.get("confidence"), options, (*at, "confidence")),
+        track_id=None if track is None else str(integer(track, *at, "track_id")),
+    )
+
+
+def _shape(item: Item, options: ReadOptions, frame: Frame, at: Path) -> Shape:
+    if "keypoints" in item:
+        points, visible = _points(item["keypoints"], (*at, "keypoints"))
+        return pose_shape(points, visible, frame, options, (*at, "keypoints"))
+    if "segments" in item:
+        return frame.polygon(_points(item["segments"], (*at, "segments"))[0], (*at, "segments"))
+    box, place = mapping(member(item, "box", at), *at, "box"), (*at, "box")
+    if "x3" in box:
+        corners = [(_value(box, x, place), _value(box, y, place)) for x, y in _TURNED]
+        return frame.corners(corners, place)
+    x1, y1, x2, y2 = (_value(box, side, place) for side in _UPRIGHT)
+    return frame.box(x1, y1, x2, y2, place)
+
+
+def _value(box: Item, key: str, at: Path) -> float:
+    return number(member(box, key, at), *at, key)
+
+
+def _points(value: Any, at: Path) -> tuple[list[tuple[float, float]], list[float] | None]:
+    lists = mapping(value, *at)
+    columns = {key: array(member(lists, key, at), *at, key) for key in ("x", "y")}
+    if "visible" in lists:
+        columns["visible"] = array(lists["visible"], *at, "visible")
+    same_length(columns, at)
+    numbers = {key: [number(v, *at, key, i) for i, v in enumerate(values)] for key, values in columns.items()}
+    return list(zip(numbers["x"], numbers["y"], strict=True)), numbers.get("visible")
+
+
+def _coordinates(row: Row, at: Path) -> Iterator[float]:
+    for i, item in enumerate(row):
+        box = mapping(member(item, "box", (*at, i)), *at, i, "box")
+        for key, value in box.items():
+            yield number(value, *at, i, "box", key)
+
+
+FAMILY = Family(
+    name="ultralytics",
+    title="Ultralytics results: detect, classify, oriented boxes, segment, pose, track",
+    rule="a list (per image) of objects with `name`, `class`, `confidence` and perhaps `box`, `segments`, `keypoints`",
+    detect=detect_items(_KEYS, "objects with name, class and confidence", empty="no objects found"),
+    near=near_items(_KEYS),
+    read=row_reader(_read_row),
+    options=("image_size", "units", "point_names", "classes", "exclusive"),
+    limits=(
+        "`normalize=True` leaves no trace, so coordinates that are all at most 1 need `units`. Poses need "
+        "`point_names`. Oriented boxes become rectangles with turned corners."
+    ),
+    sources=("https://docs.ultralytics.com/reference/engine/results/",),
+)

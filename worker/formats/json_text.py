@@ -1,0 +1,52 @@
+"""JSON that travels inside a string or as base64."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from typing import Any, NoReturn
+
+from worker.formats.checks import Path, fail, string
+
+
+def looks_like_json(text: str) -> bool:
+    """Tell whether a string is meant to be a JSON object or list."""
+    stripped = text.strip()
+    return stripped[:1] + stripped[-1:] in ("{}", "[]")
+
+
+def parse_json(text: str, at: Path) -> Any:
+    """Parse JSON; NaN and Infinity are refused."""
+    try:
+        return json.loads(text, parse_constant=lambda name: _refuse_constant(name, at))
+    except json.JSONDecodeError as error:
+        fail(at, f"not JSON: {error.msg} at character {error.pos}")
+    except ValueError:
+        fail(at, "not JSON that can be read: a number has too many digits")
+    except RecursionError:
+        fail(at, "nested too deeply")
+
+
+def decode_base64(value: Any, at: Path) -> bytes:
+    """Decode standard base64; a ``data:`` URL's prefix is dropped."""
+    text = string(value, *at)
+    if text.startswith("data:"):
+        text = text.partition(",")[2]
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        fail(at, "not base64")
+
+
+def parse_base64_json(value: Any, at: Path) -> Any:
+    """Decode base64 and parse the JSON inside."""
+    try:
+        text = decode_base64(value, at).decode("utf-8")
+    except UnicodeDecodeError:
+        fail(at, "the decoded bytes are not UTF-8 text")
+    return parse_json(text, at)
+
+
+def _refuse_constant(name: str, at: Path) -> NoReturn:
+    fail(at, f"{name} is not a finite number", "send null or leave the item out")

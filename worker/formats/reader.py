@@ -1,0 +1,143 @@
+"""From a raw payload to neutral outputs: unwrap envelopes, recognise the family, read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from worker.formats.checks import ROOT, Path, fail, show
+from worker.formats.errors import AmbiguousFormat
+from worker.formats.evidence import with_evidence
+from worker.formats.json_text import looks_like_json, parse_json
+from worker.formats.options import ReadOptions
+from worker.formats.output import Classification, Detection, Frame, Frames, ModelOutput, OutputError
+from worker.formats.recognise import choose
+from worker.formats.registry import ANSWERS, ENVELOPES, FAMILIES
+from worker.formats.structure import Family
+
+MAX_ENVELOPES = 4
+"""How many envelopes may lie around one another."""
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read: the format (``envelope/family`` where wrapped), why it matched, one output per item."""
+
+    format: str
+    why: str
+    outputs: tuple[ModelOutput, ...]
+
+
+@dataclass(slots=True)
+class _Inside:
+    """The payload inside its envelopes, and what they were and said."""
+
+    payload: Any
+    at: Path
+    names: list[str] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+def read_payload(payload: Any, options: ReadOptions | None = None) -> Reading:
+    """Read a serving stack's payload into one ModelOutput per item, in the payload's order.
+
+    With ``format: auto`` the structure alone decides. A JSON text is parsed first. Envelopes are always taken
+    off; ``format`` then names what is inside, or the envelope (and what is inside is recognised).
+    Raises OutputError, of which UnknownFormat, AmbiguousFormat and ResultPointer are kinds.
+    """
+    chosen = options or ReadOptions()
+    wanted = _wanted(chosen.format)
+    inside = _unwrap(payload)
+    _require_envelope(wanted, inside)
+    family, reason = _family(wanted, inside)
+    if family.read is None:
+        fail(inside.at, f"{family.name} is an envelope inside too many others", "send the payload itself")
+    outputs = family.read(inside.payload, chosen, inside.at)
+    if not outputs:
+        fail(inside.at, "no item in the payload", "send at least one")
+    if chosen.frames:
+        outputs = (_video(outputs, chosen, inside.at),)
+    return Reading(
+        "/".join((*inside.names, family.name)),
+        "; inside: ".join((*inside.reasons, reason)),
+        tuple(with_evidence(output, inside.evidence) for output in outputs),
+    )
+
+
+def _video(outputs: tuple[ModelOutput, ...], options: ReadOptions, at: Path) -> ModelOutput:
+    """Take the rows as the frames of one video."""
+    frames = []
+    for i, output in enumerate(outputs):
+        if not isinstance(output.answer, Classification | Detection):
+            fail((*at, i), f"a frame cannot hold {output.answer.kind}", "leave frames out")
+        frames.append(Frame(i, output.answer))
+    return options.output(Frames(tuple(frames)), evidence={"frames": [output.evidence for output in outputs]})
+
+
+def _wanted(name: str) -> list[Family]:
+    """The families of ``family``, ``envelope`` or ``envelope/family``; none for auto."""
+    if name == AUTO:
+        return []
+    return [_named(part) for part in name.split("/")]
+
+
+def _named(name: str) -> Family:
+    family = FAMILIES.get(name)
+    if family is None:
+        close = get_close_matches(name, FAMILIES, n=1) or list(FAMILIES)
+        raise OutputError("format", f"there is no format {name[:60]!r}", f"use auto or {', '.join(close)}")
+    return family
+
+
+def _unwrap(payload: Any) -> _Inside:
+    inside = _Inside(payload, ROOT)
+    for _ in range(MAX_ENVELOPES):
+        if isinstance(inside.payload, str) and looks_like_json(inside.payload):
+            inside.payload = parse_json(inside.payload, inside.at)
+        envelope = _envelope(inside)
+        if envelope is None or envelope.unwrap is None:
+            return inside
+        unwrapped = envelope.unwrap(inside.payload, inside.at)
+        inside.payload, inside.at = unwrapped.payload, unwrapped.at
+        inside.names.append(envelope.name)
+        inside.evidence |= unwrapped.evidence
+    return inside
+
+
+def _envelope(inside: _Inside) -> Family | None:
+    matches = [(family, match) for family in ENVELOPES if (match := family.detect(inside.payload))]
+    if len(matches) > 1:
+        reasons = "; ".join(f"{family.name}: {match.reason}" for family, match in matches)
+        raise AmbiguousFormat(show(inside.at), f"fits {reasons}", [family.name for family, _ in matches])
+    if not matches:
+        return None
+    family, match = matches[0]
+    inside.reasons.append(match.reason)
+    return family
+
+
+def _require_envelope(wanted: list[Family], inside: _Inside) -> None:
+    envelopes = [family.name for family in wanted if family.unwrap]
+    missing = [name for name in envelopes if name not in inside.names]
+    if missing:
+        family = FAMILIES[missing[0]]
+        miss = family.near(inside.payload)
+        where = f"{show(inside.at)}{miss.field.removeprefix('payload')}" if miss else show(inside.at)
+        problem = miss.problem if miss else "not this envelope"
+        raise OutputError(where, f"format is {family.name}, but here: {problem}", f"{family.name} is {family.rule}")
+
+
+def _family(wanted: list[Family], inside: _Inside) -> tuple[Family, str]:
+    named = [family for family in wanted if family.read]
+    if len(named) > 1:
+        names = ", ".join(family.name for family in named)
+        raise OutputError("format", f"names several formats: {names}", "name envelopes and one format")
+    if named:
+        match = named[0].detect(inside.payload)
+        return named[0], f"named {named[0].name}" + (f", and it is {match.reason}" if match else "")
+    family, match = choose(inside.payload, ANSWERS, inside.at)
+    return family, match.reason

@@ -1,0 +1,63 @@
+"""Every family, by name, in the order of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from worker.formats.families import (
+    bentoml,
+    cloudevents,
+    coco,
+    hf_classification,
+    hf_object_detection,
+    hf_question_answering,
+    hf_segmentation,
+    hf_speech,
+    hf_token_classification,
+    hf_zero_shot,
+    kili,
+    label_studio,
+    open_inference,
+    openai,
+    sagemaker,
+    seldon,
+    sklearn,
+    tf_serving,
+    torchserve,
+    torchvision,
+    triton,
+    ultralytics,
+)
+from worker.formats.structure import Family
+
+_ORDER: tuple[Family, ...] = (
+    kili.FAMILY,
+    *tf_serving.FAMILIES,
+    open_inference.FAMILY,
+    triton.FAMILY,
+    seldon.FAMILY,
+    sklearn.FAMILY,
+    *torchserve.FAMILIES,
+    hf_classification.FAMILY,
+    hf_zero_shot.FAMILY,
+    hf_token_classification.FAMILY,
+    hf_object_detection.FAMILY,
+    hf_segmentation.FAMILY,
+    hf_question_answering.FAMILY,
+    hf_speech.FAMILY,
+    ultralytics.FAMILY,
+    torchvision.FAMILY,
+    coco.FAMILY,
+    label_studio.FAMILY,
+    openai.FAMILY,
+    bentoml.FAMILY,
+    cloudevents.FAMILY,
+    *sagemaker.FAMILIES,
+)
+
+FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _ORDER})
+"""Families by name. Those with ``unwrap`` are envelopes, the others read answers."""
+
+ENVELOPES: tuple[Family, ...] = tuple(family for family in _ORDER if family.unwrap)
+ANSWERS: tuple[Family, ...] = tuple(family for family in _ORDER if family.read)

@@ -1,0 +1,158 @@
+"""From raw class scores to probabilities in [0, 1].
+
+A probability vector over all classes must sum to 1, a part of one to at most 1, both within SUM_TOLERANCE;
+independent (multi-label) scores must be announced with ``exclusive: false``. Logits become probabilities by
+softmax(z)_k = exp(z_k - max z) / Σ_j exp(z_j - max z), which needs every class, or one by one by the logistic
+function where the classes are independent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from worker.formats.checks import Path, describe, fail, number
+from worker.formats.classes import known_names, name_of
+from worker.formats.options import ReadOptions
+from worker.formats.output import Classification, ClassScore
+
+SUM_TOLERANCE = 0.02
+ROUNDING = 0.001
+"""How far above 1 or below 0 a probability may lie from rounding in half precision; it is clipped."""
+
+Where = Callable[[int], Path]
+
+
+def vector_scores(
+    values: Sequence[Any], options: ReadOptions, at: Path, names: Sequence[str] | None = None
+) -> Classification:
+    """Read one score per class, in the order of ``names`` or else of ``options.classes``.
+
+    Raises OutputError for a class without a name, a vector that is no distribution, a value out of range.
+    """
+    if not values:
+        fail(at, "no scores")
+    labels = _vector_labels(len(values), options, at, names)
+    raw = [number(value, *at, i) for i, value in enumerate(values)]
+    scores = _probabilities(raw, options, lambda i: (*at, i))
+    total = math.fsum(scores)
+    if options.exclusive is not False and abs(total - 1) > SUM_TOLERANCE:
+        fail(at, f"probabilities over all classes sum to {total:.3g}, not to 1", _NOT_ONE)
+    return _classification(labels, scores, options, complete=options.exclusive is not False)
+
+
+def label_scores(
+    labels: Sequence[str],
+    values: Sequence[Any],
+    options: ReadOptions,
+    at: Path,
+    where: Where | None = None,
+    *,
+    whole: bool = False,
+) -> Classification:
+    """Read scores that come with their labels; they may be the best few of many classes.
+
+    ``where`` gives the path of the i-th score. ``whole`` says that no class is missing.
+    Raises OutputError for a repeated label, a sum above 1, a value out of range, logits of some classes only.
+    """
+    place = where or (lambda i: (*at, i))
+    if not labels:
+        fail(at, "no scores")
+    _refuse_repeats(labels, place)
+    raw = [number(value, *place(i)) for i, value in enumerate(values)]
+    if options.score_kind == "logit" and options.exclusive is not False and not whole:
+        _require_every_class(labels, options, at)
+    scores = _probabilities(raw, options, place)
+    return _classification(labels, scores, options, complete=_is_complete(scores, options, at))
+
+
+def bare_label(label: str, options: ReadOptions) -> Classification:
+    """A class without any score."""
+    return Classification((ClassScore(label),), exclusive=options.exclusive)
+
+
+def probability(value: Any, options: ReadOptions, at: Path) -> float | None:
+    """Read one probability that stands alone (of a box, a span, an answer); null means unknown.
+
+    Raises OutputError for a value outside [0, 1], and for a lone logit, which has no softmax.
+    """
+    if value is None:
+        return None
+    if options.score_kind == "logit":
+        fail(at, "a lone logit cannot become a probability", "send probabilities for this format")
+    return _in_range(number(value, *at), at, "send probabilities between 0 and 1")
+
+
+_LOGIT_HINT = "set score_kind: logit if the model sends raw scores"
+_NOT_ONE = "set exclusive: false if classes are independent, score_kind: logit if these are raw scores"
+
+
+def _vector_labels(count: int, options: ReadOptions, at: Path, names: Sequence[str] | None) -> list[str]:
+    given = names if names is not None else options.classes
+    if isinstance(given, Sequence) and len(given) != count:
+        fail(at, f"{count} scores for {len(given)} classes", "classes must name every column, in order")
+    if names is not None:
+        _refuse_repeats(names, lambda _: at)
+        return list(names)
+    labels = [name_of(i, options, (*at, i)) for i in range(count)]
+    _refuse_repeats(labels, lambda i: (*at, i))
+    return labels
+
+
+def _refuse_repeats(labels: Sequence[str], where: Where) -> None:
+    if len(set(labels)) == len(labels):
+        return
+    for i, label in enumerate(labels):
+        if label in labels[:i]:
+            fail(where(i), f"class {label!r} appears twice", "send one row per item: a list of lists")
+
+
+def _probabilities(raw: list[float], options: ReadOptions, where: Where) -> list[float]:
+    if options.score_kind == "logit":
+        return [_logistic(z) for z in raw] if options.exclusive is False else _softmax(raw)
+    return [_in_range(value, where(i), _LOGIT_HINT) for i, value in enumerate(raw)]
+
+
+def _in_range(value: float, at: Path, fix: str) -> float:
+    if not -ROUNDING <= value <= 1 + ROUNDING:
+        fail(at, f"{describe(value)} is not a probability", fix)
+    return min(1.0, max(0.0, value))
+
+
+def _softmax(logits: list[float]) -> list[float]:
+    top = max(logits)
+    weights = [math.exp(z - top) for z in logits]
+    total = math.fsum(weights)
+    return [weight / total for weight in weights]
+
+
+def _logistic(z: float) -> float:
+    if z >= 0:
+        return 1 / (1 + math.exp(-z))
+    weight = math.exp(z)
+    return weight / (1 + weight)
+
+
+def _require_every_class(labels: Sequence[str], options: ReadOptions, at: Path) -> None:
+    names = known_names(options)
+    if not names:
+        fail(at, "softmax needs the logits of every class", "set classes to all of the model's classes")
+    if len(names) != len(labels):
+        fail(at, f"logits of {len(labels)} of {len(names)} classes", "have the model return every class")
+
+
+def _is_complete(scores: Sequence[float], options: ReadOptions, at: Path) -> bool:
+    if options.exclusive is False:
+        return False
+    total = math.fsum(scores)
+    if total > 1 + SUM_TOLERANCE:
+        fail(at, f"probabilities sum to {total:.3g}, more than 1", _NOT_ONE)
+    return len(scores) > 1 and total >= 1 - SUM_TOLERANCE
+
+
+def _classification(
+    labels: Sequence[str], scores: Sequence[float], options: ReadOptions, *, complete: bool
+) -> Classification:
+    pairs = tuple(ClassScore(label, score) for label, score in zip(labels, scores, strict=True))
+    return Classification(pairs, exclusive=options.exclusive, complete=complete)

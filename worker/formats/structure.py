@@ -1,0 +1,172 @@
+"""How a family recognises its payloads by structure alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.formats.checks import ROOT, Path, describe, is_number, show
+from worker.formats.options import ReadOptions
+from worker.formats.output import ModelOutput
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The payload has the family's structure, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """The payload lacks the family's structure at ``field``; ``share`` (0 to 1) is how much of it is there."""
+
+    field: str
+    problem: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unwrapped:
+    """What an envelope holds: the payload inside, its path, and what the envelope said."""
+
+    payload: Any
+    at: Path
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+Reader = Callable[[Any, ReadOptions, Path], tuple[ModelOutput, ...]]
+Unwrapper = Callable[[Any, Path], Unwrapped]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """One family of payloads: how it is recognised, read and documented.
+
+    A family either reads answers (``read``) or is an envelope around another family's payload (``unwrap``).
+    """
+
+    name: str
+    title: str
+    rule: str
+    sources: tuple[str, ...]
+    detect: Callable[[Any], Match | None]
+    near: Callable[[Any], Miss | None]
+    read: Reader | None = None
+    unwrap: Unwrapper | None = None
+    options: tuple[str, ...] = ()
+    limits: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of JSON value, for the structure of an object."""
+
+    name: str
+    test: Callable[[Any], bool]
+
+
+ANY = Kind("present", lambda _: True)
+TEXT = Kind("a string", lambda value: isinstance(value, str))
+NUMBER = Kind("a number", is_number)
+NUMBER_OR_NULL = Kind("a number or null", lambda value: value is None or is_number(value))
+INDEX = Kind("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
+LIST = Kind("a list", lambda value: isinstance(value, list))
+OBJECT = Kind("an object", lambda value: isinstance(value, Mapping))
+LABEL = Kind("a class name or index", lambda value: isinstance(value, str) or INDEX.test(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The keys of an object: required ones, optional ones, and whether any further key may be there."""
+
+    required: Mapping[str, Kind]
+    optional: Mapping[str, Kind] = field(default_factory=dict)
+    open: bool = False
+
+    def fits(self, value: Any) -> bool:
+        """Tell whether ``value`` is such an object."""
+        if not isinstance(value, Mapping) or not self.required.keys() <= value.keys():
+            return False
+        if not all(kind.test(value[key]) for key, kind in self.required.items()):
+            return False
+        return self.open or self._extra(value) is None
+
+    def miss(self, value: Any, at: Path) -> Miss | None:
+        """Name the first key that does not fit; None when nothing of the structure is there."""
+        if not isinstance(value, Mapping):
+            return None
+        fitting = [key for key, kind in self.required.items() if key in value and kind.test(value[key])]
+        if not fitting:
+            return None
+        share = len(fitting) / len(self.required)
+        for key, kind in self.required.items():
+            if key not in value:
+                return Miss(show((*at, key)), "missing", share)
+            if not kind.test(value[key]):
+                return Miss(show((*at, key)), f"{describe(value[key])} is not {kind.name}", share)
+        return self._extra_miss(value, at, share)
+
+    def _extra(self, value: Mapping[str, Any]) -> str | None:
+        for key in value:
+            if key in self.required:
+                continue
+            kind = self.optional.get(key)
+            if kind is None or not kind.test(value[key]):
+                return key
+        return None
+
+    def _extra_miss(self, value: Mapping[str, Any], at: Path, share: float) -> Miss | None:
+        key = None if self.open else self._extra(value)
+        if key is None:
+            return None
+        return Miss(show((*at, key)), "does not belong to this format", share * 0.9)
+
+
+def first_item(payload: Any) -> tuple[Any, Path]:
+    """Return the first object of an object, a list of objects or a list of such lists, and its path."""
+    if isinstance(payload, list):
+        for i, row in enumerate(payload):
+            if isinstance(row, list):
+                for j, item in enumerate(row):
+                    return item, (*ROOT, i, j)
+            else:
+                return row, (*ROOT, i)
+    return payload, ROOT
+
+
+def holds_nothing(payload: Any) -> bool:
+    """Tell whether the payload is an empty list, or a list of empty lists."""
+    return isinstance(payload, list) and all(row == [] for row in payload)
+
+
+def detect_object(keys: Keys, reason: str) -> Callable[[Any], Match | None]:
+    """Recognise an object by its keys."""
+    match = Match(reason)
+    return lambda payload: match if keys.fits(payload) else None
+
+
+def near_object(keys: Keys) -> Callable[[Any], Miss | None]:
+    """Say what an object lacks."""
+    return lambda payload: keys.miss(payload, ROOT)
+
+
+def detect_items(keys: Keys, reason: str, empty: str = "") -> Callable[[Any], Match | None]:
+    """Recognise an object, a list of objects or a list of lists by the keys of the first object.
+
+    ``empty`` is the reason for matching a payload without any object, where that is an answer.
+    """
+    match = Match(reason)
+
+    def detect(payload: Any) -> Match | None:
+        if empty and holds_nothing(payload):
+            return Match(empty)
+        return match if keys.fits(first_item(payload)[0]) else None
+
+    return detect
+
+
+def near_items(keys: Keys) -> Callable[[Any], Miss | None]:
+    """Say what the first object lacks."""
+    return lambda payload: keys.miss(*first_item(payload))

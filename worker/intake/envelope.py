@@ -1,0 +1,143 @@
+"""Celery's message format on Redis, read without Celery's consumer.
+
+Format: "Task message protocol" versions 1 and 2 of the Celery documentation, and the Redis transport's storage
+format of kombu: a JSON object with ``body`` (base64), ``content-type``, ``content-encoding``, ``headers`` and
+``properties``.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from kombu.compression import decompress
+from pydantic_core import from_json
+
+from worker.messages import MessageError
+
+TASK = "predictions.ingest"
+NAMES_OF_ARGUMENT = ("prediction", "predictions", "message", "messages")
+
+
+def messages_of(envelope: bytes, *, now: datetime | None = None, check_expiry: bool = True) -> list[bytes]:
+    """The messages an envelope carries, each as JSON.
+
+    Raises:
+        MessageError: broken envelope, another task's, not JSON, unknown compression, or expired.
+    """
+    found = _object(envelope)
+    headers = _mapping(found, "headers")
+    body = _body(found, headers)
+    if "task" in headers:
+        args, kwargs = _protocol_2(body)
+        task, expires = headers["task"], headers.get("expires")
+    else:
+        args, kwargs = body.get("args") or [], body.get("kwargs") or {}
+        task, expires = body.get("task"), body.get("expires")
+    if task != TASK:
+        raise MessageError("unknown_task", "headers.task", f"is {task!r}, not {TASK!r}", "send it to another queue")
+    if check_expiry:
+        _check_expiry(expires, now or datetime.now(UTC))
+    return list(_messages(args, kwargs))
+
+
+def _object(envelope: bytes) -> dict[str, Any]:
+    try:
+        found = from_json(envelope)
+    except ValueError as error:
+        raise MessageError(
+            "broken_envelope", "envelope", f"is not valid JSON: {error}", "use a Celery producer"
+        ) from None
+    if not isinstance(found, dict):
+        raise MessageError("broken_envelope", "envelope", "is not a JSON object", "use a Celery producer")
+    return found
+
+
+def _mapping(found: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = found.get(name) or {}
+    if not isinstance(value, dict):
+        raise MessageError("broken_envelope", name, "is not an object", "use a Celery producer")
+    return value
+
+
+def _body(found: Mapping[str, Any], headers: Mapping[str, Any]) -> Any:
+    content_type = found.get("content-type", "application/json")
+    if content_type != "application/json":
+        raise MessageError(
+            "content_type_refused", "content-type", f"{content_type} is not read", "set task_serializer to json"
+        )
+    raw = _decompressed(_decoded(found), headers.get("compression"))
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise MessageError("broken_envelope", "body", f"is not valid JSON: {error}", "use a Celery producer") from None
+
+
+def _decoded(found: Mapping[str, Any]) -> bytes:
+    body = found.get("body")
+    if not isinstance(body, str):
+        raise MessageError("broken_envelope", "body", "is missing", "use a Celery producer")
+    if _mapping(found, "properties").get("body_encoding") != "base64":
+        return body.encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MessageError("broken_envelope", "body", f"is not base64: {error}", "use a Celery producer") from None
+
+
+def _decompressed(raw: bytes, compression: Any) -> bytes:
+    if not compression:
+        return raw
+    try:
+        return bytes(decompress(raw, compression))
+    except KeyError:
+        problem = f"{compression} is not known here"
+    except Exception as error:  # noqa: BLE001 - each codec raises errors of its own; the letter keeps the words
+        problem = f"{compression} cannot be undone: {error}"
+    raise MessageError("broken_envelope", "headers.compression", problem, "send it with gzip or uncompressed")
+
+
+def _protocol_2(body: Any) -> tuple[Any, Any]:
+    if not isinstance(body, list) or len(body) < 2:
+        raise MessageError("broken_envelope", "body", "is not [args, kwargs, embed]", "use a Celery producer")
+    return body[0] or [], body[1] or {}
+
+
+def _check_expiry(expires: Any, now: datetime) -> None:
+    if not expires:
+        return
+    try:
+        moment = datetime.fromisoformat(expires)
+    except (TypeError, ValueError):
+        raise MessageError(
+            "broken_envelope", "headers.expires", f"{expires!r} is no date", "use a Celery producer"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    if moment <= now:
+        raise MessageError("expired", "headers.expires", f"expired at {expires}", "replay it if it is still wanted")
+
+
+def _messages(args: Any, kwargs: Any) -> Iterator[bytes]:
+    if not isinstance(args, list) or not isinstance(kwargs, dict):
+        raise MessageError("broken_envelope", "body", "args is no list or kwargs no object", "use a Celery producer")
+    unknown = sorted(set(kwargs) - set(NAMES_OF_ARGUMENT))
+    if unknown:
+        raise MessageError("invalid_message", unknown[0], "unknown keyword argument", "pass the prediction as argument")
+    values = [*args, *kwargs.values()]
+    if not values:
+        raise MessageError("invalid_message", "args", "holds no prediction", "pass the prediction as argument")
+    for value in values:
+        for message in value if isinstance(value, list) else [value]:
+            yield as_json(message)
+
+
+def as_json(message: Any) -> bytes:
+    """One message as JSON; a text is taken as JSON already."""
+    if isinstance(message, str):
+        return message.encode("utf-8", "surrogatepass")
+    return json.dumps(message, separators=(",", ":")).encode()

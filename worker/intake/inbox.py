@@ -1,0 +1,85 @@
+"""The inbox: a Redis stream in the broker's Redis, where both doors end and from which admission reads in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+import redis
+
+from worker.intake.admission import InboxEntry
+from worker.spool import INBOX_GROUP
+
+PRIORITY_SEPARATOR = "\x06\x16"
+PRIORITY_STEPS = (3, 6, 9)
+"""kombu's default lists of a queue on Redis: the plain name, and one per further priority step."""
+
+
+class Inbox:
+    """One consumer's view of the inbox.
+
+    Args:
+        client: of the broker's Redis, with ``decode_responses`` off.
+        key: of the stream.
+        queue: the Celery queue whose messages are moved in; empty when the broker is not this Redis.
+        consumer: unique per process.
+    """
+
+    def __init__(self, client: redis.Redis, *, key: str, queue: str, consumer: str) -> None:
+        self.key = key
+        self._redis = client
+        self._consumer = consumer
+        self._keys = [key, *lists_of(queue)] if queue else [key]
+        script = resources.files("worker.intake") / "scripts" / "take.lua"
+        self._take = client.register_script(script.read_text("utf-8"))
+
+    def open(self) -> None:
+        """Create the consumer group so that entries added before it are read too."""
+        try:
+            self._redis.xgroup_create(self.key, INBOX_GROUP, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def take(self, *, items: int, max_bytes: int) -> list[InboxEntry]:
+        """Move envelopes in from the Celery queue and read new entries; does not block.
+
+        Raises:
+            redis.ResponseError: ``NOGROUP`` when the stream was deleted; call ``open`` again.
+        """
+        _, rows = self._take(keys=self._keys, args=[INBOX_GROUP, self._consumer, items, max_bytes])
+        return [InboxEntry(entry_id.decode(), dict(zip(flat[::2], flat[1::2], strict=True))) for entry_id, flat in rows]
+
+    def recover(self, *, idle_ms: int, items: int) -> list[InboxEntry]:
+        """Take over entries that another consumer has read and not admitted within ``idle_ms``."""
+        reply: Any = self._redis.xautoclaim(
+            self.key, INBOX_GROUP, self._consumer, min_idle_time=idle_ms, start_id="0-0", count=items
+        )
+        return [InboxEntry(entry_id.decode(), fields) for entry_id, fields in reply[1] if fields]
+
+    def remove(self, entry_ids: Sequence[str]) -> None:
+        """Acknowledge and delete entries that were admitted to a spool in another Redis."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xack(self.key, INBOX_GROUP, *entry_ids)
+            pipe.xdel(self.key, *entry_ids)
+            pipe.execute()
+
+    def leave(self) -> None:
+        """Remove this consumer from the group, unless entries of it are unacknowledged."""
+        pending: Any = self._redis.xpending_range(self.key, INBOX_GROUP, "-", "+", 1, consumername=self._consumer)
+        if not pending:
+            self._redis.xgroup_delconsumer(self.key, INBOX_GROUP, self._consumer)
+
+    def backlog(self) -> int:
+        """Messages at the doors: entries of the inbox and envelopes still in the queue's lists."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.xlen(self.key)
+            for key in self._keys[1:]:
+                pipe.llen(key)
+            return sum(int(length) for length in pipe.execute())
+
+
+def lists_of(queue: str) -> list[str]:
+    """Redis lists of a Celery queue, most urgent first (kombu: the lower number is consumed first)."""
+    return [queue, *(f"{queue}{PRIORITY_SEPARATOR}{step}" for step in PRIORITY_STEPS)]

@@ -1,0 +1,139 @@
+"""The thread that brings messages from the doors into the spool."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import redis
+
+from worker.intake.admission import Admitter, InboxEntry
+from worker.intake.inbox import Inbox
+from worker.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+IDLE_WAIT = 0.05
+TROUBLE_WAIT = 1.0
+READ_BYTES = 16_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderLimits:
+    """How much is taken at once, when a dead reader's entries are taken over, when the doors stop taking."""
+
+    batch: int
+    recover_seconds: float
+    max_waiting: int
+
+
+class Reader:
+    """Reads the inbox until stopped.
+
+    Args:
+        inbox: the doors' common end.
+        admitter: decides each message's fate.
+        spool: asked for its size.
+        limits: as configured.
+        same_redis: whether inbox and spool share one Redis, so that an entry moves in one transaction.
+        stop: set when the worker drains.
+    """
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        admitter: Admitter,
+        spool: Spool,
+        limits: ReaderLimits,
+        *,
+        same_redis: bool,
+        stop: threading.Event,
+    ) -> None:
+        self._inbox = inbox
+        self._admitter = admitter
+        self._spool = spool
+        self._limits = limits
+        self._same_redis = same_redis
+        self._stop = stop
+        self._closed = False
+        self._trouble = ""
+        self._next_recovery = 0.0
+
+    def run(self) -> None:
+        """Take and admit until the worker stops; survives every failure of Redis."""
+        self._guarded(self._inbox.open)
+        while not self._stop.is_set():
+            busy = self._guarded(self._step)
+            if not busy:
+                self._stop.wait(TROUBLE_WAIT if self._trouble else IDLE_WAIT)
+        self._guarded(self._inbox.leave)
+
+    def _step(self) -> bool:
+        if self._doors_closed():
+            return False
+        entries = self._recovered() or self._inbox.take(items=self._limits.batch, max_bytes=READ_BYTES)
+        if entries:
+            self._admit(entries)
+        return bool(entries)
+
+    def _admit(self, entries: list[InboxEntry]) -> None:
+        result = self._admitter.admit_entries(entries, inbox=self._inbox.key if self._same_redis else "")
+        if not self._same_redis:
+            self._inbox.remove([entry.entry_id for entry in entries])
+        logger.debug(
+            "admitted",
+            extra={
+                "action": "admitted",
+                "admitted": result.admitted,
+                "superseded": result.superseded,
+                "dead": result.dead,
+            },
+        )
+        if result.dead:
+            logger.warning(
+                "%d messages became dead letters", result.dead, extra={"action": "dead_lettered", "dead": result.dead}
+            )
+
+    def _recovered(self) -> list[InboxEntry]:
+        now = time.monotonic()
+        if now < self._next_recovery:
+            return []
+        entries = self._inbox.recover(idle_ms=int(self._limits.recover_seconds * 1000), items=100)
+        if entries:
+            logger.info(
+                "took over entries of a dead reader", extra={"action": "inbox_recovered", "entries": len(entries)}
+            )
+        else:
+            self._next_recovery = now + self._limits.recover_seconds / 4
+        return entries
+
+    def _doors_closed(self) -> bool:
+        waiting = self._spool.ledger().waiting
+        closed = waiting >= self._limits.max_waiting
+        if closed != self._closed:
+            words = "doors stop taking: the spool is full" if closed else "doors take again"
+            logger.warning(words, extra={"action": "doors_closed" if closed else "doors_open", "waiting": waiting})
+        self._closed = closed
+        return closed
+
+    def _guarded(self, step: Callable[[], bool | None]) -> bool:
+        try:
+            busy = bool(step())
+        except redis.RedisError as error:
+            self._say_once(error)
+            return False
+        if self._trouble:
+            logger.info("intake goes on", extra={"action": "intake_resumed"})
+            self._trouble = ""
+        return busy
+
+    def _say_once(self, error: redis.RedisError) -> None:
+        if "NOGROUP" in str(error):
+            self._inbox.open()
+        kind = f"{type(error).__name__}: {error}"[:200]
+        if kind != self._trouble:
+            logger.warning("intake waits: %s", kind, extra={"action": "intake_waits"})
+        self._trouble = kind

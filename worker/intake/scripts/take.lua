@@ -1,0 +1,32 @@
+-- Bring whole envelopes from the broker's lists into the inbox, then read the inbox for one consumer.
+-- KEYS: inbox, then the lists of the Celery queue, most urgent first.
+-- ARGV: group, consumer, entries to read, bytes to move and to read.
+-- An envelope is written to the inbox before it leaves its list: a full memory refuses the first write and
+-- stops the script with nothing lost.
+local inbox, group, consumer = KEYS[1], ARGV[1], ARGV[2]
+local items, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+
+local moved, size = 0, 0
+for n = 2, #KEYS do
+  while moved < items and size < bytes and redis.call('TYPE', KEYS[n]).ok == 'list' do
+    local envelope = redis.call('LINDEX', KEYS[n], -1)
+    if not envelope then break end
+    redis.call('XADD', inbox, '*', 'envelope', envelope)
+    redis.call('RPOP', KEYS[n])
+    moved, size = moved + 1, size + #envelope
+  end
+end
+
+if redis.call('EXISTS', inbox) == 0 then return { moved, {} } end
+local entries, read = {}, 0
+while #entries < items and read < bytes do
+  local want = math.min(25, items - #entries)
+  local reply = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', want, 'STREAMS', inbox, '>')
+  if not reply then break end
+  for _, entry in ipairs(reply[1][2]) do
+    entries[#entries + 1] = entry
+    for _, value in ipairs(entry[2]) do read = read + #value end
+  end
+  if #reply[1][2] < want then break end
+end
+return { moved, entries }

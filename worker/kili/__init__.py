@@ -1,0 +1,54 @@
+"""The client of Kili's GraphQL API: operations, errors, retries, the shared call budget, asset ids."""
+
+from worker.kili.access import KiliAccess
+from worker.kili.budget import BudgetTimeout, CallBudget
+from worker.kili.calls import CallRecord
+from worker.kili.client import KiliClient
+from worker.kili.errors import (
+    ConnectFailed,
+    KiliError,
+    NotSent,
+    RateLimited,
+    RefusedItems,
+    RefusedKey,
+    RefusedProject,
+    ServerFault,
+    TimedOut,
+    TooLarge,
+    TransientError,
+    Unauthorized,
+    Unavailable,
+    UnknownOutcome,
+)
+from worker.kili.ids import derived_asset_id
+from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
+from worker.kili.retry import RetryPolicy
+
+__all__ = [
+    "AssetUpdate",
+    "BudgetTimeout",
+    "CallBudget",
+    "CallRecord",
+    "ConnectFailed",
+    "FoundAsset",
+    "KiliAccess",
+    "KiliClient",
+    "KiliError",
+    "NewAsset",
+    "NewLabel",
+    "NotSent",
+    "ProjectInterface",
+    "RateLimited",
+    "RefusedItems",
+    "RefusedKey",
+    "RefusedProject",
+    "RetryPolicy",
+    "ServerFault",
+    "TimedOut",
+    "TooLarge",
+    "TransientError",
+    "Unauthorized",
+    "Unavailable",
+    "UnknownOutcome",
+    "derived_asset_id",
+]

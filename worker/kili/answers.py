@@ -1,0 +1,250 @@
+"""What an HTTP answer means: the data of a GraphQL call, or the right error of :mod:`worker.kili.errors`.
+
+A GraphQL error is judged by what it says and not by the HTTP status it came with, except where the status shows that
+no resolver ran.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from worker.kili.access import KiliAccess
+from worker.kili.classify import GraphQLError, Kind, graphql_errors, kind_of
+from worker.kili.errors import (
+    MAX_WORDS,
+    CompressionRefused,
+    ConnectFailed,
+    KiliError,
+    RateLimited,
+    RefusedItems,
+    RefusedKey,
+    RefusedProject,
+    ServerFault,
+    TimedOut,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+    UnknownOperation,
+    UnknownOutcome,
+)
+from worker.kili.operations import Blame, Operation
+from worker.kili.retry import parse_retry_after
+from worker.kili.transport import Answer
+
+NOT_APPLIED = frozenset({300, 301, 302, 303, 307, 308, 404, 405, 408, 415, 421, 425, 521})
+"""Statuses given before the application saw the request; 521 is a proxy that the origin refused."""
+
+GATEWAY = frozenset({502, 503, 504, 520, 522, 523, 524, 525, 526, 530})
+"""Statuses a proxy gives for the application; an unknown error beside them is the proxy's."""
+
+SHOWN_WORDS = 300
+"""Longest excerpt of the server's words in an error's message, in characters."""
+
+_KEY_HAS_ENDED = re.compile(
+    r"api[ _-]?key\b.{0,40}\b(expired|revoked)|(expired|revoked) api[ _-]?key", re.IGNORECASE
+)
+_ENVOY_NOT_FORWARDED = re.compile(
+    r"no healthy upstream|reset reason: (overflow|(remote )?connection failure)", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked: the operation, the access it went through, and the asset ids of its items in order."""
+
+    operation: Operation
+    access: KiliAccess
+    item_ids: Sequence[str] = ()
+    gzipped: bool = False
+
+
+def read_answer(question: Question, answer: Answer) -> Any:
+    """Return the value of the answer's root field, which is never null.
+
+    Raises the :class:`~worker.kili.errors.KiliError` that the answer stands for.
+    """
+    document = _json_document(answer.body)
+    errors = graphql_errors(document)
+    if errors:
+        raise _judge_errors(question, answer, errors)
+    if not 200 <= answer.status < 300:
+        raise _judge_status(question, answer)
+    data = document.get("data")
+    root = data.get("data") if isinstance(data, dict) else None
+    if root is None:
+        raise _error(
+            UnknownOutcome, question, answer, f"no data in {_words(question.access, answer)[:200]!r}"
+        )
+    return root
+
+
+def unreadable(question: Question, answer: Answer, problem: Exception) -> KiliError:
+    """Return the error for an answer whose data lacks what the operation asked for."""
+    words = f"the answer cannot be read ({type(problem).__name__}: {problem})"
+    return _error(UnknownOutcome, question, answer, question.access.scrub(words))
+
+
+def network_error(access: KiliAccess, operation: str, error: httpx.HTTPError | httpx.InvalidURL) -> KiliError:
+    """Return the error that a failure below HTTP stands for: whether the request was sent is what counts."""
+    words = access.scrub(f"{type(error).__name__}: {error}")
+    kind: type[KiliError] = UnknownOutcome
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)):
+        kind = ConnectFailed
+    elif isinstance(error, httpx.TimeoutException):
+        kind = TimedOut
+    return kind(f"{operation}: {words}", operation=operation, words=words)
+
+
+def upload_error(access: KiliAccess, answer: Answer) -> KiliError | None:
+    """Return the error that a bucket's answer to an upload stands for, None for a success.
+
+    Every refusal but 413 may be cured by a fresh signed URL, so it is transient.
+    """
+    if 200 <= answer.status < 300:
+        return None
+    if answer.status == 413:
+        kind: type[KiliError] = TooLarge
+    else:
+        kind = UnknownOutcome if answer.status >= 500 else Unavailable
+    return _named_error(kind, "upload", answer, _words(access, answer))
+
+
+def _json_document(body: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _judge_errors(question: Question, answer: Answer, errors: list[GraphQLError]) -> KiliError:
+    kinds = [kind_of(error) for error in errors]
+    kind = max(kinds)
+    code = errors[kinds.index(kind)].name
+    if _status_outranks(answer.status, kind):
+        return _judge_status(question, answer, code=code)
+    words = question.access.scrub("; ".join(error.message for error in errors))
+    found = _class_of(kind, question.operation)
+    if found is not RefusedItems:
+        return _error(found, question, answer, words, code=code)
+    return _refused_items(question, answer, errors, words, code)
+
+
+def _status_outranks(status: int, kind: Kind) -> bool:
+    if kind is Kind.KEY:
+        return False
+    if status in (401, 413, 429):
+        return True
+    return kind is Kind.UNKNOWN and (status == 403 or status in NOT_APPLIED or status in GATEWAY)
+
+
+def _class_of(kind: Kind, operation: Operation) -> type[KiliError]:
+    if kind is Kind.ACCESS or (kind is Kind.MISSING and not operation.holds_items):
+        return _REFUSALS[operation.blames]
+    if kind in _NOT_THE_ITEMS:
+        return _NOT_THE_ITEMS[kind]
+    return RefusedItems if operation.holds_items else ServerFault
+
+
+_REFUSALS: dict[Blame, type[KiliError]] = {
+    Blame.ITEMS: RefusedItems,
+    Blame.PROJECT: RefusedProject,
+    Blame.KEY: RefusedKey,
+}
+_NOT_THE_ITEMS: dict[Kind, type[KiliError]] = {
+    Kind.FAULT: ServerFault,
+    Kind.DOCUMENT: UnknownOperation,
+    Kind.AUTHENTICATION: Unauthorized,
+    Kind.RATE: RateLimited,
+    Kind.KEY: RefusedKey,
+}
+
+
+def _refused_items(
+    question: Question, answer: Answer, errors: list[GraphQLError], words: str, code: str | None
+) -> RefusedItems:
+    kinds = {kind_of(error) for error in errors}
+    indexes = sorted({index for error in errors for index in _named_items(question.item_ids, error)})
+    return RefusedItems(
+        _message(question.operation.field, answer, words),
+        operation=question.operation.field,
+        status=answer.status,
+        words=words,
+        code=code,
+        item_indexes=tuple(indexes),
+        item_ids=tuple(question.item_ids[index] for index in indexes),
+        access=not kinds.isdisjoint({Kind.ACCESS, Kind.MISSING}),
+        already_exists=Kind.EXISTS in kinds,
+    )
+
+
+def _named_items(item_ids: Sequence[str], error: GraphQLError) -> Iterable[int]:
+    """Yield the positions of the items that an error names in its path or by their asset ids."""
+    if len(error.path) > 1 and isinstance(error.path[1], int) and 0 <= error.path[1] < len(item_ids):
+        yield error.path[1]
+    yield from (index for index, item_id in enumerate(item_ids) if item_id in error.text)
+
+
+def _judge_status(question: Question, answer: Answer, *, code: str | None = None) -> KiliError:
+    words = _words(question.access, answer)
+    kind = _class_of_status(answer.status, words)
+    if question.gzipped and answer.status in (400, 415):
+        kind = CompressionRefused
+    return _error(kind, question, answer, words, code=code)
+
+
+_CLASSES_OF_STATUS: dict[int, type[KiliError]] = {
+    401: Unauthorized,
+    403: RefusedKey,
+    413: TooLarge,
+    429: RateLimited,
+    504: TimedOut,
+    524: TimedOut,
+}
+
+
+def _class_of_status(status: int, words: str) -> type[KiliError]:
+    if status == 401 and _KEY_HAS_ENDED.search(words):
+        return RefusedKey
+    if status in _CLASSES_OF_STATUS:
+        return _CLASSES_OF_STATUS[status]
+    if status in NOT_APPLIED or (status == 503 and _envoy_reached_no_backend(words)):
+        return Unavailable
+    return UnknownOutcome
+
+
+def _envoy_reached_no_backend(words: str) -> bool:
+    """Tell Envoy's two kinds of 503 apart; after "retried" an earlier try of its own may have reached a backend."""
+    return _ENVOY_NOT_FORWARDED.search(words) is not None and "retried" not in words.lower()
+
+
+def _error(
+    kind: type[KiliError], question: Question, answer: Answer, words: str, *, code: str | None = None
+) -> KiliError:
+    return _named_error(kind, question.operation.field, answer, words, code=code)
+
+
+def _named_error(
+    kind: type[KiliError], operation: str, answer: Answer, words: str, *, code: str | None = None
+) -> KiliError:
+    error = kind(
+        _message(operation, answer, words), operation=operation, status=answer.status, words=words, code=code
+    )
+    error.retry_after = parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"))
+    return error
+
+
+def _message(operation: str, answer: Answer, words: str) -> str:
+    said = words if len(words) <= SHOWN_WORDS else words[:SHOWN_WORDS] + "..."
+    return f"{operation}: HTTP {answer.status}: {said or 'empty answer'}"
+
+
+def _words(access: KiliAccess, answer: Answer) -> str:
+    text = answer.body[:65_536].decode("utf-8", "replace")
+    return access.scrub(" ".join(text.split()))[:MAX_WORDS]

@@ -1,0 +1,102 @@
+"""A budget of calls per minute that all processes share."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from importlib.resources import files
+from typing import Any, Literal
+
+import redis
+
+WINDOW = 60.0
+"""Seconds over which the server counts calls."""
+
+MARGIN = 0.25
+"""Seconds by which our window is longer, since calls do not all take the same time to arrive."""
+
+MAX_PENALTY = 3600.0
+"""Longest pause that can be set, in seconds."""
+
+
+class BudgetTimeout(Exception):
+    """No call became free in time, or the worker is stopping; ``needed`` is the wait still ahead, in seconds."""
+
+    def __init__(self, message: str, *, needed: float) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+class CallBudget:
+    """At most ``calls_per_minute`` calls in any 60 s, counted by Redis for all who share ``scope``.
+
+    A log of the admissions caps the window exactly; a generic cell rate algorithm above it spreads the calls evenly
+    after a first ``burst``, so that the fleet does not spend a minute's calls in a second. Both run in one script on
+    the clock of Redis. ``scope`` names endpoint and key (see :attr:`worker.kili.access.KiliAccess.scope`), never the
+    key itself. ``window`` and ``margin`` are in seconds.
+
+    Every method raises :class:`redis.RedisError` when Redis cannot be asked.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        scope: str,
+        calls_per_minute: int,
+        burst: int = 8,
+        key_prefix: str = "predictions:budget",
+        window: float = WINDOW,
+        margin: float = MARGIN,
+    ) -> None:
+        if calls_per_minute < 1:
+            raise ValueError(f"calls_per_minute: {calls_per_minute} lets no call through; give at least 1")
+        if burst < 1:
+            raise ValueError(f"burst: {burst} lets no call through; give at least 1")
+        stem = f"{key_prefix}:{{{scope}}}"
+        self._keys = [f"{stem}:calls", f"{stem}:next", f"{stem}:pause"]
+        self._limit = calls_per_minute
+        self._shape = [calls_per_minute, round((window + margin) * 1e6), min(burst, calls_per_minute)]
+        self._script = client.register_script(files(__package__).joinpath("budget.lua").read_text("utf-8"))
+
+    def try_acquire(self) -> float:
+        """Take a call if one is free now; return 0.0, or the seconds until one may be."""
+        admitted, wait, _, _ = self._run("take")
+        return 0.0 if admitted else wait / 1e6
+
+    def acquire(self, stop: threading.Event | None = None, timeout: float | None = None) -> float:
+        """Take a call, waiting for it; return the seconds waited.
+
+        Raises :class:`BudgetTimeout` as soon as the wait is known to be longer than ``timeout`` seconds, or when
+        ``stop`` is set and no call is free at once.
+        """
+        stop = stop or threading.Event()
+        begun = time.monotonic()
+        while (needed := self.try_acquire()) > 0:
+            waited = time.monotonic() - begun
+            if timeout is not None and waited + needed > timeout:
+                raise BudgetTimeout(
+                    f"no call is free for {needed:.1f} s, timeout {timeout:g} s", needed=needed
+                )
+            if stop.wait(needed + self._spread()):
+                raise BudgetTimeout(f"stopping, and no call is free for {needed:.1f} s", needed=needed)
+        return time.monotonic() - begun
+
+    def penalise(self, seconds: float) -> None:
+        """Hold back all who share the budget for so many seconds; a longer pause that is running stays."""
+        if math.isfinite(seconds) and seconds > 0:
+            self._run("pause", math.ceil(min(seconds, MAX_PENALTY) * 1000))
+
+    def peek(self) -> dict[str, float]:
+        """Return ``used`` (calls in the last minute), ``limit``, ``penalised_for`` and ``next_in`` (seconds)."""
+        _, wait, used, pause = self._run("peek")
+        return {"used": used, "limit": self._limit, "penalised_for": pause / 1e3, "next_in": wait / 1e6}
+
+    def _run(self, verb: Literal["take", "peek", "pause"], pause: int = 0) -> Any:
+        return self._script(keys=self._keys, args=[verb, *self._shape, pause])
+
+    def _spread(self) -> float:
+        """Seconds by which waiting callers wake apart; far below the burst, so no capacity is lost."""
+        return random.uniform(0, 0.005)

@@ -1,0 +1,208 @@
+"""One call from budget to answer: take from the budget, send, judge, record, send again."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import httpx
+
+from worker.kili.access import KiliAccess
+from worker.kili.answers import Question, network_error, read_answer, unreadable, upload_error
+from worker.kili.budget import BudgetTimeout
+from worker.kili.errors import CompressionRefused, KiliError, NotSent
+from worker.kili.operations import Operation, Variables
+from worker.kili.retry import RetryPolicy
+from worker.kili.transport import Answer, Payload, Transport
+
+Result = TypeVar("Result")
+
+
+class Budget(Protocol):
+    """What a caller needs of :class:`worker.kili.budget.CallBudget`."""
+
+    def acquire(self, stop: threading.Event | None = None, timeout: float | None = None) -> float:
+        """Take a call and return the seconds waited."""
+
+    def penalise(self, seconds: float) -> None:
+        """Hold back everyone who shares the budget."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One HTTP exchange, for metrics and logs.
+
+    ``outcome`` is ``ok`` or the name of the error class, ``status`` None where no answer came, ``attempt`` counts from
+    1 within a call, ``bytes_sent`` is the body on the wire, ``waited`` the seconds spent waiting for the budget
+    and ``seconds`` those of the exchange.
+    """
+
+    operation: str
+    items: int
+    seconds: float
+    status: int | None
+    outcome: str
+    attempt: int
+    bytes_sent: int
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Request(Generic[Result]):
+    """What to send, and how to judge what comes back; ``judge`` returns the result or raises a KiliError."""
+
+    operation: str
+    project_id: str | None
+    items: int
+    costs_a_call: bool
+    pack: Callable[[], Payload]
+    send: Callable[[Payload], Answer]
+    judge: Callable[[Payload, Answer], Result]
+
+
+class Caller:
+    """Makes calls through one transport, one budget and one retry policy; safe to share among threads."""
+
+    def __init__(
+        self,
+        access: KiliAccess,
+        *,
+        budget: Budget | None,
+        retry: RetryPolicy,
+        http: httpx.Client | None,
+        stop: threading.Event | None,
+        observe: Callable[[CallRecord], None] | None,
+    ) -> None:
+        self._access = access
+        self._budget = budget
+        self._retry = retry
+        self._stop = stop or threading.Event()
+        self._observe = observe
+        self._transport = Transport(access, http)
+
+    def call(
+        self,
+        operation: Operation,
+        project_id: str | None,
+        variables: Variables,
+        read: Callable[[Any], Result],
+        *,
+        items: int = 0,
+        item_ids: Sequence[str] = (),
+    ) -> Result:
+        """Make one call and return what ``read`` makes of its root field.
+
+        ``items`` is the number of items for the record; ``project_id`` and the asset ids ``item_ids`` are what errors
+        may name. Raises :class:`~worker.kili.errors.KiliError`, and :class:`redis.RedisError` from the budget.
+        """
+        body = json.dumps({"query": operation.text, "variables": variables}, separators=(",", ":")).encode()
+        timeout = self._access.labels_timeout if operation.heavy else self._access.timeout
+
+        def judge(payload: Payload, answer: Answer) -> Result:
+            question = Question(operation, self._access, item_ids, payload.gzipped)
+            root = read_answer(question, answer)
+            try:
+                return read(root)
+            except (KeyError, TypeError, ValueError, AttributeError) as problem:
+                raise unreadable(question, answer, problem) from problem
+
+        return self._run(
+            _Request(
+                operation=operation.field,
+                project_id=project_id,
+                items=items,
+                costs_a_call=True,
+                pack=lambda: self._transport.pack(body),
+                send=lambda payload: self._transport.post(payload, timeout),
+                judge=judge,
+            )
+        )
+
+    def upload(self, url: str, data: bytes, headers: dict[str, str]) -> None:
+        """Put content to a signed URL; this is no call to the API and takes nothing from the budget."""
+
+        def judge(_: Payload, answer: Answer) -> None:
+            error = upload_error(self._access, answer)
+            if error is not None:
+                raise error
+
+        self._run(
+            _Request(
+                operation="upload",
+                project_id=None,
+                items=1,
+                costs_a_call=False,
+                pack=lambda: Payload(data, gzipped=False),
+                send=lambda payload: self._transport.put(url, payload.content, headers),
+                judge=judge,
+            )
+        )
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def _run(self, request: _Request[Result]) -> Result:
+        maybe_applied = False
+
+        def attempt(number: int) -> Result:
+            nonlocal maybe_applied
+            try:
+                return self._attempt(request, number)
+            except KiliError as error:
+                maybe_applied = error.maybe_applied = maybe_applied or error.maybe_applied
+                error.project_id = request.project_id
+                self._hold_back(request, error, number)
+                raise
+
+        return self._retry.run(attempt, stop=self._stop)
+
+    def _attempt(self, request: _Request[Result], number: int) -> Result:
+        try:
+            return self._exchange(request, number)
+        except CompressionRefused:
+            self._transport.compressing = False
+            return self._exchange(request, number)
+
+    def _exchange(self, request: _Request[Result], number: int) -> Result:
+        payload = request.pack()
+        waited = self._take_from_budget(request)
+        status, outcome, begun = None, "ok", time.perf_counter()
+        try:
+            answer = request.send(payload)
+            status = answer.status
+            return request.judge(payload, answer)
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            found = network_error(self._access, request.operation, error)
+            outcome = type(found).__name__
+            raise found from error
+        except KiliError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            seconds = time.perf_counter() - begun
+            sent = len(payload.content)
+            self._record(
+                CallRecord(request.operation, request.items, seconds, status, outcome, number, sent, waited)
+            )
+
+    def _take_from_budget(self, request: _Request[Any]) -> float:
+        if self._budget is None or not request.costs_a_call:
+            return 0.0
+        try:
+            return self._budget.acquire(self._stop)
+        except BudgetTimeout as error:
+            raise NotSent(f"{request.operation}: {error}", operation=request.operation) from error
+
+    def _hold_back(self, request: _Request[Any], error: KiliError, number: int) -> None:
+        pause = self._retry.fleet_pause(error, number)
+        if self._budget is not None and request.costs_a_call and pause > 0:
+            self._budget.penalise(pause)
+
+    def _record(self, record: CallRecord) -> None:
+        if self._observe is not None:
+            self._observe(record)

@@ -1,0 +1,149 @@
+"""What a GraphQL error is about, in one table.
+
+Kili shares one ``extensions.code`` among nearly all its domain errors; the bracketed word at the beginning of a
+message and ``extensions.context.reason`` tell them apart.
+
+The evidence of each row of :data:`GRAPHQL_RULES`: T seen on the real server, S read in the official SDK or in its
+documentation, I inferred.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Literal
+
+
+class Kind(IntEnum):
+    """What a GraphQL error is about; of several errors in one answer the highest decides."""
+
+    UNKNOWN = 0
+    FAULT = 1
+    EXISTS = 2
+    MISSING = 3
+    ITEMS = 4
+    ACCESS = 5
+    DOCUMENT = 6
+    AUTHENTICATION = 7
+    RATE = 8
+    KEY = 9
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLError:
+    """One entry of ``errors``: its message and the three places where Kili names the error."""
+
+    message: str
+    key: str | None
+    code: str | None
+    reason: str | None
+    path: tuple[Any, ...]
+    text: str
+
+    @property
+    def name(self) -> str | None:
+        """The most telling short name."""
+        return self.reason or self.key or self.code
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One row: an error whose ``part`` matches ``pattern`` is of ``kind``."""
+
+    evidence: Literal["T", "S", "I"]
+    part: Literal["message", "key", "code", "reason"]
+    pattern: re.Pattern[str]
+    kind: Kind
+
+    def matches(self, error: GraphQLError) -> bool:
+        """Tell whether the row speaks of this error."""
+        value = getattr(error, self.part)
+        return value is not None and self.pattern.search(value) is not None
+
+
+def _rule(
+    evidence: Literal["T", "S", "I"],
+    part: Literal["message", "key", "code", "reason"],
+    pattern: str,
+    kind: Kind,
+) -> Rule:
+    return Rule(evidence, part, re.compile(pattern, re.IGNORECASE), kind)
+
+
+_KEY_IS_DEAD = (
+    r"api[ _-]?key\b.{0,40}\b(expired|revoked|disabled|invalid|not valid|does not exist)"
+    r"|\b(expired|revoked|disabled|invalid) api[ _-]?key"
+)
+_LOCKED = r"^(AlreadyHaveLabel|Asset|BlockedBy|LabelNotEditable|NotAssigned|NotInStep)"
+_GONE = r"(not found|does not exist|no longer exists|(was|been) deleted)\b"
+_INFRASTRUCTURE = (
+    r"\bECONN(RESET|REFUSED|ABORTED)\b|\bETIMEDOUT\b|socket hang up|can't reach database|connection pool"
+    r"|too many (database )?connections|deadlock detected|could not serialize access|temporarily unavailable"
+    r"|service unavailable|request timed out|query (read )?timeout|statement timeout"
+)
+
+GRAPHQL_RULES: tuple[Rule, ...] = (
+    _rule("I", "message", _KEY_IS_DEAD, Kind.KEY),
+    _rule("I", "code", r"^(RATE_LIMIT(ED|_EXCEEDED)|TOO_MANY_REQUESTS)$", Kind.RATE),
+    _rule("I", "message", r"^\W*(too many requests|rate limit)", Kind.RATE),
+    _rule("T", "key", r"^jsonResponseMalformed$", Kind.ITEMS),
+    _rule("S", "message", r"Invalid request made to Flagsmith API", Kind.FAULT),
+    _rule("S", "message", r"Failed to fetch data connection", Kind.FAULT),
+    _rule("S", "reason", _LOCKED, Kind.ITEMS),
+    _rule("S", "key", r"^noAccessRights$", Kind.ACCESS),
+    _rule("I", "code", r"^FORBIDDEN$", Kind.ACCESS),
+    _rule("I", "code", r"^UNAUTHENTICATED$", Kind.AUTHENTICATION),
+    _rule(
+        "I", "message", r"^\W*(unauthori[sz]ed|unauthenticated|not authenticated)\W*$", Kind.AUTHENTICATION
+    ),
+    _rule("T", "code", r"^GRAPHQL_(VALIDATION|PARSE)_FAILED$", Kind.DOCUMENT),
+    _rule("T", "message", r"^(Cannot query field|Unknown (argument|type|field)|Syntax Error)", Kind.DOCUMENT),
+    _rule("T", "message", r'^Variable "\$', Kind.ITEMS),
+    _rule("I", "code", r"^BAD_USER_INPUT$", Kind.ITEMS),
+    _rule("I", "message", r"already exists?\b|unique constraint|duplicate key|\bP2002\b", Kind.EXISTS),
+    _rule("I", "message", r"do(es)? not have (the )?(access|permission|rights?)|access denied", Kind.ACCESS),
+    _rule("I", "message", rf"\bproject\b.{{0,80}}\b{_GONE}|\bno (such )?project\b", Kind.ACCESS),
+    _rule("I", "message", rf"\b{_GONE}", Kind.MISSING),
+    _rule("T", "key", r"^unexpectedRetrieving$", Kind.FAULT),
+    _rule("I", "message", _INFRASTRUCTURE, Kind.FAULT),
+    _rule("I", "message", r"^\W*(unexpected|internal server) error\W*$", Kind.FAULT),
+    _rule("T", "code", r"^INTERNAL_SERVER_ERROR$", Kind.FAULT),
+)
+"""The first row that matches an error decides its kind; an error that no row knows is laid to the items."""
+
+_BRACKETED = re.compile(r"^\s*\[([A-Za-z][\w.-]*)\]")
+
+
+def graphql_errors(document: dict[str, Any]) -> list[GraphQLError]:
+    """Read the ``errors`` of an answer, whatever shape they have."""
+    entries = document.get("errors") or []
+    return [_graphql_error(entry) for entry in (entries if isinstance(entries, list) else [entries])]
+
+
+def _graphql_error(entry: Any) -> GraphQLError:
+    fields = entry if isinstance(entry, dict) else {"message": entry}
+    message = str(fields.get("message", ""))
+    extensions = fields.get("extensions")
+    extensions = extensions if isinstance(extensions, dict) else {}
+    context = extensions.get("context")
+    path = fields.get("path")
+    bracketed = _BRACKETED.match(message)
+    return GraphQLError(
+        message=message,
+        key=bracketed.group(1) if bracketed else None,
+        code=_text_or_none(extensions.get("code")),
+        reason=_text_or_none(context.get("reason")) if isinstance(context, dict) else None,
+        path=tuple(path) if isinstance(path, list) else (),
+        text=json.dumps([message, extensions], ensure_ascii=False),
+    )
+
+
+def _text_or_none(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def kind_of(error: GraphQLError) -> Kind:
+    """Return the kind of the first rule that knows the error."""
+    return next((rule.kind for rule in GRAPHQL_RULES if rule.matches(error)), Kind.UNKNOWN)

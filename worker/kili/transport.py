@@ -1,0 +1,134 @@
+"""One HTTP exchange: connections, compression, timeouts and a cap on what is read."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+
+import httpx
+
+from worker.kili.access import KiliAccess
+
+SLOWEST_LINK = 100_000
+"""Bytes per second that a link is given time for."""
+
+CLIENT_NAME = "kili-prediction-worker"
+
+# httpx logs every URL, and a signed URL is a secret.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+class AnswerTooLarge(httpx.TransportError):
+    """An answer is larger than what may be held in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: status, headers, and the decoded body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Payload:
+    """A request body as it goes over the wire."""
+
+    content: bytes
+    gzipped: bool
+
+
+class Transport:
+    """The HTTP client of one process.
+
+    Holds one pool of keep-alive connections, opened anew in a forked child: sharing a socket with the parent would
+    mix up answers. A given ``http`` client is used as it is, and stays the caller's to close.
+    """
+
+    def __init__(self, access: KiliAccess, http: httpx.Client | None = None) -> None:
+        self._access = access
+        self._given = http
+        self._own: tuple[int, httpx.Client] | None = None
+        self.compressing = access.gzip_from is not None
+
+    def pack(self, body: bytes) -> Payload:
+        """Compress a body that is large enough."""
+        threshold = self._access.gzip_from
+        if not self.compressing or threshold is None or len(body) < threshold:
+            return Payload(body, gzipped=False)
+        return Payload(gzip.compress(body, compresslevel=6, mtime=0), gzipped=True)
+
+    def post(self, payload: Payload, timeout: float) -> Answer:
+        """Send a GraphQL body; ``timeout`` in seconds is what the server gets besides the transfer.
+
+        Raises :class:`httpx.HTTPError`.
+        """
+        headers = {
+            "Authorization": f"X-API-Key: {self._access.api_key}",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": f"{CLIENT_NAME}/{self._access.client_version}",
+            "apollographql-client-name": CLIENT_NAME,
+            "apollographql-client-version": self._access.client_version,
+        }
+        if payload.gzipped:
+            headers["Content-Encoding"] = "gzip"
+        return self._exchange("POST", self._access.endpoint, payload.content, headers, timeout)
+
+    def put(self, url: str, data: bytes, headers: Mapping[str, str]) -> Answer:
+        """Send content to a signed URL, without our key. Raises :class:`httpx.HTTPError`."""
+        return self._exchange("PUT", url, data, headers, self._access.timeout)
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+        if self._own is not None and self._own[0] == os.getpid():
+            self._own[1].close()
+        self._own = None
+
+    def _exchange(
+        self, method: str, url: str, content: bytes, headers: Mapping[str, str], timeout: float
+    ) -> Answer:
+        patience = timeout + len(content) / SLOWEST_LINK
+        deadline = time.monotonic() + patience
+        limits = httpx.Timeout(patience, connect=self._access.connect_timeout)
+        with self._http().stream(
+            method, url, content=content, headers=dict(headers), timeout=limits
+        ) as response:
+            body = self._read(response, deadline)
+            return Answer(response.status_code, response.headers, body)
+
+    def _read(self, response: httpx.Response, deadline: float) -> bytes:
+        body = bytearray()
+        for chunk in response.iter_bytes():
+            body += chunk
+            if len(body) > self._access.max_answer_bytes:
+                raise AnswerTooLarge(f"the answer is larger than {self._access.max_answer_bytes} bytes")
+            if time.monotonic() > deadline + len(body) / SLOWEST_LINK:
+                raise httpx.ReadTimeout("the answer trickles in too slowly")
+        return bytes(body)
+
+    def _http(self) -> httpx.Client:
+        if self._given is not None:
+            return self._given
+        own = self._own
+        if own is None or own[0] != os.getpid():
+            own = self._own = (os.getpid(), self._open())
+        return own[1]
+
+    def _open(self) -> httpx.Client:
+        return httpx.Client(
+            limits=httpx.Limits(
+                max_connections=self._access.max_connections,
+                max_keepalive_connections=self._access.max_connections,
+                keepalive_expiry=self._access.keepalive_seconds,
+            ),
+            follow_redirects=False,
+            # A balancer's affinity cookie would tie the whole process to one backend.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+        )

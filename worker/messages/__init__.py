@@ -1,0 +1,22 @@
+"""The message contract: what a producer may send, read from raw bytes, exported as schemas."""
+
+from worker.messages.contract import SCHEMA_NAME, AssetContent, ModelVersion, Output, Prediction
+from worker.messages.errors import MessageError
+from worker.messages.export import asyncapi_document, json_schema
+from worker.messages.reading import ReadingLimits, check_values, path_text, read_json, read_prediction
+
+__all__ = [
+    "SCHEMA_NAME",
+    "AssetContent",
+    "MessageError",
+    "ModelVersion",
+    "Output",
+    "Prediction",
+    "ReadingLimits",
+    "asyncapi_document",
+    "check_values",
+    "json_schema",
+    "path_text",
+    "read_json",
+    "read_prediction",
+]

@@ -1,0 +1,140 @@
+"""The message contract ``prediction/v1``: one model prediction for one asset."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+SCHEMA_NAME: Literal["prediction/v1"] = "prediction/v1"
+
+Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+
+def _no_padding(value: Any) -> Any:
+    if isinstance(value, str) and value != value.strip():
+        raise ValueError("must not begin or end with white space")
+    return value
+
+
+def _written_out(value: Any) -> Any:
+    if not isinstance(value, str | datetime):
+        raise ValueError('must be an ISO 8601 text with a zone, such as "2026-11-23T10:15:00Z"')  # noqa: TRY004
+    return value
+
+
+Identifier = Annotated[
+    str, BeforeValidator(_no_padding), StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")
+]
+ShortName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class AssetContent(_Part):
+    """Where the asset's content is; exactly one of the four."""
+
+    url: Annotated[str, StringConstraints(min_length=1, max_length=8192)] | None = Field(
+        default=None, description="Hosted content, fetched by Kili."
+    )
+    text: str | None = Field(default=None, description="The text itself (TEXT projects).")
+    json_content: dict[str, Any] | list[Any] | None = Field(
+        default=None, description="Kili's jsonContent (rich text, video frames)."
+    )
+    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
+        default=None, description="A local file below one of the roots that the worker's settings allow."
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("url", "text", "json_content", "path") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) if given else "none"
+            raise ValueError(f"needs exactly one of url, text, json_content, path; found {found}")
+        return self
+
+
+class ModelVersion(_Part):
+    """The model that made the prediction."""
+
+    name: ShortName
+    version: ShortName
+
+    @property
+    def label(self) -> str:
+        """``name:version``, Kili's ``modelName``."""
+        return f"{self.name}:{self.version}"
+
+
+class Output(_Part):
+    """What the model said: Kili's own json_response, class scores, or a serving stack's raw payload."""
+
+    json_response: dict[str, Any] | None = Field(default=None, description="Kili's own response shape.")
+    scores: dict[str, Probability] | None = Field(
+        default=None, min_length=1, description="Class name to probability, 0 to 1."
+    )
+    payload: Any = Field(default=None, description="What the serving stack answered, unchanged.")
+    job: ShortName | None = Field(default=None, description="The Kili job; optional when only one fits.")
+    format: ShortName | None = Field(default=None, description="Format of the payload; `auto` when absent.")
+    classes: list[str] | dict[str, str] | None = Field(
+        default=None, description="Names of the payload's class indexes."
+    )
+    image_size: Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
+        default=None, description="Width and height in pixels, for payloads with pixel coordinates."
+    )
+    score_kind: Literal["probability", "logit"] | None = Field(
+        default=None, description="What the payload's scores are."
+    )
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name in ("json_response", "scores", "payload") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(given) if given else "none"
+            raise ValueError(f"needs exactly one of json_response, scores, payload; found {found}")
+        reading = [
+            name for name in ("format", "classes", "image_size", "score_kind") if getattr(self, name) is not None
+        ]
+        if reading and given != ["payload"]:
+            raise ValueError(f"{reading[0]} only goes with payload; remove it")
+        return self
+
+
+class Prediction(_Part):
+    """One prediction of one model version for one asset (``prediction/v1``)."""
+
+    schema_: Literal["prediction/v1"] = Field(default=SCHEMA_NAME, alias="schema")
+    project_id: Identifier | None = Field(default=None, description="Kili project; default from the settings.")
+    external_id: Identifier = Field(description="Stable name of the asset within the project.")
+    asset: AssetContent | None = Field(
+        default=None, description="The content; absent when the asset already exists in Kili."
+    )
+    model: ModelVersion
+    output: Output
+    predicted_at: Annotated[AwareDatetime, BeforeValidator(_written_out), Field(strict=False)] = Field(
+        description="When the model predicted, ISO 8601 with a zone. The newest wins."
+    )
+    confidence: Probability | None = Field(
+        default=None, description="Probability of being right; derived from the output when absent."
+    )
+    metadata: dict[ShortName, str | int | float | bool | None] = Field(
+        default_factory=dict, description="Lands in the asset's jsonMetadata, beside the worker's own keys."
+    )
+    message_id: ShortName | None = Field(default=None, description="For tracing only.")
+
+    @property
+    def stamp(self) -> int:
+        """``predicted_at`` in microseconds since the epoch (exact integer arithmetic)."""
+        delta = self.predicted_at.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds

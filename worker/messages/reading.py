@@ -1,0 +1,140 @@
+"""Read raw bytes into a :class:`Prediction`, or say which field is wrong and how to mend it."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, from_json
+
+from worker.messages.contract import AssetContent, ModelVersion, Output, Prediction
+from worker.messages.errors import MessageError
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingLimits:
+    """Caps on what is read: bytes of one message, and levels of nesting."""
+
+    max_bytes: int = 8_000_000
+    max_depth: int = 48
+
+
+def read_json(raw: bytes | str, limits: ReadingLimits) -> Any:
+    """Parse strict JSON.
+
+    Raises:
+        MessageError: too large, too deep, not JSON, or holding NaN or Infinity.
+    """
+    if len(raw) > limits.max_bytes:
+        raise MessageError(
+            "too_large",
+            "message",
+            f"{len(raw):,} bytes, more than {limits.max_bytes:,}",
+            "send a link instead of content",
+        )
+    try:
+        value = from_json(raw, allow_inf_nan=True, cache_strings="keys")
+    except ValueError as error:
+        raise _not_json(error) from None
+    check_values(value, limits)
+    return value
+
+
+def check_values(value: Any, limits: ReadingLimits) -> None:
+    """Refuse what JSON lets through and nobody downstream can store: depth, NaN, Infinity.
+
+    Raises:
+        MessageError: with the path of the first offending value.
+    """
+    level: list[tuple[tuple[Any, ...], Any]] = [((), value)]
+    for _ in range(limits.max_depth + 1):
+        level = [child for path, node in level for child in _children(path, node)]
+        if not level:
+            return
+    raise MessageError("too_deep", "message", f"nested deeper than {limits.max_depth} levels", "flatten it")
+
+
+def _children(path: tuple[Any, ...], node: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    pairs: Any
+    if isinstance(node, dict):
+        pairs = node.items()
+    elif isinstance(node, list):
+        pairs = enumerate(node)
+    else:
+        return
+    for key, child in pairs:
+        if isinstance(child, float) and not math.isfinite(child):
+            raise MessageError(
+                "not_json", path_text((*path, key)), "is not a finite number", "send a finite number or null"
+            )
+        if isinstance(child, dict | list):
+            yield (*path, key), child
+
+
+def read_prediction(value: Any) -> Prediction:
+    """Validate parsed JSON as ``prediction/v1``.
+
+    Raises:
+        MessageError: naming the first wrong field, the problem and the fix.
+    """
+    try:
+        return Prediction.model_validate(value)
+    except ValidationError as error:
+        raise _first_of(error) from None
+
+
+def path_text(path: tuple[Any, ...]) -> str:
+    """Write a path as ``output.scores.RED`` or ``labels[2].name``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text or "message"
+
+
+def _not_json(error: ValueError) -> MessageError:
+    words = str(error)
+    if "recursion" in words:
+        return MessageError("too_deep", "message", "nested too deep to be read", "flatten it")
+    return MessageError("not_json", "message", f"is not valid JSON: {words}", "send one JSON object in UTF-8")
+
+
+def _first_of(error: ValidationError) -> MessageError:
+    details = error.errors(include_url=False, include_context=True)
+    detail = min(details, key=lambda one: one["type"] != "extra_forbidden")
+    path = tuple(detail["loc"])
+    if path[:1] == ("metadata",):
+        path = path[:2]  # what follows is only the branch of the union that failed
+    return MessageError("invalid_message", path_text(path), _problem(detail), _fix(detail))
+
+
+def _problem(detail: ErrorDetails) -> str:
+    if detail["type"] == "extra_forbidden":
+        return "unknown key"
+    if detail["type"] == "missing":
+        return "is missing"
+    words = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    shown = repr(detail["input"])
+    return f"{words} (found {shown[:80]})" if not isinstance(detail["input"], dict | list) else words
+
+
+def _fix(detail: ErrorDetails) -> str:
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(detail["loc"][-1]), _known_keys(detail["loc"]), n=1)
+        return f"did you mean {near[0]}?" if near else "remove it"
+    if detail["type"] == "missing":
+        return "add it"
+    if detail["type"] == "model_type":
+        return "send one JSON object" if not detail["loc"] else "make it an object"
+    if "time" in detail["type"]:
+        return 'write it as "2026-11-23T10:15:00Z"'
+    return "correct it"
+
+
+def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+    models: dict[str, type[BaseModel]] = {"asset": AssetContent, "model": ModelVersion, "output": Output}
+    model = models.get(str(path[0]), Prediction) if len(path) > 1 else Prediction
+    return [field.alias or name for name, field in model.model_fields.items()]

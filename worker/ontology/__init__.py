@@ -1,0 +1,30 @@
+"""A project's ``jsonInterface``: what may be answered, how an output becomes an answer, how two answers agree.
+
+Knows nothing of HTTP, Redis or settings.
+"""
+
+from __future__ import annotations
+
+from .agreement import Agreement, agreement
+from .compose import to_json_response
+from .confidence import confidence_of
+from .errors import CAUSES, Cause, InterfaceError, OntologyError
+from .interface import IGNORED_JOBS, Category, Interface, Job, KeyPoint
+from .validate import validate
+
+__all__ = [
+    "CAUSES",
+    "IGNORED_JOBS",
+    "Agreement",
+    "Category",
+    "Cause",
+    "Interface",
+    "InterfaceError",
+    "Job",
+    "KeyPoint",
+    "OntologyError",
+    "agreement",
+    "confidence_of",
+    "to_json_response",
+    "validate",
+]

@@ -1,0 +1,131 @@
+"""From what a model said to Kili's json_response."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from worker.formats.output import (
+    Answer,
+    Classification,
+    Detection,
+    Entities,
+    Frames,
+    KiliResponse,
+    ModelOutput,
+    Transcription,
+)
+
+from .compose_classification import compose_classification
+from .compose_detection import Target, compose_detection
+from .compose_entities import compose_entities
+from .compose_job import resolve_job
+from .errors import OntologyError
+from .interface import Interface, Job
+from .validate import validate
+
+_NO_CLASSES: Mapping[str, str] = MappingProxyType({})
+
+
+def to_json_response(
+    output: ModelOutput,
+    interface: Interface,
+    *,
+    classes: Mapping[str, str] = _NO_CLASSES,
+    threshold: float = 0.5,
+    text: str | None = None,
+    partial: bool = False,
+) -> dict[str, Any]:
+    """Write a model's answer as the json_response of its project, valid or not at all.
+
+    ``classes`` maps a model's classes to categories and wins over every other spelling. ``threshold`` in
+    [0, 1] is what a class of a multiple-choice job must reach. ``text`` is the asset's text, for entities.
+    ``partial`` accepts an answer that leaves required jobs open. Raises :class:`OntologyError`.
+    """
+    answer = output.answer
+    if isinstance(answer, KiliResponse):
+        response = answer.json_response
+    else:
+        job = resolve_job(answer, output.job, interface)
+        _check_expressible(answer, interface)
+        response = _Composer(Target(job, interface, classes), threshold, text).response(answer)
+    validate(response, interface, text=text, partial=partial)
+    return dict(response)
+
+
+class _Composer:
+    """Writes the payloads of one job."""
+
+    def __init__(self, target: Target, threshold: float, text: str | None) -> None:
+        self._target = target
+        self._job: Job = target.job
+        self._threshold = threshold
+        self._text = text
+
+    def response(self, answer: Classification | Detection | Entities | Transcription | Frames) -> dict[str, Any]:
+        if isinstance(answer, Frames):
+            return self._video(answer)
+        payload = self._payload(answer, "answer", None)
+        return {} if payload is None else {self._job.name: payload}
+
+    def _payload(
+        self, answer: Classification | Detection | Entities | Transcription, where: str, frame: int | None
+    ) -> dict[str, Any] | None:
+        classes = self._target.classes
+        if isinstance(answer, Classification):
+            return compose_classification(answer, self._job, classes, self._threshold, where)
+        if isinstance(answer, Detection):
+            return compose_detection(answer, self._target, where, frame)
+        if isinstance(answer, Entities):
+            return compose_entities(answer, self._job, classes, self._text, where)
+        return {"text": answer.text}
+
+    def _video(self, answer: Frames) -> dict[str, Any]:
+        response: dict[str, Any] = {}
+        for index, frame in enumerate(answer.frames):
+            if str(frame.index) in response:
+                raise _twice(frame.index, index)
+            payload = self._payload(frame.answer, f"answer.frames[{index}].answer", frame.index)
+            response[str(frame.index)] = {} if payload is None else {self._job.name: _keyed(payload, frame.key)}
+        return response
+
+
+def _keyed(payload: dict[str, Any], key: bool) -> dict[str, Any]:
+    """Objects carry their own key-frame mark, a classification carries one for the job."""
+    if "annotations" not in payload:
+        return payload | {"isKeyFrame": key}
+    return {"annotations": [annotation | {"isKeyFrame": key} for annotation in payload["annotations"]]}
+
+
+def _twice(frame: int, index: int) -> OntologyError:
+    return OntologyError(
+        f"answer.frames[{index}].index",
+        f"frame {frame} is answered twice",
+        "send each frame once",
+        "duplicate_frame",
+    )
+
+
+def _check_expressible(answer: Answer, interface: Interface) -> None:
+    """Refuse an answer that says less than a response of this kind of project needs."""
+    if interface.is_video and not isinstance(answer, Frames):
+        raise OntologyError(
+            "answer",
+            f"a {answer.kind} without frames does not fit a {interface.input_type} project",
+            "send one answer per frame, or Kili's own response",
+            "frames_missing",
+        )
+    lacks = _lacking(answer, interface)
+    if lacks:
+        raise OntologyError("answer", lacks, "send Kili's own response", "not_expressible")
+
+
+def _lacking(answer: Answer, interface: Interface) -> str | None:
+    if isinstance(answer, Frames) and not interface.is_video:
+        return f"an answer by frame does not fit a {interface.input_type} project"
+    if isinstance(answer, Detection) and interface.is_geospatial:
+        return "positions relative to the image are no longitudes and latitudes"
+    if isinstance(answer, Entities) and interface.is_pdf:
+        return "entities of a PDF need areas on pages, offsets into a text are not enough"
+    return None

@@ -1,0 +1,113 @@
+"""From class scores to the categories of a classification job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.formats.output import Classification
+
+from .classes import category_of, unknown_class
+from .errors import OntologyError
+from .interface import Job
+from .scores import category, checked
+
+MOST_A_ROW_MAY_SUM_TO = 1.02
+"""Rounded probabilities of one choice sum to a little more than 1, never to more than this."""
+
+
+@dataclass(slots=True)
+class _Scored:
+    """Scores by category, and by class where the project has no category for it."""
+
+    known: dict[str, float | None] = field(default_factory=dict)
+    unknown: dict[str, tuple[float | None, str]] = field(default_factory=dict)
+
+
+def compose_classification(
+    answer: Classification, job: Job, classes: Mapping[str, str], threshold: float, where: str
+) -> dict[str, Any] | None:
+    """Choose the categories of one classification; None when the model chose none.
+
+    Single choice takes the most probable category (the first of the interface on a tie; classes mapped to
+    one category add up). Multiple choice takes all at or above ``threshold`` (of classes mapped to one
+    category, the highest counts). A class without category matters only where it would be chosen.
+    """
+    if job.single_choice:
+        _check_row(answer, job, where)
+    scored = _by_category(answer, job, classes, where)
+    choose = _winner if job.single_choice else _all_above
+    chosen = choose(scored, job, classes, threshold)
+    return {"categories": chosen} if chosen else None
+
+
+def _check_row(answer: Classification, job: Job, where: str) -> None:
+    if len(answer.scores) < 2:
+        return
+    for index, item in enumerate(answer.scores):
+        if item.score is None:
+            raise OntologyError(
+                f"{where}.scores[{index}].score",
+                f"class {item.label!r} has no score, so the one answer of job {job.name} cannot be told",
+                "send a score with every class, or the chosen class alone",
+                "missing_score",
+            )
+    total = sum(item.score or 0.0 for item in answer.scores)
+    if total > MOST_A_ROW_MAY_SUM_TO:
+        raise OntologyError(
+            f"{where}.scores",
+            f"the scores sum to {total:.4g}, but job {job.name} has one answer",
+            "send one distribution (or logits, named so), or make it a multiple-choice job",
+            "not_a_distribution",
+        )
+
+
+def _by_category(answer: Classification, job: Job, classes: Mapping[str, str], where: str) -> _Scored:
+    scored = _Scored()
+    merge = _sum if job.single_choice else _highest
+    for index, item in enumerate(answer.scores):
+        place = f"{where}.scores[{index}]"
+        score = checked(item.score, f"{place}.score")
+        name = category_of(item.label, job, classes, f"{place}.label")
+        if name is None:
+            scored.unknown[item.label] = (score, f"{place}.label")
+        else:
+            scored.known[name] = merge(scored.known[name], score) if name in scored.known else score
+    return scored
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    return min(1.0, (one or 0.0) + (other or 0.0))
+
+
+def _highest(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else max(one, other)
+
+
+def _weight(score: float | None) -> float:
+    """A class named without score was chosen by the model itself."""
+    return 1.0 if score is None else score
+
+
+def _winner(
+    scored: _Scored,
+    job: Job,
+    classes: Mapping[str, str],
+    threshold: float,  # noqa: ARG001
+) -> list[dict[str, Any]]:
+    top = max(map(_weight, scored.known.values()), default=-1.0)
+    tied = {name for name, score in scored.known.items() if _weight(score) == top}
+    best = next((name for name in job.categories if name in tied), None) if len(tied) != 1 else tied.pop()
+    for label, (score, place) in scored.unknown.items():
+        if _weight(score) > top:
+            raise unknown_class(label, job, classes, place)
+    return [] if best is None else [category(best, scored.known[best])]
+
+
+def _all_above(scored: _Scored, job: Job, classes: Mapping[str, str], threshold: float) -> list[dict[str, Any]]:
+    for label, (score, place) in scored.unknown.items():
+        if _weight(score) >= threshold:
+            raise unknown_class(label, job, classes, place)
+    chosen = [name for name in job.categories if name in scored.known]
+    return [category(n, scored.known[n]) for n in chosen if _weight(scored.known[n]) >= threshold]

@@ -1,0 +1,155 @@
+"""From detected objects to the annotations of an object detection job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from worker.formats.output import DetectedObject, Detection, Point, Shape
+
+from .classes import category_of, point_code, unknown_class
+from .errors import OntologyError
+from .interface import Category, Interface, Job
+from .mids import mid_of
+from .scores import category, checked, percent
+
+LOSSLESS: Mapping[str, tuple[str, ...]] = {
+    "rectangle": ("rectangle", "polygon", "semantic"),
+    "polygon": ("polygon", "semantic"),
+}
+"""Tools that hold a shape of another tool unchanged, best first; any other shape needs its own tool."""
+
+ROUNDING = 1e-6
+"""How far a coordinate may lie outside the image by rounding alone; it is moved onto the border."""
+
+AREA_TOOLS = frozenset({"rectangle", "polygon", "semantic"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where annotations go: the job, its project, the project's class map."""
+
+    job: Job
+    interface: Interface
+    classes: Mapping[str, str]
+
+
+def compose_detection(answer: Detection, target: Target, where: str, frame: int | None = None) -> dict[str, Any]:
+    """Write the annotations of one image, page or frame; no objects is an answer too."""
+    objects = enumerate(answer.objects)
+    return {"annotations": [_annotation(item, index, target, where, frame) for index, item in objects]}
+
+
+def tools_for(shape: Shape) -> tuple[str, ...]:
+    """List the tools that can hold a shape without changing it, best first."""
+    if shape.tool == "semantic" and len(shape.rings) == 1:
+        return ("semantic", "polygon")
+    return LOSSLESS.get(shape.tool, (shape.tool,))
+
+
+def _annotation(item: DetectedObject, index: int, target: Target, where: str, frame: int | None) -> dict[str, Any]:
+    place = f"{where}.objects[{index}]"
+    name = category_of(item.label, target.job, target.classes, f"{place}.label")
+    if name is None:
+        raise unknown_class(item.label, target.job, target.classes, f"{place}.label")
+    score = checked(item.score, f"{place}.score")
+    tool = _tool(item.shape, target.job, f"{place}.shape")
+    mid = _mid(item, name, target.job, index, frame)
+    annotation: dict[str, Any] = {"categories": [category(name, score)], "mid": mid, "type": tool}
+    if score is not None:
+        annotation["score"] = percent(score)
+    shape = _coded(item.shape, target.job.categories[name], f"{place}.shape")
+    geometry = _geometry(shape, tool, mid)
+    return annotation | (_on_page(geometry, item, tool, place) if target.interface.is_pdf else geometry)
+
+
+def _tool(shape: Shape, job: Job, place: str) -> str:
+    for tool in tools_for(shape):
+        if tool in job.tools:
+            return tool
+    raise OntologyError(
+        f"{place}.tool",
+        f"job {job.name} has the tools {', '.join(job.tools) or 'none'}, none of which holds a {shape.tool}",
+        f"add the tool {shape.tool} to the job, or send the shapes it has",
+        "wrong_tool",
+    )
+
+
+def _mid(item: DetectedObject, name: str, job: Job, index: int, frame: int | None) -> str:
+    """A tracked object keeps its identity through the frames; any other one is its content and place."""
+    if frame is not None and item.track_id is not None:
+        return mid_of(job.name, name, item.track_id)
+    return mid_of(job.name, name, frame, index, item.shape.tool, item.shape.rings)
+
+
+def _geometry(shape: Shape, tool: str, mid: str) -> dict[str, Any]:
+    if tool in AREA_TOOLS:
+        rings = [_corners(ring) if tool == "rectangle" else ring for ring in shape.rings]
+        return {"boundingPoly": [{"normalizedVertices": _vertices(ring)} for ring in rings]}
+    if tool == "pose":
+        return {"points": _pose_points(shape, mid)}
+    points = _vertices(tuple(point for ring in shape.rings for point in ring))
+    return {"point": points[0]} if tool == "marker" and len(points) == 1 else {"polyline": points}
+
+
+def _corners(ring: tuple[Point, ...]) -> tuple[Point, ...]:
+    """Order an upright rectangle as Kili draws it: bottom left, top left, top right, bottom right."""
+    xs = sorted({x for x, _ in ring})
+    ys = sorted({y for _, y in ring})
+    if len(ring) != 4 or len(xs) != 2 or len(ys) != 2:
+        return ring
+    (left, right), (top, bottom) = xs, ys
+    return ((left, bottom), (left, top), (right, top), (right, bottom))
+
+
+def _vertices(ring: tuple[Point, ...]) -> list[dict[str, float]]:
+    return [{"x": _on_image(x), "y": _on_image(y)} for x, y in ring]
+
+
+def _on_image(value: float) -> float:
+    if -ROUNDING <= value < 0.0:
+        return 0.0
+    return 1.0 if 1.0 < value <= 1.0 + ROUNDING else value
+
+
+def _coded(shape: Shape, category: Category, place: str) -> Shape:
+    """Give the points of a pose the category's codes, and each its visibility."""
+    if shape.tool != "pose":
+        return shape
+    points = sum(map(len, shape.rings))
+    visible = shape.visible or (True,) * points
+    if not points == len(shape.point_names) == len(visible):
+        raise OntologyError(
+            f"{place}.point_names",
+            f"{points} points have {len(shape.point_names)} names and {len(visible)} visibilities",
+            "send one name, and one visibility or none, per point",
+            "malformed",
+        )
+    names = enumerate(shape.point_names)
+    codes = tuple(point_code(name, category, f"{place}.point_names[{index}]") for index, name in names)
+    return replace(shape, point_names=codes, visible=visible)
+
+
+def _pose_points(shape: Shape, mid: str) -> list[dict[str, Any]]:
+    """Write the points that the model saw; Kili has no word for a hidden one."""
+    points = (point for ring in shape.rings for point in ring)
+    return [
+        {"code": code, "mid": mid_of(mid, code), "type": "marker", "point": _vertices((point,))[0]}
+        for code, point, visible in zip(shape.point_names, points, shape.visible, strict=True)
+        if visible
+    ]
+
+
+def _on_page(geometry: dict[str, Any], item: DetectedObject, tool: str, place: str) -> dict[str, Any]:
+    if "boundingPoly" not in geometry:
+        raise OntologyError(
+            f"{place}.shape.tool",
+            f"a {tool} cannot be put on a page of a PDF",
+            "send rectangles or polygons",
+            "wrong_tool",
+        )
+    if item.page is None:
+        raise OntologyError(f"{place}.page", "the page is missing", "send the page with every object", "page_missing")
+    areas = [{"normalizedVertices": [ring["normalizedVertices"]]} for ring in geometry["boundingPoly"]]
+    return {"annotations": [{"boundingPoly": areas, "polys": areas, "pageNumberArray": [item.page], "type": tool}]}

@@ -1,0 +1,150 @@
+"""Are the objects, entities and relations of a job ones that Kili can store and show?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .interface import RELATION_ENDS, Job
+from .offsets import fits, reads
+from .validate_categories import check_categories, check_children
+from .validate_context import (
+    Context,
+    as_list,
+    as_object,
+    as_text,
+    check_key_frame,
+    check_percent,
+    is_int,
+    refuse,
+)
+from .validate_geometry import check_geometry, check_pages
+
+
+def check_objects(payload: Mapping[str, Any], job: Job, where: str, context: Context) -> None:
+    """Check the annotations of an object detection job."""
+    for place, annotation in _annotations(payload, where):
+        names = _chosen(annotation, job, place, context)
+        tool = _tool(annotation, job, place, context)
+        if "score" in annotation:
+            check_percent(annotation["score"], f"{place}.score")
+        if context.interface.is_pdf:
+            check_pages(annotation.get("annotations"), tool, f"{place}.annotations")
+        else:
+            check_geometry(annotation, tool, job.categories[names[0]], place, context)
+
+
+def check_entities(payload: Mapping[str, Any], job: Job, where: str, context: Context) -> None:
+    """Check the annotations of a named entities job: offsets into a text, or areas of a PDF."""
+    for place, annotation in _annotations(payload, where):
+        _chosen(annotation, job, place, context)
+        if context.interface.is_pdf:
+            check_pages(annotation.get("annotations"), None, f"{place}.annotations")
+        else:
+            _check_span(annotation, place, context)
+
+
+def check_relations(payload: Mapping[str, Any], job: Job, where: str, context: Context) -> None:
+    """Check the annotations of a relation job; the mids of the response must be known by now."""
+    start, end = RELATION_ENDS[job.ml_task]
+    for place, annotation in _annotations(payload, where):
+        names = _chosen(annotation, job, place, context)
+        category = job.categories[names[0]]
+        _check_end(annotation.get(start), category.starts, f"{place}.{start}", context)
+        _check_end(annotation.get(end), category.ends, f"{place}.{end}", context)
+
+
+def _annotations(payload: Mapping[str, Any], where: str) -> list[tuple[str, Mapping[str, Any]]]:
+    place = f"{where}.annotations"
+    items = as_list(payload.get("annotations"), place) if payload else []
+    return [(f"{place}[{index}]", as_object(item, f"{place}[{index}]")) for index, item in enumerate(items)]
+
+
+def _chosen(annotation: Mapping[str, Any], job: Job, where: str, context: Context) -> tuple[str, ...]:
+    names = check_categories(annotation.get("categories", []), job, f"{where}.categories", context)
+    if not names:
+        refuse(f"{where}.categories", "names no category", "send one category", "no_category")
+    if "mid" in annotation:
+        context.register(annotation["mid"], names, f"{where}.mid")
+    check_key_frame(annotation, where)
+    check_children(annotation, names, job, where, context)
+    return names
+
+
+def _tool(annotation: Mapping[str, Any], job: Job, where: str, context: Context) -> str:
+    """PDF annotations may leave the tool out: they are rectangles then."""
+    default = "rectangle" if context.interface.is_pdf else None
+    tool = as_text(annotation.get("type", default), f"{where}.type")
+    if tool not in job.tools and not (tool == "marker" and "pose" in job.tools):
+        found = ", ".join(job.tools) or "none"
+        problem = f"job {job.name} has the tools {found}, not {tool!r}"
+        refuse(f"{where}.type", problem, "use a tool of the job", "wrong_tool")
+    return tool
+
+
+def _check_span(annotation: Mapping[str, Any], where: str, context: Context) -> None:
+    begin = _offset(annotation.get("beginOffset"), f"{where}.beginOffset")
+    content = as_text(annotation["content"], f"{where}.content") if "content" in annotation else None
+    parts = "beginId" in annotation or "endId" in annotation
+    if parts:
+        as_text(annotation.get("beginId"), f"{where}.beginId")
+        as_text(annotation.get("endId"), f"{where}.endId")
+    end = _end(annotation, begin, content, where)
+    if end <= begin and not (parts and annotation["beginId"] != annotation["endId"]):
+        refuse(
+            f"{where}.endOffset",
+            f"the entity ends at {end}, where it begins ({begin}) or before",
+            "send the offset after its last character",
+            "offset_outside_text",
+        )
+    if context.text is not None and not parts:
+        _check_text(begin, end, content, where, context.text)
+
+
+def _end(annotation: Mapping[str, Any], begin: int, content: str | None, where: str) -> int:
+    if "endOffset" in annotation:
+        return _offset(annotation["endOffset"], f"{where}.endOffset")
+    if content is None:
+        refuse(f"{where}.endOffset", "is missing, and so is content", "send endOffset", "malformed")
+    return begin + len(content)
+
+
+def _offset(value: object, where: str) -> int:
+    if not isinstance(value, int) or not is_int(value):
+        refuse(where, f"must be a whole number, found {value!r}", "send an offset", "malformed")
+    if value < 0:
+        refuse(where, f"{value} lies before the text", "count from 0", "offset_outside_text")
+    return value
+
+
+def _check_text(begin: int, end: int, content: str | None, where: str, text: str) -> None:
+    if not fits(end, text):
+        refuse(
+            f"{where}.endOffset",
+            f"{end} lies behind the text, which has {len(text)} characters",
+            "send offsets into the asset's text",
+            "offset_outside_text",
+        )
+    if content is not None and not reads(begin, end, content, text):
+        refuse(
+            f"{where}.content",
+            f"{content!r} is not what the text has there: {text[begin:end]!r}",
+            "send the text between the offsets, end exclusive",
+            "content_mismatch",
+        )
+
+
+def _check_end(value: object, allowed: tuple[str, ...], where: str, context: Context) -> None:
+    ends = as_list(value, where)
+    if not ends:
+        refuse(where, "is empty", "send at least one end", "dangling_relation")
+    for index, item in enumerate(ends):
+        place = f"{where}[{index}].mid"
+        mid = as_text(as_object(item, f"{where}[{index}]").get("mid"), place)
+        if mid not in context.mids:
+            fix = "send the annotation too, or leave the relation out"
+            refuse(place, f"no annotation has the mid {mid!r}", fix, "dangling_relation")
+        names = context.mids[mid]
+        if allowed and not set(allowed) & set(names):
+            problem = f"{mid!r} is {', '.join(names)}, the relation takes {', '.join(allowed)}"
+            refuse(place, problem, "connect categories that the relation takes", "wrong_relation_end")

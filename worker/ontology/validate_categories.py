@@ -1,0 +1,114 @@
+"""Are the chosen categories, and the child jobs below them, ones the project has?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
+
+from .classes import nearest, nearest_category
+from .interface import Job
+from .validate_context import Context, as_list, as_object, as_text, check_key_frame, check_percent, refuse
+
+CATEGORY_KEYS = frozenset({"name", "confidence", "children"})
+"""The keys of a chosen category; the official SDK fails to read any other."""
+
+
+def check_classification(payload: Mapping[str, Any], job: Job, where: str, context: Context) -> None:
+    """Check the answer of a classification job; an empty payload is an open question."""
+    check_key_frame(payload, where)
+    names = check_categories(payload.get("categories", []), job, f"{where}.categories", context)
+    if names or payload.get("children"):
+        check_children(payload, names, job, where, context)
+
+
+def check_categories(value: object, job: Job, where: str, context: Context) -> tuple[str, ...]:
+    """Check a list of chosen categories and return their names."""
+    items = as_list(value, where)
+    names = tuple(_category(item, job, f"{where}[{index}]", context) for index, item in enumerate(items))
+    if job.single_choice and len(names) > 1:
+        refuse(
+            where,
+            f"job {job.name} takes one category, found {', '.join(names)}",
+            "send the most probable one",
+            "several_categories",
+        )
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        refuse(where, f"category {twice} is chosen twice", "send it once", "duplicate_category")
+    return names
+
+
+def check_children(holder: Mapping[str, Any], names: tuple[str, ...], job: Job, where: str, context: Context) -> None:
+    """Check the child jobs beside or inside the chosen categories, and that the required ones are there."""
+    allowed = job.children_of(names)
+    check_nested(holder.get("children"), allowed, where, context)
+    if context.partial or not allowed:
+        return
+    beside = set(holder.get("children") or ())
+    for index, item in enumerate(holder["categories"]):
+        asked = job.children_of((item["name"],))
+        _check_required(asked, beside | set(item.get("children") or ()), f"{where}.categories[{index}]", context)
+
+
+def check_nested(value: object, allowed: Iterable[str], where: str, context: Context) -> None:
+    """Check an object of child jobs against the jobs that may be asked here."""
+    if value is None:
+        return
+    for name, payload in as_object(value, f"{where}.children").items():
+        place = f"{where}.children.{name}"
+        child = context.interface.jobs.get(name)
+        if child is None:
+            refuse_unknown_job(name, place, context)
+        if name not in allowed:
+            fix = f"put {name} under a category that asks it"
+            refuse(place, f"job {name} is not asked here", fix, "wrong_parent")
+        context.check_payload(payload, child, place, context)
+
+
+def refuse_unknown_job(name: str, where: str, context: Context) -> NoReturn:
+    """Refuse a job that the project does not have and name the nearest one."""
+    near = nearest(name, context.interface.jobs)
+    fix = f"name a job of the project, for example {near}" if near else "add the job to the project"
+    refuse(where, f"the project has no job {name!r}", fix, "unknown_job")
+
+
+def is_answered(payload: object, job: Job) -> bool:
+    """Whether a payload answers its job at all; an empty list of annotations does."""
+    if not isinstance(payload, Mapping):
+        return payload is not None
+    return bool(payload.get("categories") if job.ml_task == "CLASSIFICATION" else payload)
+
+
+def _category(item: object, job: Job, where: str, context: Context) -> str:
+    body = as_object(item, where)
+    name = as_text(body.get("name"), f"{where}.name")
+    if name not in job.categories:
+        _refuse_category(name, job, f"{where}.name")
+    if "confidence" in body:
+        check_percent(body["confidence"], f"{where}.confidence")
+    for key in sorted(body.keys() - CATEGORY_KEYS):
+        refuse(f"{where}.{key}", "is no part of a chosen category", "leave it out", "unknown_key")
+    check_nested(body.get("children"), job.categories[name].children, where, context)
+    return name
+
+
+def _refuse_category(name: str, job: Job, where: str) -> None:
+    for category in job.categories.values():
+        if category.display_name == name:
+            problem = f"{name!r} is what category {category.name} is displayed as"
+            refuse(where, problem, f"send {category.name}", "category_by_display_name")
+    near = nearest_category(name, job)
+    fix = f"send one of its categories, for example {near}" if near else "give the job categories"
+    refuse(where, f"job {job.name} has no category {name!r}", fix, "unknown_category")
+
+
+def _check_required(asked: Iterable[str], given: set[str], where: str, context: Context) -> None:
+    for name in asked:
+        child = context.interface.jobs.get(name)
+        if child is not None and child.required and name not in given:
+            refuse(
+                f"{where}.children.{name}",
+                f"job {name} is required here",
+                "answer it, make it optional, or allow partial answers",
+                "missing_required_job",
+            )

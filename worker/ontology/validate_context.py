@@ -1,0 +1,87 @@
+"""What every check of one response shares: the project, the text, the identities seen so far."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from .errors import Cause, OntologyError
+from .interface import Interface, Job
+
+
+@dataclass(slots=True)
+class Context:
+    """The state of one validation.
+
+    ``mids`` maps the identities of one response (of one frame, in a video) to their category names.
+    ``check_payload`` checks the payload of any job, so that nested jobs need no import of their parents.
+    """
+
+    interface: Interface
+    text: str | None
+    partial: bool
+    check_payload: Callable[[object, Job, str, Context], None]
+    mids: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def register(self, mid: object, categories: tuple[str, ...], where: str) -> None:
+        """Remember an identity; raise when it is empty, not a text, or taken."""
+        if not isinstance(mid, str):
+            refuse(where, f"must be a text, found {mid!r}", "send a text", "malformed")
+        if not mid:
+            refuse(where, "is empty", "send a text that no other annotation has", "empty_mid")
+        if mid in self.mids:
+            refuse(where, f"{mid!r} is taken by another annotation", "make every mid unique", "duplicate_mid")
+        self.mids[mid] = categories
+
+
+def refuse(where: str, problem: str, fix: str, cause: Cause) -> NoReturn:
+    """Raise the :class:`OntologyError` for one finding."""
+    raise OntologyError(where, problem, fix, cause)
+
+
+def as_object(value: object, where: str) -> Mapping[str, Any]:
+    """Return a JSON object, refuse anything else and names that are not texts."""
+    if not isinstance(value, Mapping):
+        refuse(where, f"must be an object, found {_kind(value)}", "send an object", "malformed")
+    for key in value:
+        if not isinstance(key, str):
+            refuse(where, f"has the key {key!r}, which is not a text", "send texts as keys", "malformed")
+    return value
+
+
+def as_list(value: object, where: str) -> list[Any]:
+    """Return a JSON list, refuse anything else."""
+    if not isinstance(value, list):
+        refuse(where, f"must be a list, found {_kind(value)}", "send a list", "malformed")
+    return value
+
+
+def as_text(value: object, where: str) -> str:
+    """Return a text, refuse anything else."""
+    if not isinstance(value, str):
+        refuse(where, f"must be a text, found {_kind(value)}", "send a text", "malformed")
+    return value
+
+
+def is_int(value: object) -> bool:
+    """Tell a whole number from everything else, including true and false."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def check_percent(value: object, where: str) -> None:
+    """Refuse a confidence or score that is no number in 0-100."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and 0 <= value <= 100):  # type: ignore[operator]
+        refuse(where, f"must be a number from 0 to 100, found {value!r}", "send percents", "bad_confidence")
+
+
+def check_key_frame(payload: Mapping[str, Any], where: str) -> None:
+    """Refuse a key-frame mark that is neither true nor false."""
+    mark = payload.get("isKeyFrame", False)
+    if not isinstance(mark, bool):
+        refuse(f"{where}.isKeyFrame", f"must be true or false, found {mark!r}", "send a boolean", "malformed")
+
+
+def _kind(value: object) -> str:
+    return "nothing" if value is None else type(value).__name__

@@ -1,0 +1,12 @@
+"""Which local files a message may point at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def allowed_path(path: str, roots: Sequence[Path]) -> Path | None:
+    """The file with links and ``..`` resolved, or None when it is not below one of the roots."""
+    resolved = Path(path).resolve()
+    return resolved if any(resolved.is_relative_to(root.resolve()) for root in roots) else None

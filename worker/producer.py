@@ -1,0 +1,101 @@
+"""For producers in Python: send predictions to a door, cheaply.
+
+    with Publisher("redis://127.0.0.1:6379/0") as publisher:
+        publisher.send({"external_id": "cam-3/000123.jpg", …})
+
+Any other producer needs no code of ours: ``XADD predictions:inbox * payload <json>``, or
+``Celery(broker=…).send_task("predictions.ingest", [prediction], queue="predictions")``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import redis
+from celery import Celery
+
+from worker.connections import connect
+
+TASK = "predictions.ingest"
+Message = Mapping[str, Any] | str | bytes
+
+
+class Publisher:
+    """Sends predictions in chunks; what ``flush`` has returned for is durable in the broker.
+
+    Args:
+        broker_url: of the Celery broker, or of the Redis that holds the inbox.
+        via: ``stream`` (Redis only, cheapest) or ``celery`` (any broker).
+        queue: Celery queue.
+        inbox: key of the stream.
+        chunk: predictions sent at once.
+    """
+
+    def __init__(
+        self,
+        broker_url: str,
+        *,
+        via: Literal["stream", "celery"] = "stream",
+        queue: str = "predictions",
+        inbox: str = "predictions:inbox",
+        chunk: int = 100,
+    ) -> None:
+        self._via = via
+        self._queue = queue
+        self._inbox = inbox
+        self._chunk = chunk
+        self._waiting: list[Message] = []
+        self._redis: redis.Redis | None = connect(broker_url) if via == "stream" else None
+        self._celery = Celery(broker=broker_url) if via == "celery" else None
+
+    def send(self, prediction: Message) -> None:
+        """Send one prediction, a mapping or JSON; it may wait for its chunk to fill."""
+        self._waiting.append(prediction)
+        if len(self._waiting) >= self._chunk:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what waits. Raises the broker's error when it cannot; what waits is kept."""
+        if not self._waiting:
+            return
+        if self._redis is not None:
+            self._add_to_stream(self._redis)
+        elif self._celery is not None:
+            self._send_task(self._celery)
+        self._waiting = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.flush()
+        if self._redis is not None:
+            self._redis.close()
+        if self._celery is not None:
+            self._celery.close()
+
+    def _add_to_stream(self, client: redis.Redis) -> None:
+        with client.pipeline(transaction=False) as pipe:
+            for message in self._waiting:
+                pipe.xadd(self._inbox, {"payload": _json(message)})
+            pipe.execute()
+
+    def _send_task(self, app: Celery) -> None:
+        messages: Sequence[Any] = [_plain(message) for message in self._waiting]
+        app.send_task(TASK, [messages], queue=self._queue, ignore_result=True, argsrepr="", kwargsrepr="")
+
+
+def _json(message: Message) -> str | bytes:
+    return message if isinstance(message, str | bytes) else json.dumps(message, separators=(",", ":"))
+
+
+def _plain(message: Message) -> Any:
+    if isinstance(message, bytes):
+        return message.decode("utf-8", "replace")
+    return message

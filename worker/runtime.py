@@ -1,0 +1,219 @@
+"""One process of the worker, put together from the settings: the only place that knows every room."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+from worker import __version__
+from worker.connections import connect, same_server
+from worker.delivery import Deliverer, DeliveryRules, HintSender, Ticker
+from worker.health import Pulse
+from worker.intake import Admitter, Inbox, Reader, ReaderLimits, Rules
+from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
+from worker.ledger import CallCounter
+from worker.messages import ReadingLimits
+from worker.review import ReviewPolicy, ThresholdPolicy
+from worker.settings import Settings
+from worker.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+
+def spool_of(settings: Settings) -> Spool:
+    """The spool that the settings name."""
+    return Spool(
+        connect(settings.redis),
+        prefix=settings.spool.prefix,
+        lease_ms=int(settings.spool.lease_seconds * 1000),
+        remember_ms=int(settings.spool.remember_hours * 3_600_000),
+    )
+
+
+def policy_of(settings: Settings) -> ReviewPolicy:
+    """The review policy that the settings name."""
+    return ThresholdPolicy(settings.review.threshold)
+
+
+def admitter_of(settings: Settings, spool: Spool) -> Admitter:
+    """The one admission behind both doors."""
+    limits = ReadingLimits(settings.intake.max_message_bytes, settings.intake.max_depth)
+    rules = Rules(settings.default_project, limits, tuple(settings.intake.path_roots))
+    return Admitter(spool, policy_of(settings), rules)
+
+
+def inbox_of(settings: Settings, consumer: str = "reader") -> Inbox:
+    """The inbox in the broker's Redis, or in the spool's when the broker is no Redis."""
+    queue = f"{settings.intake.broker_key_prefix}{settings.intake.queue}" if settings.broker_is_redis else ""
+    url = settings.broker if settings.broker_is_redis else settings.redis
+    return Inbox(connect(url), key=settings.intake.inbox, queue=queue, consumer=consumer)
+
+
+def access_of(settings: Settings) -> KiliAccess:
+    """Endpoint and key.
+
+    Raises:
+        ValueError: no key, or one that cannot be used.
+    """
+    key = settings.kili_api_key.get_secret_value() if settings.kili_api_key else ""
+    kili = settings.kili
+    return KiliAccess(
+        settings.kili_api_endpoint,
+        key,
+        client_version=__version__,
+        connect_timeout=kili.connect_timeout_seconds,
+        timeout=kili.timeout_seconds,
+        labels_timeout=2 * kili.timeout_seconds,
+        gzip_from=kili.compress_from_bytes,
+        max_answer_bytes=kili.max_response_bytes,
+    )
+
+
+def budget_of(settings: Settings, spool: Spool) -> CallBudget:
+    """The fleet's call budget."""
+    return CallBudget(
+        spool.redis,
+        scope=access_of(settings).scope,
+        calls_per_minute=settings.kili.calls_per_minute,
+        burst=settings.kili.burst,
+        key_prefix=f"{settings.spool.prefix}budget",
+    )
+
+
+def kili_of(
+    settings: Settings,
+    budget: CallBudget,
+    *,
+    stop: threading.Event | None = None,
+    attempts: int | None = None,
+    observe: Callable[[CallRecord], None] | None = None,
+) -> KiliClient:
+    """A client of Kili within the fleet's budget."""
+    kili = settings.kili
+    retry = RetryPolicy(
+        attempts=kili.attempts,
+        base=kili.backoff_seconds,
+        cap=kili.backoff_cap_seconds,
+        retry_after_cap=kili.retry_after_cap_seconds,
+    )
+    retry = replace(retry, attempts=attempts) if attempts is not None else retry
+    return KiliClient(access_of(settings), budget=budget, retry=retry, stop=stop, observe=observe)
+
+
+def delivery_rules_of(settings: Settings) -> DeliveryRules:
+    """What delivery is told."""
+    delivery = settings.delivery
+    return DeliveryRules(
+        wave_items=delivery.wave_items,
+        wave_bytes=delivery.wave_bytes,
+        batch_items=delivery.batch_items,
+        batch_bytes=delivery.batch_bytes,
+        aging=delivery.aging_seconds,
+        missing_asset_grace=delivery.missing_asset_grace_seconds,
+        read_lag=settings.kili.read_lag_seconds,
+        interface_age=delivery.interface_seconds,
+        probe=delivery.probe_seconds,
+        probe_cap=delivery.probe_cap_seconds,
+        path_roots=tuple(settings.intake.path_roots),
+    )
+
+
+class Runtime:
+    """Intake, delivery and clock of one worker process.
+
+    Args:
+        settings: of the process.
+        send_hint: sends ``predictions.deliver`` through the broker.
+    """
+
+    def __init__(self, settings: Settings, send_hint: HintSender) -> None:
+        self.settings = settings
+        self.stop_event = threading.Event()
+        self.spool = spool_of(settings)
+        self.admitter = admitter_of(settings, self.spool)
+        self._pulse = Pulse(settings.heartbeat_file)
+        self._pool = ThreadPoolExecutor(settings.delivery.parallel_batches, thread_name_prefix="batch")
+        self.deliverer = self._deliverer()
+        self._reader = self._make_reader()
+        self._ticker = Ticker(
+            self.spool,
+            send_hint,
+            self._pulse.beat,
+            full=settings.delivery.batch_items,
+            linger=settings.delivery.linger_seconds,
+            every=settings.delivery.tick_seconds,
+            stop=self.stop_event,
+        )
+        self._threads: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Begin to take, tick and deliver."""
+        self._threads = [
+            threading.Thread(target=self._reader.run, name="intake", daemon=True),
+            threading.Thread(target=self._ticker.run, name="ticker", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        logger.info("started", extra={"action": "started", "version": __version__, "pid": os.getpid()})
+
+    def drain(self) -> None:
+        """Stop taking; running waves end at their next call. Does not wait."""
+        if self.stop_event.is_set():
+            return
+        self.stop_event.set()
+        limit = self.settings.delivery.drain_seconds
+        logger.info("draining, at most %g s", limit, extra={"action": "draining", "limit_seconds": limit})
+        watchdog = threading.Timer(limit, self._give_up)
+        watchdog.daemon = True
+        watchdog.start()
+
+    def close(self) -> None:
+        """Wait for the threads and say what remains."""
+        self.drain()
+        for thread in self._threads:
+            thread.join(self.settings.delivery.drain_seconds)
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._say_remaining("drained")
+        self._pulse.end()
+
+    def _give_up(self) -> None:
+        self._say_remaining("drain_limit")
+        self._pulse.end()
+        os._exit(1)
+
+    def _say_remaining(self, action: str) -> None:
+        try:
+            ledger = self.spool.ledger()
+            remaining = {"waiting": ledger.waiting, "leased": ledger.leased, "held": self.deliverer.leases.held()}
+        except Exception as error:  # noqa: BLE001 - the process is ending; whatever is wrong must not keep it
+            remaining = {"unknown": str(error)}
+        logger.info("%s: %s", action.replace("_", " "), remaining, extra={"action": action, **remaining})
+
+    def _deliverer(self) -> Deliverer:
+        budget = budget_of(self.settings, self.spool)
+        counter = CallCounter(self.spool.redis, self.spool.prefix)
+        clients = [
+            kili_of(self.settings, budget, stop=self.stop_event, attempts=attempts, observe=counter.observe)
+            for attempts in (None, 1)
+        ]
+        rules = delivery_rules_of(self.settings)
+        return Deliverer(self.spool, *clients, budget=budget, pool=self._pool, rules=rules, stop=self.stop_event)
+
+    def _make_reader(self) -> Reader:
+        intake = self.settings.intake
+        consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        inbox = inbox_of(self.settings, consumer)
+        limits = ReaderLimits(intake.batch, intake.recover_seconds, intake.max_waiting)
+        same = not self.settings.broker_is_redis or self._broker_is_spool()
+        return Reader(inbox, self.admitter, self.spool, limits, same_redis=same, stop=self.stop_event)
+
+    def _broker_is_spool(self) -> bool:
+        if self.settings.broker == self.settings.redis:
+            return True
+        return same_server(connect(self.settings.broker), self.spool.redis)

@@ -1,0 +1,70 @@
+"""Writes marks where Kili writes them: on the human labels and on their asset."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from itertools import combinations
+
+from .agreement import mark
+from .context import Context
+from .interface import read_interface
+from .records import HUMAN_TYPES, Label
+
+
+def request_marks(context: Context, asset_id: str, new_label_ids: Collection[str]) -> None:
+    """Have an asset's marks computed, at once or after the configured delay.
+
+    Marked are the new human labels and, because a new prediction concerns it, the latest human one.
+    """
+    if not any(label.label_type in HUMAN_TYPES for label in context.store.tables.labels_on(asset_id)):
+        return
+    ids = frozenset(new_label_ids)
+    context.store.later(context.config.mark_delay, lambda: _compute(context, asset_id, ids))
+
+
+def _compute(context: Context, asset_id: str, new_label_ids: Collection[str]) -> None:
+    tables = context.store.tables
+    asset = tables.assets.get(asset_id)
+    labels = list(tables.labels_on(asset_id))
+    human = [label for label in labels if label.label_type in HUMAN_TYPES and not label.is_honeypot]
+    if asset is None or not human:
+        return
+    prediction = next((label for label in reversed(labels) if label.label_type == "INFERENCE"), None)
+    honeypot = next((label for label in reversed(labels) if label.is_honeypot), None)
+    latest = human[-1]
+    for label in human:
+        if label.id in new_label_ids or label is latest:
+            label = _marked(context, label, prediction, honeypot)
+            context.store.put(label)
+    consensus = _consensus(context, human)
+    context.store.put(
+        replace(
+            asset,
+            inference_mark=label.inference_mark,
+            honeypot_mark=label.honeypot_mark,
+            consensus_mark=consensus,
+        )
+    )
+
+
+def _marked(context: Context, label: Label, prediction: Label | None, honeypot: Label | None) -> Label:
+    return replace(
+        label,
+        inference_mark=_agreement(context, label, prediction),
+        honeypot_mark=_agreement(context, label, honeypot),
+    )
+
+
+def _agreement(context: Context, label: Label, other: Label | None) -> float | None:
+    if other is None:
+        return None
+    jobs = read_interface(context.store.tables.projects[label.project_id].json_interface)
+    return mark(label.json_response, other.json_response, jobs, context.config.agreement)
+
+
+def _consensus(context: Context, human: list[Label]) -> float | None:
+    latest = {label.author_id: label for label in human if label.label_type == "DEFAULT"}
+    marks = [_agreement(context, one, other) for one, other in combinations(latest.values(), 2)]
+    known = [value for value in marks if value is not None]
+    return sum(known) / len(known) if known else None

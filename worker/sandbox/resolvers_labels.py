@@ -1,0 +1,176 @@
+"""Labels: append, replace, delete, find."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graphql import GraphQLResolveInfo
+
+from .context import Context, context_of
+from .errors import malformed, no_access
+from .fields import Resolver
+from .filters import select_labels
+from .interface import read_interface
+from .marks import request_marks
+from .records import Asset, Label
+from .resolvers_account import counting, listing
+from .validation import Malformed, check_json_response
+from .workflow import labeled
+
+Where = Mapping[str, Any]
+
+VIDEO_TYPES = frozenset({"VIDEO", "VIDEO_LEGACY"})
+
+
+@dataclass(frozen=True, slots=True)
+class NewLabel:
+    """One label of a batch, with what the batch says for all of them."""
+
+    asset_id: str | None
+    project_id: str | None
+    label_type: str
+    data: Mapping[str, Any]
+
+
+def _append_many(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], where: Where) -> list[Label]:
+    context = context_of(info)
+    project_id = (where.get("project") or {}).get("id")
+    if project_id is not None:
+        context.project(project_id)
+    rows = [
+        _row(index, item, data["labelType"], where, project_id)
+        for index, item in enumerate(data["labelsData"])
+    ]
+    replaced = _replaced(context, rows) if data.get("overwrite") else []
+    labels = context.apply_batch(
+        rows, lambda row: _check(context, row), lambda row: _write(context, row, replaced)
+    )
+    _request_marks(context, labels)
+    return labels
+
+
+def _row(
+    index: int, item: Mapping[str, Any], label_type: str, where: Where, project_id: str | None
+) -> NewLabel:
+    fallback = where.get("idIn") or [where.get("id")]
+    asset_id = item.get("assetID") or (fallback[index] if index < len(fallback) else None)
+    return NewLabel(asset_id=asset_id, project_id=project_id, label_type=label_type, data=item)
+
+
+def _replaced(context: Context, rows: Sequence[NewLabel]) -> list[Label]:
+    return [
+        label
+        for asset_id, model in {(row.asset_id or "", row.data.get("modelName")): None for row in rows}
+        for label in context.tables.labels_on(asset_id)
+        if label.model_name == model and label.label_type == rows[0].label_type
+    ]
+
+
+def _check(context: Context, row: NewLabel) -> None:
+    asset = context.asset(row.asset_id, row.project_id)
+    text = row.data["jsonResponse"]
+    context.check_refusals(asset.id, asset.external_id, text)
+    author_id = row.data.get("authorID")
+    if author_id is not None and author_id not in context.tables.users:
+        raise no_access("user")
+    project = context.project(asset.project_id)
+    try:
+        check_json_response(
+            text, read_interface(project.json_interface), is_video=project.input_type in VIDEO_TYPES
+        )
+    except Malformed as error:
+        raise malformed(str(error)) from error
+
+
+def _write(context: Context, row: NewLabel, replaced: Sequence[Label]) -> Label:
+    asset = context.asset(row.asset_id)
+    model = row.data.get("modelName")
+    for old in replaced:
+        if (old.asset_id, old.model_name) == (asset.id, model) and old.id in context.tables.labels:
+            context.store.drop(old)
+    label = _new(context, asset, row.label_type, row.data)
+    context.store.put(label)
+    _move(context, asset, row.label_type)
+    return label
+
+
+def _new(context: Context, asset: Asset, label_type: str, data: Mapping[str, Any]) -> Label:
+    return Label(
+        id=context.store.new_id(),
+        asset_id=asset.id,
+        project_id=asset.project_id,
+        label_type=label_type,
+        json_response=data["jsonResponse"],
+        author_id=data.get("authorID") or context.user.id,
+        created_at=context.store.now(),
+        sequence=context.store.next_sequence(),
+        model_name=data.get("modelName"),
+        seconds_to_label=data.get("secondsToLabel"),
+        client_version=data.get("clientVersion"),
+        referenced_label_id=data.get("referencedLabelId"),
+        skipped=bool(data.get("skipped")),
+    )
+
+
+def _move(context: Context, asset: Asset, label_type: str) -> None:
+    project = context.project(asset.project_id)
+    moved = labeled(asset, project, label_type, context.store.now())
+    if moved is not asset:
+        context.store.put(moved)
+
+
+def _request_marks(context: Context, labels: Sequence[Label]) -> None:
+    by_asset: dict[str, list[str]] = {}
+    for label in labels:
+        by_asset.setdefault(label.asset_id, []).append(label.id)
+    for asset_id, label_ids in by_asset.items():
+        request_marks(context, asset_id, label_ids)
+
+
+def _append_one(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], where: Where) -> Label:
+    context = context_of(info)
+    label_type = data.get("labelType") or "DEFAULT"
+    row = _row(0, data, label_type, where, (where.get("project") or {}).get("id"))
+    _check(context, row)
+    label = _write(context, row, [])
+    _request_marks(context, [label])
+    return label
+
+
+def _create_honeypot(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], where: Where) -> Label:
+    context = context_of(info)
+    row = _row(0, data, "REVIEW", where, (where.get("project") or {}).get("id"))
+    _check(context, row)
+    asset = context.asset(row.asset_id)
+    label = replace(_new(context, asset, "REVIEW", data), is_honeypot=True)
+    context.store.put(label)
+    context.store.put(replace(asset, is_honeypot=True, updated_at=context.store.now()))
+    _request_marks(context, [label])
+    return label
+
+
+def _delete(_: None, info: GraphQLResolveInfo, ids: Sequence[str]) -> list[str]:
+    context = context_of(info)
+    for label_id in ids:
+        if label_id not in context.tables.labels:
+            raise no_access("label")
+    for label_id in dict.fromkeys(ids):
+        context.store.drop(context.tables.labels[label_id])
+    return list(ids)
+
+
+def select(context: Context, where: Where) -> Iterable[Label]:
+    """Return the labels that fulfil a LabelWhere, as this operation sees them."""
+    return select_labels(where, context.tables)
+
+
+QUERIES: dict[str, Resolver] = {"labels": listing(select), "countLabels": counting(select)}
+
+MUTATIONS: dict[str, Resolver] = {
+    "appendManyLabels": _append_many,
+    "appendToLabels": _append_one,
+    "createHoneypot": _create_honeypot,
+    "deleteLabels": _delete,
+}

@@ -1,0 +1,146 @@
+"""Projects: create, change, delete, list, and who works in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from graphql import GraphQLResolveInfo
+
+from .context import Context, context_of
+from .errors import bad_input
+from .fields import Resolver
+from .filters import between, compact
+from .interface import InterfaceError, read_interface
+from .records import Project, Role, Step, User
+from .resolvers_account import counting, listing
+
+Where = Mapping[str, Any]
+
+OWN_COLUMNS = {"title": "title", "description": "description", "jsonInterface": "json_interface"}
+
+
+def select_projects(context: Context, where: Where) -> Iterable[Project]:
+    """Return the projects that fulfil a ProjectWhere; an unknown id is no error here."""
+    where = compact(where)
+    ids = where.get("idIn", [where["id"]] if "id" in where else None)
+    for project in context.tables.projects.values():
+        if (ids is None or project.id in ids) and _fits(project, where):
+            yield project
+
+
+def _fits(project: Project, where: Where) -> bool:
+    text = where.get("searchQuery", "").replace("%", "").lower()
+    return (
+        text in project.title.lower()
+        and bool(project.settings.get("archived"))
+        == where.get("archived", bool(project.settings.get("archived")))
+        and between(project.created_at, where.get("createdAtGte"), where.get("createdAtLte"))
+        and between(project.updated_at, where.get("updatedAtGte"), where.get("updatedAtLte"))
+        and not where.get("starred")
+        and not where.get("deleted")
+    )
+
+
+def _project_users(context: Context, where: Where) -> Iterable[Role]:
+    where = compact(where)
+    person = where.get("user", {})
+    for role in context.project(where.get("project", {}).get("id")).roles:
+        user = context.tables.users[role.user_id]
+        if person.get("email", user.email) == user.email and where.get("id", role.id) == role.id:
+            yield role
+
+
+def _create(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any]) -> Project:
+    context = context_of(info)
+    store, now = context.store, context.store.now()
+    interface = data.get("jsonInterface") or "{}"
+    _check_interface(interface)
+    project = Project(
+        id=store.new_id(),
+        title=data["title"],
+        description=data.get("description") or "",
+        input_type=data.get("inputType") or "IMAGE",
+        json_interface=interface,
+        author_id=context.user.id,
+        created_at=now,
+        updated_at=now,
+        steps=(
+            Step(id=store.new_id(), name="Labeling", type="DEFAULT", order=1),
+            Step(id=store.new_id(), name="Review", type="REVIEW", order=2),
+        ),
+        roles=(Role(id=store.new_id(), user_id=context.user.id, role="ADMIN"),),
+    )
+    store.put(project)
+    return project
+
+
+def _check_interface(interface: str) -> None:
+    try:
+        read_interface(interface)
+    except InterfaceError as error:
+        raise bad_input(str(error)) from error
+
+
+def _update(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], where: Where) -> Project:
+    context = context_of(info)
+    project = context.project(where.get("id"))
+    given = {key: value for key, value in data.items() if value is not None}
+    if "jsonInterface" in given:
+        _check_interface(given["jsonInterface"])
+    columns = {OWN_COLUMNS[key]: value for key, value in given.items() if key in OWN_COLUMNS}
+    settings = {key: value for key, value in given.items() if key not in OWN_COLUMNS}
+    now = context.store.now()
+    project = replace(project, **columns, settings={**project.settings, **settings}, updated_at=now)
+    context.store.put(project)
+    return project
+
+
+def _delete(_: None, info: GraphQLResolveInfo, where: Where) -> Project:
+    context = context_of(info)
+    project = context.project(where.get("id"))
+    context.store.drop(project)
+    return project
+
+
+def _delete_asynchronously(_: None, info: GraphQLResolveInfo, where: Where) -> str:
+    return _delete(_, info, where).id
+
+
+def _append_role(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], where: Where) -> Project:
+    context = context_of(info)
+    project = context.project(where.get("id"))
+    user = _user_with(context, data.get("userEmail") or "")
+    role = Role(id=context.store.new_id(), user_id=user.id, role=data.get("role") or "LABELER")
+    others = tuple(known for known in project.roles if known.user_id != user.id)
+    project = replace(project, roles=(*others, role), updated_at=context.store.now())
+    context.store.put(project)
+    return project
+
+
+def _user_with(context: Context, email: str) -> User:
+    if "@" not in email:
+        raise bad_input(f"userEmail: '{email}' is no e-mail address")
+    for user in context.tables.users.values():
+        if user.email == email:
+            return user
+    user = User(id=context.store.new_id(), email=email, firstname=email.split("@")[0], lastname="")
+    context.store.put(user)
+    return user
+
+
+QUERIES: dict[str, Resolver] = {
+    "projects": listing(select_projects),
+    "countProjects": counting(select_projects),
+    "projectUsers": listing(_project_users),
+    "countProjectUsers": counting(_project_users),
+}
+
+MUTATIONS: dict[str, Resolver] = {
+    "createProject": _create,
+    "updatePropertiesInProject": _update,
+    "deleteProject": _delete,
+    "deleteProjectAsynchronously": _delete_asynchronously,
+    "appendToRoles": _append_role,
+}

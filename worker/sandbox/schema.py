@@ -1,0 +1,80 @@
+"""The schema: our SDL, its resolvers, and a version that changes whenever the SDL does."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from graphql import (
+    GraphQLError,
+    GraphQLObjectType,
+    GraphQLScalarType,
+    GraphQLSchema,
+    IntValueNode,
+    ValueNode,
+    build_schema,
+)
+
+from . import resolvers_account, resolvers_assets, resolvers_labels, resolvers_projects, resolvers_workflow
+from .fields import FIELDS, Resolver, attribute_of
+
+LARGEST_PAGE = 100
+
+QUERIES: dict[str, Resolver] = {
+    **resolvers_account.QUERIES,
+    **resolvers_projects.QUERIES,
+    **resolvers_assets.QUERIES,
+    **resolvers_labels.QUERIES,
+}
+MUTATIONS: dict[str, Resolver] = {
+    **resolvers_projects.MUTATIONS,
+    **resolvers_assets.MUTATIONS,
+    **resolvers_labels.MUTATIONS,
+    **resolvers_workflow.MUTATIONS,
+}
+
+
+def read_sdl() -> str:
+    """Return the text of the schema."""
+    return files(__package__).joinpath("schema.graphql").read_text(encoding="utf-8")
+
+
+def version_of(sdl: str) -> str:
+    """Return the version the server reports: clients cache the schema under it."""
+    return f"sandbox-{hashlib.sha256(sdl.encode()).hexdigest()[:12]}"
+
+
+def make_schema(sdl: str) -> GraphQLSchema:
+    """Build the executable schema; raises KeyError when SDL and resolvers do not match."""
+    schema = build_schema(sdl)
+    page_size = schema.type_map["PageSize"]
+    if isinstance(page_size, GraphQLScalarType):
+        page_size.parse_value = _page_size  # type: ignore[method-assign]
+        page_size.parse_literal = _page_size_literal  # type: ignore[method-assign, assignment]
+    for type_name, resolvers in {"Query": QUERIES, "Mutation": MUTATIONS, **FIELDS}.items():
+        _bind(schema, type_name, resolvers)
+    return schema
+
+
+def _bind(schema: GraphQLSchema, type_name: str, resolvers: dict[str, Resolver]) -> None:
+    object_type = schema.type_map[type_name]
+    if not isinstance(object_type, GraphQLObjectType):
+        raise KeyError(f"{type_name} is no object type")
+    for name, resolve in resolvers.items():
+        field = object_type.fields[name]
+        field.resolve = resolve
+        for argument, definition in field.args.items():
+            definition.out_name = attribute_of(argument)
+    if type_name in {"Query", "Mutation"} and (missing := set(object_type.fields) - set(resolvers)):
+        raise KeyError(f"{type_name} has no resolver for {', '.join(sorted(missing))}")
+
+
+def _page_size(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_PAGE:
+        raise GraphQLError(f"PageSize must be an integer from 0 to {LARGEST_PAGE}, not {value!r}")
+    return value
+
+
+def _page_size_literal(node: ValueNode, _variables: dict[str, Any] | None = None) -> int:
+    return _page_size(int(node.value) if isinstance(node, IntValueNode) else None)

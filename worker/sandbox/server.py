@@ -1,0 +1,143 @@
+"""The HTTP surface of a sandbox, and the server that carries it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from .admin import admin_routes
+from .config import SandboxConfig
+from .core import Sandbox
+from .envelope import Answer, answer_call
+from .wire import WireProtocol, hang_up, is_first_call
+
+API = "/api/label/v2"
+ENDPOINT = f"{API}/graphql"
+
+
+def create_app(config: SandboxConfig) -> ASGIApp:
+    """Return the ASGI application of a new sandbox.
+
+    Faults that drop connections need the server of `serve`; under another one they answer 500.
+    """
+    return app_of(Sandbox(config))
+
+
+def app_of(sandbox: Sandbox) -> ASGIApp:
+    """Return the ASGI application of a sandbox."""
+    routes: list[BaseRoute] = [
+        Route(ENDPOINT, _GraphQL(sandbox), methods=["POST"]),
+        Route(f"{API}/version", _version(sandbox)),
+        Route(f"{API}/files", _file_by_id(sandbox)),
+        Route("/bucket/{path:path}", _bucket(sandbox), methods=["GET", "PUT"]),
+        *admin_routes(sandbox),
+    ]
+    if sandbox.config.files is not None:
+        routes.append(Mount("/files", StaticFiles(directory=sandbox.config.files)))
+    return Starlette(routes=routes)
+
+
+def serve(config: SandboxConfig, *, announce: Callable[[str], None]) -> None:
+    """Listen and answer until a signal comes; `announce` gets the endpoint's address once."""
+    sandbox = Sandbox(config)
+    listener = _listen(config)
+    port = listener.getsockname()[1]
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app_of(sandbox),
+            http=WireProtocol,
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            timeout_keep_alive=75,
+            timeout_graceful_shutdown=1,
+        )
+    )
+    if config.port_file is not None:
+        Path(config.port_file).write_text(f"{port}\n", encoding="utf-8")
+    announce(f"http://{_in_url(config.host)}:{port}{ENDPOINT}")
+    server.run(sockets=[listener])
+
+
+def _listen(config: SandboxConfig) -> socket.socket:
+    # asyncio turns Nagle's algorithm off only where the protocol is spelled out; with it on, every answer over a
+    # kept connection waits 40 ms for the client's delayed acknowledgement.
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((config.host, config.port))
+    listener.listen(2048)
+    return listener
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+class _GraphQL:
+    """The endpoint as a bare ASGI application: some answers are no HTTP answers."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if is_first_call(scope):
+            self._sandbox.calls.connected()
+        answer = await answer_call(self._sandbox, Request(scope, receive))
+        if answer.status == 0:
+            await hang_up(scope, receive, at_once=True)
+        elif answer.is_cut:
+            await _send_half(answer, send)
+            await hang_up(scope, receive, at_once=False)
+        else:
+            await _response(answer)(scope, receive, send)
+
+
+def _response(answer: Answer) -> Response:
+    return Response(
+        answer.body, answer.status, headers=dict(answer.headers or {}), media_type=answer.media_type
+    )
+
+
+async def _send_half(answer: Answer, send: Send) -> None:
+    start = _response(answer).raw_headers
+    await send({"type": "http.response.start", "status": answer.status, "headers": start})
+    half = answer.body[: len(answer.body) // 2]
+    await send({"type": "http.response.body", "body": half, "more_body": True})
+
+
+def _version(sandbox: Sandbox) -> Callable[[Request], Response]:
+    return lambda _request: JSONResponse({"version": sandbox.version})
+
+
+def _bucket(sandbox: Sandbox) -> Callable[[Request], object]:
+    async def endpoint(request: Request) -> Response:
+        path = request.path_params["path"]
+        if not sandbox.buckets.may_access(path, request.query_params.get("signature", "")):
+            return Response("SignatureDoesNotMatch", status_code=403)
+        if request.method == "PUT":
+            media_type = request.headers.get("content-type", "application/octet-stream")
+            sandbox.buckets.write(path, await request.body(), media_type)
+            return Response()
+        return _content(sandbox.buckets.read(path))
+
+    return endpoint
+
+
+def _file_by_id(sandbox: Sandbox) -> Callable[[Request], Response]:
+    return lambda request: _content(sandbox.buckets.read_id(request.query_params.get("id", "")))
+
+
+def _content(found: tuple[bytes, str] | None) -> Response:
+    if found is None:
+        return Response("NoSuchKey", status_code=404)
+    return Response(found[0], headers={"content-type": found[1]})

@@ -1,0 +1,133 @@
+"""One copy of the state, with the indexes its readers need. Rows stay in the order of their creation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from typing import Self
+
+from .records import ApiKey, Asset, Label, Notification, Project, Record, User
+
+
+class Tables:
+    """Rows by id; replacing a row keeps its place."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.users: dict[str, User] = {}
+        self.api_keys: dict[str, ApiKey] = {}
+        self.notifications: dict[str, Notification] = {}
+        self.projects: dict[str, Project] = {}
+        self.assets: dict[str, Asset] = {}
+        self.labels: dict[str, Label] = {}
+        self._assets_of_project: dict[str, dict[str, Asset]] = {}
+        self._labels_of_project: dict[str, dict[str, Label]] = {}
+        self._labels_of_asset: dict[str, dict[str, Label]] = {}
+        self._ids_by_external: dict[tuple[str, str], list[str]] = {}
+
+    def assets_of(self, project_id: str) -> dict[str, Asset]:
+        """Return the assets of a project by id."""
+        return self._assets_of_project.get(project_id, {})
+
+    def labels_of(self, project_id: str) -> dict[str, Label]:
+        """Return the labels of a project by id."""
+        return self._labels_of_project.get(project_id, {})
+
+    def labels_on(self, asset_id: str) -> Iterable[Label]:
+        """Return the labels of an asset, oldest first."""
+        return self._labels_of_asset.get(asset_id, {}).values()
+
+    def assets_called(self, project_id: str, external_id: str) -> list[Asset]:
+        """Return the assets of a project with exactly this external id."""
+        return [self.assets[key] for key in self._ids_by_external.get((project_id, external_id), ())]
+
+    def put(self, record: Record) -> None:
+        """Insert a row or replace the one with its id."""
+        match record:
+            case Asset():
+                self._put_asset(record)
+            case Label():
+                self._put_label(record)
+            case Project():
+                self.projects[record.id] = record
+            case User():
+                self.users[record.id] = record
+            case ApiKey():
+                self.api_keys[record.id] = record
+            case Notification():
+                self.notifications[record.id] = record
+
+    def drop(self, record: Record) -> None:
+        """Remove a row and all that belongs to it."""
+        match record:
+            case Asset():
+                self._drop_asset(record.id)
+            case Label():
+                self._drop_label(record.id)
+            case Project():
+                self._drop_project(record.id)
+            case _:
+                raise TypeError(f"{type(record).__name__} rows are never dropped")
+
+    def copy(self) -> Self:
+        """Return an independent copy that shares the rows."""
+        twin = type(self)()
+        for record in self._all():
+            twin.put(record)
+        return twin
+
+    def _all(self) -> Iterator[Record]:
+        return chain(
+            self.users.values(),
+            self.api_keys.values(),
+            self.notifications.values(),
+            self.projects.values(),
+            self.assets.values(),
+            self.labels.values(),
+        )
+
+    def _put_asset(self, asset: Asset) -> None:
+        known = self.assets.get(asset.id)
+        if known is not None and known.external_id != asset.external_id:
+            self._forget_external(known)
+            known = None
+        if known is None:
+            self._ids_by_external.setdefault((asset.project_id, asset.external_id), []).append(asset.id)
+        self.assets[asset.id] = asset
+        self._assets_of_project.setdefault(asset.project_id, {})[asset.id] = asset
+
+    def _drop_asset(self, asset_id: str) -> None:
+        asset = self.assets.pop(asset_id, None)
+        if asset is None:
+            return
+        for label in list(self.labels_on(asset_id)):
+            self._drop_label(label.id)
+        self._labels_of_asset.pop(asset_id, None)
+        self._forget_external(asset)
+        del self._assets_of_project[asset.project_id][asset_id]
+
+    def _forget_external(self, asset: Asset) -> None:
+        key = (asset.project_id, asset.external_id)
+        self._ids_by_external[key].remove(asset.id)
+        if not self._ids_by_external[key]:
+            del self._ids_by_external[key]
+
+    def _put_label(self, label: Label) -> None:
+        self.labels[label.id] = label
+        self._labels_of_asset.setdefault(label.asset_id, {})[label.id] = label
+        self._labels_of_project.setdefault(label.project_id, {})[label.id] = label
+
+    def _drop_label(self, label_id: str) -> None:
+        label = self.labels.pop(label_id, None)
+        if label is None:
+            return
+        del self._labels_of_asset[label.asset_id][label_id]
+        del self._labels_of_project[label.project_id][label_id]
+
+    def _drop_project(self, project_id: str) -> None:
+        if self.projects.pop(project_id, None) is None:
+            return
+        for asset_id in list(self.assets_of(project_id)):
+            self._drop_asset(asset_id)
+        self._assets_of_project.pop(project_id, None)
+        self._labels_of_project.pop(project_id, None)

@@ -1,0 +1,207 @@
+"""Settings: one tree, environment first.
+
+Names outside ``WORKER_`` are those that users already have: ``KILI_API_KEY`` and ``KILI_API_ENDPOINT`` (the Kili
+SDK's), ``REDIS_URL``, ``CELERY_BROKER_URL``. Each of them may also come from a file: ``KILI_API_KEY_FILE=/run/…``.
+Everything else is nested with two underscores: ``WORKER_DELIVERY__LINGER_SECONDS=2``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+KILI_ENDPOINT = "https://cloud.kili-technology.com/api/label/v2/graphql"
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class KiliSettings(_Group):
+    """How Kili is called."""
+
+    calls_per_minute: int = Field(500, ge=1, description="Call budget of all workers together, per endpoint and key.")
+    burst: int = Field(8, ge=1, le=50, description="Calls that may go at once before the budget's pace applies.")
+    timeout_seconds: float = Field(60.0, gt=0, description="Limit of one call; more is granted to large bodies.")
+    connect_timeout_seconds: float = Field(10.0, gt=0, description="Limit for opening a connection.")
+    attempts: int = Field(4, ge=1, le=20, description="Attempts of one call before its wave is given back.")
+    backoff_seconds: float = Field(0.5, gt=0, description="First upper bound of the random wait between attempts.")
+    backoff_cap_seconds: float = Field(8.0, gt=0, description="Last upper bound of the random wait.")
+    retry_after_cap_seconds: float = Field(60.0, gt=0, description="Longest wait a server may ask for.")
+    compress_from_bytes: int = Field(100_000, ge=0, description="Bodies from this size on are sent gzipped.")
+    max_response_bytes: int = Field(64_000_000, gt=0, description="Largest answer that is read.")
+    read_lag_seconds: float = Field(3.0, ge=0, description="How far Kili's reads may lag behind its writes.")
+
+
+class IntakeSettings(_Group):
+    """The two doors."""
+
+    queue: str = Field("predictions", description="Celery queue of the predictions.")
+    inbox: str = Field("predictions:inbox", description="Redis stream of the predictions, in the broker's Redis.")
+    broker_key_prefix: str = Field("", description="The producers' Celery global_keyprefix, if they use one.")
+    batch: int = Field(500, ge=1, le=10_000, description="Entries admitted at once.")
+    max_message_bytes: int = Field(8_000_000, gt=0, description="Larger messages become dead letters.")
+    max_depth: int = Field(48, ge=4, le=100, description="Deeper nested messages become dead letters.")
+    max_waiting: int = Field(1_000_000, ge=1, description="Waiting predictions above which the doors stop taking.")
+    recover_seconds: float = Field(
+        15.0, gt=0, description="Idle time after which a dead worker's entries are taken over."
+    )
+    visibility_seconds: int = Field(
+        600, ge=1, description="The broker's visibility timeout; must outlast the longest call with its repeats."
+    )
+    path_roots: list[Path] = Field(default_factory=list, description="Folders below which asset.path is honoured.")
+
+
+class SpoolSettings(_Group):
+    """The waiting room in Redis."""
+
+    prefix: str = Field("pw:", min_length=1, description="Prefix of every key of the worker.")
+    lease_seconds: float = Field(30.0, ge=1, description="A dead worker's wave is taken over after this time.")
+    remember_hours: float = Field(168.0, gt=0, description="How long the newest prediction of an asset is remembered.")
+
+
+class DeliverySettings(_Group):
+    """Waves and batches."""
+
+    wave_items: int = Field(1000, ge=1, le=1000, description="Predictions leased at once.")
+    wave_bytes: int = Field(64_000_000, ge=1_000_000, description="Bytes of predictions leased at once.")
+    batch_items: int = Field(100, ge=1, le=100, description="Items of one mutation; 100 is Kili's documented limit.")
+    batch_bytes: int = Field(2_000_000, ge=10_000, description="Bytes of one mutation.")
+    linger_seconds: float = Field(2.0, ge=0, description="Longest wait for a batch to fill.")
+    parallel_batches: int = Field(8, ge=1, le=64, description="Batches of one wave under way at once.")
+    concurrency: int = Field(
+        4, ge=1, le=64, description="Waves (of different projects) under way at once in a process."
+    )
+    tick_seconds: float = Field(0.1, gt=0, le=5, description="How often due projects are looked for.")
+    drain_seconds: float = Field(25.0, ge=0, description="Limit of a drain after SIGTERM.")
+    missing_asset_grace_seconds: float = Field(
+        10.0, ge=0, description="How long a prediction without content waits for its asset to appear in Kili."
+    )
+    aging_seconds: float = Field(
+        60.0, gt=0, description="Wait after which routine predictions get a share of each wave."
+    )
+    interface_seconds: float = Field(600.0, gt=0, description="Age at which a project's interface is read anew.")
+    probe_seconds: float = Field(2.0, gt=0, description="First pause of a project or endpoint that refuses.")
+    probe_cap_seconds: float = Field(8.0, gt=0, description="Longest pause between probes.")
+
+
+class ReviewSettings(_Group):
+    """The first review rule: doubtful below a threshold."""
+
+    threshold: float = Field(0.8, ge=0, le=1, description="Predictions below this confidence get a priority.")
+
+
+class LogSettings(_Group):
+    """Logs on standard error."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is written.")
+    format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text for a terminal.")
+
+
+class _SecretFiles(PydanticBaseSettingsSource):
+    """Reads ``NAME_FILE`` for the names that users already have."""
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        name = str(field.validation_alias or "")
+        path = os.environ.get(f"{name}_FILE") if name else None
+        return (Path(path).read_text("utf-8").strip() if path else None), name or field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        values = {}
+        for field_name, field in self.settings_cls.model_fields.items():
+            value, key, _ = self.get_field_value(field, field_name)
+            if value is not None:
+                values[key] = value
+        return values
+
+
+class Settings(BaseSettings):
+    """Everything an operator can set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="WORKER_", env_nested_delimiter="__", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    kili_api_key: SecretStr | None = Field(None, validation_alias="KILI_API_KEY", description="API key of Kili.")
+    kili_api_endpoint: str = Field(
+        KILI_ENDPOINT, validation_alias="KILI_API_ENDPOINT", description="Kili's GraphQL URL."
+    )
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"), validation_alias="REDIS_URL", description="Redis of the spool."
+    )
+    celery_broker_url: SecretStr | None = Field(
+        None, validation_alias="CELERY_BROKER_URL", description="Broker of the producers; the spool's Redis by default."
+    )
+    default_project: str | None = Field(None, description="Project of predictions that name none.")
+    heartbeat_file: Path = Field(
+        Path("/tmp/prediction-worker.heartbeat"),  # noqa: S108 - a plain status file, overwritten by each start
+        description="File that the running worker touches; read by `prediction-worker health`.",
+    )
+    kili: KiliSettings = Field(default_factory=KiliSettings)
+    intake: IntakeSettings = Field(default_factory=IntakeSettings)
+    spool: SpoolSettings = Field(default_factory=SpoolSettings)
+    delivery: DeliverySettings = Field(default_factory=DeliverySettings)
+    review: ReviewSettings = Field(default_factory=ReviewSettings)
+    log: LogSettings = Field(default_factory=LogSettings)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then the environment, then ``…_FILE``."""
+        return init_settings, env_settings, _SecretFiles(settings_cls)
+
+    @property
+    def redis(self) -> str:
+        """URL of the spool's Redis (secret)."""
+        return self.redis_url.get_secret_value()
+
+    @property
+    def broker(self) -> str:
+        """URL of the broker (secret)."""
+        return self.celery_broker_url.get_secret_value() if self.celery_broker_url else self.redis
+
+    @property
+    def broker_is_redis(self) -> bool:
+        """Whether the mover can take the Celery door's messages inside Redis."""
+        return self.broker.split("://", 1)[0] in ("redis", "rediss", "redis+socket", "unix")
+
+
+def environment_names() -> set[str]:
+    """Every environment variable that is read as a setting."""
+    return {row[0] for row in explain()} | {f"{name}_FILE" for name in _aliased()}
+
+
+def explain() -> list[tuple[str, str, str]]:
+    """(environment name, default, meaning) of every setting, in the order of the tree."""
+    rows: list[tuple[str, str, str]] = []
+    for name, field in Settings.model_fields.items():
+        default = field.get_default(call_default_factory=True, validated_data={})
+        if isinstance(default, _Group):
+            rows += [
+                (f"WORKER_{name}__{sub}".upper(), str(getattr(default, sub)), child.description or "")
+                for sub, child in type(default).model_fields.items()
+            ]
+        else:
+            rows.append(
+                (str(field.validation_alias or f"WORKER_{name}".upper()), _shown(default), field.description or "")
+            )
+    return rows
+
+
+def _aliased() -> list[str]:
+    return [str(field.validation_alias) for field in Settings.model_fields.values() if field.validation_alias]
+
+
+def _shown(value: Any) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else "" if value is None else str(value)

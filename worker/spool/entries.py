@@ -1,0 +1,121 @@
+"""What goes into the spool and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+LANES = 10
+"""Lanes of a project; lane 0 goes first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A prediction to be put into a lane.
+
+    ``stamp`` (microseconds since the epoch) and ``digest`` (lower-case hex) order the predictions of one model on
+    one asset: the greatest pair wins. ``payload`` and ``decision`` are kept as they are.
+    """
+
+    project: str
+    lane: int
+    asset_id: str
+    model: str
+    stamp: int
+    digest: str
+    payload: bytes
+    decision: bytes
+    replayed: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dead:
+    """A message that cannot be admitted; ``letter`` is JSON, ``original`` is what arrived."""
+
+    project: str
+    cause: str
+    letter: bytes
+    original: bytes
+    replayed: str = ""
+
+
+Item = Waiting | Dead
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One inbox entry (its id, or empty when it came another way) and the items it held."""
+
+    entry_id: str
+    items: tuple[Item, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """What became of the items of one call of ``admit``."""
+
+    admitted: int
+    superseded: int
+    dead: int
+    skipped: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A prediction that a wave has taken; ``deliveries`` counts the waves that took it, this one included."""
+
+    lane: int
+    entry_id: str
+    deliveries: int
+    asset_id: str
+    model: str
+    stamp: int
+    digest: str
+    payload: bytes
+    decision: bytes
+
+    @property
+    def waited_since_ms(self) -> int:
+        """When it was admitted, in milliseconds since the epoch on Redis' clock."""
+        return int(self.entry_id.split("-", 1)[0])
+
+
+class Fate(StrEnum):
+    """How a wave leaves an entry."""
+
+    DELIVERED = "delivered"
+    SUPERSEDED = "superseded"
+    DEAD = "dead"
+    RETURNED = "returned"
+    LATER = "later"
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One leased entry and its fate; a dead one carries its letter, a later one its delay."""
+
+    entry: Leased
+    fate: Fate
+    cause: str = ""
+    letter: bytes = b""
+    delay_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """The conservation sum: ``received`` equals the sum of all the others, at every moment."""
+
+    received: int = 0
+    delivered: int = 0
+    superseded: int = 0
+    sampled_out: int = 0
+    dead: int = 0
+    dropped: int = 0
+    waiting: int = 0
+    leased: int = 0
+
+    @property
+    def balance(self) -> int:
+        """``received`` minus everything accounted for: 0 unless something was lost or doubled."""
+        rest = self.delivered + self.superseded + self.sampled_out + self.dead + self.dropped
+        return self.received - rest - self.waiting - self.leased

@@ -1,0 +1,109 @@
+-- Admit messages: into a lane, or into the dead letters, and out of the inbox; all or nothing.
+-- ARGV: prefix, inbox key or '', inbox group, number of entries,
+--   then per entry: entry id or '', number of items, and per item ten fields:
+--     'waiting', project, lane, asset id, model, stamp, digest, payload, decision, replayed letter or ''
+--     'dead',    project, cause, letter, original, '', '', '', '', replayed letter or ''
+-- Returns {admitted, superseded, dead, skipped}, in items; skipped were admitted by somebody else.
+local P, inbox, group = ARGV[1], ARGV[2], ARGV[3]
+
+-- Out of memory must stop the script here, before anything has moved.
+redis.call('HINCRBY', P .. 'ledger', 'received', 0)
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local moved = {}
+
+local function count(project, name, by)
+  moved[project] = moved[project] or {}
+  moved[project][name] = (moved[project][name] or 0) + by
+end
+
+local function take_from_dead(id)
+  local found = redis.call('XRANGE', P .. 'dead', id, id)
+  if #found == 0 then return false end
+  local fields = found[1][2]
+  for i = 1, #fields, 2 do
+    if fields[i] == 'cause' then
+      if redis.call('HINCRBY', P .. 'dead:causes', fields[i + 1], -1) <= 0 then
+        redis.call('HDEL', P .. 'dead:causes', fields[i + 1])
+      end
+      redis.call('ZREM', P .. 'dead:of:' .. fields[i + 1], id)
+    elseif fields[i] == 'project' then
+      count(fields[i + 1], 'dead', -1)
+    end
+  end
+  redis.call('XDEL', P .. 'dead', id)
+  return true
+end
+
+local function older(stamp, digest, known)
+  local known_stamp, known_digest, state = string.match(known, '^(%-?%d+):(%x+):(%a)$')
+  known_stamp = tonumber(known_stamp)
+  if stamp ~= known_stamp then return stamp < known_stamp end
+  if digest ~= known_digest then return digest < known_digest end
+  return state == 'w'
+end
+
+local function wait(i)
+  local project, lane, asset, model = ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
+  local stamp, digest = ARGV[i + 5], ARGV[i + 6]
+  local record = P .. 'asset:' .. asset
+  local known = redis.call('HGET', record, model)
+  if known and older(tonumber(stamp), digest, known) then
+    count(project, 'superseded', 1)
+    return 'superseded'
+  end
+  local key = P .. 'lane:' .. lane .. ':' .. project
+  if redis.call('EXISTS', key) == 0 then redis.call('XGROUP', 'CREATE', key, 'delivery', '0', 'MKSTREAM') end
+  redis.call('XADD', key, '*', 'asset', asset, 'model', model, 'stamp', stamp, 'digest', digest,
+    'payload', ARGV[i + 7], 'decision', ARGV[i + 8])
+  redis.call('HSET', record, model, stamp .. ':' .. digest .. ':w')
+  redis.call('PERSIST', record)
+  redis.call('ZADD', P .. 'work', 'NX', now, project)
+  redis.call('HDEL', P .. 'notbefore', project)
+  count(project, 'waiting', 1)
+  return 'admitted'
+end
+
+local function bury(i)
+  local project, cause = ARGV[i + 1], ARGV[i + 2]
+  local id = redis.call('XADD', P .. 'dead', '*', 'project', project, 'cause', cause,
+    'letter', ARGV[i + 3], 'original', ARGV[i + 4])
+  redis.call('HINCRBY', P .. 'dead:causes', cause, 1)
+  redis.call('ZADD', P .. 'dead:of:' .. cause, now, id)
+  count(project, 'dead', 1)
+  return 'dead'
+end
+
+local result = { admitted = 0, superseded = 0, dead = 0, skipped = 0 }
+local done = {}
+local i = 5
+for _ = 1, tonumber(ARGV[4]) do
+  local id, items = ARGV[i], tonumber(ARGV[i + 1])
+  i = i + 2
+  local here = id == '' or inbox == '' or #redis.call('XRANGE', inbox, id, id) == 1
+  for _ = 1, items do
+    local letter = ARGV[i + 9]
+    if here and (letter == '' or take_from_dead(letter)) then
+      if letter == '' then count(ARGV[i + 1], 'received', 1) end
+      local what = ARGV[i] == 'dead' and bury(i) or wait(i)
+      result[what] = result[what] + 1
+    else
+      result.skipped = result.skipped + 1
+    end
+    i = i + 10
+  end
+  if id ~= '' and inbox ~= '' then done[#done + 1] = id end
+end
+
+for project, names in pairs(moved) do
+  for name, by in pairs(names) do
+    redis.call('HINCRBY', P .. 'ledger', name, by)
+    redis.call('HINCRBY', P .. 'ledger:' .. project, name, by)
+  end
+end
+for _, id in ipairs(done) do
+  redis.call('XACK', inbox, group, id)
+  redis.call('XDEL', inbox, id)
+end
+return { result.admitted, result.superseded, result.dead, result.skipped }

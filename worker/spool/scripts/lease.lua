@@ -1,0 +1,113 @@
+-- Lease what goes next: the lowest lane first, with a share for a lane that has waited long.
+-- ARGV: prefix, project, token, lanes, items, bytes, aging in ms. Returns nil when the lock is lost, else
+-- {superseded, entries}, an entry being {lane, id, deliveries, fields}.
+local P, project, token = ARGV[1], ARGV[2], ARGV[3]
+local lanes, items, bytes, aging = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+if redis.call('GET', P .. 'lock:' .. project) ~= token then return false end
+redis.call('DEL', P .. 'nothing')
+
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local CHUNK = 100
+local entries, superseded, size = {}, 0, 0
+
+local function lane_key(lane) return P .. 'lane:' .. lane .. ':' .. project end
+
+local function is_stale(field)
+  local known = redis.call('HGET', P .. 'asset:' .. field.asset, field.model)
+  if not known then return false end
+  local stamp, digest, state = string.match(known, '^(%-?%d+):(%x+):(%a)$')
+  stamp = tonumber(stamp)
+  local own = tonumber(field.stamp)
+  if own ~= stamp then return own < stamp end
+  if field.digest ~= digest then return field.digest < digest end
+  return state ~= 'w'
+end
+
+local function consider(lane, id, fields, deliveries)
+  local field = {}
+  for n = 1, #fields, 2 do field[fields[n]] = fields[n + 1] end
+  if is_stale(field) then
+    redis.call('XACK', lane_key(lane), 'delivery', id)
+    redis.call('XDEL', lane_key(lane), id)
+    superseded = superseded + 1
+  else
+    entries[#entries + 1] = { lane, id, deliveries, fields }
+    size = size + #field.payload
+  end
+end
+
+local function take_returned(lane, want)
+  local rows = redis.call('XPENDING', lane_key(lane), 'delivery', '-', '+', want, 'returned')
+  if #rows == 0 then return 0 end
+  local ids, deliveries = {}, {}
+  for n, row in ipairs(rows) do
+    ids[n] = row[1]
+    deliveries[row[1]] = row[4] + 1
+  end
+  for _, entry in ipairs(redis.call('XCLAIM', lane_key(lane), 'delivery', 'wave', 0, unpack(ids))) do
+    consider(lane, entry[1], entry[2], deliveries[entry[1]])
+  end
+  return #rows
+end
+
+local function take_new(lane, want)
+  local reply = redis.call('XREADGROUP', 'GROUP', 'delivery', 'wave', 'COUNT', want, 'STREAMS', lane_key(lane), '>')
+  if not reply then return 0 end
+  for _, entry in ipairs(reply[1][2]) do consider(lane, entry[1], entry[2], 1) end
+  return #reply[1][2]
+end
+
+local function take(lane, limit)
+  if redis.call('EXISTS', lane_key(lane)) == 0 then return end
+  for _, source in ipairs({ take_returned, take_new }) do
+    while #entries < limit and size < bytes do
+      if source(lane, math.min(CHUNK, limit - #entries)) == 0 then break end
+    end
+  end
+end
+
+local function head_age(lane)
+  local key = lane_key(lane)
+  if redis.call('EXISTS', key) == 0 then return 0 end
+  for _, group in ipairs(redis.call('XINFO', 'GROUPS', key)) do
+    local about = {}
+    for n = 1, #group, 2 do about[group[n]] = group[n + 1] end
+    local head = redis.call('XRANGE', key, '(' .. about['last-delivered-id'], '+', 'COUNT', 1)
+    if #head == 1 then return now - tonumber(string.match(head[1][1], '^%d+')) end
+  end
+  return 0
+end
+
+local function oldest_lane()
+  local oldest, age = nil, aging
+  for lane = 1, lanes - 1 do
+    local here = head_age(lane)
+    if here > age then oldest, age = lane, here end
+  end
+  return oldest
+end
+
+local later = P .. 'later:' .. project
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', now)) do
+  local lane, id = string.match(member, '^(%d+)/(.+)$')
+  redis.call('XCLAIM', lane_key(lane), 'delivery', 'returned', 0, id, 'JUSTID')
+  redis.call('ZREM', later, member)
+end
+
+local aged = oldest_lane()
+if aged then take(aged, math.ceil(items / 10)) end
+for lane = 0, lanes - 1 do take(lane, items) end
+
+for _, ledger in ipairs({ P .. 'ledger', P .. 'ledger:' .. project }) do
+  redis.call('HINCRBY', ledger, 'waiting', -(#entries + superseded))
+  redis.call('HINCRBY', ledger, 'leased', #entries)
+  redis.call('HINCRBY', ledger, 'superseded', superseded)
+end
+if tonumber(redis.call('HGET', P .. 'ledger:' .. project, 'waiting')) <= 0 then
+  redis.call('ZREM', P .. 'work', project)
+elseif #entries == 0 then
+  local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
+  if #first > 0 then redis.call('HSET', P .. 'notbefore', project, first[2]) end
+end
+return { superseded, entries }

@@ -1,0 +1,159 @@
+"""The durable waiting room: Redis Streams per project and lane, leases, recovery, the conservation ledger.
+
+Every change of state is one Lua script, so items and counters move together or not at all. Keys are derived inside
+the scripts; Redis Cluster is therefore not supported. The scripts are ordered so that a full memory (``noeviction``)
+refuses admissions before anything has moved, and never refuses what frees memory.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from importlib import resources
+from typing import Any
+
+import redis
+
+from worker.spool.entries import LANES, Admission, Arrival, Dead, Item, Leased, Ledger, Settlement, Waiting
+
+INBOX_GROUP = "intake"
+
+
+class LeaseLost(Exception):
+    """The project's lock has passed to another worker; nothing was changed."""
+
+
+class Spool:
+    """Access to the spool in one Redis.
+
+    Args:
+        client: of the spool's Redis, with ``decode_responses`` off.
+        prefix: of every key.
+        lease_ms: after this time without renewal a wave's lock falls to others.
+        remember_ms: how long the newest prediction of a settled asset is remembered.
+    """
+
+    def __init__(self, client: redis.Redis, *, prefix: str, lease_ms: int, remember_ms: int) -> None:
+        self.redis = client
+        self.prefix = prefix
+        self.lease_ms = lease_ms
+        self._remember_ms = remember_ms
+        scripts = resources.files("worker.spool") / "scripts"
+        self._scripts = {
+            name: client.register_script((scripts / f"{name}.lua").read_text("utf-8"))
+            for name in ("admit", "acquire", "lease", "settle", "due", "renew", "release", "drop")
+        }
+
+    def admit(self, arrivals: Sequence[Arrival], *, inbox: str = "") -> Admission:
+        """Put items into their lanes or the dead letters, and delete their entries of ``inbox`` with them.
+
+        ``inbox`` is given only when it lives in the same Redis: an entry that is no longer there was admitted by
+        another worker, and its items are skipped.
+        """
+        args: list[Any] = [self.prefix, inbox, INBOX_GROUP, len(arrivals)]
+        for arrival in arrivals:
+            args += (arrival.entry_id, len(arrival.items))
+            for item in arrival.items:
+                args += _fields_of(item)
+        return Admission(*(int(number) for number in self._run("admit", args)))
+
+    def acquire(self, project: str) -> str | None:
+        """Take a project for one wave: a token, or None when another wave has it."""
+        token = secrets.token_hex(8)
+        taken, _ = self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES])
+        return token if taken else None
+
+    def renew(self, project: str, token: str) -> bool:
+        """Keep the lock for another lease; False when it is lost."""
+        return bool(self._run("renew", [self.prefix, project, token, self.lease_ms]))
+
+    def release(self, project: str, token: str) -> None:
+        """Give the project back; leased entries that were not settled wait again at the next wave."""
+        self._run("release", [self.prefix, project, token])
+
+    def lease(self, project: str, token: str, *, items: int, max_bytes: int, aging_ms: int) -> list[Leased]:
+        """Lease up to ``items`` entries, most doubtful lanes first.
+
+        Raises:
+            LeaseLost: the lock is no longer ours.
+        """
+        reply = self._run("lease", [self.prefix, project, token, LANES, items, max_bytes, aging_ms])
+        if reply is None:
+            raise LeaseLost(project)
+        return sorted((_leased(row) for row in reply[1]), key=lambda entry: entry.lane)
+
+    def settle(self, project: str, token: str, settlements: Sequence[Settlement]) -> None:
+        """Record the fate of leased entries.
+
+        Raises:
+            LeaseLost: the lock is no longer ours.
+        """
+        args: list[Any] = [self.prefix, project, token, self._remember_ms]
+        for one in settlements:
+            entry = one.entry
+            original = entry.payload if one.letter else b""
+            args += (entry.lane, entry.entry_id, one.fate.value, entry.asset_id, entry.model, entry.stamp, entry.digest)
+            args += (one.delay_ms or one.cause, one.letter, original)
+        if self._run("settle", args) == -1:
+            raise LeaseLost(project)
+
+    def drop(self, letter_id: str) -> bool:
+        """Drop a dead letter for good; False when it is not there."""
+        return bool(self._run("drop", [self.prefix, letter_id]))
+
+    def due(self, *, full: int, linger_ms: int, silence_ms: int) -> list[str]:
+        """Projects for which a hint should be sent now."""
+        return [name.decode() for name in self._run("due", [self.prefix, full, linger_ms, silence_ms])]
+
+    def ledger(self, project: str | None = None) -> Ledger:
+        """The counters of one project, or of all together."""
+        key = f"{self.prefix}ledger" + (f":{project}" if project is not None else "")
+        counts: Any = self.redis.hgetall(key)
+        known = {field.name for field in fields(Ledger)}
+        return Ledger(**{k.decode(): int(v) for k, v in counts.items() if k.decode() in known})
+
+    def projects(self) -> list[str]:
+        """Every project that ever had a message here, sorted."""
+        start = len(f"{self.prefix}ledger:")
+        return sorted(key[start:].decode() for key in self.redis.scan_iter(f"{self.prefix}ledger:*", count=1000))
+
+    def lanes(self, project: str) -> list[int]:
+        """Entries in each lane of a project, waiting and leased together."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for lane in range(LANES):
+                pipe.xlen(f"{self.prefix}lane:{lane}:{project}")
+            return [int(length) for length in pipe.execute()]
+
+    def measured(self) -> tuple[int, int]:
+        """(entries in the lanes, dead letters) counted from the streams themselves: a check on the ledger."""
+        in_lanes = sum(sum(self.lanes(project)) for project in self.projects())
+        return in_lanes, int(self.redis.xlen(f"{self.prefix}dead"))
+
+    def _run(self, script: str, args: Iterable[Any]) -> Any:
+        return self._scripts[script](keys=[], args=list(args))
+
+
+def _fields_of(item: Item) -> tuple[Any, ...]:
+    match item:
+        case Waiting():
+            order = (item.asset_id, item.model, item.stamp, item.digest)
+            return ("waiting", item.project, item.lane, *order, item.payload, item.decision, item.replayed)
+        case Dead():
+            return ("dead", item.project, item.cause, item.letter, item.original, "", "", "", "", item.replayed)
+
+
+def _leased(row: list[Any]) -> Leased:
+    lane, entry_id, deliveries, flat = row
+    found = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Leased(
+        lane=int(lane),
+        entry_id=entry_id.decode(),
+        deliveries=int(deliveries),
+        asset_id=found[b"asset"].decode(),
+        model=found[b"model"].decode(),
+        stamp=int(found[b"stamp"]),
+        digest=found[b"digest"].decode(),
+        payload=found[b"payload"],
+        decision=found[b"decision"],
+    )

@@ -1,0 +1,101 @@
+"""What the worker knows of itself, gathered from Redis."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from worker.deadletters import DeadLetters
+from worker.delivery import Pauses
+from worker.ledger import CallCounter
+from worker.runtime import budget_of, inbox_of, spool_of
+from worker.settings import Settings
+from worker.spool import Ledger, Spool
+
+
+def collect(settings: Settings) -> dict[str, Any]:
+    """Everything ``status`` shows, as plain data. Raises redis.RedisError when Redis is away."""
+    spool = spool_of(settings)
+    letters = DeadLetters(spool.redis, spool.prefix)
+    pauses = Pauses(spool.redis, spool.prefix, first=0, cap=0).all()
+    ledger = spool.ledger()
+    return {
+        "at_the_doors": inbox_of(settings).backlog(),
+        "doors_closed": ledger.waiting >= settings.intake.max_waiting,
+        "ledger": _ledger(ledger),
+        "projects": {project: _project(spool, project) for project in spool.projects()},
+        "dead_letters": letters.causes(),
+        "pauses": [asdict(pause) | {"seconds": round(time.time() - pause.since / 1000, 1)} for pause in pauses],
+        "calls": [asdict(count) for count in CallCounter(spool.redis, spool.prefix).counts()],
+        "budget": budget_of(settings, spool).peek() if settings.kili_api_key else None,
+    }
+
+
+def _ledger(ledger: Ledger) -> dict[str, int]:
+    return asdict(ledger) | {"balance": ledger.balance}
+
+
+def _project(spool: Spool, project: str) -> dict[str, Any]:
+    return _ledger(spool.ledger(project)) | {"lanes": spool.lanes(project)}
+
+
+def text(found: dict[str, Any]) -> str:
+    """The status for a terminal."""
+    return "\n".join(_lines(found))
+
+
+def _lines(found: dict[str, Any]) -> Iterator[str]:
+    ledger = found["ledger"]
+    parts = ("delivered", "superseded", "sampled_out", "dead", "dropped", "waiting", "leased")
+    closed = " (closed: the spool is full)" if found["doors_closed"] else ""
+    yield f"at the doors   {found['at_the_doors']}{closed}"
+    yield f"received       {ledger['received']} = " + " + ".join(f"{ledger[part]} {part}" for part in parts)
+    yield "conservation   " + ("holds" if ledger["balance"] == 0 else f"OFF BY {ledger['balance']}")
+    for name, one in found["projects"].items():
+        lanes = " ".join(map(str, one["lanes"]))
+        yield f"project {name}: {one['waiting']} waiting, {one['leased']} leased, {one['delivered']} delivered; lanes {lanes}"
+    for cause, count in found["dead_letters"].items():
+        yield f"dead letters   {count} {cause}"
+    for pause in found["pauses"]:
+        yield f"PAUSED         {pause['scope']} for {pause['seconds']} s: {pause['reason']}"
+    if found["budget"]:
+        budget = found["budget"]
+        yield f"call budget    {budget['used']:g} of {budget['limit']:g} in the last minute"
+    failed = [count for count in found["calls"] if count["outcome"] != "ok"]
+    calls, repeats = sum(c["calls"] for c in found["calls"]), sum(c["repeats"] for c in found["calls"])
+    yield f"calls          {calls}, {sum(count['calls'] for count in failed)} failed, {repeats} repeated"
+    for count in failed:
+        yield f"  {count['operation']}: {count['calls']} {count['outcome']}"
+
+
+def prometheus_text(found: dict[str, Any]) -> str:
+    """The status in Prometheus' text exposition format."""
+    return "\n".join(_metrics(found)) + "\n"
+
+
+def _metrics(found: dict[str, Any]) -> Iterator[str]:
+    ledger = found["ledger"]
+    yield "# TYPE prediction_worker_received_total counter"
+    yield f"prediction_worker_received_total {ledger['received']}"
+    yield "# TYPE prediction_worker_predictions gauge"
+    for state in ("delivered", "superseded", "sampled_out", "dead", "dropped", "waiting", "leased"):
+        yield f'prediction_worker_predictions{{state="{state}"}} {ledger[state]}'
+    yield "# TYPE prediction_worker_conservation_error gauge"
+    yield f"prediction_worker_conservation_error {ledger['balance']}"
+    yield "# TYPE prediction_worker_at_the_doors gauge"
+    yield f"prediction_worker_at_the_doors {found['at_the_doors']}"
+    yield "# TYPE prediction_worker_dead_letters gauge"
+    for cause, count in found["dead_letters"].items():
+        yield f'prediction_worker_dead_letters{{cause="{cause}"}} {count}'
+    yield "# TYPE prediction_worker_paused gauge"
+    yield f"prediction_worker_paused {len(found['pauses'])}"
+    yield "# TYPE prediction_worker_calls_total counter"
+    for count in found["calls"]:
+        labels = f'operation="{count["operation"]}",outcome="{count["outcome"]}"'
+        yield f"prediction_worker_calls_total{{{labels}}} {count['calls']}"
+    yield "# TYPE prediction_worker_repeated_calls_total counter"
+    for count in found["calls"]:
+        labels = f'operation="{count["operation"]}",outcome="{count["outcome"]}"'
+        yield f"prediction_worker_repeated_calls_total{{{labels}}} {count['repeats']}"
