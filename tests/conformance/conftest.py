@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 from kili.client import Kili
 
+from tests.conformance.sdk_cars import Cars, create_project
 from worker.sandbox.process import SandboxProcess
 
-COLOURS = {
-    "jobs": {
-        "CLASSIFICATION_JOB": {
-            "mlTask": "CLASSIFICATION",
-            "content": {
-                "categories": {
-                    name: {"name": name.title(), "children": []} for name in ("RED", "BLACK", "WHITE", "GREY")
-                },
-                "input": "radio",
-            },
-            "required": 0,
-            "isChild": False,
-            "instruction": "Color",
-        }
-    }
-}
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the SDK's own deprecations quiet: some of what is deprecated is what is tested."""
+    for source in (r"kili\..*", r"pyparsing\..*"):
+        config.addinivalue_line("filterwarnings", f"ignore::DeprecationWarning:{source}")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,60 +65,12 @@ def admin(sandbox: SandboxProcess) -> Callable[..., Any]:
 
 
 @pytest.fixture
-def new_project(kili: Kili) -> Callable[..., str]:
+def new_project(sandbox: SandboxProcess) -> Callable[..., str]:
     """Create a project, by default one to classify cars by colour."""
-
-    def create(interface: dict[str, Any] = COLOURS, input_type: str = "IMAGE", title: str = "cars") -> str:
-        return kili.create_project(input_type=input_type, json_interface=interface, title=title)["id"]
-
-    return create
-
-
-def colour(name: str) -> dict[str, Any]:
-    """A json_response of the project of cars."""
-    return {"CLASSIFICATION_JOB": {"categories": [{"name": name}]}}
-
-
-class Cars:
-    """A project with a few assets."""
-
-    def __init__(self, kili: Kili, project_id: str, names: list[str]) -> None:
-        self.kili = kili
-        self.project_id = project_id
-        self.names = names
-        self.ids: list[str] = kili.append_many_to_dataset(
-            project_id=project_id,
-            content_array=[f"https://example.com/{name}.jpg" for name in names],
-            external_id_array=names,
-            json_metadata_array=[{"number": index, "kind": "car"} for index, _ in enumerate(names)],
-            disable_tqdm=True,
-        )["asset_ids"]
-
-    def label(self, colours: list[str], label_type: str = "DEFAULT", **options: Any) -> list[str]:
-        """Label the first assets and return the ids of the labels."""
-        answers = self.kili.append_labels(
-            asset_id_array=self.ids[: len(colours)],
-            json_response_array=[colour(name) for name in colours],
-            label_type=label_type,
-            disable_tqdm=True,
-            **options,
-        )
-        return [answer["id"] for answer in answers]
-
-    def find(self, **filters: Any) -> list[str]:
-        """Return the external ids of the assets that pass a filter."""
-        assets = self.kili.assets(self.project_id, fields=["id", "externalId"], disable_tqdm=True, **filters)
-        return [asset["externalId"] for asset in assets]
-
-    def read(self, *fields: str, **filters: Any) -> list[dict[str, Any]]:
-        """Return fields of the assets."""
-        return self.kili.assets(self.project_id, fields=list(fields), disable_tqdm=True, **filters)
-
-    def labels(self, *fields: str, **filters: Any) -> list[dict[str, Any]]:
-        """Return fields of the labels."""
-        return self.kili.labels(self.project_id, fields=list(fields), disable_tqdm=True, **filters)
+    return partial(create_project, sandbox)
 
 
 @pytest.fixture
-def cars(kili: Kili, new_project: Callable[..., str]) -> Cars:
-    return Cars(kili, new_project(), ["a", "b", "c", "d"])
+def cars(sandbox: SandboxProcess, kili: Kili) -> Cars:
+    """Four cars without labels."""
+    return Cars(sandbox, kili, create_project(sandbox), ["a", "b", "c", "d"])

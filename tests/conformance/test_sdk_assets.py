@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import Cars
 from kili.client import Kili
+
+from tests.conformance.sdk_cars import Cars, colour, create_project
+from worker.sandbox.process import SandboxProcess
 
 IDS = [f"cm0abcde{number:04d}wxyz01234567" for number in range(4)]
 
@@ -59,60 +61,43 @@ def test_a_renamed_asset_is_found_by_its_new_external_id_only(cars: Cars) -> Non
 @pytest.mark.parametrize(
     ("filters", "expected"),
     [
-        ({"external_id_strictly_in": ["d", "b", "nothing"]}, ["b", "d"]),
-        ({"external_id_in": ["a"]}, ["a"]),
-        ({"metadata_where": {"kind": "car"}}, ["a", "b", "c", "d"]),
-        ({"metadata_where": {"kind": "bus"}}, []),
-        ({"metadata_where": {"kind": ["bus", "car", "van"]}}, ["a", "b", "c", "d"]),
-        ({"metadata_where": {"number": [1, 2]}}, ["b", "c"]),
-        ({"created_at_gte": "2024-01-01"}, ["a", "b", "c", "d"]),
-        ({"created_at_lte": "2024-01-01"}, []),
-        ({"updated_at_gte": "2024-01-01", "updated_at_lte": "2099-01-01"}, ["a", "b", "c", "d"]),
-        ({"skipped": True}, []),
-        ({"status_in": ["TODO"]}, ["c", "d"]),
-        ({"status_in": ["LABELED"]}, ["a", "b"]),
-        ({"step_status_in": ["TO_DO"]}, ["c", "d"]),
-        ({"step_status_not_in": ["TO_DO"]}, ["a", "b"]),
-        ({"step_name_in": ["Review"]}, []),
-        ({"step_name_in": ["Labeling"], "step_status_in": ["DONE"]}, ["a", "b"]),
-        ({"label_type_in": ["INFERENCE"]}, ["b", "c"]),
-        ({"label_type_in": ["DEFAULT"]}, ["a", "b"]),
-        ({"label_author_in": ["nobody"]}, []),
-        ({"label_created_at_gte": "2024-01-01"}, ["a", "b", "c"]),
-        ({"label_category_search": "CLASSIFICATION_JOB.RED.count > 0"}, ["a", "b"]),
+        ({"external_id_strictly_in": ["d", "b", "nothing"]}, 2),
+        ({"external_id_in": ["a"]}, 1),
+        ({"metadata_where": {"kind": ["bus", "car", "van"]}}, 4),
+        ({"metadata_where": {"number": [1, 2]}}, 2),
+        ({"created_at_lte": "2024-01-01"}, 0),
+        ({"updated_at_gte": "2024-01-01", "updated_at_lte": "2099-01-01"}, 4),
+        ({"status_in": ["LABELED"]}, 2),
+        ({"step_status_in": ["TO_DO"]}, 2),
+        ({"step_name_in": ["Labeling"], "step_status_not_in": ["TO_DO"]}, 2),
+        ({"label_type_in": ["INFERENCE"]}, 2),
+        ({"label_author_in": ["nobody"]}, 0),
+        ({"label_created_at_gte": "2024-01-01"}, 3),
         (
             {
                 "label_category_search": "CLASSIFICATION_JOB.RED.count > 0 OR CLASSIFICATION_JOB.GREY.count == 1"
             },
-            ["a", "b", "c"],
+            3,
         ),
-        ({"inference_mark_gte": 0.9}, ["b"]),
-        ({"inference_mark_lte": 1}, ["b"]),
-        ({"honeypot_mark_gte": 0}, []),
-        ({"issue_status": "OPEN"}, []),
+        ({"inference_mark_gte": 0.9}, 1),
+        ({"honeypot_mark_gte": 0}, 0),
+        ({"issue_status": "OPEN"}, 0),
     ],
 )
-def test_filters_find_the_right_assets(
-    labeled_cars: Cars, filters: dict[str, Any], expected: list[str]
+def test_filters_let_the_right_assets_pass(
+    labeled_cars: Cars, filters: dict[str, Any], expected: int
 ) -> None:
-    assert labeled_cars.find(**filters) == expected
-    assert labeled_cars.kili.count_assets(labeled_cars.project_id, **filters) == len(expected)
+    assert labeled_cars.kili.count_assets(labeled_cars.project_id, **filters) == expected
 
 
 @pytest.fixture(scope="module")
-def labeled_cars(kili: Kili) -> Cars:
+def labeled_cars(sandbox: SandboxProcess, kili: Kili) -> Cars:
     """Four cars: a and b labeled by a person, b and c by a model; they agree on b."""
-    from conftest import COLOURS
-
-    project_id = kili.create_project(input_type="IMAGE", json_interface=COLOURS, title="cars")["id"]
-    cars = Cars(kili, project_id, ["a", "b", "c", "d"])
+    cars = Cars(sandbox, kili, create_project(sandbox), ["a", "b", "c", "d"])
     cars.label(["RED", "RED"])
-    reversed_ids = cars.ids[1:3]
     kili.append_labels(
-        asset_id_array=reversed_ids,
-        json_response_array=[
-            {"CLASSIFICATION_JOB": {"categories": [{"name": name}]}} for name in ("RED", "GREY")
-        ],
+        asset_id_array=cars.ids[1:3],
+        json_response_array=[colour("RED"), colour("GREY")],
         label_type="INFERENCE",
         model_name="m:1",
     )
@@ -125,9 +110,13 @@ def test_an_unknown_id_finds_nothing(cars: Cars) -> None:
     assert cars.find(asset_id_not_in=[cars.ids[0]]) == ["b", "c", "d"]
 
 
-def test_pages_join_without_gap_or_overlap(kili: Kili, new_project: Callable[..., str]) -> None:
+def test_lists_obey_the_same_filters(labeled_cars: Cars) -> None:
+    assert labeled_cars.find(metadata_where={"number": [1, 2]}) == ["b", "c"]
+
+
+def test_pages_join_without_gap_or_overlap(sandbox: SandboxProcess, kili: Kili) -> None:
     names = [f"asset {number}" for number in range(230)]
-    cars = Cars(kili, new_project(), names)
+    cars = Cars(sandbox, kili, create_project(sandbox), names)
     assert cars.find() == names
     assert cars.find(skip=95, first=110) == names[95:205]
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from conftest import COLOURS, colour
 from kili.client import Kili
+
+from tests.conformance.sdk_cars import COLOURS, colour
 
 CARS = ["black_car.jpg", "grey_car.jpg", "white_car.jpg", "red_car.jpg"]
 HUMAN = ["BLACK", "GREY", "WHITE", "RED"]

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from conftest import COLOURS, Cars
 from kili.client import Kili
+from kili.client_domain import Kili as DomainKili
 
+from tests.conformance.sdk_cars import COLOURS, Cars
 from worker.sandbox.process import SandboxProcess
 
 
@@ -37,7 +38,8 @@ def test_assets_that_do_not_wait_for_work_decline_a_priority(cars: Cars) -> None
 
 
 def test_the_domain_api_sets_priorities_too(sandbox: SandboxProcess, cars: Cars) -> None:
-    cars.kili.assets.update_priority(asset_ids=cars.ids[:2], priorities=[3, 4])
+    kili = DomainKili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint)
+    kili.assets.update_priority(asset_ids=cars.ids[:2], priorities=[3, 4])
     assert priorities(cars)[:2] == [3, 4]
 
 
@@ -139,7 +141,9 @@ def test_members_are_added_to_a_project(kili: Kili, new_project: Callable[..., s
     members = kili.project_users(
         project_id=project_id, email="eve@example.com", fields=["role", "user.email"]
     )
-    assert members == [{"role": "LABELER", "user": {"email": "eve@example.com"}}]
+    assert [(member["role"], member["user"]) for member in members] == [
+        ("LABELER", {"email": "eve@example.com"})
+    ]
 
 
 def test_project_counts_follow_the_work(cars: Cars) -> None:

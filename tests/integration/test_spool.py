@@ -248,3 +248,11 @@ def test_scripts_are_loaded_again_after_a_flush(spool: Spool) -> None:
     spool.redis.script_flush()
     admit(spool, waiting("b"))
     assert spool.ledger().waiting == 2
+
+
+def test_a_project_whose_wave_died_is_due_although_nothing_waits(spool: Spool) -> None:
+    admit(spool, waiting("a"))
+    lease(spool, acquire(spool))
+    assert spool.ledger().waiting == 0
+    await_that(lambda: spool.due(full=100, linger_ms=60_000, silence_ms=1) == ["p"])
+    assert len(lease(spool, acquire(spool))) == 1

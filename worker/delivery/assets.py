@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import redis
 
 from worker.deadletters import Cause
-from worker.delivery.bisect import Sent, send_each
+from worker.delivery.bisect import Refusal, Sent, send_each
 from worker.delivery.content import missing_asset
 from worker.delivery.item import Item
-from worker.kili import FoundAsset, KiliClient, NewAsset, RefusedItems
+from worker.kili import FoundAsset, KiliClient, NewAsset, RefusedItems, ServerFault
 
 logger = logging.getLogger(__name__)
 
@@ -106,11 +106,15 @@ class AssetKeeper:
             return Sent(accepted=list(pairs))
         except RefusedItems as refusal:
             there = self._already_there(project, pairs, refusal)
+        except ServerFault as fault:
+            if not fault.may_be_items:
+                raise
+            there = set()
         rest = [pair for pair in pairs if pair[1].id not in there]
         sent = send_each(rest, lambda part: self._append(project, part))
-        known = [pair for pair, refusal in sent.refused if refusal.already_exists]
+        known = [pair for pair, refusal in sent.refused if _says_it_exists(refusal)]
         sent.accepted += known + [pair for pair in pairs if pair[1].id in there]
-        sent.refused = [(pair, refusal) for pair, refusal in sent.refused if not refusal.already_exists]
+        sent.refused = [(pair, refusal) for pair, refusal in sent.refused if not _says_it_exists(refusal)]
         return sent
 
     def _append(self, project: str, pairs: Sequence[tuple[Item, NewAsset]]) -> None:
@@ -130,6 +134,10 @@ class AssetKeeper:
             located.later.append(item)
         else:
             located.missing.append((item, missing_asset()))
+
+
+def _says_it_exists(refusal: Refusal) -> bool:
+    return isinstance(refusal, RefusedItems) and refusal.already_exists
 
 
 def _use(item: Item, candidates: Sequence[FoundAsset]) -> None:

@@ -17,7 +17,7 @@ from typing import TypeVar
 from worker.deadletters import Cause
 from worker.delivery.assets import LOOK_AGAIN_MS, AssetKeeper
 from worker.delivery.batches import batches, grouped
-from worker.delivery.bisect import send_each
+from worker.delivery.bisect import Refusal, send_each
 from worker.delivery.content import ContentSource
 from worker.delivery.interfaces import InterfaceCache
 from worker.delivery.item import Burial, Item
@@ -177,16 +177,16 @@ class Wave:
         ]
         self._tools.kili.update_assets(self._project, updates)
 
-    def _judge(self, refused: list[tuple[T, RefusedItems]]) -> list[tuple[T, RefusedItems]]:
+    def _judge(self, refused: list[tuple[T, Refusal]]) -> list[tuple[T, Refusal]]:
         """Before the first refused item is condemned, ask whether it is the project that cannot be reached."""
-        if any(refusal.access for _, refusal in refused) and not self._judged:
+        if any(isinstance(refusal, RefusedItems) and refusal.access for _, refusal in refused) and not self._judged:
             self._tools.kili.project_interface(self._project)
             self._judged = True
         if any(refusal.code == "jsonResponseMalformed" for _, refusal in refused):
             self._tools.interfaces.refresh(self._project)
         return refused
 
-    def _cause(self, refusal: RefusedItems) -> Cause:
+    def _cause(self, refusal: Refusal) -> Cause:
         slug = refusal.code or "refused_by_kili"
         return Cause(
             slug, "refused", refusal.operation or "", str(refusal), "mend what Kili names and replay", refusal.words

@@ -14,9 +14,17 @@ from typing import Self
 
 from worker.health import read_heartbeat
 
+WATCHER = """
+read -r _
+kill -TERM "$1"
+for _ in $(seq 100); do kill -0 "$1" || exit; sleep 0.1; done
+kill -KILL "$1"
+"""
+"""Reads a pipe that the owner holds open; however the owner dies, the pipe closes and the worker is ended."""
+
 
 class WorkerProcess:
-    """``prediction-worker start`` as a child process, with its log in a file.
+    """``prediction-worker start`` as a child process, with its log in a file; it ends when its owner does.
 
     Args:
         environment: settings, on top of this process' own environment.
@@ -37,6 +45,13 @@ class WorkerProcess:
                 stderr=log,
                 start_new_session=True,
             )
+        self._watcher = subprocess.Popen(  # noqa: S603
+            ["/bin/sh", "-c", WATCHER, "watch", str(self.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     @property
     def pid(self) -> int:
@@ -68,15 +83,23 @@ class WorkerProcess:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(limit)
+            code = self.process.wait(limit)
         except subprocess.TimeoutExpired:
             return self.kill()
+        self._dismiss_watcher()
+        return code
 
     def kill(self) -> int:
         """SIGKILL; the exit code."""
         if self.process.poll() is None:
             self.process.kill()
-        return self.process.wait(10)
+        code = self.process.wait(10)
+        self._dismiss_watcher()
+        return code
+
+    def _dismiss_watcher(self) -> None:
+        self._watcher.kill()
+        self._watcher.communicate()
 
     def __enter__(self) -> Self:
         return self.wait_ready()

@@ -9,11 +9,12 @@ from worker.formats.output import ModelOutput, OutputError
 from worker.formats.plain_scores import read_scores
 from worker.formats.reader import Reading, read_payload
 from worker.formats.registry import FAMILIES
-from worker.formats.structure import Family, Match, Miss
+from worker.formats.structure import Envelope, Family, Match, Miss
 
 __all__ = [
     "FAMILIES",
     "AmbiguousFormat",
+    "Envelope",
     "Event",
     "EventJoin",
     "Family",

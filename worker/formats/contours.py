@@ -28,10 +28,11 @@ Vertex = tuple[int, int]
 Ring = list[Vertex]
 
 
-def trace(rows: Sequence[bytes], width: int, at: Path) -> list[Ring]:
+def trace(rows: Sequence[bytes], width: int, at: Path, simplify: float = SIMPLIFY_PIXELS) -> list[Ring]:
     """Return the rings of a mask: each region's outline followed by its holes, large regions first.
 
     ``rows`` holds one byte per pixel, 0 outside and 1 inside. Vertices are pixel corners, x right and y down.
+    ``simplify`` is in pixels; 0 keeps every corner.
     Raises OutputError for a mask too ragged to be an object.
     """
     rings = list(_follow(_edges(rows, width, at), at))
@@ -39,7 +40,7 @@ def trace(rows: Sequence[bytes], width: int, at: Path) -> list[Ring]:
     groups = {i: [i] for i in sorted(range(len(rings)), key=lambda i: -areas[i]) if areas[i] > 0}
     for hole, outline in _outlines_of_holes(rings, areas, rows).items():
         groups[outline].append(hole)
-    return [_simplified(_without_straight_points(rings[i])) for group in groups.values() for i in group]
+    return [_simplified(_without_straight_points(rings[i]), simplify) for group in groups.values() for i in group]
 
 
 def _edges(rows: Sequence[bytes], width: int, at: Path) -> dict[Vertex, list[Vertex]]:
@@ -146,7 +147,7 @@ def _top(ring: Ring) -> tuple[int, int]:
     return min((y, x) for x, y in ring)
 
 
-def _simplified(ring: Ring) -> Ring:
+def _simplified(ring: Ring, tolerance: float) -> Ring:
     """Douglas-Peucker between fixed vertices: the first, the one farthest from it, and every CHUNK-th."""
     x0, y0 = ring[0]
     far = max(range(len(ring)), key=lambda i: (ring[i][0] - x0) ** 2 + (ring[i][1] - y0) ** 2)
@@ -157,7 +158,7 @@ def _simplified(ring: Ring) -> Ring:
     while waiting:
         first, last = waiting.pop()
         index, distance = _farthest(closed, first, last)
-        if distance > SIMPLIFY_PIXELS:
+        if distance > tolerance:
             keep.add(index)
             waiting += [(first, index), (index, last)]
     return [ring[i] for i in sorted(keep)] if len(keep) >= 3 else ring

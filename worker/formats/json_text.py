@@ -8,6 +8,7 @@ import json
 from typing import Any, NoReturn
 
 from worker.formats.checks import Path, fail, string
+from worker.formats.output import OutputError
 
 
 def looks_like_json(text: str) -> bool:
@@ -20,6 +21,8 @@ def parse_json(text: str, at: Path) -> Any:
     """Parse JSON; NaN and Infinity are refused."""
     try:
         return json.loads(text, parse_constant=lambda name: _refuse_constant(name, at))
+    except OutputError:
+        raise
     except json.JSONDecodeError as error:
         fail(at, f"not JSON: {error.msg} at character {error.pos}")
     except ValueError:

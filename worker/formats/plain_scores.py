@@ -11,6 +11,8 @@ from worker.formats.output import ModelOutput
 from worker.formats.scores import SUM_TOLERANCE, label_scores
 
 _AT: Path = ("scores",)
+_OPEN = ReadOptions()
+_INDEPENDENT = ReadOptions(exclusive=False)
 
 
 def read_scores(scores: Mapping[str, float], job: str | None = None) -> ModelOutput:
@@ -24,6 +26,5 @@ def read_scores(scores: Mapping[str, float], job: str | None = None) -> ModelOut
         fail(_AT, "no scores")
     labels = [string(label, *_AT) for label in scores]
     values = [number(value, *_AT, label) for label, value in scores.items()]
-    independent = math.fsum(values) > 1 + SUM_TOLERANCE
-    options = ReadOptions(job=job, exclusive=False if independent else None)
-    return options.output(label_scores(labels, values, options, _AT, lambda i: (*_AT, labels[i])))
+    options = _INDEPENDENT if math.fsum(values) > 1 + SUM_TOLERANCE else _OPEN
+    return ModelOutput(label_scores(labels, values, options, _AT, lambda i: (*_AT, labels[i])), job=job)

@@ -14,7 +14,7 @@ from worker.formats.options import ReadOptions
 from worker.formats.output import Classification, Detection, Frame, Frames, ModelOutput, OutputError
 from worker.formats.recognise import choose
 from worker.formats.registry import ANSWERS, ENVELOPES, FAMILIES
-from worker.formats.structure import Family
+from worker.formats.structure import Envelope, Family
 
 MAX_ENVELOPES = 4
 """How many envelopes may lie around one another."""
@@ -54,8 +54,6 @@ def read_payload(payload: Any, options: ReadOptions | None = None) -> Reading:
     inside = _unwrap(payload)
     _require_envelope(wanted, inside)
     family, reason = _family(wanted, inside)
-    if family.read is None:
-        fail(inside.at, f"{family.name} is an envelope inside too many others", "send the payload itself")
     outputs = family.read(inside.payload, chosen, inside.at)
     if not outputs:
         fail(inside.at, "no item in the payload", "send at least one")
@@ -75,17 +73,18 @@ def _video(outputs: tuple[ModelOutput, ...], options: ReadOptions, at: Path) -> 
         if not isinstance(output.answer, Classification | Detection):
             fail((*at, i), f"a frame cannot hold {output.answer.kind}", "leave frames out")
         frames.append(Frame(i, output.answer))
-    return options.output(Frames(tuple(frames)), evidence={"frames": [output.evidence for output in outputs]})
+    told = [output.evidence for output in outputs]
+    return options.output(Frames(tuple(frames)), evidence={"frames": told} if any(told) else None)
 
 
-def _wanted(name: str) -> list[Family]:
+def _wanted(name: str) -> list[Family | Envelope]:
     """The families of ``family``, ``envelope`` or ``envelope/family``; none for auto."""
     if name == AUTO:
         return []
     return [_named(part) for part in name.split("/")]
 
 
-def _named(name: str) -> Family:
+def _named(name: str) -> Family | Envelope:
     family = FAMILIES.get(name)
     if family is None:
         close = get_close_matches(name, FAMILIES, n=1) or list(FAMILIES)
@@ -95,20 +94,21 @@ def _named(name: str) -> Family:
 
 def _unwrap(payload: Any) -> _Inside:
     inside = _Inside(payload, ROOT)
-    for _ in range(MAX_ENVELOPES):
+    while True:
         if isinstance(inside.payload, str) and looks_like_json(inside.payload):
             inside.payload = parse_json(inside.payload, inside.at)
         envelope = _envelope(inside)
-        if envelope is None or envelope.unwrap is None:
+        if envelope is None:
             return inside
+        if len(inside.names) == MAX_ENVELOPES:
+            fail(inside.at, f"more than {MAX_ENVELOPES} envelopes around one another", "send what is inside")
         unwrapped = envelope.unwrap(inside.payload, inside.at)
         inside.payload, inside.at = unwrapped.payload, unwrapped.at
         inside.names.append(envelope.name)
         inside.evidence |= unwrapped.evidence
-    return inside
 
 
-def _envelope(inside: _Inside) -> Family | None:
+def _envelope(inside: _Inside) -> Envelope | None:
     matches = [(family, match) for family in ENVELOPES if (match := family.detect(inside.payload))]
     if len(matches) > 1:
         reasons = "; ".join(f"{family.name}: {match.reason}" for family, match in matches)
@@ -120,8 +120,8 @@ def _envelope(inside: _Inside) -> Family | None:
     return family
 
 
-def _require_envelope(wanted: list[Family], inside: _Inside) -> None:
-    envelopes = [family.name for family in wanted if family.unwrap]
+def _require_envelope(wanted: list[Family | Envelope], inside: _Inside) -> None:
+    envelopes = [family.name for family in wanted if isinstance(family, Envelope)]
     missing = [name for name in envelopes if name not in inside.names]
     if missing:
         family = FAMILIES[missing[0]]
@@ -131,13 +131,13 @@ def _require_envelope(wanted: list[Family], inside: _Inside) -> None:
         raise OutputError(where, f"format is {family.name}, but here: {problem}", f"{family.name} is {family.rule}")
 
 
-def _family(wanted: list[Family], inside: _Inside) -> tuple[Family, str]:
-    named = [family for family in wanted if family.read]
+def _family(wanted: list[Family | Envelope], inside: _Inside) -> tuple[Family, str]:
+    named = [family for family in wanted if isinstance(family, Family)]
     if len(named) > 1:
         names = ", ".join(family.name for family in named)
         raise OutputError("format", f"names several formats: {names}", "name envelopes and one format")
     if named:
         match = named[0].detect(inside.payload)
         return named[0], f"named {named[0].name}" + (f", and it is {match.reason}" if match else "")
-    family, match = choose(inside.payload, ANSWERS, inside.at)
+    family, match = choose(inside.payload, ANSWERS, inside.at, ENVELOPES)
     return family, match.reason

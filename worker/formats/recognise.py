@@ -7,12 +7,15 @@ from typing import Any
 
 from worker.formats.checks import Path, describe, fail, show
 from worker.formats.errors import AmbiguousFormat, UnknownFormat
-from worker.formats.structure import Family, Match, Miss
+from worker.formats.structure import Family, Match, Miss, Recognised
 
 
-def choose(payload: Any, families: Iterable[Family], at: Path) -> tuple[Family, Match]:
+def choose(
+    payload: Any, families: Iterable[Family], at: Path, neighbours: Iterable[Recognised] = ()
+) -> tuple[Family, Match]:
     """Return the only family that matches, with its reason.
 
+    ``neighbours`` cannot be chosen, but may be named as the nearest of a payload that fits no family.
     Raises UnknownFormat, AmbiguousFormat, and OutputError for a serving stack's error answer.
     """
     candidates = tuple(families)
@@ -23,7 +26,7 @@ def choose(payload: Any, families: Iterable[Family], at: Path) -> tuple[Family, 
         reasons = "; ".join(f"{family.name}: {match.reason}" for family, match in matches)
         raise AmbiguousFormat(show(at), f"fits {reasons}", [family.name for family, _ in matches])
     _refuse_error_answer(payload, at)
-    raise _unknown(payload, candidates, at)
+    raise _unknown(payload, (*candidates, *neighbours), at)
 
 
 _PUBLISH_NONE = "publish only successful responses"
@@ -42,7 +45,7 @@ def _refuse_error_answer(payload: Any, at: Path) -> None:
         fail((*at, "message"), f"the serving stack answered with an error: {message}", _PUBLISH_NONE)
 
 
-def _unknown(payload: Any, families: tuple[Family, ...], at: Path) -> UnknownFormat:
+def _unknown(payload: Any, families: tuple[Recognised, ...], at: Path) -> UnknownFormat:
     misses = [(family, miss) for family in families if (miss := family.near(payload))]
     if not misses:
         what = "an empty object" if payload == {} else describe(payload)

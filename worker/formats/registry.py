@@ -29,9 +29,9 @@ from worker.formats.families import (
     triton,
     ultralytics,
 )
-from worker.formats.structure import Family
+from worker.formats.structure import Envelope, Family
 
-_ORDER: tuple[Family, ...] = (
+ANSWERS: tuple[Family, ...] = (
     kili.FAMILY,
     *tf_serving.FAMILIES,
     open_inference.FAMILY,
@@ -52,12 +52,11 @@ _ORDER: tuple[Family, ...] = (
     label_studio.FAMILY,
     openai.FAMILY,
     bentoml.FAMILY,
-    cloudevents.FAMILY,
-    *sagemaker.FAMILIES,
 )
+"""Families that hold answers."""
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _ORDER})
-"""Families by name. Those with ``unwrap`` are envelopes, the others read answers."""
+ENVELOPES: tuple[Envelope, ...] = (cloudevents.ENVELOPE, *sagemaker.ENVELOPES)
+"""Wrappers around payloads of the families."""
 
-ENVELOPES: tuple[Family, ...] = tuple(family for family in _ORDER if family.unwrap)
-ANSWERS: tuple[Family, ...] = tuple(family for family in _ORDER if family.read)
+FAMILIES: Mapping[str, Family | Envelope] = MappingProxyType({item.name: item for item in (*ANSWERS, *ENVELOPES)})
+"""Everything that is recognised, by name."""

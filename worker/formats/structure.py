@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, describe, is_number, show
@@ -40,12 +41,9 @@ Reader = Callable[[Any, ReadOptions, Path], tuple[ModelOutput, ...]]
 Unwrapper = Callable[[Any, Path], Unwrapped]
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
-    """One family of payloads: how it is recognised, read and documented.
-
-    A family either reads answers (``read``) or is an envelope around another family's payload (``unwrap``).
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recognised:
+    """What is told of every format: how its structure is recognised, which options it uses, where it ends."""
 
     name: str
     title: str
@@ -53,10 +51,22 @@ class Family:
     sources: tuple[str, ...]
     detect: Callable[[Any], Match | None]
     near: Callable[[Any], Miss | None]
-    read: Reader | None = None
-    unwrap: Unwrapper | None = None
     options: tuple[str, ...] = ()
     limits: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family(Recognised):
+    """A family of payloads that hold answers."""
+
+    read: Reader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Envelope(Recognised):
+    """A wrapper around a payload of any family."""
+
+    unwrap: Unwrapper
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +107,23 @@ class Keys:
         """Name the first key that does not fit; None when nothing of the structure is there."""
         if not isinstance(value, Mapping):
             return None
-        fitting = [key for key, kind in self.required.items() if key in value and kind.test(value[key])]
-        if not fitting:
+        present = self.required.keys() & value.keys()
+        if not present:
             return None
-        share = len(fitting) / len(self.required)
-        for key, kind in self.required.items():
-            if key not in value:
-                return Miss(show((*at, key)), "missing", share)
-            if not kind.test(value[key]):
-                return Miss(show((*at, key)), f"{describe(value[key])} is not {kind.name}", share)
-        return self._extra_miss(value, at, share)
+        wrong = [key for key in self.required if key in present and not self.required[key].test(value[key])]
+        share = (len(present) - 0.5 * len(wrong)) / len(self.required)
+        if wrong:
+            kind = self.required[wrong[0]].name
+            return Miss(show((*at, wrong[0])), f"{describe(value[wrong[0]])} is not {kind}", share)
+        missing = next((key for key in self.required if key not in present), None)
+        return self._missing(missing, value, at, share) if missing else self._extra_miss(value, at, share)
+
+    def _missing(self, key: str, value: Mapping[str, Any], at: Path, share: float) -> Miss:
+        others = [other for other in value if other not in self.required]
+        close = get_close_matches(key, others, n=1)
+        if close:
+            return Miss(show((*at, key)), f"missing (is it {close[0]!r}?)", share + 0.5 / len(self.required))
+        return Miss(show((*at, key)), "missing", share)
 
     def _extra(self, value: Mapping[str, Any]) -> str | None:
         for key in value:
@@ -121,7 +138,7 @@ class Keys:
         key = None if self.open else self._extra(value)
         if key is None:
             return None
-        return Miss(show((*at, key)), "does not belong to this format", share * 0.9)
+        return Miss(show((*at, key)), "does not belong to this format", share * 0.8)
 
 
 def first_item(payload: Any) -> tuple[Any, Path]:

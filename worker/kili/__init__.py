@@ -18,6 +18,7 @@ from worker.kili.errors import (
     TransientError,
     Unauthorized,
     Unavailable,
+    UnknownOperation,
     UnknownOutcome,
 )
 from worker.kili.ids import derived_asset_id
@@ -49,6 +50,7 @@ __all__ = [
     "TransientError",
     "Unauthorized",
     "Unavailable",
+    "UnknownOperation",
     "UnknownOutcome",
     "derived_asset_id",
 ]

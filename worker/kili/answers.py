@@ -131,9 +131,12 @@ def _judge_errors(question: Question, answer: Answer, errors: list[GraphQLError]
         return _judge_status(question, answer, code=code)
     words = question.access.scrub("; ".join(error.message for error in errors))
     found = _class_of(kind, question.operation)
-    if found is not RefusedItems:
-        return _error(found, question, answer, words, code=code)
-    return _refused_items(question, answer, errors, words, code)
+    if found is RefusedItems:
+        return _refused_items(question, answer, errors, words, code)
+    judged = _error(found, question, answer, words, code=code)
+    if isinstance(judged, ServerFault):
+        judged.may_be_items = kind is Kind.MURKY and question.operation.holds_items
+    return judged
 
 
 def _status_outranks(status: int, kind: Kind) -> bool:
@@ -158,6 +161,7 @@ _REFUSALS: dict[Blame, type[KiliError]] = {
     Blame.KEY: RefusedKey,
 }
 _NOT_THE_ITEMS: dict[Kind, type[KiliError]] = {
+    Kind.MURKY: ServerFault,
     Kind.FAULT: ServerFault,
     Kind.DOCUMENT: UnknownOperation,
     Kind.AUTHENTICATION: Unauthorized,

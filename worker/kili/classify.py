@@ -20,15 +20,16 @@ class Kind(IntEnum):
     """What a GraphQL error is about; of several errors in one answer the highest decides."""
 
     UNKNOWN = 0
-    FAULT = 1
-    EXISTS = 2
-    MISSING = 3
-    ITEMS = 4
-    ACCESS = 5
-    DOCUMENT = 6
-    AUTHENTICATION = 7
-    RATE = 8
-    KEY = 9
+    MURKY = 1
+    FAULT = 2
+    EXISTS = 3
+    MISSING = 4
+    ITEMS = 5
+    ACCESS = 6
+    DOCUMENT = 7
+    AUTHENTICATION = 8
+    RATE = 9
+    KEY = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +101,16 @@ GRAPHQL_RULES: tuple[Rule, ...] = (
     ),
     _rule("T", "code", r"^GRAPHQL_(VALIDATION|PARSE)_FAILED$", Kind.DOCUMENT),
     _rule("T", "message", r"^(Cannot query field|Unknown (argument|type|field)|Syntax Error)", Kind.DOCUMENT),
-    _rule("T", "message", r'^Variable "\$', Kind.ITEMS),
+    _rule("T", "message", r"^Variable ['\"]\$", Kind.ITEMS),
     _rule("I", "code", r"^BAD_USER_INPUT$", Kind.ITEMS),
     _rule("I", "message", r"already exists?\b|unique constraint|duplicate key|\bP2002\b", Kind.EXISTS),
     _rule("I", "message", r"do(es)? not have (the )?(access|permission|rights?)|access denied", Kind.ACCESS),
     _rule("I", "message", rf"\bproject\b.{{0,80}}\b{_GONE}|\bno (such )?project\b", Kind.ACCESS),
     _rule("I", "message", rf"\b{_GONE}", Kind.MISSING),
-    _rule("T", "key", r"^unexpectedRetrieving$", Kind.FAULT),
     _rule("I", "message", _INFRASTRUCTURE, Kind.FAULT),
-    _rule("I", "message", r"^\W*(unexpected|internal server) error\W*$", Kind.FAULT),
-    _rule("T", "code", r"^INTERNAL_SERVER_ERROR$", Kind.FAULT),
+    _rule("T", "key", r"^unexpectedRetrieving$", Kind.MURKY),
+    _rule("I", "message", r"^\W*(unexpected|internal server) error\W*$", Kind.MURKY),
+    _rule("T", "code", r"^INTERNAL_SERVER_ERROR$", Kind.MURKY),
 )
 """The first row that matches an error decides its kind; an error that no row knows is laid to the items."""
 

@@ -97,11 +97,17 @@ class TimedOut(UnknownOutcome):
 
 
 class ServerFault(UnknownOutcome):
-    """The application answered with an internal error of its own."""
+    """The application answered with an internal error of its own.
+
+    ``may_be_items``: the error is so general that an item may be behind it. It usually passes; one that stays while
+    other requests go through is worth bisecting.
+    """
+
+    may_be_items = False
 
 
 class RefusedItems(KiliError):
-    """The server refused the request because of something in it.
+    """The server refused the request because of something in it; the other items may or may not have been applied.
 
     ``item_indexes`` are positions in the sequence the caller passed, ``item_ids`` their asset ids, where the server
     named any: hints on whom to isolate first, not a conviction. ``already_exists``: the server says so of an asset;

@@ -66,7 +66,7 @@ def _root_job(name: str, where: str, context: Context) -> Job:
 
 
 def _check_payload(payload: object, job: Job, where: str, context: Context) -> None:
-    check = _CHECKS.get(job.ml_task)
+    check = CHECKS.get(job.ml_task)
     if check is not None:
         check(as_object(payload, where), job, where, context)
 
@@ -104,7 +104,7 @@ def _check_required(interface: Interface, answered: Iterable[str]) -> None:
             )
 
 
-_CHECKS: Mapping[str, Callable[[Mapping[str, Any], Job, str, Context], None]] = {
+CHECKS: Mapping[str, Callable[[Mapping[str, Any], Job, str, Context], None]] = {
     "CLASSIFICATION": check_classification,
     "OBJECT_DETECTION": check_objects,
     "NAMED_ENTITIES_RECOGNITION": check_entities,

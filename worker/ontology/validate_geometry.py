@@ -121,6 +121,8 @@ def _check_coordinate(value: object, where: str, limits: tuple[float, float]) ->
 
 
 def _check_pose(points: list[Any], category: Category, where: str, limits: Limits, context: Context) -> None:
+    if not points:
+        refuse(f"{where}.points", "a pose needs a point, found none", "leave the object out", "too_few_vertices")
     known = {point.code: point for point in category.points}
     seen: set[str] = set()
     for index, item in enumerate(points):

@@ -157,6 +157,7 @@ def test_an_answer_is_judged_alike_for_reading_and_writing(
         ("Failed to fetch data connection", None, None, ServerFault),
         ("Something is wrong", "INTERNAL_SERVER_ERROR", None, ServerFault),
         ('Variable "$data" got invalid value 1e99', "INTERNAL_SERVER_ERROR", None, RefusedItems),
+        ("Variable '$data' got invalid value 1e99", "INTERNAL_SERVER_ERROR", None, RefusedItems),
         ("Int cannot represent 1e99", "BAD_USER_INPUT", None, RefusedItems),
         ("Internal server error", None, None, ServerFault),
         ("Unexpected error.", None, None, ServerFault),
@@ -244,6 +245,26 @@ def test_partial_data_of_a_mutation_is_not_trusted() -> None:
     error = failure(graphql_error("part of it failed", partial=[{"id": "label-1"}, None], path=["data", 1]))
     assert isinstance(error, RefusedItems)
     assert (error.item_indexes, error.item_ids) == ((1,), ("c-two",))
+
+
+@pytest.mark.parametrize(
+    ("message", "code", "call", "may_be_items"),
+    [
+        ("[unexpectedRetrieving] trouble", None, write_labels, True),
+        ("Something is wrong", "INTERNAL_SERVER_ERROR", write_assets, True),
+        ("Internal server error", None, find, True),
+        ("Internal server error", None, interface, False),
+        ("[unexpectedRetrieving] Invalid request made to Flagsmith API", None, write_labels, False),
+        ("Can't reach database server", "INTERNAL_SERVER_ERROR", write_labels, False),
+        ("[unexpectedRetrieving] read ECONNRESET", None, write_labels, False),
+    ],
+)
+def test_a_general_fault_may_be_an_items_and_a_named_one_may_not(
+    message: str, code: str | None, call: Call, may_be_items: bool
+) -> None:
+    error = failure(graphql_error(message, code=code), call)
+    assert isinstance(error, ServerFault)
+    assert error.may_be_items is may_be_items
 
 
 def test_an_item_that_the_message_names_is_pointed_at() -> None:

@@ -16,7 +16,7 @@ from worker.formats.output import (
     Point,
     Shape,
 )
-from worker.ontology import Interface
+from worker.ontology import Agreement, Interface, agreement
 
 
 def a_job(ml_task: str, **options: Any) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def relation(ml_task: str, name: str, starts: list[str], ends: list[str]) -> dic
 
 def pose(name: str, *codes: str) -> dict[str, Any]:
     points = [{"code": code, "name": code.replace("_", " ").title(), "mandatory": True} for code in codes]
-    category = {"name": name.capitalize(), "children": [], "points": points}
+    category = named(name)[name] | {"points": points}
     return a_job("OBJECT_DETECTION", categories={name: category}, tools=["pose"])
 
 
@@ -127,3 +127,14 @@ def read_by_sdk(
     """Let the official SDK parse a response, as it does for everyone who reads the project."""
     label = {"jsonResponse": deepcopy(json_response)}
     return ParsedLabel(label, json_interface=deepcopy(json_interface), input_type=input_type)  # type: ignore[arg-type]
+
+
+def both_ways(a: dict[str, Any], b: dict[str, Any], interface: Interface) -> Agreement:
+    """Compare two responses, and make sure that it does not matter which comes first."""
+    result = agreement(a, b, interface)
+    assert result == agreement(b, a, interface)
+    return result
+
+
+def ships(*found: dict[str, Any]) -> dict[str, Any]:
+    return {"SHIPS": {"annotations": list(found)}}

@@ -29,11 +29,8 @@ def test_an_objects_score_counts_beside_its_categorys_confidence() -> None:
 
 
 def test_children_count_inside_and_beside_categories() -> None:
-    inside = (
-        {"A": {"categories": [{"name": "X", "confidence": 70, "children": {"B": weak}}]}}
-        if (weak := {"categories": [{"name": "Y", "confidence": 40}]})
-        else {}
-    )
+    weak = {"categories": [{"name": "Y", "confidence": 40}]}
+    inside = {"A": {"categories": [{"name": "X", "confidence": 70, "children": {"B": weak}}]}}
     beside = {"A": chosen("X", children={"B": weak})}
     below_object = {"A": {"annotations": [annotation("X", "m", children={"B": weak})]}}
     assert [confidence_of(response) for response in (inside, beside, below_object)] == [0.4, 0.4, 0.4]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from worker.formats.checks import ROOT, Path, fail, mapping, member, string
 from worker.formats.evidence import texts_of
 from worker.formats.json_text import parse_base64_json, parse_json
-from worker.formats.structure import TEXT, Family, Keys, Match, Miss, Unwrapped
+from worker.formats.structure import TEXT, Envelope, Keys, Match, Miss, Unwrapped
 
 _STRUCTURED = Keys({"specversion": TEXT, "id": TEXT, "type": TEXT, "source": TEXT}, open=True)
 _RECORD = Keys({"bytes": TEXT, "reqType": TEXT, "id": TEXT}, open=True)
@@ -135,7 +135,7 @@ def _near(payload: Any) -> Miss | None:
     return _STRUCTURED.miss(payload, ROOT)
 
 
-FAMILY = Family(
+ENVELOPE = Envelope(
     name="cloudevents",
     title="CloudEvents of KServe's inference logger",
     rule=(

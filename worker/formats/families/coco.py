@@ -7,8 +7,8 @@ from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, describe, fail, integer, mapping, member, number
 from worker.formats.classes import name_by_id
+from worker.formats.coordinates import Canvas, canvas_for, numbers
 from worker.formats.families.poses import pose_shape
-from worker.formats.frames import Frame, frame_for, numbers
 from worker.formats.masks import shape_of_rle
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
@@ -73,20 +73,20 @@ def _shape(item: Mapping[str, Any], options: ReadOptions, at: Path) -> Shape | N
     segmentation = item.get("segmentation")
     if isinstance(segmentation, Mapping):
         return shape_of_rle(segmentation, (*at, "segmentation"))
-    frame = frame_for(options, at)
+    canvas = canvas_for(options, at)
     if "keypoints" in item:
-        return _pose(item["keypoints"], options, frame, (*at, "keypoints"))
+        return _pose(item["keypoints"], options, canvas, (*at, "keypoints"))
     if segmentation is not None:
-        return _polygons(segmentation, frame, (*at, "segmentation"))
+        return _polygons(segmentation, canvas, (*at, "segmentation"))
     x, y, width, height = numbers(member(item, "bbox", at), 4, (*at, "bbox"))
-    return frame.box(x, y, x + width, y + height, (*at, "bbox"))
+    return canvas.box(x, y, x + width, y + height, (*at, "bbox"))
 
 
-def _polygons(value: Any, frame: Frame, at: Path) -> Shape:
+def _polygons(value: Any, canvas: Canvas, at: Path) -> Shape:
     parts = array(value, *at)
     if not parts:
         fail(at, "no polygon")
-    rings = tuple(frame.ring(_pairs(part, (*at, i)), (*at, i)) for i, part in enumerate(parts))
+    rings = tuple(canvas.ring(_pairs(part, (*at, i)), (*at, i)) for i, part in enumerate(parts))
     return Shape("polygon" if len(rings) == 1 else "semantic", rings)
 
 
@@ -97,12 +97,12 @@ def _pairs(value: Any, at: Path) -> list[tuple[float, float]]:
     return list(zip(flat[::2], flat[1::2], strict=True))
 
 
-def _pose(value: Any, options: ReadOptions, frame: Frame, at: Path) -> Shape:
+def _pose(value: Any, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
     flat = [number(v, *at, i) for i, v in enumerate(array(value, *at))]
     if not flat or len(flat) % 3:
         fail(at, f"{len(flat)} numbers are no list of x, y, visibility")
     points = list(zip(flat[::3], flat[1::3], strict=True))
-    return pose_shape(points, flat[2::3], frame, options, at)
+    return pose_shape(points, flat[2::3], canvas, options, at)
 
 
 def _detect(payload: Any) -> Match | None:

@@ -15,9 +15,9 @@ _KEYS = Keys({"label": LABEL, "score": NUMBER})
 
 def read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
     """Read the class scores of one item."""
-    labels = [label_of(member(item, "label", (*at, i)), options, (*at, i, "label")) for i, item in enumerate(row)]
-    scores = [member(item, "score", (*at, i)) for i, item in enumerate(row)]
-    return options.output(label_scores(labels, scores, options, at, lambda i: (*at, i, "score")))
+    labels = [label_of(member(item, "label", place), options, (*place, "label")) for item, place in row]
+    scores = [member(item, "score", place) for item, place in row]
+    return options.output(label_scores(labels, scores, options, at, lambda i: (*row[i][1], "score")))
 
 
 FAMILY = Family(

@@ -7,8 +7,8 @@ from typing import Any
 
 from worker.formats.checks import Path, mapping, member, number
 from worker.formats.classes import label_of
+from worker.formats.coordinates import Canvas, canvas_for
 from worker.formats.families.items import Row, row_reader
-from worker.formats.frames import Frame, frame_for
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput
 from worker.formats.scores import probability
@@ -21,16 +21,16 @@ _SIDES = ("xmin", "ymin", "xmax", "ymax")
 def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
     if not row:
         return options.output(Detection(()))
-    frame = frame_for(options, at)
-    return options.output(Detection(tuple(_object(item, options, frame, (*at, i)) for i, item in enumerate(row))))
+    canvas = canvas_for(options, at)
+    return options.output(Detection(tuple(_object(item, options, canvas, place) for item, place in row)))
 
 
-def _object(item: Mapping[str, Any], options: ReadOptions, frame: Frame, at: Path) -> DetectedObject:
+def _object(item: Mapping[str, Any], options: ReadOptions, canvas: Canvas, at: Path) -> DetectedObject:
     box = mapping(member(item, "box", at), *at, "box")
     x1, y1, x2, y2 = (number(member(box, side, (*at, "box")), *at, "box", side) for side in _SIDES)
     return DetectedObject(
         label_of(member(item, "label", at), options, (*at, "label")),
-        frame.box(x1, y1, x2, y2, (*at, "box")),
+        canvas.box(x1, y1, x2, y2, (*at, "box")),
         probability(item.get("score"), options, (*at, "score")),
     )
 

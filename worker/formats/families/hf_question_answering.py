@@ -30,10 +30,10 @@ _KEYS = Keys(
 def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
     if not row:
         fail(at, "no answer")
-    answers = [_answer(item, options, (*at, i)) for i, item in enumerate(row)]
+    answers = [_answer(item, options, place) for item, place in row]
     best = max(range(len(row)), key=lambda i: answers[i].score or 0.0)
     others = [{"text": a.text, "score": a.score} for i, a in enumerate(answers) if i != best]
-    evidence: dict[str, Any] = _span(row[best], (*at, best))
+    evidence: dict[str, Any] = _span(*row[best])
     if others:
         evidence["other_answers"] = others
     return options.output(answers[best], evidence=evidence)

@@ -14,12 +14,12 @@ from worker.formats.structure import LABEL, NUMBER_OR_NULL, TEXT, Family, Keys, 
 _KEYS = Keys({"label": LABEL, "mask": TEXT}, {"score": NUMBER_OR_NULL})
 
 
-def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
+def _read_row(row: Row, options: ReadOptions, _at: Path) -> ModelOutput:
     objects: list[DetectedObject] = []
-    for i, item in enumerate(row):
-        shape = shape_of_png(member(item, "mask", (*at, i)), (*at, i, "mask"))
-        label = label_of(member(item, "label", (*at, i)), options, (*at, i, "label"))
-        score = probability(item.get("score"), options, (*at, i, "score"))
+    for item, place in row:
+        shape = shape_of_png(member(item, "mask", place), (*place, "mask"))
+        label = label_of(member(item, "label", place), options, (*place, "label"))
+        score = probability(item.get("score"), options, (*place, "score"))
         if shape is not None:
             objects.append(DetectedObject(label, shape, score))
     empty = len(row) - len(objects)

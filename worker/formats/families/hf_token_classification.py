@@ -54,8 +54,8 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
 def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
     spans: list[_Span] = []
     token_scores: list[float | None] = []
-    for i, item in enumerate(row):
-        tag, span = _read_item(item, options, (*at, i))
+    for item, place in row:
+        tag, span = _read_item(item, options, place)
         if "entity" in item:
             token_scores += span.scores
         if tag == "O":

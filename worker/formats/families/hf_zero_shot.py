@@ -10,7 +10,7 @@ from typing import Any
 from worker.formats.checks import ROOT, Path, array, describe, fail, is_number, mapping, member, same_length
 from worker.formats.classes import label_of
 from worker.formats.families import hf_classification
-from worker.formats.families.items import rows_of
+from worker.formats.families.items import Row, rows_of
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
 from worker.formats.scores import SUM_TOLERANCE, label_scores
@@ -38,8 +38,8 @@ def _read_sequence(item: Any, options: ReadOptions, at: Path) -> ModelOutput:
     return _scored(names, scores, options, (*at, "scores"))
 
 
-def _read_pairs(row: list[Mapping[str, Any]], options: ReadOptions, at: Path) -> ModelOutput:
-    settled = _settle([item.get("score") for item in row], options)
+def _read_pairs(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
+    settled = _settle([item.get("score") for item, _ in row], options)
     return hf_classification.read_row(row, settled, at)
 
 

@@ -10,7 +10,9 @@ from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
 from worker.formats.structure import Reader
 
-Row = list[Mapping[str, Any]]
+Row = list[tuple[Mapping[str, Any], Path]]
+"""The objects of one item, each with its path."""
+
 RowReader = Callable[[Row, ReadOptions, Path], ModelOutput]
 
 
@@ -20,7 +22,7 @@ def rows_of(payload: Any, at: Path) -> list[tuple[Row, Path]]:
     An object or a list of objects is one row; a list of lists is one row per inner list.
     """
     if isinstance(payload, Mapping):
-        return [([payload], at)]
+        return [([(payload, at)], at)]
     lists = array(payload, *at)
     if lists and isinstance(lists[0], list):
         return [(_objects(row, (*at, i)), (*at, i)) for i, row in enumerate(lists)]
@@ -37,8 +39,9 @@ def row_reader(read_row: RowReader) -> Reader:
 
 
 def _objects(row: Any, at: Path) -> Row:
-    objects = array(row, *at)
-    for i, item in enumerate(objects):
+    objects = []
+    for i, item in enumerate(array(row, *at)):
         if not isinstance(item, Mapping):
             fail((*at, i), f"{describe(item)} is not an object")
+        objects.append((item, (*at, i)))
     return objects

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.formats.checks import Path, array, fail, member, number
-from worker.formats.frames import Frame, numbers, percent_frame
+from worker.formats.coordinates import Canvas, numbers, percent_canvas
 from worker.formats.output import Shape
 
 
@@ -16,7 +16,7 @@ def read_region(kind: str, value: Mapping[str, Any], result: Mapping[str, Any], 
     width, height = (_side(result, key, at) for key in ("original_width", "original_height"))
     if value.get("rotation"):
         return _turned(value, width, height, (*at, "value"))
-    return REGIONS[kind](value, percent_frame(width, height), (*at, "value"))
+    return REGIONS[kind](value, percent_canvas(width, height), (*at, "value"))
 
 
 def _side(result: Mapping[str, Any], key: str, at: Path) -> float | None:
@@ -32,9 +32,9 @@ def _value(value: Mapping[str, Any], key: str, at: Path) -> float:
     return number(member(value, key, at), *at, key)
 
 
-def _rectangle(value: Mapping[str, Any], frame: Frame, at: Path) -> Shape:
+def _rectangle(value: Mapping[str, Any], canvas: Canvas, at: Path) -> Shape:
     x, y, width, height = (_value(value, key, at) for key in ("x", "y", "width", "height"))
-    return frame.box(x, y, x + width, y + height, at)
+    return canvas.box(x, y, x + width, y + height, at)
 
 
 def _turned(value: Mapping[str, Any], image_width: float | None, image_height: float | None, at: Path) -> Shape:
@@ -51,20 +51,20 @@ def _turned(value: Mapping[str, Any], image_width: float | None, image_height: f
     down = (-height * math.sin(angle) * image_height / image_width, height * math.cos(angle))
     corners = [(x, y), (x + along[0], y + along[1])]
     corners += [(x + along[0] + down[0], y + along[1] + down[1]), (x + down[0], y + down[1])]
-    return percent_frame(image_width, image_height).corners(corners, at)
+    return percent_canvas(image_width, image_height).corners(corners, at)
 
 
-def _polygon(value: Mapping[str, Any], frame: Frame, at: Path) -> Shape:
+def _polygon(value: Mapping[str, Any], canvas: Canvas, at: Path) -> Shape:
     points = array(member(value, "points", at), *at, "points")
     pairs = [numbers(point, 2, (*at, "points", i)) for i, point in enumerate(points)]
-    return frame.polygon([(x, y) for x, y in pairs], (*at, "points"))
+    return canvas.polygon([(x, y) for x, y in pairs], (*at, "points"))
 
 
-def _marker(value: Mapping[str, Any], frame: Frame, at: Path) -> Shape:
-    return Shape("marker", ((frame.point(_value(value, "x", at), _value(value, "y", at), at),),))
+def _marker(value: Mapping[str, Any], canvas: Canvas, at: Path) -> Shape:
+    return Shape("marker", ((canvas.point(_value(value, "x", at), _value(value, "y", at), at),),))
 
 
-REGIONS: Mapping[str, Callable[[Mapping[str, Any], Frame, Path], Shape]] = {
+REGIONS: Mapping[str, Callable[[Mapping[str, Any], Canvas, Path], Shape]] = {
     "rectanglelabels": _rectangle,
     "polygonlabels": _polygon,
     "keypointlabels": _marker,

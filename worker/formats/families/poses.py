@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from worker.formats.checks import Path, fail
-from worker.formats.frames import Frame
+from worker.formats.coordinates import Canvas
 from worker.formats.options import ReadOptions
 from worker.formats.output import Shape
 
@@ -16,7 +16,7 @@ VISIBLE = 0.5
 def pose_shape(
     points: Sequence[tuple[float, float]],
     visibility: Sequence[float] | None,
-    frame: Frame,
+    canvas: Canvas,
     options: ReadOptions,
     at: Path,
 ) -> Shape:
@@ -29,6 +29,6 @@ def pose_shape(
         fail(at, f"{len(points)} points without names", "set point_names, in the model's order")
     if len(names) != len(points):
         fail(at, f"{len(points)} points for {len(names)} names", "point_names must name every point")
-    ring = tuple(frame.point(x, y, (*at, i)) for i, (x, y) in enumerate(points))
+    ring = tuple(canvas.point(x, y, (*at, i)) for i, (x, y) in enumerate(points))
     visible = tuple(value >= VISIBLE for value in visibility) if visibility is not None else ()
     return Shape("pose", (ring,), tuple(names), visible)

@@ -132,8 +132,6 @@ def read_objects(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
             keys = ", ".join(list(value)[:8])
             fail(at, f"several outputs: {keys}", "set field to the one that holds the prediction")
         raise
-    if family.read is None:
-        fail(at, f"{family.name} wraps other payloads")
     outputs = family.read(value, options, at)
     if len(outputs) != 1:
         fail(at, f"{len(outputs)} items in one row", "send one item per row")

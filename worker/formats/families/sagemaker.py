@@ -9,7 +9,7 @@ from worker.formats.checks import ROOT, Path, describe, fail, mapping, member, s
 from worker.formats.errors import ResultPointer
 from worker.formats.evidence import texts_of
 from worker.formats.json_text import looks_like_json, parse_base64_json, parse_json
-from worker.formats.structure import TEXT, Family, Keys, Unwrapped, detect_object, near_object
+from worker.formats.structure import TEXT, Envelope, Keys, Unwrapped, detect_object, near_object
 
 _NOTICE = Keys({"invocationStatus": TEXT, "inferenceId": TEXT}, open=True)
 _SNS = Keys({"Type": TEXT, "Message": TEXT}, open=True)
@@ -75,7 +75,7 @@ def _pointer(notice: Mapping[str, Any], at: Path) -> ResultPointer:
     )
 
 
-NOTICE = Family(
+NOTICE = Envelope(
     name="sagemaker-async",
     title="SageMaker asynchronous inference notices",
     rule="an object with `invocationStatus` and `inferenceId`",
@@ -92,7 +92,7 @@ NOTICE = Family(
     ),
 )
 
-SNS = Family(
+SNS = Envelope(
     name="amazon-sns",
     title="Amazon SNS notifications",
     rule="an object with `Type` and a `Message` string",
@@ -103,4 +103,4 @@ SNS = Family(
     sources=("https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html",),
 )
 
-FAMILIES = (NOTICE, SNS)
+ENVELOPES = (NOTICE, SNS)

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.formats.checks import Path, array, fail, integer, same_length
 from worker.formats.classes import name_of
-from worker.formats.frames import frame_for, numbers
+from worker.formats.coordinates import canvas_for, numbers
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput
 from worker.formats.scores import probability
@@ -24,7 +24,7 @@ def read_image(row: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelO
     """Read one image's detections."""
     columns = {key: array(row[key], *at, key) for key in KEYS.required}
     count = _count(row, same_length(columns, at), at)
-    frame = frame_for(options, (*at, "detection_boxes"), default="relative")
+    canvas = canvas_for(options, (*at, "detection_boxes"), default="relative")
     objects = []
     for i in range(count):
         label = integer(columns["detection_classes"][i], *at, "detection_classes", i)
@@ -32,7 +32,7 @@ def read_image(row: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelO
         top, left, bottom, right = numbers(columns["detection_boxes"][i], 4, place)
         name = name_of(label, options, (*at, "detection_classes", i))
         score = probability(columns["detection_scores"][i], options, (*at, "detection_scores", i))
-        objects.append(DetectedObject(name, frame.box(left, top, right, bottom, place), score))
+        objects.append(DetectedObject(name, canvas.box(left, top, right, bottom, place), score))
     return options.output(Detection(tuple(objects)))
 
 

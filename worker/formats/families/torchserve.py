@@ -7,8 +7,8 @@ from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, fail, is_number, mapping, show
 from worker.formats.classes import label_of
+from worker.formats.coordinates import Canvas, canvas_for, numbers
 from worker.formats.families.items import Row, row_reader
-from worker.formats.frames import Frame, frame_for, numbers
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput
 from worker.formats.scores import label_scores, probability
@@ -81,18 +81,18 @@ def _boxed_label(item: Any) -> str | None:
 def _read_boxes(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
     if not row:
         return options.output(Detection(()))
-    frame = frame_for(options, at)
-    return options.output(Detection(tuple(_object(item, options, frame, (*at, i)) for i, item in enumerate(row))))
+    canvas = canvas_for(options, at)
+    return options.output(Detection(tuple(_object(item, options, canvas, place) for item, place in row)))
 
 
-def _object(item: Mapping[str, Any], options: ReadOptions, frame: Frame, at: Path) -> DetectedObject:
+def _object(item: Mapping[str, Any], options: ReadOptions, canvas: Canvas, at: Path) -> DetectedObject:
     label = _boxed_label(item)
     if label is None:
         fail(at, "needs a score and one class with its box", "send what the object_detector handler returns")
     x1, y1, x2, y2 = numbers(item[label], 4, (*at, label))
     return DetectedObject(
         label_of(label, options, (*at, label)),
-        frame.box(x1, y1, x2, y2, (*at, label)),
+        canvas.box(x1, y1, x2, y2, (*at, label)),
         probability(item["score"], options, (*at, "score")),
     )
 
@@ -111,10 +111,12 @@ def _near_boxes(payload: Any) -> Miss | None:
     item, at = first_item(payload)
     if not isinstance(item, Mapping) or "score" not in item or len(item) < 2:
         return None
-    label = next(key for key in item if key != "score")
-    if len(item) > 2:
-        return Miss(show((*at, list(item)[2])), "a third key", 0.4)
-    return Miss(show((*at, label)), "not a class name with a box of four numbers", 0.5)
+    others = [key for key in item if key != "score"]
+    boxes = [key for key in others if key not in _RESERVED and isinstance(item[key], list) and len(item[key]) == 4]
+    if boxes and len(others) > 1:
+        third = next(key for key in others if key != boxes[0])
+        return Miss(show((*at, third)), "a third key beside the score and the class", 0.6)
+    return Miss(show((*at, others[0])), "not a class name with a box of four numbers", 0.4)
 
 
 CLASSIFIER = Family(

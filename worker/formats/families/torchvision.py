@@ -7,8 +7,8 @@ from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, fail, integer, mapping, member, same_length
 from worker.formats.classes import name_of
+from worker.formats.coordinates import Canvas, canvas_for, numbers
 from worker.formats.families.poses import pose_shape
-from worker.formats.frames import Frame, frame_for, numbers
 from worker.formats.masks import shape_of_grid
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
@@ -40,27 +40,27 @@ def read_image(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     count = same_length(columns, at)
     if not count:
         return options.output(Detection(()))
-    frame = frame_for(options, (*at, "boxes"))
-    objects = [found for i in range(count) if (found := _object(columns, i, options, frame, at))]
+    canvas = canvas_for(options, (*at, "boxes"))
+    objects = [found for i in range(count) if (found := _object(columns, i, options, canvas, at))]
     empty = count - len(objects)
     return options.output(Detection(tuple(objects)), evidence={"empty_masks": empty} if empty else None)
 
 
-def _object(columns: Columns, i: int, options: ReadOptions, frame: Frame, at: Path) -> DetectedObject | None:
+def _object(columns: Columns, i: int, options: ReadOptions, canvas: Canvas, at: Path) -> DetectedObject | None:
     label = integer(columns["labels"][i], *at, "labels", i)
-    shape = _shape(columns, i, options, frame, at)
+    shape = _shape(columns, i, options, canvas, at)
     score = probability(columns["scores"][i], options, (*at, "scores", i))
     name = name_of(label, options, (*at, "labels", i))
     return DetectedObject(name, shape, score) if shape else None
 
 
-def _shape(columns: Columns, i: int, options: ReadOptions, frame: Frame, at: Path) -> Shape | None:
+def _shape(columns: Columns, i: int, options: ReadOptions, canvas: Canvas, at: Path) -> Shape | None:
     if "keypoints" in columns:
-        return _pose(columns["keypoints"][i], options, frame, (*at, "keypoints", i))
+        return _pose(columns["keypoints"][i], options, canvas, (*at, "keypoints", i))
     if "masks" in columns:
         return _mask(columns["masks"][i], (*at, "masks", i))
     x1, y1, x2, y2 = numbers(columns["boxes"][i], 4, (*at, "boxes", i))
-    return frame.box(x1, y1, x2, y2, (*at, "boxes", i))
+    return canvas.box(x1, y1, x2, y2, (*at, "boxes", i))
 
 
 def _mask(value: Any, at: Path) -> Shape | None:
@@ -71,11 +71,11 @@ def _mask(value: Any, at: Path) -> Shape | None:
     return shape_of_grid(layers, at)
 
 
-def _pose(value: Any, options: ReadOptions, frame: Frame, at: Path) -> Shape:
+def _pose(value: Any, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
     points = [numbers(point, 3, (*at, i)) for i, point in enumerate(array(value, *at))]
     if not points:
         fail(at, "no points")
-    return pose_shape([(x, y) for x, y, _ in points], [v for _, _, v in points], frame, options, at)
+    return pose_shape([(x, y) for x, y, _ in points], [v for _, _, v in points], canvas, options, at)
 
 
 FAMILY = Family(

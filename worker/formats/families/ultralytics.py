@@ -7,9 +7,9 @@ from typing import Any
 
 from worker.formats.checks import Path, array, integer, mapping, member, number, same_length
 from worker.formats.classes import label_of
+from worker.formats.coordinates import Canvas, canvas_of
 from worker.formats.families.items import Row, row_reader
 from worker.formats.families.poses import pose_shape
-from worker.formats.frames import Frame, frame_of
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.scores import label_scores, probability
@@ -26,42 +26,42 @@ Item = Mapping[str, Any]
 
 
 def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
-    if row and not any("box" in item for item in row):
+    if row and not any("box" in item for item, _ in row):
         return _classes(row, options, at)
     if not row:
         return options.output(Detection(()))
-    frame = frame_of(_coordinates(row, at), options, at)
-    return options.output(Detection(tuple(_object(item, options, frame, (*at, i)) for i, item in enumerate(row))))
+    canvas = canvas_of(_coordinates(row), options, at)
+    return options.output(Detection(tuple(_object(item, options, canvas, place) for item, place in row)))
 
 
 def _classes(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
-    labels = [label_of(member(item, "name", (*at, i)), options, (*at, i, "name")) for i, item in enumerate(row)]
-    scores = [member(item, "confidence", (*at, i)) for i, item in enumerate(row)]
-    return options.output(label_scores(labels, scores, options, at, lambda i: (*at, i, "confidence")))
+    labels = [label_of(member(item, "name", place), options, (*place, "name")) for item, place in row]
+    scores = [member(item, "confidence", place) for item, place in row]
+    return options.output(label_scores(labels, scores, options, at, lambda i: (*row[i][1], "confidence")))
 
 
-def _object(item: Item, options: ReadOptions, frame: Frame, at: Path) -> DetectedObject:
+def _object(item: Item, options: ReadOptions, canvas: Canvas, at: Path) -> DetectedObject:
     track = item.get("track_id")
     return DetectedObject(
         label_of(member(item, "name", at), options, (*at, "name")),
-        _shape(item, options, frame, at),
+        _shape(item, options, canvas, at),
         probability(item.get("confidence"), options, (*at, "confidence")),
         track_id=None if track is None else str(integer(track, *at, "track_id")),
     )
 
 
-def _shape(item: Item, options: ReadOptions, frame: Frame, at: Path) -> Shape:
+def _shape(item: Item, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
     if "keypoints" in item:
         points, visible = _points(item["keypoints"], (*at, "keypoints"))
-        return pose_shape(points, visible, frame, options, (*at, "keypoints"))
+        return pose_shape(points, visible, canvas, options, (*at, "keypoints"))
     if "segments" in item:
-        return frame.polygon(_points(item["segments"], (*at, "segments"))[0], (*at, "segments"))
+        return canvas.polygon(_points(item["segments"], (*at, "segments"))[0], (*at, "segments"))
     box, place = mapping(member(item, "box", at), *at, "box"), (*at, "box")
     if "x3" in box:
         corners = [(_value(box, x, place), _value(box, y, place)) for x, y in _TURNED]
-        return frame.corners(corners, place)
+        return canvas.corners(corners, place)
     x1, y1, x2, y2 = (_value(box, side, place) for side in _UPRIGHT)
-    return frame.box(x1, y1, x2, y2, place)
+    return canvas.box(x1, y1, x2, y2, place)
 
 
 def _value(box: Item, key: str, at: Path) -> float:
@@ -78,11 +78,11 @@ def _points(value: Any, at: Path) -> tuple[list[tuple[float, float]], list[float
     return list(zip(numbers["x"], numbers["y"], strict=True)), numbers.get("visible")
 
 
-def _coordinates(row: Row, at: Path) -> Iterator[float]:
-    for i, item in enumerate(row):
-        box = mapping(member(item, "box", (*at, i)), *at, i, "box")
+def _coordinates(row: Row) -> Iterator[float]:
+    for item, place in row:
+        box = mapping(member(item, "box", place), *place, "box")
         for key, value in box.items():
-            yield number(value, *at, i, "box", key)
+            yield number(value, *place, "box", key)
 
 
 FAMILY = Family(

@@ -23,5 +23,6 @@ if recovered > 0 then
     redis.call('HINCRBY', ledger, 'leased', -recovered)
     redis.call('HINCRBY', ledger, 'waiting', recovered)
   end
+  redis.call('ZADD', P .. 'work', 'NX', 0, project)
 end
 return { 1, recovered }

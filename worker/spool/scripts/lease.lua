@@ -104,6 +104,7 @@ for _, ledger in ipairs({ P .. 'ledger', P .. 'ledger:' .. project }) do
   redis.call('HINCRBY', ledger, 'leased', #entries)
   redis.call('HINCRBY', ledger, 'superseded', superseded)
 end
+if #entries > 0 then redis.call('SADD', P .. 'held', project) end
 if tonumber(redis.call('HGET', P .. 'ledger:' .. project, 'waiting')) <= 0 then
   redis.call('ZREM', P .. 'work', project)
 elseif #entries == 0 then

@@ -18,7 +18,7 @@ SLACK_RELATIVE = 0.002
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Canvas:
     """An image's extent in the model's units, and how far outside it a coordinate may lie."""
 
     width: float
@@ -57,29 +57,29 @@ class Frame:
         return tuple(self.point(x, y, at) for x, y in kept)
 
 
-def pixel_frame(options: ReadOptions, at: Path) -> Frame:
-    """The frame of pixel coordinates; raises OutputError when no image size is known."""
+def pixel_canvas(options: ReadOptions, at: Path) -> Canvas:
+    """The canvas for pixel coordinates; raises OutputError when no image size is known."""
     if options.image_size is None:
         fail(at, "coordinates in pixels need the image's size", "set image_size: [width, height]")
-    return sized_frame(*options.image_size)
+    return sized_canvas(*options.image_size)
 
 
-def sized_frame(width: float, height: float) -> Frame:
-    """The frame of pixel coordinates in an image of this size."""
-    return Frame(width, height, SLACK_PIXELS, SLACK_PIXELS)
+def sized_canvas(width: float, height: float) -> Canvas:
+    """The canvas for pixel coordinates in an image of this size."""
+    return Canvas(width, height, SLACK_PIXELS, SLACK_PIXELS)
 
 
-def relative_frame(options: ReadOptions) -> Frame:
-    """The frame of coordinates that already run from 0 to 1."""
+def relative_canvas(options: ReadOptions) -> Canvas:
+    """The canvas for coordinates that already run from 0 to 1."""
     if options.image_size is None:
-        return Frame(1, 1, SLACK_RELATIVE, SLACK_RELATIVE)
+        return Canvas(1, 1, SLACK_RELATIVE, SLACK_RELATIVE)
     width, height = options.image_size
-    return Frame(1, 1, SLACK_PIXELS / width, SLACK_PIXELS / height)
+    return Canvas(1, 1, SLACK_PIXELS / width, SLACK_PIXELS / height)
 
 
-def percent_frame(width: float | None, height: float | None) -> Frame:
-    """The frame of coordinates from 0 to 100, for an image of this size in pixels (None: unknown)."""
-    return Frame(
+def percent_canvas(width: float | None, height: float | None) -> Canvas:
+    """The canvas for coordinates from 0 to 100, for an image of this size in pixels (None: unknown)."""
+    return Canvas(
         100,
         100,
         100 * (SLACK_PIXELS / width if width else SLACK_RELATIVE),
@@ -87,20 +87,20 @@ def percent_frame(width: float | None, height: float | None) -> Frame:
     )
 
 
-def frame_for(options: ReadOptions, at: Path, default: Literal["pixel", "relative"] = "pixel") -> Frame:
-    """The frame of a family whose unit is fixed, unless ``options.units`` says otherwise."""
+def canvas_for(options: ReadOptions, at: Path, default: Literal["pixel", "relative"] = "pixel") -> Canvas:
+    """The canvas for a family whose unit is fixed, unless ``options.units`` says otherwise."""
     units = options.units or default
-    return pixel_frame(options, at) if units == "pixel" else relative_frame(options)
+    return pixel_canvas(options, at) if units == "pixel" else relative_canvas(options)
 
 
-def frame_of(values: Iterable[float], options: ReadOptions, at: Path) -> Frame:
-    """The frame of a family that sends either unit: a value above 1 proves pixels, nothing proves relative.
+def canvas_of(values: Iterable[float], options: ReadOptions, at: Path) -> Canvas:
+    """The canvas for a family that sends either unit: a value above 1 proves pixels, nothing proves relative.
 
     Raises OutputError when ``options.units`` is unset and every value could be either.
     """
     if options.units is None and all(value <= 1 for value in values):
         fail(at, "coordinates up to 1 may be relative or pixels", "set units: relative (or pixel)")
-    return frame_for(options, at)
+    return canvas_for(options, at)
 
 
 def numbers(value: Any, count: int, at: Path) -> list[float]:

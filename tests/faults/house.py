@@ -1,0 +1,276 @@
+"""A whole installation of real processes, and the judge who asks at the end what became of every message.
+
+A case publishes messages, does harm, waits until nothing moves any more, and calls ``judge``: what exists in Kili, what
+the worker's ledger says, and what was published must agree.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+import redis
+from celery import Celery
+
+from worker.deadletters import DeadLetters
+from worker.demo.processes import WorkerProcess
+from worker.embedded_redis import EmbeddedRedis
+from worker.sandbox.process import SandboxProcess
+from worker.spool import Ledger, Spool
+
+COLOURS = ("RED", "BLACK", "GREY", "WHITE")
+INTERFACE = {
+    "jobs": {
+        "COLOUR": {
+            "content": {
+                "categories": {name: {"children": [], "name": name.title()} for name in COLOURS},
+                "input": "radio",
+            },
+            "instruction": "Which colour?",
+            "mlTask": "CLASSIFICATION",
+            "required": 1,
+            "isChild": False,
+        }
+    }
+}
+FAST = {
+    "WORKER_KILI__CALLS_PER_MINUTE": "60000",
+    "WORKER_KILI__BURST": "50",
+    "WORKER_KILI__BACKOFF_SECONDS": "0.05",
+    "WORKER_KILI__BACKOFF_CAP_SECONDS": "0.4",
+    "WORKER_KILI__TIMEOUT_SECONDS": "5",
+    "WORKER_KILI__RETRY_AFTER_CAP_SECONDS": "2",
+    "WORKER_KILI__READ_LAG_SECONDS": "0.3",
+    "WORKER_INTAKE__RECOVER_SECONDS": "1",
+    "WORKER_SPOOL__LEASE_SECONDS": "1.5",
+    "WORKER_DELIVERY__LINGER_SECONDS": "0.2",
+    "WORKER_DELIVERY__PROBE_SECONDS": "0.2",
+    "WORKER_DELIVERY__PROBE_CAP_SECONDS": "1",
+    "WORKER_DELIVERY__MISSING_ASSET_GRACE_SECONDS": "1",
+    "WORKER_DELIVERY__DRAIN_SECONDS": "10",
+}
+
+
+@dataclass(slots=True)
+class Published:
+    """What was sent, and what should come of it: the newest answer per (project, external id, model)."""
+
+    count: int = 0
+    wrong: int = 0
+    expected: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)
+
+    def note(self, message: Mapping[str, Any]) -> None:
+        """Remember a valid message."""
+        model = f"{message['model']['name']}:{message['model']['version']}"
+        key = (message["project_id"], message["external_id"], model)
+        answer = max(message["output"]["scores"], key=lambda name: message["output"]["scores"][name])
+        newest = (message["predicted_at"], answer)
+        if key not in self.expected or newest > self.expected[key]:
+            self.expected[key] = newest
+
+
+class House:
+    """Redis, the local Kili and workers, each in a process of its own.
+
+    Args:
+        settings: environment of the workers, on top of settings that make failures quick.
+        sandbox: options of the local Kili.
+    """
+
+    def __init__(self, settings: Mapping[str, str] | None = None, **sandbox: Any) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="house-"))
+        self.redis = EmbeddedRedis()
+        self.kili = SandboxProcess(**sandbox)
+        self.client = redis.Redis.from_url(self.redis.url)
+        self.spool = Spool(self.client, prefix="pw:", lease_ms=1500, remember_ms=60_000)
+        self.letters = DeadLetters(self.client, "pw:")
+        self.published = Published()
+        self.workers: list[WorkerProcess] = []
+        self._http = httpx.Client(timeout=60)
+        self._named = 0
+        self.environment = {
+            "REDIS_URL": self.redis.url,
+            "KILI_API_KEY": self.kili.api_key,
+            "KILI_API_ENDPOINT": self.kili.endpoint,
+            **FAST,
+            **(settings or {}),
+        }
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for worker in self.workers:
+            worker.kill()
+            if error is not None:
+                print(f"--- {worker.log.name}\n{worker.tail(6000)}")
+        self.kili.stop()
+        self.client.close()
+        self.redis.stop()
+
+    def worker(self, **settings: str) -> WorkerProcess:
+        """Start a worker and wait until it is ready."""
+        self._named += 1
+        worker = WorkerProcess({**self.environment, **settings}, self.folder, f"worker-{self._named}")
+        self.workers.append(worker)
+        return worker.wait_ready()
+
+    def project(self, interface: Mapping[str, Any] = INTERFACE, input_type: str = "IMAGE") -> str:
+        """Create a project in Kili."""
+        data = {"title": "faults", "inputType": input_type, "jsonInterface": json.dumps(interface)}
+        text = "mutation ($data: CreateProjectData!) { data: createProject(data: $data) { id } }"
+        return str(self.graphql(text, {"data": data})["id"])
+
+    def graphql(self, query: str, variables: Mapping[str, Any]) -> Any:
+        """One call to Kili, outside of the worker."""
+        headers = {"Authorization": f"X-API-Key: {self.kili.api_key}"}
+        answer = self._http.post(self.kili.endpoint, json={"query": query, "variables": variables}, headers=headers)
+        body = answer.json()
+        assert "errors" not in body, body
+        return body["data"]["data"]
+
+    def admin(self, path: str, content: Any = None, method: str = "") -> Any:
+        """The sandbox's admin surface."""
+        method = method or ("GET" if content is None else "POST")
+        answer = self._http.request(method, f"{self.kili.admin_url}/{path}", json=content)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+    def harm(self, *rules: Mapping[str, Any]) -> None:
+        """Add fault rules to the local Kili."""
+        self.admin("faults", list(rules))
+
+    def heal(self) -> None:
+        """Drop every fault rule."""
+        self.admin("faults", method="DELETE")
+
+    def calls(self) -> dict[str, Any]:
+        """Calls by operation, as Kili counted them."""
+        operations: dict[str, Any] = self.admin("calls")["operations"]
+        return operations
+
+    def publish(self, messages: Iterable[Mapping[str, Any] | bytes], *, door: str = "stream") -> None:
+        """Send messages through a door; bytes are sent as they are and count as wrong."""
+        found = list(messages)
+        for message in found:
+            self.published.count += 1
+            if isinstance(message, bytes):
+                self.published.wrong += 1
+            else:
+                self.published.note(message)
+        payloads = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in found]
+        if door == "stream":
+            self._add(payloads)
+        else:
+            with Celery(broker=self.redis.url) as app:
+                for payload in payloads:
+                    app.send_task("predictions.ingest", [_argument(payload)], queue="predictions")
+
+    def _add(self, payloads: Sequence[bytes]) -> None:
+        for start in range(0, len(payloads), 1000):
+            with self.client.pipeline(transaction=False) as pipe:
+                for payload in payloads[start : start + 1000]:
+                    pipe.xadd("predictions:inbox", {"payload": payload})
+                pipe.execute()
+
+    def ledger(self) -> Ledger:
+        """The worker's ledger; the conservation sum must hold whenever it is read."""
+        ledger = self.spool.ledger()
+        assert ledger.balance == 0, f"conservation is off: {ledger}"
+        return ledger
+
+    def await_that(self, condition: Callable[[], object], what: str, limit: float = 40.0) -> None:
+        """Wait for a condition, checking the conservation sum all the while."""
+        end = time.monotonic() + limit
+        while not condition():
+            ledger = self.ledger()
+            assert time.monotonic() < end, f"not within {limit} s: {what}; {ledger}; {self.letters.causes()}"
+            time.sleep(0.03)
+
+    def await_settled(self, limit: float = 40.0) -> None:
+        """Wait until every published message has been received and nothing waits any more."""
+
+        def settled() -> bool:
+            ledger = self.ledger()
+            return ledger.received >= self.published.count and ledger.waiting + ledger.leased == 0
+
+        self.await_that(settled, f"all of {self.published.count} settled", limit)
+
+    def judge(self, *, dead: int | None = None) -> dict[str, Any]:
+        """Compare what was published, what the worker says and what Kili has.
+
+        Every valid message's newest answer is the one INFERENCE label of its model on the one asset of its external
+        id; ``dead`` messages (by default those published as wrong) are dead letters, with a cause each.
+        """
+        ledger = self.ledger()
+        dead = self.published.wrong if dead is None else dead
+        assert ledger.received == self.published.count, ledger
+        assert (ledger.waiting, ledger.leased, ledger.dead) == (0, 0, dead), (ledger, self.letters.causes())
+        assert self.letters.count() == dead == sum(self.letters.causes().values())
+        assert self.spool.measured() == (0, dead)
+        state = self.admin("state?full=1")
+        assert state["duplicate_external_ids"] == 0, state["duplicate_external_ids"]
+        assert state["duplicate_inference_labels"] == 0
+        assert found_labels(state) == self.wanted()
+        return dict(state)
+
+    def wanted(self) -> dict[tuple[str, str, str], str]:
+        """The answer that should be in Kili per (project, external id, model), dead letters left out."""
+        buried = Counter(
+            (letter.about["project_id"], letter.about["external_id"], letter.about["model"])
+            for letter in self.letters.letters()
+        )
+        return {key: answer for key, (_, answer) in self.published.expected.items() if key not in buried}
+
+
+def found_labels(state: Mapping[str, Any]) -> dict[tuple[str, str, str], str]:
+    """The answer of each INFERENCE label in Kili, by (project, external id, model)."""
+    return {
+        (item["projectId"], item["externalId"], label["modelName"]): json.loads(label["jsonResponse"])["COLOUR"][
+            "categories"
+        ][0]["name"]
+        for item in state["items"]
+        for label in item["labels"]
+        if label["labelType"] == "INFERENCE"
+    }
+
+
+def prediction(project: str, name: str, *, answer: str = "RED", score: float = 0.9, **changes: Any) -> dict[str, Any]:
+    """A valid message."""
+    rest = COLOURS[(COLOURS.index(answer) + 1) % len(COLOURS)]
+    message = {
+        "project_id": project,
+        "external_id": name,
+        "asset": {"url": f"https://example.com/{name}"},
+        "model": {"name": "m", "version": "1"},
+        "output": {"scores": {answer: score, rest: round(1 - score, 4)}},
+        "predicted_at": "2026-11-23T10:15:00Z",
+    }
+    return {key: value for key, value in {**message, **changes}.items() if value is not None}
+
+
+def predictions(project: str, count: int, *, start: int = 0, **changes: Any) -> list[dict[str, Any]]:
+    """Valid messages with distinct external ids, every fifth doubtful."""
+    return [
+        prediction(
+            project, f"a/{number}.jpg", answer=COLOURS[number % 4], score=0.55 if number % 5 == 0 else 0.95, **changes
+        )
+        for number in range(start, start + count)
+    ]
+
+
+def _argument(payload: bytes) -> Any:
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return payload.decode("utf-8", "replace")

@@ -1,0 +1,92 @@
+"""Golden cases: official payloads beside what must be read from them, and outputs in their short notation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from worker.formats import ModelOutput, ReadOptions
+from worker.formats.output import (
+    Classification,
+    DetectedObject,
+    Detection,
+    Entities,
+    Frames,
+    KiliResponse,
+    Shape,
+    Transcription,
+)
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def golden_cases() -> list[dict[str, Any]]:
+    """Every case of every family, with the family's name."""
+    return [
+        {**case, "family": path.stem}
+        for path in sorted(GOLDEN.glob("*.json"))
+        for case in json.loads(path.read_text(encoding="utf-8"))
+    ]
+
+
+def options_of(case: dict[str, Any], **changes: Any) -> ReadOptions:
+    """A case's options."""
+    return ReadOptions(**{**case["options"], **changes})
+
+
+def plain(output: ModelOutput) -> dict[str, Any]:
+    """An output in the notation of the golden files; what is empty is left out."""
+    short = plain_answer(output.answer)
+    extras = {"job": output.job, "external_id": output.external_id, "evidence": output.evidence}
+    return short | {key: value for key, value in extras.items() if value}
+
+
+def plain_answer(answer: Any) -> dict[str, Any]:
+    match answer:
+        case Classification(scores, exclusive, complete):
+            pairs = [[score.label, score.score] for score in scores]
+            return {"kind": "classification", "scores": pairs, "exclusive": exclusive, "complete": complete}
+        case Detection(objects):
+            return {"kind": "detection", "objects": [_plain_object(item) for item in objects]}
+        case Entities(entities):
+            rows = [[item.label, item.begin, item.end, item.text, item.score] for item in entities]
+            return {"kind": "entities", "entities": rows}
+        case Transcription(text, score, logprobs):
+            short = {"kind": "transcription", "text": text, "score": score}
+            return short | ({"token_logprobs": list(logprobs)} if logprobs else {})
+        case Frames(frames):
+            return {"kind": "frames", "frames": [[frame.index, plain_answer(frame.answer)] for frame in frames]}
+        case KiliResponse(json_response):
+            return {"kind": "kili", "json_response": json_response}
+    raise AssertionError(answer)
+
+
+def _plain_object(item: DetectedObject) -> dict[str, Any]:
+    short = {"label": item.label, "score": item.score, "tool": item.shape.tool, **_plain_geometry(item.shape)}
+    extras = {
+        "track_id": item.track_id,
+        "point_names": list(item.shape.point_names),
+        "visible": list(item.shape.visible),
+    }
+    return short | {key: value for key, value in extras.items() if value}
+
+
+def _plain_geometry(shape: Shape) -> dict[str, Any]:
+    """An upright rectangle as its box, everything else as rings."""
+    if shape.tool == "rectangle":
+        (x1, y1), _, (x2, y2), _ = shape.rings[0]
+        if shape.rings[0] == ((x1, y1), (x2, y1), (x2, y2), (x1, y2)):
+            return {"box": [x1, y1, x2, y2]}
+    return {"rings": [[list(point) for point in ring] for ring in shape.rings]}
+
+
+def same(left: Any, right: Any) -> bool:
+    """Equality that forgives rounding of numbers."""
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(same, left, right))
+    if isinstance(left, float) or isinstance(right, float):
+        return left is not None and right is not None and abs(left - right) < 1e-9
+    return bool(left == right)

@@ -1,0 +1,171 @@
+"""Structure alone decides; two meanings are refused by name, and a near miss names the nearest format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from worker.formats import AmbiguousFormat, OutputError, ReadOptions, UnknownFormat, read_payload
+
+LINE = {"timestamp": "2024-03-05T03:33:59", "request_id": "1"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "families"),
+    [
+        ([], {"hf-object-detection", "hf-token-classification", "ultralytics", "coco"}),
+        ([[], []], {"hf-object-detection", "hf-token-classification", "ultralytics"}),
+        ({"outputs": []}, {"tf-serving-columns", "open-inference"}),
+        ({"predictions": [[0.1, 0.9]], **LINE}, {"tf-serving-rows", "bentoml-monitor"}),
+        ({"outputs": {"p": [1]}, "data": {"ndarray": [[1.0]]}}, {"tf-serving-columns", "seldon"}),
+    ],
+)
+def test_two_meanings_are_refused_and_both_named(payload: Any, families: set[str]) -> None:
+    with pytest.raises(AmbiguousFormat) as caught:
+        read_payload(payload)
+    assert families <= set(caught.value.families)
+    assert all(name in str(caught.value) for name in families)
+
+
+def test_an_ambiguous_payload_is_read_when_the_format_is_named() -> None:
+    outputs = read_payload([[], []], ReadOptions(format="hf-object-detection")).outputs
+    assert [output.answer.objects for output in outputs] == [(), ()]
+
+
+@pytest.mark.parametrize(
+    ("payload", "nearest", "field", "problem"),
+    [
+        ({"predictions": 1}, "tf-serving-rows", "payload.predictions", "1 is not a list"),
+        (
+            [{"label": "cat", "score": 0.9, "bbox": [1, 2, 3, 4]}],
+            "hf-object-detection",
+            "payload[0].box",
+            "is it 'bbox'",
+        ),
+        (
+            [{"label": "cat", "score": "0.9"}],
+            "hf-classification",
+            "payload[0].score",
+            "'0.9' is not a number",
+        ),
+        (
+            {"outputs": [{"name": "p", "datatype": "FP32", "data": [1.0]}]},
+            "open-inference",
+            "payload.outputs[0].shape",
+            "missing",
+        ),
+        ({"boxes": [], "labels": []}, "torchvision", "payload.scores", "missing"),
+        (
+            [{"name": "cat", "confidence": 0.5, "box": {}}],
+            "ultralytics",
+            "payload[0].class",
+            "missing",
+        ),
+        (
+            [{"image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4]}],
+            "coco",
+            "payload[0].score",
+            "missing",
+        ),
+        (
+            [{"entity": "B-PER", "score": 0.9, "word": "Ada", "start": None, "end": None, "index": 1}],
+            "hf-token-classification",
+            "payload[0].start",
+            "null is not a number",
+        ),
+        ({"data": {"ndarray": "no"}}, "seldon", "payload.data.ndarray", "'no' is not a list"),
+        ([0.1, 0.9], "sklearn", "payload[0]", "neither a class index nor a row"),
+        ([{"person": [1, 2, 3, 4], "score": 0.5, "age": 3}], "torchserve-detector", "payload[0].age", "third key"),
+        ({"J": {"categories": []}, "K": 3}, "kili", "payload.K", "not a job"),
+        ({"choices": [{"delta": {}}]}, "openai", "payload.choices[0]", "neither a message nor a text"),
+        (
+            {"specversion": "1.0", "id": "1", "source": "x", "data": {}},
+            "cloudevents",
+            "payload.type",
+            "missing",
+        ),
+        ({"data": {}, "predictions": "x"}, "label-studio", "payload.predictions", "not a list"),
+    ],
+)
+def test_a_near_miss_names_the_nearest_format_and_the_field(
+    payload: Any, nearest: str, field: str, problem: str
+) -> None:
+    with pytest.raises(UnknownFormat) as caught:
+        read_payload(payload)
+    assert (caught.value.nearest, caught.value.field) == (nearest, field)
+    assert problem in caught.value.problem
+    assert nearest in str(caught.value)
+
+
+@pytest.mark.parametrize("payload", [None, True, 3, "hello", {}, {"foo": {"bar": 1}}, [None]])
+def test_a_payload_of_no_format_is_refused(payload: Any) -> None:
+    with pytest.raises(UnknownFormat) as caught:
+        read_payload(payload)
+    assert caught.value.nearest is None
+
+
+def test_a_class_that_is_called_like_a_key_of_another_format_is_no_class() -> None:
+    with pytest.raises(UnknownFormat):
+        read_payload({"score": 0.4, "confidence": 0.5})
+
+
+def test_an_unknown_format_name_is_refused_with_the_closest() -> None:
+    with pytest.raises(OutputError, match="hf-classification"):
+        read_payload([], ReadOptions(format="hf-clasification"))
+
+
+def test_two_formats_at_once_are_refused() -> None:
+    with pytest.raises(OutputError, match="several formats"):
+        read_payload([], ReadOptions(format="sklearn/coco"))
+
+
+def test_a_named_format_reports_what_does_not_fit() -> None:
+    with pytest.raises(OutputError) as caught:
+        read_payload({"outputs": []}, ReadOptions(format="tf-serving-rows"))
+    assert (caught.value.field, caught.value.problem) == ("payload.predictions", "missing")
+
+
+def test_a_named_envelope_that_is_not_there_is_refused() -> None:
+    with pytest.raises(OutputError, match="format is cloudevents"):
+        read_payload({"predictions": [1]}, ReadOptions(format="cloudevents", classes=["a", "b"]))
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"error": "model not ready"},
+        {"error": {"message": "model not ready", "type": "server_error"}},
+        {"code": 503, "type": "InternalServerException", "message": "model not ready"},
+    ],
+)
+def test_an_error_answer_of_the_server_is_called_one(payload: Any) -> None:
+    with pytest.raises(OutputError, match="answered with an error: model not ready"):
+        read_payload(payload)
+
+
+@pytest.mark.parametrize("payload", [{"predictions": []}, {"results": []}, {"data": {"ndarray": []}}])
+def test_a_payload_without_items_is_refused(payload: Any) -> None:
+    formats = {"predictions": "tf-serving-rows", "results": "tf-serving-classify", "data": "seldon"}
+    with pytest.raises(OutputError, match="no item"):
+        read_payload(payload, ReadOptions(format=formats[next(iter(payload))]))
+
+
+def test_a_json_text_is_parsed_and_its_faults_are_placed() -> None:
+    assert read_payload('{"cat": 0.9}').format == "torchserve-classifier"
+    with pytest.raises(OutputError, match="not JSON"):
+        read_payload('{"cat": 0.9,}')
+    with pytest.raises(OutputError, match="NaN is not a finite number"):
+        read_payload('{"cat": NaN}')
+    with pytest.raises(OutputError, match="nested too deeply"):
+        read_payload("[" * 200_000 + "]" * 200_000)
+    with pytest.raises(OutputError, match="too many digits"):
+        read_payload("[" + "9" * 10_000 + "]")
+
+
+def test_the_reason_says_what_matched() -> None:
+    reading = read_payload({"specversion": "1.0", "id": "1", "type": "x", "source": "y", "data": ["a"]})
+    assert reading.format == "cloudevents/sklearn"
+    assert (
+        reading.why == "an event with specversion, id, type and source; inside: a bare list of labels or class indices"
+    )

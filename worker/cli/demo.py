@@ -1,0 +1,164 @@
+"""``prediction-worker demo``."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from worker.cli.loading import fail, print_json
+
+if TYPE_CHECKING:
+    from worker.demo.outcome import Outcome
+    from worker.demo.surroundings import Surroundings
+
+IMAGES = 1797
+EXTRAS = ("graphql", "starlette", "uvicorn")
+INTERRUPTED = 130
+TERMINATED = 143
+
+
+def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
+    """An option that PREDICTION_WORKER_DEMO_<NAME> can set as well."""
+    variable = f"PREDICTION_WORKER_DEMO_{names[0].removeprefix('--').upper()}"
+    return click.option(*names, envvar=variable, show_envvar=True, **settings)
+
+
+@click.command()
+@option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress stays on standard error.")
+@option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, and say how to connect.")
+@option("--predictions", type=click.IntRange(1, IMAGES), default=IMAGES, show_default=True, help="How many to send.")
+def demo(as_json: bool, keep: bool, predictions: int) -> None:
+    """Run the whole loop on this machine: a real Redis, a real worker, a local Kili; no network, nothing left over.
+
+    Predictions of a really trained model go through both doors, simulated people label the first tenth of Kili's
+    queue, and a table says what came of it, counted in the local Kili. Fails when a promise does not hold.
+    """
+    missing = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
+    if missing:
+        fail(f"{missing[0]} is missing; install the extra: pip install 'kili-prediction-worker[demo]'")
+    with _orderly_end(keep):
+        _run(as_json, keep, predictions)
+
+
+def _run(as_json: bool, keep: bool, predictions: int) -> None:
+    import httpx
+    import redis
+
+    from worker.demo.digits import load_digits
+    from worker.demo.progress import Progress
+    from worker.demo.run import model_runs, play
+    from worker.demo.surroundings import surroundings
+
+    begun = time.monotonic()
+    progress = Progress(click.get_text_stream("stderr"))
+    digits = load_digits()
+    try:
+        with surroundings(digits, predictions, progress) as parts:
+            project, outcome = play(parts, digits, model_runs(predictions), progress)
+            _report(outcome, time.monotonic() - begun, as_json, _connection(parts, project) if keep else {})
+            if outcome.broken_promises:
+                progress.say(f"the worker's log ends:\n{parts.worker.tail()}")
+            if keep:
+                _wait(parts, project)
+    except (RuntimeError, redis.RedisError, httpx.HTTPError) as error:
+        fail(f"the demo cannot go on: {error}")
+    if outcome.broken_promises:
+        raise SystemExit(1)
+
+
+def _report(outcome: Outcome, seconds: float, as_json: bool, connection: dict[str, Any]) -> None:
+    from worker.demo.table import table
+
+    if as_json:
+        print_json({**asdict(outcome), "seconds": round(seconds, 1), **connection})
+        return
+    blocks = "utf" in (sys.stdout.encoding or "").lower()
+    click.echo(f"\n{table(outcome, blocks=blocks)}\n\nTook {seconds:.1f} s.")
+    if not connection:
+        click.echo(f"\n{_look_next()}")
+
+
+def _look_next() -> str:
+    command = _command()
+    rows = (
+        (f"{command} demo --keep", "left running, to look around"),
+        (f"{command} explain FILE", "what becomes of your message"),
+        (f"{command} schema", "what a message may hold"),
+        (f"{command} check", "with your Redis and Kili"),
+    )
+    width = max(len(call) for call, _ in rows)
+    return "\n".join(["Look next", *(f"  {call:<{width}}   {words}" for call, words in rows)])
+
+
+def _connection(parts: Surroundings, project: str) -> dict[str, Any]:
+    return {
+        "project": project,
+        "environment": dict(parts.environment),
+        "sandbox": parts.sandbox.base_url,
+        "log": str(parts.worker.log),
+        "pids": {"worker": parts.worker.pid, "sandbox": parts.sandbox.pid},
+    }
+
+
+def _wait(parts: Surroundings, project: str) -> None:
+    """Say how to connect, and wait for Ctrl-C. Raises RuntimeError when the worker ends by itself."""
+    command = _command()
+    exports = [f"  export {name}={value}" for name, value in parts.environment.items()]
+    lines = [
+        "",
+        "Everything is still running. In another terminal:",
+        "",
+        *exports,
+        "",
+        f"  {command} status",
+        f"  {command} dead-letters list",
+        f"  curl '{parts.sandbox.admin_url}/queue?project={project}&first=5'",
+        "",
+        f"  state     {parts.sandbox.admin_url}/state?project={project}",
+        f"  picture   {parts.files_url}/digit-0000.png",
+        f"  log       {parts.worker.log}",
+        "",
+        "Ctrl-C stops everything and removes its files.",
+    ]
+    click.echo("\n".join(lines), err=True)
+    while parts.worker.process.poll() is None:
+        time.sleep(0.5)
+    raise RuntimeError("the worker has ended")
+
+
+def _command() -> str:
+    """How this command can be called again from here."""
+    if shutil.which("prediction-worker"):
+        return "prediction-worker"
+    beside = Path(sys.executable).with_name("prediction-worker")
+    if not beside.exists():
+        return "python -m worker"
+    here = Path.cwd()
+    return str(beside.relative_to(here)) if beside.is_relative_to(here) else str(beside)
+
+
+@contextmanager
+def _orderly_end(keep: bool) -> Iterator[None]:
+    """Let SIGTERM and a closed terminal unwind the stack as Ctrl-C does; Ctrl-C is how a kept demo ends."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminate)
+    try:
+        yield
+    except KeyboardInterrupt:
+        click.echo("\nstopped, nothing is left over", err=True)
+        raise SystemExit(0 if keep else INTERRUPTED) from None
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(TERMINATED)
