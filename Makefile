@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SECONDS ?= 1200
 SEED ?= 1
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint bench soak lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -35,3 +35,9 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 	$(BIN)/pip install -c constraints.txt --quiet -e '.[dev]'
 	touch $@ $(VENV)/.demo
+
+lock:
+	$(PYTHON) -m venv $(VENV)/.lock
+	$(VENV)/.lock/bin/pip install --quiet '.[dev]'
+	$(VENV)/.lock/bin/pip freeze --exclude kili-prediction-worker > constraints.txt
+	rm -rf $(VENV)/.lock

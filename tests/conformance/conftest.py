@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-import httpx
 import pytest
 from kili.client import Kili
 
-from tests.conformance.sdk_cars import Cars, create_project
+from tests.conformance.sdk_cars import HTTP, Cars, create_project
 from worker.sandbox.process import SandboxProcess
 
 
@@ -44,10 +43,10 @@ def kili(sandbox: SandboxProcess) -> Kili:
 @pytest.fixture(autouse=True)
 def _calm(sandbox: SandboxProcess) -> Iterator[None]:
     """Take faults and switches back after each test."""
-    before = httpx.get(f"{sandbox.admin_url}/config").json()
+    before = HTTP.get(f"{sandbox.admin_url}/config").json()
     yield
-    httpx.delete(f"{sandbox.admin_url}/faults")
-    httpx.post(f"{sandbox.admin_url}/config", json=before)
+    HTTP.delete(f"{sandbox.admin_url}/faults")
+    HTTP.post(f"{sandbox.admin_url}/config", json=before)
 
 
 @pytest.fixture
@@ -57,7 +56,7 @@ def admin(sandbox: SandboxProcess) -> Callable[..., Any]:
     def call(path: str, content: Any = None, **params: Any) -> Any:
         method = "GET" if content is None else "POST"
         url = f"{sandbox.admin_url}/{path}"
-        answer = httpx.request(method, url, params=params, json=content)
+        answer = HTTP.request(method, url, params=params, json=content)
         assert answer.status_code == 200, answer.text
         return answer.json()
 

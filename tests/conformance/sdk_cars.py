@@ -12,6 +12,9 @@ from kili.client import Kili
 
 from worker.sandbox.process import SandboxProcess
 
+#: One client for all that goes past the SDK: making one takes longer than most calls.
+HTTP = httpx.Client(timeout=30)
+
 CREATE_PROJECT = "mutation ($data: CreateProjectData!) { createProject(data: $data) { id } }"
 APPEND = """
 mutation ($data: AppendManyAssetsData!, $where: ProjectWhere!) {
@@ -50,7 +53,7 @@ def colour(name: str) -> dict[str, Any]:
 
 def call(sandbox: SandboxProcess, query: str, **variables: Any) -> dict[str, Any]:
     """Call the sandbox past the SDK, which allows itself 500 calls a minute: setting a scene need not count."""
-    answer = httpx.post(
+    answer = HTTP.post(
         sandbox.endpoint,
         headers={"Authorization": f"X-API-Key: {sandbox.api_key}"},
         json={"query": query, "variables": variables},

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import httpx
 import pytest
 from gql.transport.exceptions import TransportServerError
 from kili.client import Kili
 from kili.exceptions import GraphQLError, MutationOutcomeUnknownError
 
-from tests.conformance.sdk_cars import Cars, colour, wait_until
+from tests.conformance.sdk_cars import HTTP, Cars, colour, wait_until
 from worker.sandbox.process import SandboxProcess
 
 UNKNOWN_ID = "cm0abcde0000wxyz01234567"
@@ -196,7 +195,7 @@ def test_calls_above_the_limit_are_refused_before_they_count(
     admin("reset", {})
     admin("config", {"calls_per_minute": 3})
     ask = {"headers": {"Authorization": "X-API-Key: eager"}, "json": {"query": "{ viewer { id } }"}}
-    answers = [httpx.post(sandbox.endpoint, **ask) for _ in range(5)]
+    answers = [HTTP.post(sandbox.endpoint, **ask) for _ in range(5)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
     assert 1 <= int(answers[-1].headers["Retry-After"]) <= 60
     calls = admin("calls")

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from kili.client import Kili
 
+from tests.conformance.sdk_cars import HTTP
 from worker.sandbox.process import SandboxProcess
 
 PDF = b"%PDF-1.4 not looked at"
@@ -33,7 +34,7 @@ def test_local_files_are_uploaded_and_can_be_fetched(
         json_metadata_array=[{"camera": 3}],
     )
     asset = kili.assets(project_id, fields=["id", "content", "jsonMetadata"])[0]
-    assert httpx.get(asset["content"]).content == PDF
+    assert HTTP.get(asset["content"]).content == PDF
     assert asset["jsonMetadata"] == {"camera": 3}
     assert f"projects/{project_id}/assets/{asset['id']}/content" in asset["content"]
 
@@ -42,7 +43,7 @@ def test_texts_are_uploaded_and_can_be_fetched(kili: Kili, new_project: Callable
     project_id = new_project(input_type="TEXT")
     text = "Gr\u00fc\u00dfe \u4e16\u754c"
     kili.append_many_to_dataset(project_id=project_id, content_array=[text], external_id_array=["t"])
-    answer = httpx.get(kili.assets(project_id, fields=["content"])[0]["content"])
+    answer = HTTP.get(kili.assets(project_id, fields=["content"])[0]["content"])
     assert answer.text == text
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
 
@@ -53,8 +54,8 @@ def test_a_bucket_needs_its_signature(
     project_id = new_project(input_type="PDF")
     kili.append_many_to_dataset(project_id=project_id, content_array=[str(document)])
     url = httpx.URL(kili.assets(project_id, fields=["content"])[0]["content"])
-    assert httpx.get(url.copy_set_param("signature", "wrong")).status_code == 403
-    assert httpx.put(url.copy_set_param("signature", "wrong"), content=b"x").status_code == 403
+    assert HTTP.get(url.copy_set_param("signature", "wrong")).status_code == 403
+    assert HTTP.put(url.copy_set_param("signature", "wrong"), content=b"x").status_code == 403
 
 
 @pytest.mark.parametrize(("name", "input_type"), [("large.tiff", "IMAGE"), ("film.mp4", "VIDEO")])
@@ -114,8 +115,8 @@ def test_hosted_videos_take_frame_by_frame_labels(kili: Kili, new_project: Calla
 
 def test_files_of_a_directory_are_served(document: Path) -> None:
     with SandboxProcess(files=str(document.parent)) as sandbox:
-        assert httpx.get(f"{sandbox.base_url}/files/{document.name}").content == PDF
-        assert httpx.get(f"{sandbox.base_url}/files/../conftest.py").status_code == 404
+        assert HTTP.get(f"{sandbox.base_url}/files/{document.name}").content == PDF
+        assert HTTP.get(f"{sandbox.base_url}/files/../conftest.py").status_code == 404
 
 
 def test_large_bodies_arrive_compressed(kili: Kili, new_project: Callable[..., str]) -> None:

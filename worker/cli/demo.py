@@ -151,13 +151,15 @@ def _command() -> str:
 @contextmanager
 def _orderly_end(keep: bool) -> Iterator[None]:
     """Let SIGTERM and a closed terminal unwind the stack as Ctrl-C does; Ctrl-C is how a kept demo ends."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminate)
+    before = {number: signal.signal(number, _terminate) for number in (signal.SIGTERM, signal.SIGHUP)}
     try:
         yield
     except KeyboardInterrupt:
         click.echo("\nstopped, nothing is left over", err=True)
         raise SystemExit(0 if keep else INTERRUPTED) from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

@@ -81,7 +81,7 @@ def wait_delivered(spool: Spool, total: int, progress: Progress, *, patience: fl
 
 
 def _ledger_words(ledger: Ledger) -> str:
-    return f"({ledger.waiting + ledger.leased:,} waiting, {ledger.superseded:,} superseded, {ledger.dead:,} dead)"
+    return f"{ledger.waiting + ledger.leased:,} waiting, {ledger.dead:,} dead"
 
 
 def review(parts: Surroundings, project: str, traffic: Traffic, progress: Progress) -> list[str]:

@@ -16,8 +16,8 @@ NOTE = WIDTH - NAME - NUMBER - 5
 
 def table(outcome: Outcome, *, blocks: bool = False) -> str:
     """Write the result as a table; ``blocks`` draws bars with block signs, which not every terminal can show."""
-    parts = (_published(outcome), _in_kili(outcome), _dead_letters(outcome), _review(outcome.review, blocks))
-    text = "\n\n".join("\n".join(part) for part in parts)
+    parts = (_published(outcome), _in_kili(outcome), _ledger(outcome), _dead_letters(outcome))
+    text = "\n\n".join("\n".join(part) for part in (*parts, _review(outcome.review, blocks)))
     broken = "\n".join(textwrap.fill(f"BROKEN PROMISE: {words}", WIDTH) for words in outcome.broken_promises)
     return f"{text}\n\n{broken}" if broken else text
 
@@ -54,15 +54,20 @@ def _unless(count: int, problem: str, fine: str) -> str:
     return f"{count:,} {problem.upper()}" if count else fine
 
 
+def _ledger(outcome: Outcome) -> Iterator[str]:
+    ledger = outcome.ledger
+    fates = (f"{ledger[name]:,} {name}" for name in ("delivered", "superseded", "dead"))
+    yield "In the worker's ledger"
+    yield _row("received", f"{ledger['received']:,}", ", ".join(fates))
+    yield _row("conservation", "OFF" if ledger["balance"] else "holds", "received = delivered + superseded + dead")
+
+
 def _dead_letters(outcome: Outcome) -> Iterator[str]:
-    yield "Not delivered, as the worker says"
+    yield "Dead letters, and the fields they name"
     for group in outcome.dead_letters:
         notes = list(_folded(group.fields))
-        yield _row(f"dead: {group.cause}", f"{group.count:,}", notes[0])
+        yield _row(group.cause, f"{group.count:,}", notes[0])
         yield from (_row("", "", note) for note in notes[1:])
-    ledger = outcome.ledger
-    parts = (f"{ledger[name]:,} {name}" for name in ("delivered", "superseded", "dead"))
-    yield _row("conservation", "OFF" if ledger["balance"] else "holds", " + ".join(parts))
 
 
 def _folded(words: list[str]) -> Iterator[str]:

@@ -119,8 +119,11 @@ def _area(ring: Sequence[Vertex]) -> int:
 
 
 def _without_straight_points(ring: Ring) -> Ring:
+    """Keep the corners, beginning with the topmost (of these the leftmost)."""
     count = len(ring)
-    return [ring[i] for i in range(count) if _turn(ring[i - 1], ring[i], ring[(i + 1) % count]) != 0]
+    corners = [ring[i] for i in range(count) if _turn(ring[i - 1], ring[i], ring[(i + 1) % count]) != 0]
+    first = min(range(len(corners)), key=lambda i: (corners[i][1], corners[i][0]))
+    return corners[first:] + corners[:first]
 
 
 def _outlines_of_holes(rings: list[Ring], areas: list[int], rows: Sequence[bytes]) -> dict[int, int]:

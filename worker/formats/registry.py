@@ -58,5 +58,7 @@ ANSWERS: tuple[Family, ...] = (
 ENVELOPES: tuple[Envelope, ...] = (cloudevents.ENVELOPE, *sagemaker.ENVELOPES)
 """Wrappers around payloads of the families."""
 
-FAMILIES: Mapping[str, Family | Envelope] = MappingProxyType({item.name: item for item in (*ANSWERS, *ENVELOPES)})
+_ALL: tuple[Family | Envelope, ...] = (*ANSWERS, *ENVELOPES)
+
+FAMILIES: Mapping[str, Family | Envelope] = MappingProxyType({item.name: item for item in _ALL})
 """Everything that is recognised, by name."""

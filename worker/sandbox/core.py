@@ -31,13 +31,14 @@ class Sandbox:
         self.version = version_of(sdl)
         self.schema = make_schema(sdl)
         self.documents = Documents(self.schema)
-        self.store = Store(read_lag=config.read_lag, seed=config.seed, clock=clock)
+        self.store = Store(seed=config.seed, clock=clock)
         self.buckets = Buckets(self.store.new_id, config.seed)
         self.script = Script(config.faults, seed=config.seed)
         self.limiter = SlidingMinute(clock)
         self.calls = CallLog(clock)
         for key in config.api_keys:
             self.set_api_key(key, FAR_AWAY)
+        self.store.set_read_lag(config.read_lag)
 
     def switch(self, changes: Mapping[str, Any]) -> None:
         """Change switches while running; raises ConfigError."""

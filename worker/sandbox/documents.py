@@ -40,6 +40,11 @@ class Prepared:
         return self.operation is not None and self.operation.operation is OperationType.MUTATION
 
     @property
+    def name(self) -> str | None:
+        """The operation's own name, if it has one."""
+        return self.operation.name.value if self.operation is not None and self.operation.name else None
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Names of the root fields, whatever their aliases."""
         return tuple(field.name.value for field in self.fields)

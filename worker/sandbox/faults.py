@@ -25,7 +25,8 @@ Kinds of action, with their keys and defaults:
     delay     {"seconds": 1.5} the call waits; later rules still apply
     refuse    {"external_ids": [...], "asset_ids": [...], "categories": [...], "names_item": false,
                "key": "unexpectedRetrieving", "message": null} every mutation with one of these items is refused as
-              the batch switch says; matches only calls that write assets or labels; later rules still apply
+              the batch switch says; matches only calls that write assets or labels, and counts also those without
+              such an item; later rules still apply
 
 `status`, `errors` and `html` take "after": true, which runs the operation first: the outcome a client cannot know.
 The first action other than `delay` and `refuse` ends the search. `times` counts the calls a rule was applied to.
@@ -39,6 +40,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .actions import Action, Delay, FaultError, Refuse, TooLarge, check_keys, read_action
+
+#: Operations whose single items can be refused.
+WRITES = frozenset(
+    {
+        "appendManyAssets",
+        "appendManyAssetsAsynchronously",
+        "updatePropertiesInAssets",
+        "deleteAssets",
+        "setAssetsPriority",
+        "assignAssets",
+        "addAssetsToReview",
+        "sendAssetsBackToQueue",
+        "appendManyLabels",
+        "appendToLabels",
+        "createHoneypot",
+    }
+)
 
 RULE_KEYS = frozenset({"operation", "project", "skip", "times", "chance", "seed", "action"})
 
@@ -97,6 +115,7 @@ class Rule:
         return (
             (self.operation == "*" or self.operation in call.operations)
             and (self.project is None or self.project == call.project_id)
+            and not (isinstance(self.action, Refuse) and WRITES.isdisjoint(call.operations))
             and not (isinstance(self.action, TooLarge) and call.body_bytes <= self.action.bytes)
         )
 

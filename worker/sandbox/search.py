@@ -14,9 +14,7 @@ Counts = Counter[tuple[str, str]]
 
 WORD = r"[A-Za-z*][\w*-]*"
 NUMBER = r"\d+(?:\.\d+)?"
-TOKEN = re.compile(
-    rf"\s*(?:(\(|\)|AND\b|OR\b)|({WORD})\.({WORD})\.count\s*(>=|<=|==|>|<)\s*({NUMBER}))"
-)
+TOKEN = re.compile(rf"\s*(?:(\(|\)|AND\b|OR\b)|({WORD})\.({WORD})\.count\s*(>=|<=|==|>|<)\s*({NUMBER}))")
 COMPARE: dict[str, Callable[[float, float], bool]] = {
     ">": operator.gt,
     "<": operator.lt,

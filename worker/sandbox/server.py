@@ -15,9 +15,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .admin import admin_routes
+from .answers import Answer
 from .config import SandboxConfig
 from .core import Sandbox
-from .envelope import Answer, answer_call
+from .envelope import answer_call
 from .wire import WireProtocol, hang_up, is_first_call
 
 API = "/api/label/v2"

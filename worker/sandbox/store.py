@@ -19,8 +19,8 @@ Change = tuple[float, Literal["put", "drop"], Record]
 class Store:
     """Holds every row; mutations see all of it, queries what it was `read_lag` seconds ago."""
 
-    def __init__(self, *, read_lag: float = 0.0, seed: int = 0, clock: Clock = time.time) -> None:
-        """Start empty; `clock` tells Unix seconds."""
+    def __init__(self, *, seed: int = 0, clock: Clock = time.time) -> None:
+        """Start empty and without lag; `clock` tells Unix seconds."""
         self.tables = Tables()
         self.new_id = Mint(clock, seed)
         self._clock = clock
@@ -31,7 +31,6 @@ class Store:
         self._changes: deque[Change] = deque()
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._read_lag = 0.0
-        self.set_read_lag(read_lag)
 
     def now(self) -> str:
         """Return the present moment as Kili writes it."""

@@ -1,0 +1,250 @@
+"""Masks: PNG, run lengths and grids become outlines that enclose exactly their pixels."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from worker.formats import OutputError
+from worker.formats.contours import trace
+from worker.formats.masks import shape_of_grid, shape_of_png, shape_of_rle
+from worker.formats.png import MAX_PIXELS, SIGNATURE, decode_gray
+from worker.formats.rle import decode_rle
+
+AT = ("mask",)
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def header(width: int, height: int, depth: int = 8, colour: int = 0, interlace: int = 0) -> bytes:
+    return chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace))
+
+
+def paeth(left: int, up: int, corner: int) -> int:
+    guess = left + up - corner
+    return min((left, up, corner), key=lambda value: abs(guess - value))
+
+
+def filtered(kind: int, line: bytes, above: bytes, step: int) -> bytes:
+    """The forward filters of the PNG specification, byte by byte."""
+    out = []
+    for i, value in enumerate(line):
+        left = line[i - step] if i >= step else 0
+        corner = above[i - step] if i >= step else 0
+        guess = (0, left, above[i], (left + above[i]) // 2, paeth(left, above[i], corner))[kind]
+        out.append((value - guess) % 256)
+    return bytes([kind, *out])
+
+
+def encode(lines: list[bytes], width: int, kinds: list[int], depth: int = 8) -> bytes:
+    above = bytes(len(lines[0]))
+    raw = b""
+    for line, kind in zip(lines, kinds, strict=True):
+        raw += filtered(kind, line, above, 2 if depth == 16 else 1)
+        above = line
+    return SIGNATURE + header(width, len(lines), depth) + chunk(b"IDAT", zlib.compress(raw)) + chunk(b"IEND", b"")
+
+
+@st.composite
+def pictures(draw: st.DrawFn) -> tuple[list[bytes], int, list[int], int]:
+    depth = draw(st.sampled_from([1, 2, 4, 8, 16]))
+    width, height = draw(st.integers(1, 9)), draw(st.integers(1, 6))
+    stride = (width * depth + 7) // 8
+    lines = draw(st.lists(st.binary(min_size=stride, max_size=stride), min_size=height, max_size=height))
+    kinds = draw(st.lists(st.integers(0, 4), min_size=height, max_size=height))
+    return lines, width, kinds, depth
+
+
+@given(pictures())
+@settings(max_examples=150)
+def test_a_png_of_any_depth_and_filter_is_decoded(picture: tuple[list[bytes], int, list[int], int]) -> None:
+    lines, width, kinds, depth = picture
+    image = decode_gray(encode(lines, width, kinds, depth), AT)
+    assert (image.width, image.height) == (width, len(lines))
+    for line, row in zip(lines, image.rows, strict=True):
+        bits = "".join(f"{byte:08b}" for byte in line)
+        levels = [int(bits[i * depth : (i + 1) * depth], 2) for i in range(width)]
+        scale = {1: lambda v: v * 255, 2: lambda v: v * 85, 4: lambda v: v * 17, 8: lambda v: v, 16: lambda v: v >> 8}
+        assert list(row) == [scale[depth](level) for level in levels]
+
+
+GOOD = encode([b"\0\xff", b"\xff\0"], 2, [0, 0])
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"GIF89a", "not a PNG file"),
+        (GOOD[:40], "truncated PNG"),
+        (GOOD[:20] + b"\x07" + GOOD[21:], "checksum"),
+        (SIGNATURE + chunk(b"IEND", b""), "no header"),
+        (SIGNATURE + header(2, 2, colour=2) + chunk(b"IEND", b""), "must be a grayscale PNG"),
+        (SIGNATURE + header(2, 2, interlace=1) + chunk(b"IEND", b""), "must be a grayscale PNG"),
+        (SIGNATURE + header(2, 2, depth=3) + chunk(b"IEND", b""), "must be a grayscale PNG"),
+        (SIGNATURE + header(60_000, 60_000) + chunk(b"IEND", b""), "a mask of 60000 by 60000 pixels"),
+        (SIGNATURE + header(0, 2) + chunk(b"IEND", b""), "a mask of 0 by 2 pixels"),
+        (SIGNATURE + header(2, 2) + chunk(b"IDAT", b"junk") + chunk(b"IEND", b""), "damaged PNG"),
+        (SIGNATURE + header(2, 2) + chunk(b"IDAT", zlib.compress(b"\0a")) + chunk(b"IEND", b""), "pixels are missing"),
+        (SIGNATURE + header(1, 1) + chunk(b"IDAT", zlib.compress(b"\7a")) + chunk(b"IEND", b""), "filter 7"),
+    ],
+)
+def test_a_png_that_is_no_mask_is_refused(data: bytes, problem: str) -> None:
+    with pytest.raises(OutputError) as caught:
+        decode_gray(data, AT)
+    assert caught.value.field == "mask"
+    assert problem in caught.value.problem
+
+
+def test_a_small_file_cannot_claim_more_memory_than_its_header_says() -> None:
+    bomb = SIGNATURE + header(2, 2) + chunk(b"IDAT", zlib.compress(bytes(50_000_000))) + chunk(b"IEND", b"")
+    assert len(decode_gray(bomb, AT).rows) == 2
+
+
+def fill(rings: list[list[tuple[int, int]]], width: int, height: int) -> list[bytes]:
+    """Even-odd fill of pixel centres, the plain way."""
+    rows = []
+    for y in range(height):
+        row = bytearray(width)
+        for ring in rings:
+            for (x1, y1), (_, y2) in zip(ring, [*ring[1:], ring[0]], strict=True):
+                if min(y1, y2) <= y < max(y1, y2):
+                    for x in range(x1, width):
+                        row[x] ^= 1
+        rows.append(bytes(row))
+    return rows
+
+
+@st.composite
+def masks(draw: st.DrawFn) -> list[bytes]:
+    width, height = draw(st.integers(1, 9)), draw(st.integers(1, 9))
+    bits = st.lists(st.integers(0, 1), min_size=width, max_size=width).map(bytes)
+    return draw(st.lists(bits, min_size=height, max_size=height))
+
+
+def area(ring: list[tuple[int, int]]) -> float:
+    return sum(a[0] * b[1] - b[0] * a[1] for a, b in zip(ring, [*ring[1:], ring[0]], strict=True)) / 2
+
+
+@given(masks())
+@settings(max_examples=300)
+def test_the_rings_enclose_exactly_the_pixels_of_the_mask(rows: list[bytes]) -> None:
+    rings = trace(rows, len(rows[0]), AT, simplify=0)
+    assert fill(rings, len(rows[0]), len(rows)) == rows
+    assert sum(map(area, rings)) == sum(map(sum, rows))
+
+
+@given(masks())
+@settings(max_examples=200)
+def test_every_hole_follows_the_outline_around_it(rows: list[bytes]) -> None:
+    rings = trace(rows, len(rows[0]), AT, simplify=0)
+    outline: list[tuple[int, int]] = []
+    for ring in rings:
+        if area(ring) > 0:
+            outline = ring
+            continue
+        box = [
+            (min(x for x, _ in r), min(y for _, y in r), max(x for x, _ in r), max(y for _, y in r))
+            for r in (outline, ring)
+        ]
+        assert box[0][0] <= box[1][0] < box[1][2] <= box[0][2]
+        assert box[0][1] <= box[1][1] < box[1][3] <= box[0][3]
+
+
+def test_a_round_object_needs_few_points_and_keeps_its_area() -> None:
+    radius, size = 100, 220
+    rows = [bytes((x - 110) ** 2 + (y - 110) ** 2 < radius**2 for x in range(size)) for y in range(size)]
+    (ring,) = trace(rows, size, AT)
+    assert len(ring) < 60
+    assert area(ring) == pytest.approx(sum(map(sum, rows)), rel=0.01)
+
+
+@pytest.mark.parametrize("rows", [[b"\1"], [b"\1\1\1\1\1\1\1\1"], [b"\1"] * 8, [b"\1\0", b"\0\1"]])
+def test_the_smallest_objects_survive_simplification(rows: list[bytes]) -> None:
+    rings = trace(rows, len(rows[0]), AT)
+    assert sum(map(area, rings)) == sum(map(sum, rows))
+
+
+def test_noise_is_no_object() -> None:
+    checkerboard = [bytes((x + y) % 2 for x in range(60)) for y in range(60)]
+    with pytest.raises(OutputError, match="more than 1,000 pieces"):
+        trace(checkerboard, 60, AT)
+    comb = [bytes(x % 2 for x in range(2000))] * 200
+    with pytest.raises(OutputError, match="too ragged"):
+        trace(comb, 2000, AT)
+
+
+def test_an_empty_mask_has_no_shape() -> None:
+    assert shape_of_grid([[0.2, 0.5], [0.0, 0.1]], AT) is None
+    assert shape_of_png(base64.b64encode(encode([b"\0\x7f"], 2, [0])).decode(), AT) is None
+    assert shape_of_rle({"size": [2, 2], "counts": [4]}, AT) is None
+
+
+def test_a_png_may_come_as_a_data_url() -> None:
+    url = "data:image/png;base64," + base64.b64encode(encode([b"\x80\0"], 2, [0])).decode()
+    shape = shape_of_png(url, AT)
+    assert shape is not None
+    assert shape.rings == (((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)),)
+
+
+def compress(runs: list[int]) -> str:
+    """The reference encoder of cocoapi, in Python."""
+    text = ""
+    for i, run in enumerate(runs):
+        value = run - runs[i - 2] if i > 2 else run
+        more = True
+        while more:
+            code = value & 31
+            value >>= 5
+            more = value != (-1 if code & 16 else 0)
+            text += chr((code | (32 if more else 0)) + 48)
+    return text
+
+
+def test_the_documented_run_lengths_and_their_compressed_form_are_the_same_mask() -> None:
+    runs = [6, 1, 40, 4, 5, 4, 5, 4, 21]
+    plain = decode_rle({"size": [9, 10], "counts": runs}, AT)
+    assert plain == decode_rle({"size": [9, 10], "counts": "61X13mN000`0"}, AT)
+    assert compress(runs) == "61X13mN000`0"
+
+
+@given(st.lists(st.integers(0, 5000), min_size=1, max_size=12))
+def test_compressed_runs_are_read_back(runs: list[int]) -> None:
+    total = sum(runs) or 1
+    padded = runs if sum(runs) else [1]
+    assert decode_rle({"size": [total, 1], "counts": compress(padded)}, AT) == decode_rle(
+        {"size": [total, 1], "counts": padded}, AT
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "problem"),
+    [
+        ({"size": [2, 2], "counts": [1, 2]}, "mask.counts", "cover 3 pixels of 4"),
+        ({"size": [2, 2], "counts": [-1, 5]}, "mask.counts", "outside the mask"),
+        ({"size": [2, 2], "counts": "\x7f\x7f"}, "mask.counts", "not a compressed"),
+        ({"size": [2, 2], "counts": "P"}, "mask.counts", "truncated"),
+        ({"size": [2, 2], "counts": 4}, "mask.counts", "neither a list"),
+        ({"size": [MAX_PIXELS, 2], "counts": [1]}, "mask.size", "a mask of 2 by"),
+        ({"size": [2], "counts": [1]}, "mask.size", "needs [height, width]"),
+        ({"counts": [1]}, "mask.size", "missing"),
+    ],
+)
+def test_broken_run_lengths_name_their_field(value: Any, field: str, problem: str) -> None:
+    with pytest.raises(OutputError) as caught:
+        decode_rle(value, AT)
+    assert caught.value.field == field
+    assert problem in caught.value.problem
+
+
+@pytest.mark.parametrize("grid", [[], [[]], [[0.1], [0.1, 0.2]]])
+def test_a_ragged_grid_is_refused(grid: Any) -> None:
+    with pytest.raises(OutputError, match="differ in length"):
+        shape_of_grid(grid, AT)
