@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from worker.formats import (
     AmbiguousFormat,
@@ -16,10 +19,12 @@ from worker.formats import (
     read_scores,
 )
 from worker.formats.output import ModelOutput
-from worker.messages import Output, Prediction
+from worker.messages import Output, Prediction, PredictionBatch
 from worker.projects import ProjectConfig
 
 NO_CONFIG = ProjectConfig()
+_NEUTRAL = TypeAdapter(ModelOutput)
+_SHARED = ("schema_", "project_id", "model", "predicted_at", "metadata", "message_id")
 _CAUSES = {
     UnknownFormat: "unknown_format",
     AmbiguousFormat: "ambiguous_format",
@@ -48,7 +53,7 @@ def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Mode
     return outputs[0]
 
 
-def reading_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Reading:
+def reading_of(prediction: Prediction | PredictionBatch, config: ProjectConfig = NO_CONFIG) -> Reading:
     """What an output holds: its format, why it was recognised, one output per asset.
 
     Raises:
@@ -61,16 +66,48 @@ def reading_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Rea
         raise UnreadableOutput(f"output.{error.field}", error.problem, error.fix, cause) from error
 
 
-def _read(prediction: Prediction, config: ProjectConfig) -> Reading:
+def _read(prediction: Prediction | PredictionBatch, config: ProjectConfig) -> Reading:
     output = prediction.output
     if output.json_response is not None:
         return Reading("json_response", "Kili's own", (read_kili_response(output.json_response),))
+    if output.answer is not None:
+        return Reading("answer", "the neutral form", (_neutral(output.answer),))
     if output.scores is not None:
         return Reading("scores", "class scores", (read_scores(output.scores, output.job or config.job),))
     return read_payload(output.payload, _options(output, prediction, config))
 
 
-def _options(output: Output, prediction: Prediction, config: ProjectConfig) -> ReadOptions:
+def rows_of(batch: PredictionBatch, config: ProjectConfig = NO_CONFIG) -> list[Prediction]:
+    """One prediction per row of a batch, each with its own answer in the neutral form.
+
+    Raises:
+        UnreadableOutput: the output cannot be read, or has more or fewer rows than external ids.
+    """
+    outputs = reading_of(batch, config).outputs
+    if len(outputs) != len(batch.external_ids):
+        problem = f"holds {len(outputs)} answers for {len(batch.external_ids)} external_ids"
+        raise UnreadableOutput("output", problem, "send one external_id per answer, in order", "wrong_row_count")
+    assets = batch.assets or [None] * len(outputs)
+    shared = {name: getattr(batch, name) for name in _SHARED}
+    return [
+        Prediction.model_construct(
+            **shared, external_id=name, asset=asset, confidence=None, output=Output(answer=_NEUTRAL.dump_python(output))
+        )
+        for name, asset, output in zip(batch.external_ids, assets, outputs, strict=True)
+    ]
+
+
+def _neutral(answer: dict[str, Any]) -> ModelOutput:
+    try:
+        return _NEUTRAL.validate_python(answer)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(["answer", *map(str, first["loc"])])
+        raise OutputError(field, first["msg"], "send the payload instead") from None
+
+
+def _options(output: Output, prediction: Prediction | PredictionBatch, config: ProjectConfig) -> ReadOptions:
+    asset = getattr(prediction, "asset", None)
     size = tuple(output.image_size) if output.image_size else config.image_size
     return ReadOptions(
         format=output.format or config.format or "auto",
@@ -78,7 +115,7 @@ def _options(output: Output, prediction: Prediction, config: ProjectConfig) -> R
         image_size=(size[0], size[1]) if size else None,
         score_kind=output.score_kind or config.score_kind,
         job=output.job or config.job,
-        text=prediction.asset.text if prediction.asset else None,
+        text=asset.text if asset else None,
         units=config.units,
         exclusive=config.exclusive,
         field=config.field,

@@ -158,11 +158,11 @@ def in_kili_of(traffic: Traffic, evidence: Evidence) -> InKili:
 
 
 def dead_letters_of(letters: Sequence[Mapping[str, Any]]) -> list[DeadLetterGroup]:
-    """Group dead letters by cause, most frequent first."""
+    """Group dead letters by cause, the most frequent first."""
     causes = Counter(letter["cause"] for letter in letters)
     return [
         DeadLetterGroup(cause, count, sorted({letter["field"] for letter in letters if letter["cause"] == cause}))
-        for cause, count in causes.most_common()
+        for cause, count in sorted(causes.items(), key=lambda pair: (-pair[1], pair[0]))
     ]
 
 

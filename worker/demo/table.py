@@ -29,7 +29,7 @@ def _row(name: str, number: str, note: str = "") -> str:
 def _published(outcome: Outcome) -> Iterator[str]:
     found = outcome.published
     yield "Published"
-    yield _row("messages", f"{found.messages:,}", f"{found.celery:,} through Celery, {found.stream:,} XADD")
+    yield _row("messages", f"{found.messages:,}", f"{found.celery:,} through Celery, {found.stream:,} by XADD")
     yield _row("predictions", f"{found.predictions:,}", f"of {', '.join(outcome.models)}")
     yield _row("duplicates", f"{found.duplicates:,}", "sent again, through the other door")
     yield _row("outdated", f"{found.outdated:,}", "an older answer, after the newer one")
@@ -38,10 +38,10 @@ def _published(outcome: Outcome) -> Iterator[str]:
 
 def _in_kili(outcome: Outcome) -> Iterator[str]:
     found = outcome.in_kili
-    yield "In Kili"
+    yield "In Kili, counted in the sandbox"
     yield _row("assets", f"{found.assets:,}", _unless(found.unexpected_assets, "unexpected", "one per external id"))
     yield _row("INFERENCE labels", f"{found.inference_labels:,}", _labels_note(found))
-    yield _row("duplicates", f"{found.duplicate_assets + found.duplicate_labels:,}")
+    yield _row("duplicates", f"{found.duplicate_assets + found.duplicate_labels:,}", "assets or labels twice")
     yield _row("calls per 100 predictions", f"{found.calls_per_100_predictions:.1f}", f"{found.calls:,} calls in all")
 
 
@@ -91,4 +91,4 @@ def _review(found: Review, blocks: bool) -> Iterator[str]:
 def _share(count: float, found: Review, blocks: bool) -> str:
     share = count / found.errors if found.errors else 0.0
     full, empty = "█░" if blocks else "#."
-    return f"{bar(share, BAR, full=full, empty=empty)} {share:4.0%} of {found.errors:,}"
+    return f"{bar(share, BAR, full=full, empty=empty)} {share:.0%} of {found.errors:,}"

@@ -1,9 +1,9 @@
 """The message contract: what a producer may send, read from raw bytes, exported as schemas."""
 
-from worker.messages.contract import SCHEMA_NAME, AssetContent, ModelVersion, Output, Prediction
+from worker.messages.contract import SCHEMA_NAME, AssetContent, ModelVersion, Output, Prediction, PredictionBatch
 from worker.messages.errors import MessageError
 from worker.messages.export import asyncapi_document, json_schema
-from worker.messages.reading import ReadingLimits, check_values, path_text, read_json, read_prediction
+from worker.messages.reading import ReadingLimits, check_values, path_text, read_json, read_message, read_prediction
 
 __all__ = [
     "SCHEMA_NAME",
@@ -12,11 +12,13 @@ __all__ = [
     "ModelVersion",
     "Output",
     "Prediction",
+    "PredictionBatch",
     "ReadingLimits",
     "asyncapi_document",
     "check_values",
     "json_schema",
     "path_text",
     "read_json",
+    "read_message",
     "read_prediction",
 ]

@@ -85,6 +85,7 @@ class Output(_Part):
         default=None, min_length=1, description="Class name to probability, 0 to 1."
     )
     payload: Any = Field(default=None, description="What the serving stack answered, unchanged.")
+    answer: dict[str, Any] | None = Field(default=None, description="The neutral form that payloads are read into.")
     job: ShortName | None = Field(default=None, description="The Kili job; optional when only one fits.")
     format: ShortName | None = Field(default=None, description="Format of the payload; `auto` when absent.")
     classes: list[str] | dict[str, str] | None = Field(
@@ -99,10 +100,11 @@ class Output(_Part):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [name for name in ("json_response", "scores", "payload") if getattr(self, name) is not None]
+        kinds = ("json_response", "scores", "payload", "answer")
+        given = [name for name in kinds if getattr(self, name) is not None]
         if len(given) != 1:
             found = " and ".join(given) if given else "none"
-            raise ValueError(f"needs exactly one of json_response, scores, payload; found {found}")
+            raise ValueError(f"needs exactly one of {', '.join(kinds)}; found {found}")
         reading = [
             name for name in ("format", "classes", "image_size", "score_kind") if getattr(self, name) is not None
         ]
@@ -111,22 +113,13 @@ class Output(_Part):
         return self
 
 
-class Prediction(_Part):
-    """One prediction of one model version for one asset (``prediction/v1``)."""
-
+class _Message(_Part):
     schema_: Literal["prediction/v1"] = Field(default=SCHEMA_NAME, alias="schema")
     project_id: Identifier | None = Field(default=None, description="Kili project; default from the settings.")
-    external_id: Identifier = Field(description="Stable name of the asset within the project.")
-    asset: AssetContent | None = Field(
-        default=None, description="The content; absent when the asset already exists in Kili."
-    )
     model: ModelVersion
     output: Output
     predicted_at: Annotated[AwareDatetime, BeforeValidator(_written_out), Field(strict=False)] = Field(
         description="When the model predicted, ISO 8601 with a zone. The newest wins."
-    )
-    confidence: Probability | None = Field(
-        default=None, description="Probability of being right; derived from the output when absent."
     )
     metadata: dict[ShortName, str | int | float | bool | None] = Field(
         default_factory=dict, description="Lands in the asset's jsonMetadata, beside the worker's own keys."
@@ -138,3 +131,32 @@ class Prediction(_Part):
         """``predicted_at`` in microseconds since the epoch (exact integer arithmetic)."""
         delta = self.predicted_at.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
         return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+class Prediction(_Message):
+    """One prediction of one model version for one asset (``prediction/v1``)."""
+
+    external_id: Identifier = Field(description="Stable name of the asset within the project.")
+    asset: AssetContent | None = Field(
+        default=None, description="The content; absent when the asset already exists in Kili."
+    )
+    confidence: Probability | None = Field(
+        default=None, description="Probability of being right; derived from the output when absent."
+    )
+
+
+class PredictionBatch(_Message):
+    """One answer of a serving stack that holds a row per asset; row n belongs to ``external_ids[n]``."""
+
+    external_ids: list[Identifier] = Field(
+        min_length=1, max_length=10_000, description="The assets' names, in the order of the rows."
+    )
+    assets: list[AssetContent | None] | None = Field(default=None, description="The contents, in the same order.")
+
+    @model_validator(mode="after")
+    def _one_row_each(self) -> Self:
+        if len(set(self.external_ids)) < len(self.external_ids):
+            raise ValueError("external_ids names an asset twice; name each once")
+        if self.assets is not None and len(self.assets) != len(self.external_ids):
+            raise ValueError(f"{len(self.assets)} assets for {len(self.external_ids)} external_ids; send one each")
+        return self

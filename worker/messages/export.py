@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.messages.contract import SCHEMA_NAME, Prediction
+from pydantic import TypeAdapter
+
+from worker.messages.contract import SCHEMA_NAME, Prediction, PredictionBatch
 
 EXAMPLE: dict[str, Any] = {
     "schema": SCHEMA_NAME,
@@ -19,8 +21,8 @@ EXAMPLE: dict[str, Any] = {
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON Schema of one prediction."""
-    schema = Prediction.model_json_schema(by_alias=True)
+    """JSON Schema of one message: a prediction, or a batch of them."""
+    schema = TypeAdapter(Prediction | PredictionBatch).json_schema(by_alias=True)
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     schema["$id"] = SCHEMA_NAME
     schema["title"] = SCHEMA_NAME
@@ -57,12 +59,12 @@ def asyncapi_document(*, version: str, queue: str, inbox: str) -> dict[str, Any]
                 "prediction": {
                     "name": SCHEMA_NAME,
                     "contentType": "application/json",
-                    "payload": {"$ref": "#/components/schemas/Prediction"},
+                    "payload": {"$ref": "#/components/schemas/Message"},
                     "correlationId": {"location": "$message.payload#/message_id"},
                     "examples": [{"name": "classification", "payload": EXAMPLE}],
                 }
             },
-            "schemas": _moved({"Prediction": schema, **definitions}),
+            "schemas": _moved({"Message": schema, **definitions}),
         },
     }
 

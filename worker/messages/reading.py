@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
-from worker.messages.contract import AssetContent, ModelVersion, Output, Prediction
+from worker.messages.contract import AssetContent, ModelVersion, Output, Prediction, PredictionBatch
 from worker.messages.errors import MessageError
 
 
@@ -83,6 +83,20 @@ def read_prediction(value: Any) -> Prediction:
     """
     try:
         return Prediction.model_validate(value)
+    except ValidationError as error:
+        raise _first_of(error) from None
+
+
+def read_message(value: Any) -> Prediction | PredictionBatch:
+    """Validate parsed JSON as one prediction, or as a batch when it has ``external_ids``.
+
+    Raises:
+        MessageError: naming the first wrong field, the problem and the fix.
+    """
+    if not (isinstance(value, dict) and "external_ids" in value):
+        return read_prediction(value)
+    try:
+        return PredictionBatch.model_validate(value)
     except ValidationError as error:
         raise _first_of(error) from None
 

@@ -18,8 +18,8 @@ MAX_DIMENSIONS = 8
 
 _FLOATS = ("FP16", "BF16", "FP32", "FP64")
 _INTEGERS = tuple(f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))
-_NUMERIC = frozenset((*_FLOATS, *_INTEGERS))
-TEXT_TYPES = frozenset(("BYTES", "STRING"))
+TEXT_TYPES = ("BYTES", "STRING")
+_DATATYPES = (*_FLOATS, *_INTEGERS, *TEXT_TYPES, "BOOL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def _read_tensor(value: Any, at: Path) -> Tensor:
     tensor = mapping(value, *at)
     name = string(member(tensor, "name", at), *at, "name")
     datatype = string(member(tensor, "datatype", at), *at, "datatype")
-    if datatype not in _NUMERIC | TEXT_TYPES | {"BOOL"}:
+    if datatype not in _DATATYPES:
         fail((*at, "datatype"), f"{describe(datatype)} is not a datatype of the protocol")
     shape = read_shape(member(tensor, "shape", at), (*at, "shape"))
     if "data" not in tensor:

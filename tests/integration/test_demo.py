@@ -1,0 +1,162 @@
+"""The demo as a person or a script runs it: real processes, a shell with settings of its own, nothing left over."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from worker.demo.digits import load_digits
+from worker.demo.progress import Progress
+from worker.demo.surroundings import surroundings
+
+PREDICTIONS, DUPLICATES, OUTDATED, BAD = 300, 15, 2, 10
+OTHER_SETTINGS = {
+    "CELERY_BROKER_URL": "amqp://127.0.0.1:9",
+    "KILI_API_KEY_FILE": "/nonexistent/key",
+    "WORKER_INTAKE__QUEUE": "other",
+    "HTTP_PROXY": "http://127.0.0.1:9",
+}
+
+
+class Shell:
+    """Starts demos in a temporary folder of their own, by which everything they start and write can be found."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        environment = {**os.environ, **OTHER_SETTINGS, "TMPDIR": str(self.folder), "PYTHONUNBUFFERED": "1"}
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        command = [sys.executable, "-m", "worker", "demo", *arguments]
+        return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
+
+    def processes(self) -> list[int]:
+        """Everything that was started from here and still runs."""
+        return [process.pid for process in psutil.process_iter() if self._is_ours(process)]
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        with suppress(psutil.Error):
+            ours = process.environ().get("TMPDIR") == str(self.folder)
+            return ours and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    yield shell
+    for pid in shell.processes():
+        os.kill(pid, signal.SIGKILL)
+
+
+def eventually(condition: Callable[[], bool], limit: float = 20.0) -> bool:
+    deadline = time.monotonic() + limit
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return condition()
+
+
+def read_until(stream: Any, words: str) -> list[str]:
+    """Lines up to the one that holds ``words``."""
+    lines: list[str] = []
+    for line in stream:
+        lines.append(line)
+        if words in line:
+            return lines
+    raise AssertionError(f"{words!r} was not said:\n{''.join(lines)}")
+
+
+def test_the_sums_agree_with_each_other_and_nothing_is_left_over(shell: Shell) -> None:
+    demo = shell.start("--json", "--predictions", str(PREDICTIONS))
+    output, log = demo.communicate(timeout=90)
+    assert demo.returncode == 0, log
+    found = json.loads(output)
+    published, kili, ledger, review = (found[part] for part in ("published", "in_kili", "ledger", "review"))
+
+    assert published["messages"] == published["celery"] + published["stream"]
+    assert published["messages"] == PREDICTIONS + DUPLICATES + OUTDATED + BAD
+    assert kili["assets"] == kili["inference_labels"] == PREDICTIONS
+    assert kili["duplicate_assets"] == kili["duplicate_labels"] == kili["missing"] == kili["wrong_labels"] == 0
+    assert kili["calls"] == sum(kili["calls_by_operation"].values())
+    assert kili["calls_per_100_predictions"] == round(100 * kili["calls"] / PREDICTIONS, 2)
+    assert kili["calls_by_operation"].keys() >= {"appendManyAssets", "appendManyLabels", "updatePropertiesInAssets"}
+    assert ledger["received"] == published["messages"] == ledger["delivered"] + ledger["superseded"] + BAD
+    assert ledger["balance"] == ledger["waiting"] == ledger["leased"] == 0
+    assert sum(group["count"] for group in found["dead_letters"]) == ledger["dead"] == BAD
+    assert all(field for group in found["dead_letters"] for field in group["fields"])
+    assert (review["reviewed"], review["assets"], review["errors"]) == (30, PREDICTIONS, wrong_answers())
+    assert review["errors_by_chance"] < review["errors_found"] <= review["errors"]
+    assert found["broken_promises"] == []
+    assert shell.processes() == []
+    assert list(shell.folder.iterdir()) == []
+
+
+def wrong_answers() -> int:
+    """Errors of the demo's model on its images."""
+    digits = load_digits()
+    rows = digits.models["network"][:PREDICTIONS]
+    return sum(row.index(max(row)) != label for row, label in zip(rows, digits.labels, strict=False))
+
+
+def test_kept_it_can_be_looked_at_until_an_interrupt_ends_it(shell: Shell) -> None:
+    demo = shell.start("--keep", "--predictions", "40")
+    said = "".join(read_until(demo.stderr, "Ctrl-C stops everything"))
+    environment = {**os.environ, **dict(re.findall(r"export (\w+)=(\S+)", said))}
+    status = [sys.executable, "-m", "worker", "status", "--json"]
+    ledger = json.loads(subprocess.check_output(status, env=environment, timeout=30))["ledger"]
+
+    assert (ledger["balance"], ledger["dead"]) == (0, BAD)
+    assert Path(re.findall(r"log +(\S+)", said)[0]).read_text("utf-8")
+    assert len(shell.processes()) > 3
+
+    os.killpg(demo.pid, signal.SIGINT)
+    _, rest = demo.communicate(timeout=30)
+    assert demo.returncode == 0
+    assert "Traceback" not in rest
+    assert shell.processes() == []
+    assert list(shell.folder.iterdir()) == []
+
+
+def test_killed_in_mid_delivery_it_takes_every_process_along(shell: Shell) -> None:
+    demo = shell.start()
+    read_until(demo.stderr, "delivering")
+    assert len(shell.processes()) > 3
+
+    demo.kill()
+    demo.communicate(timeout=30)
+
+    assert eventually(lambda: shell.processes() == []), shell.processes()
+
+
+def test_when_it_fails_the_workers_log_is_shown_and_all_parts_end() -> None:
+    stream = io.StringIO()
+    pids: list[int] = []
+    folders: list[Path] = []
+
+    def fail_inside() -> None:
+        with surroundings(load_digits(), 1, Progress(stream)) as parts:
+            pids.extend([parts.worker.pid, parts.sandbox.pid])
+            folders.append(parts.worker.log.parent)
+            assert (folders[0] / "pictures" / "digit-0000.png").read_bytes().startswith(b"\x89PNG")
+            raise ValueError("on the way")
+
+    with pytest.raises(ValueError, match="on the way"):
+        fail_inside()
+
+    assert "the worker's log ends:" in stream.getvalue()
+    assert "started" in stream.getvalue()
+    assert not any(map(psutil.pid_exists, pids))
+    assert not folders[0].exists()
