@@ -83,7 +83,7 @@ def _folded(words: list[str]) -> Iterator[str]:
 
 def _review(found: Review, blocks: bool) -> Iterator[str]:
     yield f"Reviewed first: {found.reviewed:,} of {found.assets:,} assets, in the order of Kili's queue"
-    gain = f", {found.gain:.1f} x chance" if found.gain is not None else ""
+    gain = f", {found.gain:.1f}x chance" if found.gain is not None else ""
     yield _row("model errors found", f"{found.errors_found:,}", _share(found.errors_found, found, blocks) + gain)
     yield _row("by chance", f"{found.errors_by_chance:,.1f}", _share(found.errors_by_chance, found, blocks))
 

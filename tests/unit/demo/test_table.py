@@ -40,7 +40,7 @@ def test_every_figure_stands_in_its_row() -> None:
     assert found["calls per 100 predictions"] == "75.0 3 calls in all"
     assert found["received"] == "7 4 delivered, 1 superseded, 2 dead"
     assert found["not_json"] == "1 message"
-    assert found["model errors found"] == "1 ################ 100% of 1, 2.0 x chance"
+    assert found["model errors found"] == "1 ################ 100% of 1, 2.0x chance"
     assert found["by chance"] == "0.5 ########........ 50% of 1"
 
 

@@ -1,0 +1,95 @@
+"""From a message's output to what the model said: message first, then the project's configuration; batches by row."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from worker.formats.output import Classification, KiliResponse
+from worker.messages import MessageError, Prediction, PredictionBatch, read_message, read_prediction
+from worker.outputs import UnreadableOutput, output_of, reading_of, rows_of
+from worker.projects import ProjectConfig
+
+ROWS = {"predictions": [[0.9, 0.1], [0.2, 0.8]]}
+
+
+def message(output: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    common = {"model": {"name": "m", "version": "1"}, "predicted_at": "2026-11-23T10:15:00Z", "project_id": "p"}
+    return {**common, "output": output, **changes}
+
+
+def one(output: dict[str, Any]) -> Prediction:
+    return read_prediction(message(output, external_id="a"))
+
+
+def batch(output: dict[str, Any], names: list[str], **changes: Any) -> PredictionBatch:
+    found = read_message(message(output, external_ids=names, **changes))
+    assert isinstance(found, PredictionBatch)
+    return found
+
+
+def labels(output: Any) -> dict[str, float | None]:
+    assert isinstance(output.answer, Classification)
+    return {score.label: score.score for score in output.answer.scores}
+
+
+def test_scores_and_kili_responses_are_read_as_they_are() -> None:
+    assert labels(output_of(one({"scores": {"RED": 0.7, "BLACK": 0.3}}))) == {"RED": 0.7, "BLACK": 0.3}
+    response = {"J": {"categories": [{"name": "RED"}]}}
+    assert output_of(one({"json_response": response})).answer == KiliResponse(response)
+
+
+def test_what_the_message_leaves_out_comes_from_the_project() -> None:
+    config = ProjectConfig(classes=["RED", "BLACK"], job="FROM_CONFIG")
+    payload = {"predictions": [[0.9, 0.1]]}
+    assert labels(output_of(one({"payload": payload}), config)) == {"RED": 0.9, "BLACK": 0.1}
+    assert output_of(one({"payload": payload}), config).job == "FROM_CONFIG"
+    own = output_of(one({"payload": payload, "classes": ["A", "B"], "job": "OWN"}), config)
+    assert (own.job, set(labels(own))) == ("OWN", {"A", "B"})
+
+
+def test_a_payload_that_cannot_be_read_names_the_field_within_the_message() -> None:
+    with pytest.raises(UnreadableOutput) as caught:
+        output_of(one({"payload": {"predictions": [[0.9, 0.8]]}, "classes": ["A", "B"]}))
+    assert caught.value.field.startswith("output.payload.predictions[0]")
+    with pytest.raises(UnreadableOutput) as caught:
+        output_of(one({"payload": {"colour": "red"}}))
+    assert caught.value.cause == "unknown_format"
+
+
+def test_a_batch_gives_each_external_id_its_row_and_each_row_survives_the_spool() -> None:
+    rows = rows_of(batch({"payload": ROWS, "classes": ["RED", "BLACK"]}, ["a", "b"], assets=[{"url": "u"}, None]))
+    spooled = [read_prediction(json.loads(row.model_dump_json(by_alias=True, exclude_none=True))) for row in rows]
+    assert [row.external_id for row in spooled] == ["a", "b"]
+    assert [row.asset.url if row.asset else None for row in spooled] == ["u", None]
+    assert [labels(output_of(row)) for row in spooled] == [{"RED": 0.9, "BLACK": 0.1}, {"RED": 0.2, "BLACK": 0.8}]
+
+
+def test_more_or_fewer_rows_than_external_ids_are_refused() -> None:
+    with pytest.raises(UnreadableOutput, match="2 answers for 3 external_ids"):
+        rows_of(batch({"payload": ROWS, "classes": ["RED", "BLACK"]}, ["a", "b", "c"]))
+    with pytest.raises(UnreadableOutput, match="2 answers for one external_id"):
+        output_of(one({"payload": ROWS, "classes": ["RED", "BLACK"]}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"external_ids": []}, "external_ids"),
+        ({"external_ids": ["a", "a"]}, "twice"),
+        ({"external_ids": ["a"], "assets": []}, "0 assets for 1"),
+        ({"external_ids": ["a"], "confidence": 0.5}, "confidence: unknown key"),
+        ({"external_ids": ["a"], "external_id": "b"}, "external_id: unknown key"),
+    ],
+)
+def test_a_wrong_batch_is_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(MessageError, match=words):
+        read_message(message({"payload": ROWS}, **changes))
+
+
+def test_a_broken_neutral_answer_is_refused_with_its_field() -> None:
+    with pytest.raises(UnreadableOutput) as caught:
+        reading_of(one({"answer": {"answer": {"kind": "classification", "scores": 3}}}))
+    assert caught.value.field.startswith("output.answer")
