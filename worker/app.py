@@ -29,6 +29,7 @@ def create_app(settings: Settings) -> Celery:
         broker_url=settings.broker,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        broker_channel_error_retry=True,
         broker_transport_options=_transport_options(settings),
         task_serializer="json",
         accept_content=["json"],
@@ -42,6 +43,7 @@ def create_app(settings: Settings) -> Celery:
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,
         worker_send_task_events=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
     )
     tasks.register(app)
     app.steps["worker"].add(RuntimeStep)
@@ -51,10 +53,11 @@ def create_app(settings: Settings) -> Celery:
 def bind_runtime(app: Celery, settings: Settings) -> Runtime:
     """Give the app the runtime that its tasks and its bootstep work with."""
 
-    def send_hint(project: str) -> None:
-        app.send_task(tasks.DELIVER, [project], expires=HINT_EXPIRES, ignore_result=True, argsrepr="", kwargsrepr="")
+    def publish_hint(project: str) -> None:
+        options = {"expires": HINT_EXPIRES, "ignore_result": True, "retry": False}
+        app.send_task(tasks.DELIVER, [project], argsrepr="", kwargsrepr="", **options)
 
-    runtime = Runtime(settings, send_hint)
+    runtime = Runtime(settings, publish_hint)
     app.runtime = runtime
     signals.worker_shutting_down.connect(lambda **_: runtime.drain(), weak=False)
     return runtime

@@ -12,7 +12,8 @@ import redis
 
 from worker.connections import connect
 from worker.kili import CallBudget, KiliError
-from worker.runtime import access_of, budget_of, kili_of, spool_of
+from worker.projects import ProjectsFileError
+from worker.runtime import access_of, budget_of, kili_of, projects_of, spool_of
 from worker.settings import Settings
 
 OLDEST_REDIS = (6, 2)
@@ -40,6 +41,7 @@ def setting_checks(settings: Settings) -> Iterator[Check]:
     yield _visibility(settings)
     yield _roots(settings)
     yield _sizes(settings)
+    yield _projects_file(settings)
 
 
 def redis_checks(settings: Settings) -> Iterator[Check]:
@@ -121,6 +123,14 @@ def _sizes(settings: Settings) -> Check:
     if delivery.wave_items < delivery.batch_items or delivery.wave_bytes < delivery.batch_bytes:
         return Check(name, "refused", "a wave is smaller than a batch", "make waves at least as large as batches")
     return Check(name, "ok")
+
+
+def _projects_file(settings: Settings) -> Check:
+    try:
+        projects_of(settings)
+    except ProjectsFileError as error:
+        return Check("WORKER_PROJECTS_FILE", "refused", str(error), "correct the file")
+    return Check("WORKER_PROJECTS_FILE", "ok")
 
 
 def _server(name: str, info: dict[str, Any]) -> Iterator[Check]:

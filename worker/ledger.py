@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from worker.connections import insist
 from worker.kili import CallRecord
 
 logger = logging.getLogger(__name__)
@@ -45,10 +46,10 @@ class CallCounter:
             logger.info("%s: %s", record.operation, record.outcome, extra={**extra, "status": record.status})
         try:
             with self._redis.pipeline(transaction=False) as pipe:
-                pipe.hincrby(self._key, f"{stem}/calls", 1)
-                pipe.hincrby(self._key, f"{stem}/items", record.items)
-                pipe.hincrby(self._key, f"{stem}/repeats", int(record.attempt > 1))
-                pipe.hincrbyfloat(self._key, f"{stem}/seconds", round(record.seconds, 4))
+                insist(pipe, "HINCRBY", self._key, f"{stem}/calls", 1)
+                insist(pipe, "HINCRBY", self._key, f"{stem}/items", record.items)
+                insist(pipe, "HINCRBY", self._key, f"{stem}/repeats", int(record.attempt > 1))
+                insist(pipe, "HINCRBYFLOAT", self._key, f"{stem}/seconds", round(record.seconds, 4))
                 pipe.execute()
         except redis.RedisError as error:
             logger.debug("call not counted: %s", error, extra={"action": "call_not_counted"})

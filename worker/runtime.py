@@ -13,12 +13,14 @@ from dataclasses import replace
 
 from worker import __version__
 from worker.connections import connect, same_server
-from worker.delivery import Deliverer, DeliveryRules, HintSender, Ticker
+from worker.delivery import Deliverer, DeliveryRules, Ticker
 from worker.health import Pulse
+from worker.hints import Hints
 from worker.intake import Admitter, Inbox, Reader, ReaderLimits, Rules
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
 from worker.ledger import CallCounter
 from worker.messages import ReadingLimits
+from worker.projects import Projects
 from worker.review import ReviewPolicy, ThresholdPolicy
 from worker.settings import Settings
 from worker.spool import Spool
@@ -41,11 +43,20 @@ def policy_of(settings: Settings) -> ReviewPolicy:
     return ThresholdPolicy(settings.review.threshold)
 
 
-def admitter_of(settings: Settings, spool: Spool) -> Admitter:
+def projects_of(settings: Settings) -> Projects:
+    """The operator's word on each project.
+
+    Raises:
+        ProjectsFileError: the file is missing or wrong.
+    """
+    return Projects(settings.projects_file)
+
+
+def admitter_of(settings: Settings, spool: Spool, projects: Projects | None = None) -> Admitter:
     """The one admission behind both doors."""
     limits = ReadingLimits(settings.intake.max_message_bytes, settings.intake.max_depth)
     rules = Rules(settings.default_project, limits, tuple(settings.intake.path_roots))
-    return Admitter(spool, policy_of(settings), rules)
+    return Admitter(spool, policy_of(settings), rules, projects or projects_of(settings))
 
 
 def inbox_of(settings: Settings, consumer: str = "reader") -> Inbox:
@@ -129,21 +140,23 @@ class Runtime:
 
     Args:
         settings: of the process.
-        send_hint: sends ``predictions.deliver`` through the broker.
+        publish_hint: sends ``predictions.deliver`` for a project through the broker.
     """
 
-    def __init__(self, settings: Settings, send_hint: HintSender) -> None:
+    def __init__(self, settings: Settings, publish_hint: Callable[[str], None]) -> None:
         self.settings = settings
         self.stop_event = threading.Event()
         self.spool = spool_of(settings)
-        self.admitter = admitter_of(settings, self.spool)
+        self._projects = projects_of(settings)
+        self.admitter = admitter_of(settings, self.spool, self._projects)
         self._pulse = Pulse(settings.heartbeat_file)
         self._pool = ThreadPoolExecutor(settings.delivery.parallel_batches, thread_name_prefix="batch")
         self.deliverer = self._deliverer()
+        self.hints = Hints(publish_hint, self.deliverer.deliver, threads=settings.delivery.concurrency)
         self._reader = self._make_reader()
         self._ticker = Ticker(
             self.spool,
-            send_hint,
+            self.hints.send,
             self._pulse.beat,
             full=settings.delivery.batch_items,
             linger=settings.delivery.linger_seconds,
@@ -155,8 +168,8 @@ class Runtime:
     def start(self) -> None:
         """Begin to take, tick and deliver."""
         self._threads = [
-            threading.Thread(target=self._reader.run, name="intake", daemon=True),
-            threading.Thread(target=self._ticker.run, name="ticker", daemon=True),
+            threading.Thread(target=self._keep_running, args=(run,), name=name, daemon=True)
+            for name, run in (("intake", self._reader.run), ("ticker", self._ticker.run))
         ]
         for thread in self._threads:
             thread.start()
@@ -178,9 +191,21 @@ class Runtime:
         self.drain()
         for thread in self._threads:
             thread.join(self.settings.delivery.drain_seconds)
+        self.hints.close()
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._say_remaining("drained")
         self._pulse.end()
+
+    def _keep_running(self, run: Callable[[], None]) -> None:
+        while True:
+            try:
+                run()
+                return
+            except Exception:
+                name = threading.current_thread().name
+                logger.exception("%s begins again", name, extra={"action": "thread_failed", "thread": name})
+                if self.stop_event.wait(1):
+                    return
 
     def _give_up(self) -> None:
         self._say_remaining("drain_limit")
@@ -203,7 +228,15 @@ class Runtime:
             for attempts in (None, 1)
         ]
         rules = delivery_rules_of(self.settings)
-        return Deliverer(self.spool, *clients, budget=budget, pool=self._pool, rules=rules, stop=self.stop_event)
+        return Deliverer(
+            self.spool,
+            *clients,
+            budget=budget,
+            pool=self._pool,
+            rules=rules,
+            projects=self._projects,
+            stop=self.stop_event,
+        )
 
     def _make_reader(self) -> Reader:
         intake = self.settings.intake

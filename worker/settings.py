@@ -137,6 +137,7 @@ class Settings(BaseSettings):
     celery_broker_url: SecretStr | None = Field(
         None, validation_alias="CELERY_BROKER_URL", description="Broker of the producers; the spool's Redis by default."
     )
+    projects_file: Path | None = Field(None, description="TOML file on how each project's outputs are read.")
     default_project: str | None = Field(None, description="Project of predictions that name none.")
     heartbeat_file: Path = Field(
         Path("/tmp/prediction-worker.heartbeat"),  # noqa: S108 - a plain status file, overwritten by each start

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import redis
 from celery import Celery
 
 from worker.intake import TASK, as_json
@@ -23,13 +22,7 @@ def register(app: Celery) -> None:
 
 def deliver(task: Any, project: str) -> None:
     """Run one wave of a project: a hint without payload, so that losing or doubling it does no harm."""
-    try:
-        more = task.app.runtime.deliverer.deliver(project)
-    except redis.RedisError as error:
-        logger.warning("wave ended: %s", error, extra={"action": "wave_ended", "project": project})
-        return
-    if more:
-        task.app.send_task(DELIVER, [project], expires=30, ignore_result=True)
+    task.app.runtime.hints.answer(project)
 
 
 def ingest(task: Any, *messages: Any) -> None:

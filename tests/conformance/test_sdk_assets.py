@@ -74,9 +74,7 @@ def test_a_renamed_asset_is_found_by_its_new_external_id_only(cars: Cars) -> Non
         ({"label_author_in": ["nobody"]}, 0),
         ({"label_created_at_gte": "2024-01-01"}, 3),
         (
-            {
-                "label_category_search": "CLASSIFICATION_JOB.RED.count > 0 OR CLASSIFICATION_JOB.GREY.count == 1"
-            },
+            {"label_category_search": "CLASSIFICATION_JOB.RED.count > 0 OR CLASSIFICATION_JOB.GREY.count == 1"},
             3,
         ),
         ({"inference_mark_gte": 0.9}, 1),
@@ -84,9 +82,7 @@ def test_a_renamed_asset_is_found_by_its_new_external_id_only(cars: Cars) -> Non
         ({"issue_status": "OPEN"}, 0),
     ],
 )
-def test_filters_let_the_right_assets_pass(
-    labeled_cars: Cars, filters: dict[str, Any], expected: int
-) -> None:
+def test_filters_let_the_right_assets_pass(labeled_cars: Cars, filters: dict[str, Any], expected: int) -> None:
     assert labeled_cars.kili.count_assets(labeled_cars.project_id, **filters) == expected
 
 

@@ -30,9 +30,7 @@ def test_the_default_checks_pass_and_the_schema_is_fetched_once(
     assert counts(admin) == {"viewer": 1, "apiKeys": 1}
 
 
-def test_without_the_cache_the_schema_is_fetched_each_time(
-    sandbox: SandboxProcess, admin: Callable[..., Any]
-) -> None:
+def test_without_the_cache_the_schema_is_fetched_each_time(sandbox: SandboxProcess, admin: Callable[..., Any]) -> None:
     admin("reset", {})
     connect(sandbox, graphql_client_params={"enable_schema_caching": False})
     assert counts(admin) == {"viewer": 1, "__schema": 1, "apiKeys": 1}
@@ -43,9 +41,7 @@ def test_an_unknown_key_is_refused(sandbox: SandboxProcess) -> None:
         connect(sandbox, "some other key")
 
 
-def test_an_expired_key_is_refused_until_it_is_renewed(
-    sandbox: SandboxProcess, admin: Callable[..., Any]
-) -> None:
+def test_an_expired_key_is_refused_until_it_is_renewed(sandbox: SandboxProcess, admin: Callable[..., Any]) -> None:
     admin("keys", {"key": "temporary", "expiry": -1})
     with pytest.raises(AuthenticationFailed):
         connect(sandbox, "temporary")
@@ -53,9 +49,7 @@ def test_an_expired_key_is_refused_until_it_is_renewed(
     connect(sandbox, "temporary")
 
 
-def test_a_key_that_expires_soon_makes_the_sdk_warn(
-    sandbox: SandboxProcess, admin: Callable[..., Any]
-) -> None:
+def test_a_key_that_expires_soon_makes_the_sdk_warn(sandbox: SandboxProcess, admin: Callable[..., Any]) -> None:
     admin("keys", {"key": "short", "expiry": 24 * 3600})
     with pytest.warns(UserWarning, match="will be deprecated|expire"):
         connect(sandbox, "short")

@@ -29,9 +29,7 @@ def test_a_response_that_does_not_fit_the_interface_is_refused(
     cars: Cars, response: dict[str, Any], label_type: str
 ) -> None:
     with pytest.raises(GraphQLError, match=r"\[jsonResponseMalformed\]"):
-        cars.kili.append_labels(
-            asset_id_array=cars.ids[:1], json_response_array=[response], label_type=label_type
-        )
+        cars.kili.append_labels(asset_id_array=cars.ids[:1], json_response_array=[response], label_type=label_type)
 
 
 def test_a_label_on_an_unknown_asset_is_refused(cars: Cars) -> None:
@@ -81,9 +79,7 @@ def test_a_resent_id_is_refused(cars: Cars, admin: Callable[..., Any]) -> None:
     assert cars.find() == ["a", "b", "c", "d"]
 
 
-def test_the_documented_agreement_is_all_or_nothing_for_one_choice(
-    cars: Cars, admin: Callable[..., Any]
-) -> None:
+def test_the_documented_agreement_is_all_or_nothing_for_one_choice(cars: Cars, admin: Callable[..., Any]) -> None:
     admin("config", {"agreement": "documented"})
     cars.label(["RED", "GREY"], "INFERENCE", model_name="m:1")
     cars.label(["RED", "RED"])
@@ -179,9 +175,7 @@ def test_large_bodies_are_refused(cars: Cars, admin: Callable[..., Any]) -> None
 
 
 @pytest.mark.parametrize("refused", [{"external_ids": ["b"]}, {"categories": ["GREY"]}])
-def test_a_single_item_spoils_its_batch(
-    cars: Cars, admin: Callable[..., Any], refused: dict[str, list[str]]
-) -> None:
+def test_a_single_item_spoils_its_batch(cars: Cars, admin: Callable[..., Any], refused: dict[str, list[str]]) -> None:
     fail(admin, "appendManyLabels", times=10, kind="refuse", **refused)
     with pytest.raises(GraphQLError, match="refused"):
         cars.label(["RED", "GREY", "RED"])

@@ -65,9 +65,7 @@ def test_large_files_are_imported_in_the_background(
     project_id = new_project(input_type=input_type)
     path = tmp_path / name
     path.write_bytes(b"not looked at")
-    answer = kili.append_many_to_dataset(
-        project_id=project_id, content_array=[str(path)], external_id_array=["big"]
-    )
+    answer = kili.append_many_to_dataset(project_id=project_id, content_array=[str(path)], external_id_array=["big"])
     assert answer["asset_ids"] == []
     assert kili.assets(project_id, fields=["externalId"]) == [{"externalId": "big"}]
 
@@ -86,9 +84,7 @@ def test_an_import_takes_its_time(
         wait_until_availability=False,
     )
     assert admin("state", project=project_id)["assets"] == 0
-    kili.append_many_to_dataset(
-        project_id=project_id, content_array=[str(path)], external_id_array=["waited for"]
-    )
+    kili.append_many_to_dataset(project_id=project_id, content_array=[str(path)], external_id_array=["waited for"])
     assert admin("state", project=project_id)["assets"] == 2
 
 

@@ -97,9 +97,7 @@ def test_a_label_can_be_given_for_a_step(cars: Cars) -> None:
 
 def test_assets_are_assigned_and_unassigned(cars: Cars) -> None:
     user = cars.kili.kili_api_gateway.get_current_user(["id", "email"])
-    outcome = cars.kili.assign_assets_to_labelers(
-        asset_ids=cars.ids[:2], to_be_labeled_by_array=[[user["id"]], []]
-    )
+    outcome = cars.kili.assign_assets_to_labelers(asset_ids=cars.ids[:2], to_be_labeled_by_array=[[user["id"]], []])
     assert len(outcome["succeeded"]) == 2
     assert [asset["assignees"] for asset in cars.read("assignees.id")[:2]] == [[{"id": user["id"]}], []]
 
@@ -123,9 +121,7 @@ def test_a_project_comes_back_as_it_was_created(kili: Kili, new_project: Callabl
 
 def test_projects_are_found_by_title(kili: Kili, new_project: Callable[..., str]) -> None:
     project_id = new_project(title="needle in the hay")
-    assert [project["id"] for project in kili.projects(search_query="%needle%", fields=["id"])] == [
-        project_id
-    ]
+    assert [project["id"] for project in kili.projects(search_query="%needle%", fields=["id"])] == [project_id]
 
 
 def test_project_properties_are_updated(kili: Kili, new_project: Callable[..., str]) -> None:
@@ -138,12 +134,8 @@ def test_project_properties_are_updated(kili: Kili, new_project: Callable[..., s
 def test_members_are_added_to_a_project(kili: Kili, new_project: Callable[..., str]) -> None:
     project_id = new_project()
     kili.append_to_roles(project_id=project_id, user_email="eve@example.com", role="LABELER")
-    members = kili.project_users(
-        project_id=project_id, email="eve@example.com", fields=["role", "user.email"]
-    )
-    assert [(member["role"], member["user"]) for member in members] == [
-        ("LABELER", {"email": "eve@example.com"})
-    ]
+    members = kili.project_users(project_id=project_id, email="eve@example.com", fields=["role", "user.email"])
+    assert [(member["role"], member["user"]) for member in members] == [("LABELER", {"email": "eve@example.com"})]
 
 
 def test_project_counts_follow_the_work(cars: Cars) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import IO, Any
+from typing import IO
 
 import click
 
-from worker.cli.loading import load_settings, print_json
+from worker.cli.loading import fail, load_settings, print_json
 
 
 @click.command()
@@ -15,13 +14,21 @@ from worker.cli.loading import load_settings, print_json
 @click.option(
     "--interface", type=click.File("rb"), help="A project's jsonInterface as JSON, to show the json_response."
 )
-@click.option("--input-type", default="IMAGE", help="The project's input type, with --interface.")
+@click.option("--input-type", default="IMAGE", show_default=True, help="The project's input type, with --interface.")
 def explain(file: IO[bytes], interface: IO[bytes] | None, input_type: str) -> None:
-    """Show what would become of the message in FILE: what was read, the json_response, the decision. Sends nothing."""
-    from worker.explaining import explain_message
+    """Show what would become of the message in FILE, sending nothing.
 
-    given = json.load(interface) if interface else None
-    found: dict[str, Any] = explain_message(load_settings(), file.read(), given, input_type)
+    Prints the format and why it was recognised, what was read, the json_response and the review decision as JSON;
+    exits 1 when the message would become a dead letter.
+    """
+    from worker.explaining import explain_message
+    from worker.ontology import Interface, InterfaceError
+
+    try:
+        known = Interface.parse(interface.read().decode(), input_type) if interface else None
+    except (InterfaceError, UnicodeDecodeError) as error:
+        fail(f"--interface: {error}")
+    found = explain_message(load_settings(), file.read(), known)
     print_json(found)
     if "refused" in found:
         raise SystemExit(1)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import redis
 
+from worker.connections import insist
 from worker.deadletters import Cause
 from worker.delivery.bisect import Refusal, Sent, send_each
 from worker.delivery.content import missing_asset
@@ -34,7 +35,7 @@ class MadeAssets:
         try:
             with self._redis.pipeline(transaction=False) as pipe:
                 for asset_id in asset_ids:
-                    pipe.set(self._prefix + asset_id, b"1", ex=MADE_SECONDS)
+                    insist(pipe, "SET", self._prefix + asset_id, b"1", "EX", MADE_SECONDS)
                 pipe.execute()
         except redis.RedisError as error:
             logger.debug("new assets not remembered: %s", error, extra={"action": "made_not_remembered"})

@@ -12,11 +12,12 @@ from typing import Protocol
 
 from worker.delivery.assets import AssetKeeper, MadeAssets
 from worker.delivery.content import ContentSource
-from worker.delivery.interfaces import InterfaceCache
 from worker.delivery.lease import Lease, LeaseKeeper
 from worker.delivery.pauses import Pause, Pauses
 from worker.delivery.wave import Wave, WaveResult, WaveTools
+from worker.interfaces import InterfaceCache
 from worker.kili import KiliClient
+from worker.projects import Projects
 from worker.spool import Fate, LeaseLost, Spool
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ class Deliverer:
         prober: the client for a scope that was paused: it tries once.
         budget: asked before entries are leased, so that what is newest and most doubtful goes next.
         pool: runs a wave's batches side by side.
+        rules: limits and times.
+        projects: the operator's word on each project's outputs.
         stop: set when the worker drains.
     """
 
@@ -67,11 +70,13 @@ class Deliverer:
         budget: Budget,
         pool: Executor,
         rules: DeliveryRules,
+        projects: Projects,
         stop: threading.Event,
     ) -> None:
         self._spool = spool
         self._budget = budget
         self._rules = rules
+        self._projects = projects
         self._stop = stop
         self.leases = LeaseKeeper(spool)
         self.pauses = Pauses(spool.redis, spool.prefix, first=rules.probe, cap=rules.probe_cap)
@@ -145,7 +150,8 @@ class Deliverer:
         return WaveTools(
             kili=kili,
             spool=self._spool,
-            interfaces=InterfaceCache(client, prefix, kili.project_interface, rules.interface_age),
+            interfaces=InterfaceCache(client, prefix, rules.interface_age, kili.project_interface),
+            projects=self._projects,
             assets=AssetKeeper(
                 kili,
                 MadeAssets(client, prefix),

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import redis
 
+from worker.connections import insist
 from worker.kili import (
     ConnectFailed,
     KiliError,
@@ -92,7 +93,7 @@ class Pauses:
     def _many_fail(self, project: str, error: KiliError) -> bool:
         if isinstance(error, RefusedProject):
             return False
-        self._redis.sadd(self._streak, project)
+        insist(self._redis, "SADD", self._streak, project)
         self._redis.expire(self._streak, max(1, int(4 * self._cap)))
         return int(self._redis.scard(self._streak)) >= ENDPOINT_FROM_PROJECTS
 
@@ -106,7 +107,7 @@ class Pauses:
         pause = Pause(
             scope, kind, str(error)[:300], earlier.since if earlier else now, now + int(seconds * 1000), failures
         )
-        self._redis.hset(self._key, scope, json.dumps(asdict(pause)))
+        insist(self._redis, "HSET", self._key, scope, json.dumps(asdict(pause)))
         if earlier is None:
             extra = {"action": "paused", "scope": scope, "kind": kind, "words": error.words[:300]}
             logger.warning("%s is paused: %s", scope, error, extra=extra)

@@ -10,8 +10,10 @@ from worker.deadletters import Cause
 from worker.delivery.item import Burial, Item
 from worker.formats import OutputError
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_prediction
-from worker.ontology import Interface, OntologyError, to_json_response
-from worker.outputs import output_of
+from worker.ontology import Interface, OntologyError
+from worker.outputs import NO_CONFIG
+from worker.projects import ProjectConfig
+from worker.responses import response_of
 from worker.review import ReviewDecision
 from worker.spool import Fate, Leased, Settlement
 
@@ -21,24 +23,28 @@ NO_LIMITS = ReadingLimits(max_bytes=1 << 40, max_depth=10_000)
 
 @dataclass(slots=True)
 class Prepared:
-    """Items to send, and entries whose fate is already known."""
+    """Items to send, entries whose fate is known, and those that do not fit the interface as it is known."""
 
     items: list[Item] = field(default_factory=list)
     settled: list[Settlement] = field(default_factory=list)
+    unfit: list[Settlement] = field(default_factory=list)
 
 
-def prepare(project: str, entries: Sequence[Leased], interface: Interface) -> Prepared:
+def prepare(
+    project: str, entries: Sequence[Leased], interface: Interface, config: ProjectConfig = NO_CONFIG
+) -> Prepared:
     """Read each entry and turn its output into the project's json_response."""
     prepared = Prepared()
     for entry in _newest(entries, prepared):
         prediction: Prediction | None = None
         try:
             prediction = read_prediction(read_json(entry.payload, NO_LIMITS))
-            prepared.items.append(_item(entry, prediction, interface))
+            prepared.items.append(_item(entry, prediction, interface, config))
         except (MessageError, OutputError, OntologyError) as error:
             slug = getattr(error, "cause", "unreadable_output")
             cause = Cause(slug, "message", error.field, error.problem, error.fix)
-            prepared.settled.append(Burial(project).of(entry, prediction, cause, "prepare"))
+            burial = Burial(project).of(entry, prediction, cause, "prepare")
+            (prepared.unfit if isinstance(error, OntologyError) else prepared.settled).append(burial)
     return prepared
 
 
@@ -55,9 +61,8 @@ def _newest(entries: Sequence[Leased], prepared: Prepared) -> list[Leased]:
     return list(newest.values())
 
 
-def _item(entry: Leased, prediction: Prediction, interface: Interface) -> Item:
-    text = prediction.asset.text if prediction.asset else None
-    response = to_json_response(output_of(prediction), interface, text=text)
+def _item(entry: Leased, prediction: Prediction, interface: Interface, config: ProjectConfig) -> Item:
+    response = response_of(prediction, interface, config)
     return Item(
         entry=entry,
         prediction=prediction,

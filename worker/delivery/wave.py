@@ -19,14 +19,18 @@ from worker.delivery.assets import LOOK_AGAIN_MS, AssetKeeper
 from worker.delivery.batches import batches, grouped
 from worker.delivery.bisect import Refusal, send_each
 from worker.delivery.content import ContentSource
-from worker.delivery.interfaces import InterfaceCache
 from worker.delivery.item import Burial, Item
 from worker.delivery.lease import Lease
-from worker.delivery.prepare import prepare
+from worker.delivery.prepare import Prepared, prepare
+from worker.interfaces import InterfaceCache
 from worker.kili import AssetUpdate, KiliClient, KiliError, NewLabel, RefusedItems
+from worker.projects import Projects
 from worker.spool import Fate, Leased, LeaseLost, Settlement, Spool
 
 logger = logging.getLogger(__name__)
+
+INTERFACE_DOUBT_SECONDS = 15.0
+"""Before an item is condemned for not fitting the interface, the interface is read anew unless it is this young."""
 
 T = TypeVar("T")
 
@@ -38,6 +42,7 @@ class WaveTools:
     kili: KiliClient
     spool: Spool
     interfaces: InterfaceCache
+    projects: Projects
     assets: AssetKeeper
     content: ContentSource
     pool: Executor
@@ -86,14 +91,23 @@ class Wave:
         return self._result
 
     def _deliver(self, entries: Sequence[Leased]) -> None:
-        interface = self._tools.interfaces.get(self._project)
-        prepared = prepare(self._project, entries, interface)
-        self._settle(prepared.settled)
+        prepared = self._prepared(entries)
+        self._settle([*prepared.settled, *prepared.unfit])
         self._lease.check()
         located = self._tools.assets.locate(self._project, prepared.items)
         self._settle([Settlement(item.entry, Fate.LATER, delay_ms=LOOK_AGAIN_MS) for item in located.later])
         self._settle([self._bury(item, cause, "check") for item, cause in located.missing])
         self._send(located.ready)
+
+    def _prepared(self, entries: Sequence[Leased]) -> Prepared:
+        config = self._tools.projects.of(self._project)
+        prepared = prepare(self._project, entries, self._tools.interfaces.get(self._project), config)
+        if prepared.unfit and self._tools.interfaces.renew(self._project, older_than=INTERFACE_DOUBT_SECONDS):
+            unfit = [one.entry for one in prepared.unfit]
+            again = prepare(self._project, unfit, self._tools.interfaces.get(self._project), config)
+            prepared.items = sorted([*prepared.items, *again.items], key=lambda item: item.entry.lane)
+            prepared.unfit = again.unfit
+        return prepared
 
     def _send(self, items: Sequence[Item]) -> None:
         new = self._batched([item for item in items if not item.exists])

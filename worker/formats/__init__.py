@@ -8,6 +8,7 @@ from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput, OutputError
 from worker.formats.plain_scores import read_scores
 from worker.formats.reader import Reading, read_payload
+from worker.formats.regions import regions_of
 from worker.formats.registry import FAMILIES
 from worker.formats.structure import Envelope, Family, Match, Miss
 
@@ -32,4 +33,5 @@ __all__ = [
     "read_kili_response",
     "read_payload",
     "read_scores",
+    "regions_of",
 ]

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from worker.formats.checks import Path, fail
+from worker.formats.regions import doubled_area
 
 SIMPLIFY_PIXELS = 1.0
 """Farthest a point of the outline may lie from its simplified ring: the steps of a slanted edge vanish."""
@@ -36,7 +37,7 @@ def trace(rows: Sequence[bytes], width: int, at: Path, simplify: float = SIMPLIF
     Raises OutputError for a mask too ragged to be an object.
     """
     rings = list(_follow(_edges(rows, width, at), at))
-    areas = [_area(ring) for ring in rings]
+    areas = [doubled_area(ring) for ring in rings]
     groups = {i: [i] for i in sorted(range(len(rings)), key=lambda i: -areas[i]) if areas[i] > 0}
     for hole, outline in _outlines_of_holes(rings, areas, rows).items():
         groups[outline].append(hole)
@@ -112,12 +113,6 @@ def _turn(a: Vertex, b: Vertex, c: Vertex) -> int:
     return (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
 
 
-def _area(ring: Sequence[Vertex]) -> int:
-    """Twice the area: positive for outlines (clockwise as seen), negative for holes."""
-    pairs = zip(ring, (*ring[1:], ring[0]), strict=True)
-    return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairs)
-
-
 def _without_straight_points(ring: Ring) -> Ring:
     """Keep the corners, beginning with the topmost (of these the leftmost)."""
     count = len(ring)
@@ -126,7 +121,7 @@ def _without_straight_points(ring: Ring) -> Ring:
     return corners[first:] + corners[:first]
 
 
-def _outlines_of_holes(rings: list[Ring], areas: list[int], rows: Sequence[bytes]) -> dict[int, int]:
+def _outlines_of_holes(rings: list[Ring], areas: Sequence[float], rows: Sequence[bytes]) -> dict[int, int]:
     """The outline around each hole: left of a hole's top corner lies its region, up to a ring on the left."""
     holes = [i for i, area in enumerate(areas) if area < 0]
     if not holes:
@@ -164,7 +159,8 @@ def _simplified(ring: Ring, tolerance: float) -> Ring:
         if distance > tolerance:
             keep.add(index)
             waiting += [(first, index), (index, last)]
-    return [ring[i] for i in sorted(keep)] if len(keep) >= 3 else ring
+    kept = [ring[i] for i in sorted(keep)]
+    return kept if doubled_area(kept) * doubled_area(ring) > 0 else ring
 
 
 def _farthest(line: Ring, first: int, last: int) -> tuple[int, float]:

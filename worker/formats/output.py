@@ -50,8 +50,9 @@ class Shape:
     """Geometry in relative coordinates.
 
     ``tool`` is the Kili tool name. ``rings`` holds, for ``rectangle`` four corners in one ring, for ``polygon``
-    one ring, for ``semantic`` outer rings and holes, for ``polyline``/``vector`` one open ring, for ``marker``
-    one ring of one point, for ``pose`` one ring with one point per name of ``point_names``.
+    one ring, for ``semantic`` outlines (clockwise as seen), each followed by its holes (the other way), for
+    ``polyline``/``vector`` one open ring, for ``marker`` one ring of one point, for ``pose`` one ring with one
+    point per name of ``point_names``.
     """
 
     tool: Literal["rectangle", "polygon", "semantic", "polyline", "vector", "marker", "pose"]

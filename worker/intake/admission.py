@@ -14,9 +14,10 @@ from worker.deadletters import Cause, DeadLetter, Sender, write_letter
 from worker.formats import OutputError
 from worker.intake.envelope import messages_of
 from worker.kili.ids import derived_asset_id
-from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_prediction
-from worker.outputs import output_of
+from worker.messages import MessageError, Prediction, PredictionBatch, ReadingLimits, read_json, read_message
+from worker.outputs import output_of, rows_of
 from worker.paths import allowed_path
+from worker.projects import ProjectConfig, Projects
 from worker.review import ReviewPolicy, Subject, own_confidence
 from worker.spool import Admission, Arrival, Dead, Item, Spool, Waiting
 
@@ -50,12 +51,14 @@ class Admitter:
         spool: where they go.
         policy: decides lane and priority.
         rules: limits and defaults.
+        projects: the operator's word on each project's outputs.
     """
 
-    def __init__(self, spool: Spool, policy: ReviewPolicy, rules: Rules) -> None:
+    def __init__(self, spool: Spool, policy: ReviewPolicy, rules: Rules, projects: Projects) -> None:
         self._spool = spool
         self._policy = policy
         self._rules = rules
+        self._projects = projects
 
     def admit_entries(self, entries: Sequence[InboxEntry], *, inbox: str) -> Admission:
         """Admit inbox entries; with ``inbox`` they leave it in the same transaction."""
@@ -64,7 +67,7 @@ class Admitter:
 
     def admit_messages(self, messages: Sequence[bytes]) -> Admission:
         """Admit messages that came another way than through the inbox."""
-        return self._spool.admit([Arrival("", tuple(self._item(message) for message in messages))])
+        return self._spool.admit([Arrival("", tuple(item for message in messages for item in self._items(message)))])
 
     def replay(self, letter: DeadLetter) -> Admission:
         """Admit a dead letter's original again; the letter goes in the same transaction, or nothing happens."""
@@ -72,14 +75,14 @@ class Admitter:
         if letter.about.get("form") == "envelope":
             items = list(self._items_of_envelope(letter.original, history, check_expiry=False))
         else:
-            items = [self._item(letter.original, history)]
+            items = list(self._items(letter.original, history))
         items[0] = replace(items[0], replayed=letter.id)
         return self._spool.admit([Arrival("", tuple(items))])
 
     def _items_of(self, entry: InboxEntry) -> Iterator[Item]:
         payload, envelope = entry.fields.get(b"payload"), entry.fields.get(b"envelope")
         if payload is not None:
-            yield self._item(payload)
+            yield from self._items(payload)
         elif envelope is not None:
             yield from self._items_of_envelope(envelope)
         else:
@@ -98,19 +101,26 @@ class Admitter:
             yield _dead(error, envelope, None, history, form="envelope")
             return
         for message in messages:
-            yield self._item(message, history)
+            yield from self._items(message, history)
 
-    def _item(self, message: bytes, history: History = ()) -> Item:
+    def _items(self, message: bytes, history: History = ()) -> list[Item]:
         value: Any = None
         try:
             value = read_json(message, self._rules.limits)
-            return self._waiting(read_prediction(value), message, history)
+            found = read_message(value)
+            if isinstance(found, Prediction):
+                return [self._waiting(found, message, history)]
+            rows = rows_of(found, self._config(found))
+            return [self._waiting(row, _json_of(row), history) for row in rows]
         except (MessageError, OutputError) as error:
-            return _dead(error, message, value, history, default_project=self._rules.default_project)
+            return [_dead(error, message, value, history, default_project=self._rules.default_project)]
+
+    def _config(self, message: Prediction | PredictionBatch) -> ProjectConfig:
+        return self._projects.of(message.project_id or self._rules.default_project or NO_PROJECT)
 
     def _waiting(self, prediction: Prediction, message: bytes, history: History) -> Waiting:
         project = self._checked(prediction)
-        output = output_of(prediction)
+        output = output_of(prediction, self._config(prediction))
         asset_id = derived_asset_id(project, prediction.external_id)
         confidence = prediction.confidence if prediction.confidence is not None else own_confidence(output)
         model = prediction.model.label
@@ -153,6 +163,10 @@ class Admitter:
                 "is not below an allowed folder",
                 "add its folder to WORKER_INTAKE__PATH_ROOTS",
             )
+
+
+def _json_of(row: Prediction) -> bytes:
+    return row.model_dump_json(by_alias=True, exclude_none=True).encode()
 
 
 def _dead(

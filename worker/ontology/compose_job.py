@@ -40,7 +40,7 @@ def _task(answer: Answer) -> str:
 def _named(given: str, task: str, interface: Interface) -> Job:
     job = interface.jobs.get(given)
     if job is None:
-        near = nearest(given, interface.jobs)
+        near = nearest(given, list(interface.jobs))
         fix = f"name a job of the project, for example {near}" if near else "add jobs to the project"
         raise OntologyError("job", f"the project has no job {given!r}", fix, "unknown_job")
     if job.is_child:

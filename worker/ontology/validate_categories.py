@@ -67,7 +67,7 @@ def check_nested(value: object, allowed: Iterable[str], where: str, context: Con
 
 def refuse_unknown_job(name: str, where: str, context: Context) -> NoReturn:
     """Refuse a job that the project does not have and name the nearest one."""
-    near = nearest(name, context.interface.jobs)
+    near = nearest(name, list(context.interface.jobs))
     fix = f"name a job of the project, for example {near}" if near else "add the job to the project"
     refuse(where, f"the project has no job {name!r}", fix, "unknown_job")
 

@@ -91,9 +91,10 @@ class TooLarge:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Wait before anything else."""
+    """Wait before the operation runs, or before its answer goes out."""
 
     seconds: float = 1.0
+    after: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ FORMS: dict[str, Callable[[Any], Any]] = {
 #: Types of the options that are kept as they come.
 TYPES: dict[str, type | UnionType] = {
     "status": int,
+    "after": bool,
+    "names_item": bool,
     "body": str,
     "message": str | None,
     "code": str,
@@ -162,7 +165,7 @@ def read_action(where: str, source: Any) -> Action:
     allowed = frozenset(option.name for option in fields(KINDS[kind]))
     check_keys(f"{where}.action", source, allowed | {"kind"})
     for key, value in source.items():
-        if key in TYPES and (isinstance(value, bool) or not isinstance(value, TYPES[key])):
+        if key in TYPES and not (isinstance(value, TYPES[key]) and isinstance(value, bool) == (TYPES[key] is bool)):
             raise FaultError(f"{where}.action.{key}: {value!r} has the wrong type")
     try:
         options = {key: FORMS.get(key, _same)(value) for key, value in source.items() if key != "kind"}

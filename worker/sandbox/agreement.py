@@ -18,6 +18,7 @@ from itertools import chain
 from typing import Any, Literal
 
 from .interface import Job
+from .validation import is_number
 
 Rule = Literal["tutorial", "documented"]
 Jobs = Mapping[str, Job]
@@ -98,8 +99,7 @@ def _entities(left: dict[str, Any], right: dict[str, Any]) -> float:
 
 def _spans(payload: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     for entity in payload.get("annotations") or ():
-        span = (entity.get("beginId"), entity.get("beginOffset"), entity.get("content"))
-        yield (_names(entity), *span)
+        yield (_names(entity), *(str(entity.get(key)) for key in ("beginId", "beginOffset", "content")))
 
 
 def _objects(left: dict[str, Any], right: dict[str, Any]) -> float:
@@ -115,7 +115,8 @@ def _objects(left: dict[str, Any], right: dict[str, Any]) -> float:
         ),
         key=lambda pair: -pair[0],
     )
-    return _sum_of_matches(pairs) / (len(ours) + len(theirs) - _number_of_matches(pairs))
+    matches = list(_matches(pairs))
+    return sum(matches) / (len(ours) + len(theirs) - len(matches))
 
 
 def _matches(pairs: list[tuple[float, int, int]]) -> Iterator[float]:
@@ -126,14 +127,6 @@ def _matches(pairs: list[tuple[float, int, int]]) -> Iterator[float]:
             taken_left.add(i)
             taken_right.add(j)
             yield overlap
-
-
-def _sum_of_matches(pairs: list[tuple[float, int, int]]) -> float:
-    return sum(_matches(pairs))
-
-
-def _number_of_matches(pairs: list[tuple[float, int, int]]) -> int:
-    return sum(1 for _ in _matches(pairs))
 
 
 def _box(annotation: Any) -> Box:
@@ -149,8 +142,8 @@ def _box(annotation: Any) -> Box:
 
 def _points(shape: Any) -> Iterator[tuple[float, float]]:
     if isinstance(shape, dict):
-        if "x" in shape and "y" in shape:
-            yield shape["x"], shape["y"]
+        if is_number(shape.get("x")) and is_number(shape.get("y")):
+            yield float(shape["x"]), float(shape["y"])
         for key in ("boundingPoly", "normalizedVertices", "point", "points", "polyline", "annotations"):
             yield from _points(shape.get(key))
     elif isinstance(shape, list):

@@ -50,8 +50,8 @@ class OperationCount:
 
     def add(self, record: CallRecord) -> None:
         """Count a call."""
-        self.first = self.first or record.time
-        self.last = record.time
+        self.first = min(self.first, record.time) if self.count else record.time
+        self.last = max(self.last, record.time)
         self.count += 1
         self.items += record.items
         self.errors += record.ending != "ok"
@@ -98,7 +98,7 @@ class CallLog:
             self.refused_429 += 1
             return
         self._operations.setdefault(operation, OperationCount()).add(record)
-        self._peak.add(now)
+        self._peak.add(started)
 
     def to_json(self) -> dict[str, Any]:
         """Return everything that was counted."""
@@ -113,7 +113,7 @@ class CallLog:
 
 
 def count_items(variables: Mapping[str, Any]) -> int:
-    """Return the length of the longest list among an operation's variables, at any depth."""
+    """Return the length of the longest list among an operation's variables that is not inside another list."""
     longest = 0
     waiting: list[Any] = [variables]
     while waiting:

@@ -52,9 +52,7 @@ class Context:
             raise no_access("asset")
         return asset
 
-    def check_refusals(
-        self, asset_id: str | None, external_id: str | None, json_response: str | None = None
-    ) -> None:
+    def check_refusals(self, asset_id: str | None, external_id: str | None, json_response: str | None = None) -> None:
         """Raise KiliError when a fault refuses this item."""
         for refusal in self.refusals:
             refusal.check(asset_id, external_id, json_response)

@@ -85,9 +85,7 @@ class Documents:
 
 
 def _root_fields(document: DocumentNode, operation: OperationDefinitionNode | None) -> Iterator[FieldNode]:
-    fragments = {
-        node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)
-    }
+    fragments = {node.name.value: node for node in document.definitions if isinstance(node, FragmentDefinitionNode)}
 
     def walk(selections: SelectionSetNode) -> Iterator[FieldNode]:
         for node in selections.selections:

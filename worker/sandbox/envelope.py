@@ -53,9 +53,7 @@ async def answer_call(sandbox: Sandbox, request: Request) -> Answer:
         try:
             body = read_body(await request.body(), request.headers.get("content-encoding", ""))
         except BodyError as error:
-            answer = json_answer(
-                400, {"errors": [{"message": str(error), "extensions": {"code": "BAD_REQUEST"}}]}
-            )
+            answer = json_answer(400, {"errors": [{"message": str(error), "extensions": {"code": "BAD_REQUEST"}}]})
         else:
             prepared = sandbox.documents.prepare(body.query, body.operation_name)
             operation, items = "+".join(prepared.names) or "(invalid)", count_items(body.variables)
@@ -94,4 +92,7 @@ async def _answer_body(sandbox: Sandbox, base_url: str, user: User, body: Body, 
     if instead is not None:
         return instead
     content = run(sandbox, prepared, body.variables, user=user, base_url=base_url, refusals=plan.refusals)
-    return answer_after(plan.action, content)
+    answer = answer_after(plan.action, content)
+    if plan.delay_after:
+        await asyncio.sleep(plan.delay_after)
+    return answer

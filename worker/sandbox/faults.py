@@ -22,13 +22,14 @@ Kinds of action, with their keys and defaults:
     truncated the operation runs and its answer is valid HTTP, but half a JSON text
     partial   {"message": ...} the operation runs; its answer carries an error next to the data
     too_large {"bytes": 200000} 413 for bodies above so many bytes, uncompressed; smaller ones do not match
-    delay     {"seconds": 1.5} the call waits; later rules still apply
+    delay     {"seconds": 1.5} the call waits before the operation runs; later rules still apply
     refuse    {"external_ids": [...], "asset_ids": [...], "categories": [...], "names_item": false,
                "key": "unexpectedRetrieving", "message": null} every mutation with one of these items is refused as
               the batch switch says; matches only calls that write assets or labels, and counts also those without
               such an item; later rules still apply
 
-`status`, `errors` and `html` take "after": true, which runs the operation first: the outcome a client cannot know.
+`status`, `errors`, `html` and `delay` take "after": true, which runs the operation first: the outcome a client
+cannot know. An operation runs also when the client has gone away while it waited.
 The first action other than `delay` and `refuse` ends the search. `times` counts the calls a rule was applied to.
 """
 
@@ -72,9 +73,10 @@ class Call:
 
 @dataclass(slots=True)
 class Plan:
-    """What is to happen to one call: wait, refuse items, and end in an action or go well."""
+    """What is to happen to one call: wait, refuse items, end in an action or go well."""
 
     delay: float = 0.0
+    delay_after: float = 0.0
     refusals: list[Refuse] = field(default_factory=list)
     action: Action | None = None
 
@@ -153,6 +155,8 @@ class Script:
             if not rule.hits(call):
                 continue
             match rule.action:
+                case Delay(seconds=seconds, after=True):
+                    plan.delay_after += seconds
                 case Delay(seconds=seconds):
                     plan.delay += seconds
                 case Refuse() as refuse:

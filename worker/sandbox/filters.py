@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sized
+from datetime import UTC, datetime
+from functools import lru_cache
 from itertools import islice
 from typing import Any, TypeVar
 
+from .clock import iso
 from .errors import bad_input, no_access
 from .records import Asset, Label
 from .search import SearchError, category_search
@@ -58,8 +61,23 @@ def compact(where: Where | None) -> dict[str, Any]:
 
 
 def between(value: str, lower: str | None, upper: str | None) -> bool:
-    """Tell whether a time lies between two others, which may be days: both ends belong to the range."""
-    return (not lower or value[: len(lower)] >= lower) and (not upper or value[: len(upper)] <= upper)
+    """Tell whether a time lies between two others, both included; raises KiliError when a bound is no time.
+
+    A bound may be a day: as the lower one it begins with the day, as the upper one it ends with it.
+    """
+    return (not lower or value >= _bound(lower)[0]) and (not upper or value <= _bound(upper)[1])
+
+
+@lru_cache(maxsize=256)
+def _bound(text: str) -> tuple[str, str]:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise bad_input(f"'{text}' is no date such as 2026-11-01") from error
+    if len(text) == len("2026-11-01"):
+        return f"{text}T00:00:00.000Z", f"{text}T23:59:59.999Z"
+    exact = iso((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    return exact, exact
 
 
 def _narrow(rows: Iterable[Row], predicates: list[Predicate]) -> Iterable[Row]:
@@ -82,9 +100,7 @@ def _project_id(where: Where, tables: Tables) -> str | None:
 def _asset_candidates(where: Where, tables: Tables) -> Iterable[Asset]:
     project_id = _project_id(where, tables)
     if "id" in where or "idIn" in where:
-        ids = set(where.get("idIn", [where.get("id")])) & set(
-            [where["id"]] if "id" in where else where["idIn"]
-        )
+        ids = set(where.get("idIn", [where.get("id")])) & set([where["id"]] if "id" in where else where["idIn"])
         found = [tables.assets[key] for key in ids if key in tables.assets]
         if project_id is not None:
             found = [asset for asset in found if asset.project_id == project_id]
@@ -154,11 +170,7 @@ def _mark(name: str, *, least: bool) -> Condition:
 
 
 def _marks(*names: str) -> dict[str, Condition]:
-    return {
-        f"{name}Mark{end}": _mark(f"{name}_mark", least=end == "Gte")
-        for name in names
-        for end in ("Gte", "Lte")
-    }
+    return {f"{name}Mark{end}": _mark(f"{name}_mark", least=end == "Gte") for name in names for end in ("Gte", "Lte")}
 
 
 def _time(name: str, *, is_lower: bool, is_upper: bool) -> Condition:
@@ -202,11 +214,7 @@ def _metadata(wanted: Mapping[str, Any], _: Tables) -> Predicate:
 def _metadata_fits(value: object, wanted: object) -> bool:
     if not isinstance(wanted, list):
         return value == wanted
-    if (
-        len(wanted) == 2
-        and isinstance(value, int | float)
-        and all(isinstance(end, int | float) for end in wanted)
-    ):
+    if len(wanted) == 2 and isinstance(value, int | float) and all(isinstance(end, int | float) for end in wanted):
         return bool(wanted[0] <= value <= wanted[1])
     return value in wanted
 
@@ -223,9 +231,7 @@ def _step_and_status(pairs: list[Mapping[str, str]], _: Tables) -> Predicate:
 
 def _label_of_asset(where: Where, tables: Tables) -> Predicate:
     predicates = _predicates(where, LABEL_CONDITIONS, tables)
-    return lambda asset: any(
-        all(predicate(label) for predicate in predicates) for label in tables.labels_on(asset.id)
-    )
+    return lambda asset: any(all(predicate(label) for predicate in predicates) for label in tables.labels_on(asset.id))
 
 
 def _by(people: list[str], tables: Tables) -> Predicate:

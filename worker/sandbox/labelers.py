@@ -132,9 +132,7 @@ class Labelers:
         return ids[email]
 
     def _queue(self, first: int) -> list[dict[str, Any]]:
-        answer = self._client.get(
-            f"{self._admin_url}/queue", params={"project": self._project_id, "first": first}
-        )
+        answer = self._client.get(f"{self._admin_url}/queue", params={"project": self._project_id, "first": first})
         if answer.status_code != httpx.codes.OK:
             raise LabelingError(answer.text)
         queue: list[dict[str, Any]] = answer.json()

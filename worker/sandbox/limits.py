@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections import deque
 
 from .clock import Clock
@@ -41,8 +42,8 @@ class Peak:
         self._times: deque[float] = deque()
 
     def add(self, time: float) -> None:
-        """Count an event at a time not before the last one's."""
-        self._times.append(time)
-        while self._times[0] <= time - MINUTE:
+        """Count an event; events may come a little out of order."""
+        insort(self._times, time)
+        while self._times[0] <= self._times[-1] - MINUTE:
             self._times.popleft()
         self.highest = max(self.highest, len(self._times))

@@ -32,18 +32,19 @@ def _compute(context: Context, asset_id: str, new_label_ids: Collection[str]) ->
         return
     prediction = next((label for label in reversed(labels) if label.label_type == "INFERENCE"), None)
     honeypot = next((label for label in reversed(labels) if label.is_honeypot), None)
-    latest = human[-1]
-    for label in human:
-        if label.id in new_label_ids or label is latest:
-            label = _marked(context, label, prediction, honeypot)
-            context.store.put(label)
-    consensus = _consensus(context, human)
+    marked = [
+        _marked(context, label, prediction, honeypot)
+        for label in human
+        if label.id in new_label_ids or label is human[-1]
+    ]
+    for label in marked:
+        context.store.put(label)
     context.store.put(
         replace(
             asset,
-            inference_mark=label.inference_mark,
-            honeypot_mark=label.honeypot_mark,
-            consensus_mark=consensus,
+            inference_mark=marked[-1].inference_mark,
+            honeypot_mark=marked[-1].honeypot_mark,
+            consensus_mark=_consensus(context, human),
         )
     )
 

@@ -47,17 +47,13 @@ def _check(tables: Tables, project_id: str) -> None:
 
 def _counts(assets: Iterable[Asset], labels: Iterable[Label]) -> dict[str, Any]:
     names = Counter((asset.project_id, asset.external_id) for asset in assets)
-    predictions = Counter(
-        (label.asset_id, label.model_name) for label in labels if label.label_type == "INFERENCE"
-    )
+    predictions = Counter((label.asset_id, label.model_name) for label in labels if label.label_type == "INFERENCE")
     return {
         "assets": names.total(),
         "external_ids": len(names),
         "duplicate_external_ids": _surplus(names),
         "labels": dict(Counter(label.label_type for label in labels)),
-        "models": dict(
-            Counter(label.model_name or "" for label in labels if label.label_type == "INFERENCE")
-        ),
+        "models": dict(Counter(label.model_name or "" for label in labels if label.label_type == "INFERENCE")),
         "duplicate_inference_labels": _surplus(predictions),
         "priorities": dict(Counter(asset.priority for asset in assets)),
         "step_statuses": dict(Counter(asset.step_status for asset in assets)),

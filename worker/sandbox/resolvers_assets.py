@@ -146,21 +146,13 @@ def _append_many_asynchronously(
         id=context.store.new_id(), user_id=context.user.id, created_at=context.store.now(), status="PENDING"
     )
     context.store.put(notification)
-    context.store.later(
-        context.config.import_delay, lambda: _finish_import(context, project.id, rows, notification)
-    )
+    context.store.later(context.config.import_delay, lambda: _finish_import(context, project.id, rows, notification))
     return notification
 
 
-def _finish_import(
-    context: Context, project_id: str, rows: Sequence[NewAsset], notification: Notification
-) -> None:
+def _finish_import(context: Context, project_id: str, rows: Sequence[NewAsset], notification: Notification) -> None:
     project = context.tables.projects.get(project_id)
-    missing = [
-        row.external_id
-        for row in rows
-        if "/bucket/" in row.content and not context.buckets.holds(row.content)
-    ]
+    missing = [row.external_id for row in rows if "/bucket/" in row.content and not context.buckets.holds(row.content)]
     if project is None or missing:
         message = f"not imported: nothing was uploaded for {missing[0]}" if missing else "the project is gone"
         context.store.put(replace(notification, status="FAILURE", message=message))
@@ -227,9 +219,7 @@ def _assignees(context: Context, asset: Asset, data: Mapping[str, Any]) -> tuple
     return tuple(known[email] for email in emails)
 
 
-def _filter_existing(
-    _: None, info: GraphQLResolveInfo, project_id: str, external_ids: Sequence[str]
-) -> list[str]:
+def _filter_existing(_: None, info: GraphQLResolveInfo, project_id: str, external_ids: Sequence[str]) -> list[str]:
     context = context_of(info)
     project = context.project(project_id)
     return [name for name in dict.fromkeys(external_ids) if context.tables.assets_called(project.id, name)]

@@ -39,21 +39,14 @@ def _append_many(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], whe
     project_id = (where.get("project") or {}).get("id")
     if project_id is not None:
         context.project(project_id)
-    rows = [
-        _row(index, item, data["labelType"], where, project_id)
-        for index, item in enumerate(data["labelsData"])
-    ]
+    rows = [_row(index, item, data["labelType"], where, project_id) for index, item in enumerate(data["labelsData"])]
     replaced = _replaced(context, rows) if data.get("overwrite") else []
-    labels = context.apply_batch(
-        rows, lambda row: _check(context, row), lambda row: _write(context, row, replaced)
-    )
+    labels = context.apply_batch(rows, lambda row: _check(context, row), lambda row: _write(context, row, replaced))
     _request_marks(context, labels)
     return labels
 
 
-def _row(
-    index: int, item: Mapping[str, Any], label_type: str, where: Where, project_id: str | None
-) -> NewLabel:
+def _row(index: int, item: Mapping[str, Any], label_type: str, where: Where, project_id: str | None) -> NewLabel:
     fallback = where.get("idIn") or [where.get("id")]
     asset_id = item.get("assetID") or (fallback[index] if index < len(fallback) else None)
     return NewLabel(asset_id=asset_id, project_id=project_id, label_type=label_type, data=item)
@@ -77,9 +70,7 @@ def _check(context: Context, row: NewLabel) -> None:
         raise no_access("user")
     project = context.project(asset.project_id)
     try:
-        check_json_response(
-            text, read_interface(project.json_interface), is_video=project.input_type in VIDEO_TYPES
-        )
+        check_json_response(text, read_interface(project.json_interface), is_video=project.input_type in VIDEO_TYPES)
     except Malformed as error:
         raise malformed(str(error)) from error
 

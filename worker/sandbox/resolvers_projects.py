@@ -34,8 +34,7 @@ def _fits(project: Project, where: Where) -> bool:
     text = where.get("searchQuery", "").replace("%", "").lower()
     return (
         text in project.title.lower()
-        and bool(project.settings.get("archived"))
-        == where.get("archived", bool(project.settings.get("archived")))
+        and bool(project.settings.get("archived")) == where.get("archived", bool(project.settings.get("archived")))
         and between(project.created_at, where.get("createdAtGte"), where.get("createdAtLte"))
         and between(project.updated_at, where.get("updatedAtGte"), where.get("updatedAtLte"))
         and not where.get("starred")

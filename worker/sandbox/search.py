@@ -51,9 +51,7 @@ def _tokens(text: str) -> Iterator[Token]:
         yield match[1] or _comparison(match[2], match[3], COMPARE[match[4]], float(match[5]))
 
 
-def _comparison(
-    job: str, category: str, compare: Callable[[float, float], bool], number: float
-) -> Expression:
+def _comparison(job: str, category: str, compare: Callable[[float, float], bool], number: float) -> Expression:
     def expression(counts: Counts) -> bool:
         found = (
             times

@@ -104,9 +104,7 @@ class _GraphQL:
 
 
 def _response(answer: Answer) -> Response:
-    return Response(
-        answer.body, answer.status, headers=dict(answer.headers or {}), media_type=answer.media_type
-    )
+    return Response(answer.body, answer.status, headers=dict(answer.headers or {}), media_type=answer.media_type)
 
 
 async def _send_half(answer: Answer, send: Send) -> None:

@@ -52,12 +52,7 @@ class Store:
 
     def reader(self) -> Tables:
         """Return the copy that queries may see now."""
-        if self._replica is None:
-            return self.tables
-        while self._changes and self._changes[0][0] <= self._now - self._read_lag:
-            _, change, record = self._changes.popleft()
-            getattr(self._replica, change)(record)
-        return self._replica
+        return self.tables if self._replica is None else self._replica
 
     def set_read_lag(self, seconds: float) -> None:
         """Let readers see the state of `seconds` ago from now on."""
@@ -83,6 +78,12 @@ class Store:
             self._move_to(due)
             action()
         self._move_to(present)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        while self._replica is not None and self._changes and self._changes[0][0] <= self._now - self._read_lag:
+            _, change, record = self._changes.popleft()
+            getattr(self._replica, change)(record)
 
     def _move_to(self, moment: float) -> None:
         self._now = moment

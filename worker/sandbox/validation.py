@@ -8,7 +8,6 @@ their payload pass unread. Whether Kili is as strict is not known; a client that
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +16,9 @@ from .interface import Job
 #: Keys that Kili's own interface adds next to the jobs.
 BOOKKEEPING = frozenset({"ANNOTATION_JOB_COUNTER", "ANNOTATION_NAMES_JOB", "ROTATION_JOB"})
 ASSET_LEVEL = "assetLevel"
+
+#: Coordinates are 0 to 1, on maps degrees or metres; beyond this they mean nothing.
+FAR = 1e9
 
 Jobs = Mapping[str, Job]
 
@@ -86,14 +88,14 @@ def _check_classification(where: str, job: Job, payload: dict[str, Any], jobs: J
 
 def _check_objects(where: str, job: Job, payload: dict[str, Any], jobs: Jobs, mids: set[str]) -> None:
     for annotation in _annotations(where, payload):
-        tool = annotation.get("type")
+        tool = str(annotation.get("type"))
         if job.tools and tool not in job.tools:
             raise Malformed(f"{where}: type '{tool}' is none of {', '.join(sorted(job.tools))}")
         _take_mid(where, annotation, mids, needed=True)
         chosen = _categories(where, job, annotation)
         _check_children(where, job, chosen, annotation, jobs, mids)
         if "annotations" not in annotation:
-            _check_geometry(where, str(tool), annotation)
+            _check_geometry(where, tool, annotation)
 
 
 def _check_entities(where: str, job: Job, payload: dict[str, Any], jobs: Jobs, mids: set[str]) -> None:
@@ -152,7 +154,7 @@ def _check_relations(part: dict[str, Any], jobs: Jobs, mids: set[str]) -> None:
             for annotation in payload["annotations"]:
                 for reference in _list(annotation.get(end), f"job '{name}': {end}"):
                     mid = _object(reference, f"job '{name}': {end}").get("mid")
-                    if mid not in mids:
+                    if not isinstance(mid, str) or mid not in mids:
                         raise Malformed(f"job '{name}': no annotation has the mid '{mid}'")
 
 
@@ -160,7 +162,7 @@ def _categories(where: str, job: Job, holder: dict[str, Any]) -> list[dict[str, 
     chosen = _list(holder.get("categories"), f"{where}: categories")
     for category in chosen:
         name = _object(category, f"{where}: a category").get("name")
-        if name not in job.categories:
+        if not isinstance(name, str) or name not in job.categories:
             raise Malformed(f"{where} has no category '{name}'")
         _check_confidence(where, category.get("confidence"))
     return chosen
@@ -169,7 +171,7 @@ def _categories(where: str, job: Job, holder: dict[str, Any]) -> list[dict[str, 
 def _check_confidence(where: str, confidence: Any) -> None:
     if confidence is None:
         return
-    if isinstance(confidence, bool) or not isinstance(confidence, int | float) or not 0 <= confidence <= 100:
+    if not is_number(confidence) or not 0 <= confidence <= 100:
         raise Malformed(f"{where}: confidence {confidence!r} is no number from 0 to 100")
 
 
@@ -199,28 +201,28 @@ def _take_mid(where: str, annotation: dict[str, Any], mids: set[str], *, needed:
 
 
 def _check_geometry(where: str, tool: str, annotation: dict[str, Any]) -> None:
-    key, least = GEOMETRY.get(tool, ("", 0))
-    if not key:
+    if tool not in GEOMETRY:
         return
-    shape = annotation.get(key)
-    rings = (
-        [_list(_object(ring, where).get("normalizedVertices"), where) for ring in _list(shape, where)]
-        if (key == "boundingPoly")
-        else [_points(where, key, shape)]
-    )
-    for ring in rings or [[]]:
+    key, least = GEOMETRY[tool]
+    for ring in _rings(where, key, annotation.get(key)):
         if len(ring) < least:
             raise Malformed(f"{where}: {key} of a {tool} needs {least} points, not {len(ring)}")
         for point in ring:
             _check_point(where, point)
 
 
-def _points(where: str, key: str, shape: Any) -> list[Any]:
-    if key == "point":
-        return [shape]
-    if key == "points":
-        return [_object(item, where).get("point") for item in _list(shape, where)]
-    return _list(shape, where)
+def _rings(where: str, key: str, shape: Any) -> list[list[Any]]:
+    match key:
+        case "boundingPoly":
+            polygons = [_object(ring, f"{where}: {key}") for ring in _list(shape, f"{where}: {key}")]
+            return [_list(ring.get("normalizedVertices"), f"{where}: {key}") for ring in polygons] or [[]]
+        case "point":
+            return [[shape]]
+        case "points":
+            markers = [_object(marker, f"{where}: {key}") for marker in _list(shape, f"{where}: {key}")]
+            return [[marker.get("point") for marker in markers]]
+        case _:
+            return [_list(shape, f"{where}: {key}")]
 
 
 #: Where a tool's geometry is, and the least number of points.
@@ -238,8 +240,13 @@ GEOMETRY = {
 def _check_point(where: str, point: Any) -> None:
     for axis in ("x", "y"):
         value = _object(point, f"{where}: a point").get(axis)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if not is_number(value) or not -FAR < value < FAR:
             raise Malformed(f"{where}: {axis} of a point must be a number, not {value!r}")
+
+
+def is_number(value: Any) -> bool:
+    """Tell whether a JSON value is a number."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _object(value: Any, what: str) -> dict[str, Any]:

@@ -66,9 +66,7 @@ async def hang_up(scope: Scope, receive: Receive, *, at_once: bool) -> None:
     """End the connection of a request without (further) answer and wait until it is gone."""
     wire: Wire | None = scope.get(WIRE)
     if wire is None:
-        raise RuntimeError(
-            "this server cannot drop connections: run the application by worker.sandbox.server"
-        )
+        raise RuntimeError("this server cannot drop connections: run the application by worker.sandbox.server")
     if at_once:
         wire.abort()
     else:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.formats import OutputError
+from worker.formats import OutputError, ReadOptions, read_payload, regions_of
 from worker.formats.contours import trace
 from worker.formats.masks import shape_of_grid, shape_of_png, shape_of_rle
 from worker.formats.png import MAX_PIXELS, SIGNATURE, decode_gray
@@ -64,7 +64,7 @@ def pictures(draw: st.DrawFn) -> tuple[list[bytes], int, list[int], int]:
 
 
 @given(pictures())
-@settings(max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=150)
 def test_a_png_of_any_depth_and_filter_is_decoded(picture: tuple[list[bytes], int, list[int], int]) -> None:
     lines, width, kinds, depth = picture
     image = decode_gray(encode(lines, width, kinds, depth), AT)
@@ -134,7 +134,7 @@ def area(ring: list[tuple[int, int]]) -> float:
 
 
 @given(masks())
-@settings(max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=300)
 def test_the_rings_enclose_exactly_the_pixels_of_the_mask(rows: list[bytes]) -> None:
     rings = trace(rows, len(rows[0]), AT, simplify=0)
     assert fill(rings, len(rows[0]), len(rows)) == rows
@@ -142,7 +142,7 @@ def test_the_rings_enclose_exactly_the_pixels_of_the_mask(rows: list[bytes]) -> 
 
 
 @given(masks())
-@settings(max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=200)
 def test_every_hole_follows_the_outline_around_it(rows: list[bytes]) -> None:
     rings = trace(rows, len(rows[0]), AT, simplify=0)
     outline: list[tuple[int, int]] = []
@@ -156,6 +156,15 @@ def test_every_hole_follows_the_outline_around_it(rows: list[bytes]) -> None:
         ]
         assert box[0][0] <= box[1][0] < box[1][2] <= box[0][2]
         assert box[0][1] <= box[1][1] < box[1][3] <= box[0][3]
+
+
+@given(masks())
+@settings(derandomize=True, deadline=None, max_examples=200)
+def test_simplification_keeps_every_region_and_hole(rows: list[bytes]) -> None:
+    exact = trace(rows, len(rows[0]), AT, simplify=0)
+    simple = trace(rows, len(rows[0]), AT)
+    assert [area(ring) > 0 for ring in simple] == [area(ring) > 0 for ring in exact]
+    assert all(set(few) <= set(many) for few, many in zip(simple, exact, strict=True))
 
 
 def test_a_round_object_needs_few_points_and_keeps_its_area() -> None:
@@ -194,6 +203,23 @@ def test_a_png_may_come_as_a_data_url() -> None:
     assert shape.rings == (((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)),)
 
 
+def test_an_object_in_parts_is_split_into_regions_with_their_holes() -> None:
+    grid = [[1, 1, 1, 0, 1, 1], [1, 0, 1, 0, 1, 1], [1, 1, 1, 0, 0, 0]]
+    shape = shape_of_grid(grid, AT)
+    assert shape is not None
+    first, second = regions_of(shape)
+    assert (len(first), len(second)) == (2, 1)
+    assert first == shape.rings[:2]
+
+
+def test_coco_parts_are_outlines_whichever_way_they_run() -> None:
+    parts = [[0, 0, 10, 0, 10, 10], [30, 20, 20, 20, 30, 30]]
+    item = {"image_id": 1, "category_id": 0, "score": 0.5, "segmentation": parts}
+    (output,) = read_payload([item], ReadOptions(classes={"0": "a"}, image_size=(100, 100))).outputs
+    regions = regions_of(output.answer.objects[0].shape)
+    assert [len(region) for region in regions] == [1, 1]
+
+
 def compress(runs: list[int]) -> str:
     """The reference encoder of cocoapi, in Python."""
     text = ""
@@ -216,6 +242,7 @@ def test_the_documented_run_lengths_and_their_compressed_form_are_the_same_mask(
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=12))
+@settings(derandomize=True, deadline=None)
 def test_compressed_runs_are_read_back(runs: list[int]) -> None:
     total = sum(runs) or 1
     padded = runs if sum(runs) else [1]

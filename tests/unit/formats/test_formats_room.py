@@ -24,7 +24,7 @@ def test_the_public_names_are_these() -> None:
     assert set(worker.formats.__all__) == {
         *("FAMILIES", "AmbiguousFormat", "Envelope", "Event", "EventJoin", "Family", "JoinStep", "Joined", "Match"),
         *("Miss", "ModelOutput", "OutputError", "ReadOptions", "Reading", "ResultPointer", "UnknownFormat"),
-        *("read_event", "read_kili_response", "read_payload", "read_scores"),
+        *("read_event", "read_kili_response", "read_payload", "read_scores", "regions_of"),
     }
     assert all(hasattr(worker.formats, name) for name in worker.formats.__all__)
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
+from worker.sandbox.actions import Refuse
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.core import Sandbox
 from worker.sandbox.execution import run
@@ -48,12 +50,12 @@ class Scene:
         create = "mutation ($data: CreateProjectData!) { createProject(data: $data) { id } }"
         self.project_id = self.call(create, data=data)["createProject"]["id"]
 
-    def answer(self, query: str, **variables: Any) -> dict[str, Any]:
+    def answer(self, query: str, refusals: Sequence[Refuse] = (), **variables: Any) -> dict[str, Any]:
         """Return the whole answer of a call."""
         prepared = self.sandbox.documents.prepare(query, None)
         user = self.sandbox.user_of(KEY)
         assert user is not None
-        return run(self.sandbox, prepared, variables, user=user, base_url="http://sandbox")
+        return run(self.sandbox, prepared, variables, user=user, base_url="http://sandbox", refusals=refusals)
 
     def call(self, query: str, **variables: Any) -> dict[str, Any]:
         """Return the data of a call that must go well."""
@@ -71,9 +73,7 @@ class Scene:
         where = {"id": self.project_id}
         return [row["id"] for row in self.call(APPEND_ASSETS, data=data, where=where)["appendManyAssets"]]
 
-    def label(
-        self, asset_ids: list[str], colours: list[str], label_type: str = "DEFAULT", **data: Any
-    ) -> list[str]:
+    def label(self, asset_ids: list[str], colours: list[str], label_type: str = "DEFAULT", **data: Any) -> list[str]:
         """Label assets and return the ids of the labels."""
         rows = labels(asset_ids, colours, data.pop("model", None))
         data = {"labelType": label_type, "labelsData": rows, **data}

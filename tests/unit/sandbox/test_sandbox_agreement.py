@@ -120,9 +120,7 @@ def test_entities_agree_on_class_and_place() -> None:
             }
         }
 
-    assert agree(
-        words(("A", 0, "ab"), ("B", 5, "cd")), words(("A", 0, "ab"), ("A", 5, "cd"))
-    ) == pytest.approx(1 / 3)
+    assert agree(words(("A", 0, "ab"), ("B", 5, "cd")), words(("A", 0, "ab"), ("A", 5, "cd"))) == pytest.approx(1 / 3)
 
 
 def test_a_wrong_child_spoils_its_parent() -> None:

@@ -111,9 +111,7 @@ def test_a_mark_of_a_deleted_asset_is_not_missed() -> None:
     ids = scene.add("a", "b")
     scene.label(ids, ["RED", "GREY"], "INFERENCE", model="m:1")
     scene.label(ids, ["RED", "RED"])
-    scene.call(
-        "mutation ($w: AssetWhere!) { deleteAssets(where: $w) { failed { details } } }", w={"idIn": ids[:1]}
-    )
+    scene.call("mutation ($w: AssetWhere!) { deleteAssets(where: $w) { failed { details } } }", w={"idIn": ids[:1]})
     scene.now += 4
     assert marks(scene) == [0.5]
 
@@ -183,7 +181,7 @@ def test_a_lowered_limit_counts_the_calls_before_it() -> None:
 
 def test_a_peak_is_the_densest_minute() -> None:
     peak = Peak()
-    for time in (0, 1, 2, 70, 71, 200):
+    for time in (0, 2, 1, 70, 71, 200):
         peak.add(time)
     assert peak.highest == 3
 
@@ -234,7 +232,7 @@ def test_calls_are_counted_by_operation() -> None:
 
 @pytest.mark.parametrize(
     ("variables", "items"),
-    [({}, 0), ({"a": [1, 2], "b": {"c": [{"d": [1, 2, 3]}]}}, 3), ({"where": {"idIn": []}}, 0)],
+    [({}, 0), ({"a": [1], "b": {"c": [{"d": [1, 2, 3]}] * 2}}, 2), ({"where": {"idIn": []}}, 0)],
 )
 def test_the_longest_list_is_the_number_of_items(variables: dict[str, Any], items: int) -> None:
     assert count_items(variables) == items

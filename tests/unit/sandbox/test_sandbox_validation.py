@@ -6,7 +6,10 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from worker.sandbox.agreement import mark
 from worker.sandbox.interface import InterfaceError, read_interface
 from worker.sandbox.validation import Malformed, check_json_response
 
@@ -69,11 +72,7 @@ def entity(mid: str = "e1", **changes: Any) -> dict[str, Any]:
         {"BOX": {"annotations": [rectangle(), rectangle(mid="n")]}},
         {"ANY": {"annotations": [{**A, "type": "marker", "mid": "m", "point": {"x": 0.5, "y": 0.5}}]}},
         {"ANY": {"annotations": [{**A, "type": "polyline", "mid": "m", "polyline": [{"x": 0, "y": 0}] * 2}]}},
-        {
-            "ANY": {
-                "annotations": [{**A, "type": "pose", "mid": "m", "points": [{"point": {"x": 0, "y": 0}}]}]
-            }
-        },
+        {"ANY": {"annotations": [{**A, "type": "pose", "mid": "m", "points": [{"point": {"x": 0, "y": 0}}]}]}},
         {"NER": {"annotations": [entity()]}},
         {
             "NER": {"annotations": [entity("e1"), entity("e2")]},
@@ -126,13 +125,7 @@ def test_responses_that_fit_are_taken(response: dict[str, Any]) -> None:
         ({"BOX": {"annotations": [rectangle(boundingPoly=[])]}}, "needs 4 points, not 0"),
         ({"BOX": {"annotations": [rectangle(boundingPoly=None)]}}, "must be a list"),
         (
-            {
-                "BOX": {
-                    "annotations": [
-                        rectangle(boundingPoly=[{"normalizedVertices": [{"x": "0", "y": 0}] * 4}])
-                    ]
-                }
-            },
+            {"BOX": {"annotations": [rectangle(boundingPoly=[{"normalizedVertices": [{"x": "0", "y": 0}] * 4}])]}},
             "x of a point must be a number, not '0'",
         ),
         ({"NER": {"annotations": [entity(beginOffset="0")]}}, "beginOffset must be an integer"),
@@ -140,9 +133,7 @@ def test_responses_that_fit_are_taken(response: dict[str, Any]) -> None:
         (
             {
                 "REL": {
-                    "annotations": [
-                        {"categories": [{"name": "R"}], "startEntities": [{"mid": "x"}], "endEntities": []}
-                    ]
+                    "annotations": [{"categories": [{"name": "R"}], "startEntities": [{"mid": "x"}], "endEntities": []}]
                 }
             },
             "no annotation has the mid 'x'",
@@ -156,10 +147,7 @@ def test_responses_that_do_not_fit_are_refused_with_the_reason(response: Any, wo
 
 
 def test_videos_are_checked_frame_by_frame() -> None:
-    assert (
-        refusal({"0": {"RADIO": A}, "12": {"RADIO": A}, "assetLevel": {"TEXT": {"text": "x"}}}, is_video=True)
-        == ""
-    )
+    assert refusal({"0": {"RADIO": A}, "12": {"RADIO": A}, "assetLevel": {"TEXT": {"text": "x"}}}, is_video=True) == ""
     assert refusal({"RADIO": A}, is_video=True) == "'RADIO' is no frame number"
     assert refusal({"3": {"NOPE": A}}, is_video=True) == "frame 3, job 'NOPE' is not in the interface"
     assert refusal({"3": []}, is_video=True) == "frame 3 must be an object"
@@ -174,3 +162,41 @@ def test_mids_may_repeat_from_frame_to_frame() -> None:
 def test_an_interface_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(InterfaceError, match="jsonInterface"):
         read_interface(text)
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["A", "m", "rectangle"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    *INTERFACE["jobs"],
+                    *("categories", "annotations", "children", "name", "confidence", "mid", "type", "text", "0"),
+                    *("boundingPoly", "normalizedVertices", "point", "points", "polyline", "x", "y", "fileId"),
+                    *("beginOffset", "beginId", "content", "startEntities", "endEntities"),
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=25,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    response=st.dictionaries(st.sampled_from([*INTERFACE["jobs"], "0", "1"]), ANYTHING, max_size=3),
+    is_video=st.booleans(),
+)
+def test_whatever_comes_is_refused_or_can_be_marked(response: dict[str, Any], is_video: bool) -> None:
+    text = json.dumps(response)
+    if not refusal(text, is_video=is_video):
+        assert mark(text, text, JOBS, "documented") == pytest.approx(1)
+        assert 0 <= mark(text, "{}", JOBS, "documented") <= 1

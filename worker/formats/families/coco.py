@@ -12,6 +12,7 @@ from worker.formats.families.poses import pose_shape
 from worker.formats.masks import shape_of_rle
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
+from worker.formats.regions import as_outline
 from worker.formats.scores import probability
 from worker.formats.structure import (
     INDEX,
@@ -87,7 +88,7 @@ def _polygons(value: Any, canvas: Canvas, at: Path) -> Shape:
     if not parts:
         fail(at, "no polygon")
     rings = tuple(canvas.ring(_pairs(part, (*at, i)), (*at, i)) for i, part in enumerate(parts))
-    return Shape("polygon" if len(rings) == 1 else "semantic", rings)
+    return Shape("polygon", rings) if len(rings) == 1 else Shape("semantic", tuple(map(as_outline, rings)))
 
 
 def _pairs(value: Any, at: Path) -> list[tuple[float, float]]:

@@ -30,6 +30,7 @@ _TOKENS = Keys({"entity": TEXT, **_SPAN}, {"index": NUMBER_OR_NULL})
 
 _STARTS = ("B-", "S-", "U-")
 _CONTINUES = ("I-", "E-", "L-")
+_ENDS = ("S-", "U-", "E-", "L-")
 
 
 @dataclass(slots=True)
@@ -71,32 +72,22 @@ def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
 
 def _read_item(item: Mapping[str, Any], options: ReadOptions, at: Path) -> tuple[str, _Span]:
     key = "entity_group" if "entity_group" in item else "entity"
-    tag = member(item, key, at)
-    if not isinstance(tag, str) or not tag.strip():
-        fail((*at, key), f"{describe(tag)} is not a label")
+    tag, word = _text(item, key, at), _text(item, "word", at)
     prefixed = key == "entity" and tag[:2] in _STARTS + _CONTINUES
     begin, end = _offset(item, "start", at), _offset(item, "end", at)
     if not 0 <= begin < end:
-        fail(
-            (*at, "end"),
-            f"a span from {begin} to {end} holds no character",
-            "start counts from 0, end is exclusive",
-        )
-    word = member(item, "word", at)
-    if not isinstance(word, str):
-        fail((*at, "word"), f"{describe(word)} is not a string")
+        fail((*at, "end"), f"a span from {begin} to {end} holds no character", "start counts from 0, end is exclusive")
     label = label_of(tag[2:] if prefixed else tag, options, (*at, key))
     score = probability(member(item, "score", at), options, (*at, "score"))
-    index = item.get("index")
-    return tag, _Span(
-        label,
-        begin,
-        end,
-        [word],
-        [score],
-        None if index is None else integer(index, *at, "index"),
-        tag[:2] in ("S-", "U-", "E-", "L-"),
-    )
+    index = None if item.get("index") is None else integer(item["index"], *at, "index")
+    return tag, _Span(label, begin, end, [word], [score], index, closed=prefixed and tag[:2] in _ENDS)
+
+
+def _text(item: Mapping[str, Any], key: str, at: Path) -> str:
+    value = member(item, key, at)
+    if not isinstance(value, str):
+        fail((*at, key), f"{describe(value)} is not a string")
+    return value
 
 
 def _offset(item: Mapping[str, Any], key: str, at: Path) -> int:

@@ -49,7 +49,7 @@ FAMILY = Family(
     detect=_detect,
     near=_near,
     read=read,
-    options=("classes", "score_kind", "exclusive", "field", "strings", "image_size"),
+    options=("classes", "score_kind", "exclusive", "field", "strings", "image_size", "units", "text"),
     limits=(
         "The first axis is the batch. Data may be flat or nested and must agree with the shape. With several "
         "tensors that are not understood together, `field` names one. Binary tensors are not JSON and are refused."

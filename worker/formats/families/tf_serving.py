@@ -91,7 +91,7 @@ ROWS = Family(
     detect=_detect_rows,
     near=near_object(_ROWS),
     read=read_rows,
-    options=("classes", "score_kind", "exclusive", "field", "strings", "image_size"),
+    options=("classes", "score_kind", "exclusive", "field", "strings", "image_size", "units", "text"),
     limits=(
         "A row is a class index, a label, a score vector, `scores` beside `classes`, detection outputs, or any "
         "object that a Hugging Face, TorchServe, torchvision or Ultralytics handler returns."
@@ -109,7 +109,7 @@ COLUMNS = Family(
     detect=_detect_columns,
     near=near_object(_COLUMNS),
     read=read_columns,
-    options=("classes", "score_kind", "exclusive", "field", "strings", "image_size"),
+    options=("classes", "score_kind", "exclusive", "field", "strings", "image_size", "units", "text"),
     limits="Columns must be of one length; with several that are not understood together, `field` names one.",
     sources=("https://www.tensorflow.org/tfx/serving/api_rest",),
 )

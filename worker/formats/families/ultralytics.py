@@ -92,7 +92,7 @@ FAMILY = Family(
     detect=detect_items(_KEYS, "objects with name, class and confidence", empty="no objects found"),
     near=near_items(_KEYS),
     read=row_reader(_read_row),
-    options=("image_size", "units", "point_names", "classes", "exclusive"),
+    options=("image_size", "units", "point_names", "classes", "score_kind", "exclusive"),
     limits=(
         "`normalize=True` leaves no trace, so coordinates that are all at most 1 need `units`. Poses need "
         "`point_names`. Oriented boxes become rectangles with turned corners."

@@ -10,6 +10,7 @@ from typing import Any
 
 import redis
 
+from worker.connections import insist
 from worker.kili.operations import ProjectInterface
 from worker.ontology import Interface
 
@@ -20,12 +21,16 @@ class InterfaceCache:
     Args:
         client: of the spool's Redis.
         prefix: of every key.
-        fetch: asks Kili.
         max_age: seconds after which an interface is read anew.
+        fetch: asks Kili.
     """
 
     def __init__(
-        self, client: redis.Redis, prefix: str, fetch: Callable[[str], ProjectInterface], max_age: float
+        self,
+        client: redis.Redis,
+        prefix: str,
+        max_age: float,
+        fetch: Callable[[str], ProjectInterface],
     ) -> None:
         self._redis = client
         self._prefix = prefix
@@ -36,28 +41,31 @@ class InterfaceCache:
 
     def get(self, project: str) -> Interface:
         """The project's interface; errors of Kili pass through."""
-        known = self.peek(project)
-        return known if known is not None else self.refresh(project)
-
-    def peek(self, project: str) -> Interface | None:
-        """The interface if somebody in the fleet knows it; never asks Kili."""
         known = self._known.get(project)
-        if known is not None and time.monotonic() - known[0] < self._max_age:
+        if known is not None and time.time() - known[0] < self._max_age:
             return known[1]
         stored = self._redis.get(self._key(project))
-        return self._keep(project, json.loads(stored)) if isinstance(stored, bytes) else None
+        return self._keep(project, json.loads(stored)) if isinstance(stored, bytes) else self.refresh(project)
+
+    def renew(self, project: str, *, older_than: float) -> bool:
+        """Ask Kili again when what is known is older than so many seconds; whether it was asked."""
+        known = self._known.get(project)
+        if known is not None and time.time() - known[0] < older_than:
+            return False
+        self.refresh(project)
+        return True
 
     def refresh(self, project: str) -> Interface:
         """Ask Kili, and tell the fleet."""
         found = self._fetch(project)
-        about = {"input_type": found.input_type, "json_interface": found.json_interface}
-        self._redis.set(self._key(project), json.dumps(about), ex=max(1, int(self._max_age)))
+        about = {"at": time.time(), "input_type": found.input_type, "json_interface": found.json_interface}
+        insist(self._redis, "SET", self._key(project), json.dumps(about), "EX", max(1, int(self._max_age)))
         return self._keep(project, about)
 
     def _keep(self, project: str, about: Mapping[str, Any]) -> Interface:
         interface = Interface.parse(about["json_interface"], about["input_type"])
         with self._lock:
-            self._known[project] = (time.monotonic(), interface)
+            self._known[project] = (about["at"], interface)
         return interface
 
     def _key(self, project: str) -> str:

@@ -1,0 +1,70 @@
+"""A prediction's json_response, or the field of the message that the project cannot take."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from worker.messages import read_prediction
+from worker.ontology import Interface, OntologyError
+from worker.projects import ProjectConfig
+from worker.responses import response_of
+
+
+def radio(*names: str) -> dict[str, Any]:
+    categories = {name: {"children": [], "name": name.title()} for name in names}
+    return {
+        "content": {"categories": categories, "input": "radio"},
+        "instruction": "",
+        "mlTask": "CLASSIFICATION",
+        "required": 1,
+        "isChild": False,
+    }
+
+
+INTERFACE = Interface.parse({"jobs": {"COLOUR": radio("RED", "BLACK")}})
+
+
+def respond(output: dict[str, Any], config: ProjectConfig | None = None) -> dict[str, Any]:
+    message = {
+        "external_id": "a",
+        "model": {"name": "m", "version": "1"},
+        "predicted_at": "2026-11-23T10:15:00Z",
+        "output": output,
+    }
+    return response_of(read_prediction(message), INTERFACE, config or ProjectConfig())
+
+
+def test_the_answer_carries_the_confidence_of_the_chosen_class() -> None:
+    expected = {"COLOUR": {"categories": [{"name": "RED", "confidence": 61}]}}
+    assert respond({"scores": {"RED": 0.61, "BLACK": 0.39}}) == expected
+
+
+def test_the_operators_categories_translate_classes() -> None:
+    answer = respond({"scores": {"crimson": 0.9}}, ProjectConfig(categories={"crimson": "RED"}))
+    assert answer["COLOUR"]["categories"][0]["name"] == "RED"
+
+
+@pytest.mark.parametrize(
+    ("output", "field", "cause"),
+    [
+        ({"scores": {"BLUE": 0.9, "RED": 0.1}}, "output.scores.BLUE", "unknown_class"),
+        ({"scores": {"RED": 0.9}, "job": "COLOR"}, "output.job", "unknown_job"),
+        ({"scores": {"RED": 0.9, "BLACK": 0.8}}, "output", "not_a_distribution"),
+        (
+            {"json_response": {"COLOUR": {"categories": [{"name": "BLUE"}]}}},
+            "output.json_response.COLOUR.categories[0].name",
+            "unknown_category",
+        ),
+        ({"json_response": {}}, "output.json_response", "missing_required_job"),
+    ],
+)
+def test_what_the_project_cannot_take_is_named_by_its_place_in_the_message(
+    output: dict[str, Any], field: str, cause: str
+) -> None:
+    with pytest.raises(OntologyError) as caught:
+        respond(output)
+    assert caught.value.field.startswith(field)
+    assert caught.value.cause == cause
+    assert "Category(" not in str(caught.value)

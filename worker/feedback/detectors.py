@@ -1,0 +1,207 @@
+"""Three drift detectors with three meanings, each of a few numbers of state and one knob.
+
+:class:`AccuracyFell` counts errors over the whole traffic, :class:`WorseThanConfidence` holds the answers against the
+stored P(error), :class:`ScoresChanged` looks at the scores alone. The knob is the mean number of predictions between
+false alarms. Plain agreement of the reviewed predictions feeds none of them: it moves with the reviewers' capacity.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from math import exp, fsum, sqrt
+from typing import Any, Protocol, Self
+
+from worker.feedback.shiryaev import Bets, Sums
+from worker.feedback.windows import Window
+
+RUN_LENGTH = 100_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An alarm of a detector: at which prediction, and since when the trouble seems to last (seconds since the epoch)."""
+
+    at: float
+    since: float
+    position: int
+
+
+class Detector(Protocol):
+    """Looks at windows in the order of time; its state is plain data."""
+
+    name: str
+    meaning: str
+
+    def update(self, window: Window) -> Finding | None:
+        """Look at the next window."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Plain data from which ``restore`` of the class makes the same detector."""
+        ...
+
+
+@dataclass(slots=True)
+class AccuracyFell:
+    """Bets that errors have become more frequent than they used to be (Shiryaev-Roberts procedure of betting scores).
+
+    Each prediction counts ``Z = (1 + w) · error`` when answered, else 0, with ``w`` the unanswered predictions it
+    stands for; so the mean of Z is the error rate of the traffic, whoever was reviewed. The capital of a bet is
+    ``R <- (1 + R) (1 + lambda (Z - m))``; it rises only when the mean of Z is above ``m``, the upper 80 % bound of the
+    mean of everything older than the last 200 audits. Three bets: rates of 1.5, 2 and 3 m. With a known ``m`` the
+    mean run to a false alarm is at least ``run_length`` (J. Shin, A. Ramdas, A. Rinaldo, E-detectors, 2022).
+    """
+
+    run_length: float = RUN_LENGTH
+    warmup: int = 300
+    lag: int = 200
+    old: Sums = field(default_factory=Sums)
+    recent: list[Sums] = field(default_factory=list)
+    bets: Bets = field(default_factory=Bets)
+    name = "accuracy_fell"
+    meaning = "the model is wrong more often than it used to be"
+
+    def update(self, window: Window) -> Finding | None:
+        """Bet on a closed window, then learn from what has grown old enough."""
+        if not window.counts:
+            return None
+        scores = [
+            (1 + weight) * unit.error if unit.error is not None else 0.0
+            for unit, weight in zip(window.units, window.weights, strict=True)
+        ]
+        position = self.bets.play(scores, [unit.at for unit in window.units], self.run_length)
+        self._learn(scores, window.audits)
+        return _finding(window, position, self.bets.since)
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Self:
+        """The detector that ``state`` described."""
+        parts = {
+            "old": Sums(**state["old"]),
+            "recent": [Sums(**part) for part in state["recent"]],
+            "bets": Bets(**state["bets"]),
+        }
+        return cls(**{**state, **parts})
+
+    def _learn(self, scores: Sequence[float], audits: int) -> None:
+        if not self.recent or self.recent[-1].audits >= self.lag // 4:
+            self.recent.append(Sums())
+        self.recent[-1].add(scores, audits)
+        while sum(part.audits for part in self.recent[1:]) >= self.lag:
+            self.old.merge(self.recent.pop(0))
+        if self.old.count and self.old.audits + sum(part.audits for part in self.recent) >= self.warmup:
+            self.bets.set_odds(*self.old.guarded())
+
+
+@dataclass(slots=True)
+class WorseThanConfidence:
+    """Tests whether the answered predictions are worse than their stored P(error) said.
+
+    ``R <- (1 + R) · theta^error / (1 - P + theta P)`` for odds multiplied by ``theta`` = 1.5, 2 and 4 (the risk-adjusted
+    control chart of S. Steiner et al., Biostatistics 1, 2000, in Shiryaev-Roberts form). Which predictions are
+    reviewed does not matter, how many does: the threshold is ``run_length`` times the share answered.
+    """
+
+    run_length: float = RUN_LENGTH
+    ratios: tuple[float, ...] = (1.5, 2.0, 4.0)
+    seen: int = 0
+    answered: int = 0
+    bets: Bets = field(default_factory=Bets)
+    name = "worse_than_confidence"
+    meaning = "the model is worse than its confidence says: recalibrate or retrain"
+
+    def update(self, window: Window) -> Finding | None:
+        """Test the answered predictions of a closed window."""
+        known = [(place, unit) for place, unit in enumerate(window.units) if unit.answered and unit.p_error is not None]
+        self.seen += len(window.units)
+        self.answered += len(known)
+        threshold = max(1.0, self.run_length * self.answered / self.seen) if self.seen else self.run_length
+        for place, unit in known:
+            p, error = unit.p_error or 0.0, unit.error or 0.0
+            gains = [ratio**error / (1 - p + ratio * p) for ratio in self.ratios]
+            if self.bets.step(gains, unit.at) >= threshold:
+                return _finding(window, place, self.bets.since)
+        return None
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Self:
+        """The detector that ``state`` described."""
+        return cls(**{**state, "ratios": tuple(state["ratios"]), "bets": Bets(**state["bets"])})
+
+
+@dataclass(slots=True)
+class ScoresChanged:
+    """Compares the scores of each window with those of the first ones; needs no answers.
+
+    The two-sample Kolmogorov-Smirnov distance at up to 64 quantiles of the reference; an alarm when its p-value falls
+    below window length / ``run_length``. Blind to a model that has become wrong with unchanged confidence.
+    """
+
+    run_length: float = RUN_LENGTH
+    warmup: int = 1000
+    reference: list[float] = field(default_factory=list)
+    edges: list[float] = field(default_factory=list)
+    below: list[float] = field(default_factory=list)
+    size: int = 0
+    name = "scores_changed"
+    meaning = "the inputs or the model's scores changed; says nothing about right or wrong"
+
+    def update(self, window: Window) -> Finding | None:
+        """Compare a window, or take it into the reference."""
+        if not window.scores:
+            return None
+        if not self.edges:
+            self._learn(window.scores)
+            return None
+        ordered, length = sorted(window.scores), len(window.scores)
+        shares = [bisect_right(ordered, edge) / length for edge in self.edges]
+        distance = max(abs(share - known) for share, known in zip(shares, self.below, strict=True))
+        if smirnov(distance, length, self.size) >= len(window.units) / self.run_length:
+            return None
+        return _finding(window, len(window.units) - 1, window.units[0].at)
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def restore(cls, state: dict[str, Any]) -> Self:
+        """The detector that ``state`` described."""
+        return cls(**state)
+
+    def _learn(self, scores: Sequence[float]) -> None:
+        self.reference += scores
+        if len(self.reference) < self.warmup:
+            return
+        ordered = sorted(self.reference)
+        self.size = len(ordered)
+        self.edges = sorted({ordered[(self.size - 1) * part // 64] for part in range(64)})
+        self.below = [bisect_right(ordered, edge) / self.size for edge in self.edges]
+        self.reference = []
+
+
+def smirnov(distance: float, n: int, m: int) -> float:
+    """p-value of a two-sample Kolmogorov-Smirnov distance, M. Stephens' approximation (1970); ties make it larger."""
+    size = sqrt(n * m / (n + m))
+    x = (size + 0.12 + 0.11 / size) * distance
+    if x < 0.2:
+        return 1.0
+    return min(1.0, max(0.0, 2 * fsum(_terms(x))))
+
+
+def _terms(x: float) -> Iterator[float]:
+    return ((-1) ** (k - 1) * exp(-2 * k * k * x * x) for k in range(1, 101))
+
+
+def _finding(window: Window, position: int | None, since: float) -> Finding | None:
+    return None if position is None else Finding(window.units[position].at, since, position)

@@ -1,0 +1,164 @@
+"""How often a model version agrees with the humans on live traffic, from answers that are anything but a random sample.
+
+Answers outside of the audit sample count for themselves; answered audits also stand for what nobody answered
+(:mod:`worker.feedback.weights`). Where P(error) was stored before the answers, only the difference between it and the
+errors is taken from the audits, which needs far fewer of them for the same interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import fsum
+
+from worker.feedback.intervals import LEVEL, wilson, wilson_of_rare
+from worker.feedback.units import Unit
+from worker.feedback.weights import weigh
+
+_CAUTION = 0.1
+"""Share of the plain error rate mixed into P(error) when the variance is computed, in case P(error) is worth less."""
+
+_NOTHING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Agreement of live traffic, 0-1, with what it rests on.
+
+    Attributes:
+        value: None when nothing speaks for the unanswered predictions.
+        low, high: bounds of the interval at the given level; what no answer excludes when ``value`` is None.
+        population: predictions the figure is about.
+        verdicts: those with an answer; ``audits`` of them by the audit coin.
+        missing_audits: audits without an answer.
+        naive: plain mean over the answered ones, which says little of live traffic.
+        effective_n: how many answers drawn at random from the unanswered rest would be as good.
+        youngest: when the youngest answer came, seconds since the epoch; 0 without one.
+    """
+
+    value: float | None
+    low: float
+    high: float
+    population: int
+    verdicts: int
+    audits: int
+    missing_audits: int
+    naive: float | None
+    effective_n: float
+    youngest: float
+
+    @property
+    def width(self) -> float:
+        """Length of the interval."""
+        return self.high - self.low
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """The error rate of the unanswered predictions, and what it rests on."""
+
+    rate: float
+    effective_n: float
+    hits: int
+
+
+def estimate_agreement(units: Sequence[Unit], level: float = LEVEL) -> Estimate:
+    """Estimate the agreement of a whole population of predictions; Wilson's interval on the effective n."""
+    return estimate_of(units, weigh(units), level)
+
+
+def estimate_of(units: Sequence[Unit], weights: Sequence[float], level: float = LEVEL) -> Estimate:
+    """Estimate the agreement of a part of a population that was weighed as a whole.
+
+    ``errors = errors seen + M · (mean P over the M unanswered + Σ w (e - P) / Σ w over answered audits)``, the mean
+    taken over ``units``. With nothing unanswered the interval is that of a sample of as many answers.
+    """
+    errors = [unit.error for unit in units if unit.error is not None]
+    seen, unanswered = fsum(errors), len(units) - len(errors)
+    naive = 1 - seen / len(errors) if errors else None
+    rest = _rest(units, weights) if unanswered else None
+    value, low, high = _bounds(seen, len(units), unanswered, rest, level)
+    return Estimate(
+        value=value,
+        low=low,
+        high=high,
+        population=len(units),
+        verdicts=len(errors),
+        audits=sum(unit.audited and unit.answered for unit in units),
+        missing_audits=sum(unit.audited and not unit.answered for unit in units),
+        naive=naive,
+        effective_n=rest.effective_n if rest else float(len(errors)),
+        youngest=max((unit.answered_at for unit in units), default=0.0),
+    )
+
+
+def _bounds(
+    seen: float, total: int, unanswered: int, rest: _Rest | None, level: float
+) -> tuple[float | None, float, float]:
+    if not total:
+        return None, 0.0, 1.0
+    if not unanswered:
+        low, high = wilson(seen / total, total, level)
+        return 1 - seen / total, 1 - high, 1 - low
+    if rest is None:
+        return None, 1 - (seen + unanswered) / total, 1 - seen / total
+    low, high = wilson_of_rare(rest.rate, rest.effective_n, rest.hits, level)
+    errors = (seen + unanswered * rate for rate in (rest.rate, high, low))
+    value, lower, upper = (1 - count / total for count in errors)
+    return value, lower, upper
+
+
+def _rest(units: Sequence[Unit], weights: Sequence[float]) -> _Rest | None:
+    audits = [(unit, weight) for unit, weight in zip(units, weights, strict=True) if weight > _NOTHING]
+    if not audits:
+        return None
+    predicted = all(unit.p_error is not None for unit in units if not unit.answered)
+    predicted = predicted and all(unit.p_error is not None for unit, _ in audits)
+    prior = [unit.p_error or 0.0 if predicted else 0.0 for unit, _ in audits]
+    outside = [unit.p_error or 0.0 if predicted else 0.0 for unit in units if not unit.answered]
+    shares = _shares([weight for _, weight in audits])
+    errors = [unit.error or 0.0 for unit, _ in audits]
+    shift = fsum(share * (error - p) for share, error, p in zip(shares, errors, prior, strict=True))
+    rate = min(1.0, max(0.0, fsum(outside) / len(outside) + shift))
+    size = _effective_n(shares, errors, prior, rate) if predicted else _kish(shares)
+    return _Rest(rate, min(size, float(len(outside))), _hits(shares, errors))
+
+
+def _hits(shares: Sequence[float], errors: Sequence[float]) -> int:
+    """How many equal errors would weigh as evenly as these do: one that outweighs all others counts as one."""
+    parts = [share * error for share, error in zip(shares, errors, strict=True)]
+    squares = fsum(part * part for part in parts)
+    return round(fsum(parts) ** 2 / squares) if squares else 0
+
+
+def _effective_n(shares: Sequence[float], errors: Sequence[float], prior: Sequence[float], rate: float) -> float:
+    """``rate (1 - rate) / variance``, from the larger of two variances: the model's, and that of what was seen.
+
+    The model's holds when no error was seen at all: P(error), its odds scaled to the errors seen.
+    """
+    n = _kish(shares)
+    found = n * fsum(share * error for share, error in zip(shares, errors, strict=True))
+    expected = n * fsum(share * p for share, p in zip(shares, prior, strict=True))
+    odds = (found + 1) / (expected + 1)
+    smooth = (rate * n + 0.5) / (n + 1)
+    rates = [(1 - _CAUTION) * (p * odds / (1 - p + p * odds)) + _CAUTION * smooth for p in prior]
+    residuals = _centred(shares, [error - p for error, p in zip(errors, prior, strict=True)])
+    model = _centred(shares, [q - p for q, p in zip(rates, prior, strict=True)])
+    expected_variance = fsum(s * s * (q * (1 - q) + m * m) for s, q, m in zip(shares, rates, model, strict=True))
+    seen_variance = fsum(s * s * r * r for s, r in zip(shares, residuals, strict=True))
+    return smooth * (1 - smooth) / max(expected_variance, seen_variance)
+
+
+def _kish(shares: Sequence[float]) -> float:
+    """``(Σ w)² / Σ w²`` of weights that sum up to 1 (L. Kish, Survey Sampling, 1965)."""
+    return 1 / fsum(share * share for share in shares)
+
+
+def _centred(shares: Sequence[float], values: Sequence[float]) -> list[float]:
+    mean = fsum(share * value for share, value in zip(shares, values, strict=True))
+    return [value - mean for value in values]
+
+
+def _shares(weights: Sequence[float]) -> list[float]:
+    total = fsum(weights)
+    return [weight / total for weight in weights]

@@ -1,0 +1,35 @@
+"""What the statistics are about: one prediction of one model version, and what is known of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One prediction of one model version.
+
+    Attributes:
+        asset_id: of the asset, in Kili.
+        at: when it was predicted, seconds since the epoch.
+        audited: whether the audit coin chose it, before any human had answered.
+        inclusion: the coin's probability, in (0, 1]; meaningless for others.
+        doubt: what ranks it among the others, 0-1: P(error), else 1 - confidence.
+        p_error: P(error) as stored with the decision of this very model version, else None.
+        error: 1 - agreement with the humans, 0-1; None while no human has answered.
+        answered_at: when the youngest answer came, seconds since the epoch; 0 without one.
+    """
+
+    asset_id: str
+    at: float
+    audited: bool = False
+    inclusion: float = 1.0
+    doubt: float = 0.5
+    p_error: float | None = None
+    error: float | None = None
+    answered_at: float = 0.0
+
+    @property
+    def answered(self) -> bool:
+        """Whether a human has answered."""
+        return self.error is not None

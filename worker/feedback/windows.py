@@ -1,0 +1,57 @@
+"""Time cut into windows of a fixed number of predictions, for the drift detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from worker.feedback.units import Unit
+from worker.feedback.weights import base_weights
+
+WINDOW_UNITS = 250
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Predictions that follow each other in time.
+
+    Attributes:
+        units: in the order of time.
+        weights: for each unit, how many unanswered ones it stands for: unbiased, not scaled.
+        scores: the model's own confidences, where known.
+        closed: whether every audit has an answer or is overdue, so that the answers may be counted.
+    """
+
+    units: Sequence[Unit]
+    weights: Sequence[float]
+    scores: Sequence[float]
+    closed: bool
+
+    @property
+    def audits(self) -> int:
+        """Answered audits."""
+        return sum(unit.audited and unit.answered for unit in self.units)
+
+    @property
+    def counts(self) -> bool:
+        """Whether its answers say something of all its units: not when every audit went without an answer."""
+        return self.audits > 0 or not any(unit.audited for unit in self.units)
+
+
+def windows_of(
+    units: Iterable[tuple[Unit, float | None]], *, overdue_before: float, size: int = WINDOW_UNITS
+) -> list[Window]:
+    """Cut units, each with the model's own confidence, into full windows; the rest waits for more.
+
+    Audits predicted before ``overdue_before`` (seconds since the epoch) are no longer waited for.
+    """
+    ordered = sorted(units, key=lambda pair: (pair[0].at, pair[0].asset_id))
+    starts = range(0, len(ordered) - size + 1, size)
+    return [_window(ordered[start : start + size], overdue_before) for start in starts]
+
+
+def _window(pairs: Sequence[tuple[Unit, float | None]], overdue_before: float) -> Window:
+    units = [unit for unit, _ in pairs]
+    waiting = any(unit.audited and not unit.answered and unit.at >= overdue_before for unit in units)
+    scores = [score for _, score in pairs if score is not None]
+    return Window(units, base_weights(units), scores, closed=not waiting)
