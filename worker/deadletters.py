@@ -15,6 +15,7 @@ from typing import Any, Literal
 import redis
 
 MAX_WORDS = 2000
+MAX_FIELD = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +59,9 @@ def write_letter(
         {
             "cause": cause.slug,
             "kind": cause.kind,
-            "field": cause.field,
+            "field": cause.field[:MAX_FIELD],
             "problem": cause.problem[:MAX_WORDS],
-            "fix": cause.fix,
+            "fix": cause.fix[:MAX_WORDS],
             "words": cause.words[:MAX_WORDS],
             "stage": stage,
             "form": form,

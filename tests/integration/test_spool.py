@@ -194,10 +194,11 @@ def test_an_inbox_entry_is_admitted_once_whoever_admits_it(spool: Spool) -> None
 def test_a_dead_letter_is_replayed_once(spool: Spool) -> None:
     admit(spool, Dead("p", "bad", b"{}", b"zz"))
     ((letter_id, _),) = spool.redis.xrange("t:dead")
-    item = Waiting("p", 0, "a", "m:1", 1, "aa", b"", b"{}", replayed=letter_id.decode())
-    assert admit(spool, item).admitted == 1
-    assert admit(spool, item).skipped == 1
-    assert (spool.ledger().received, spool.ledger().dead) == (1, 0)
+    again = Arrival("", (waiting("a"), waiting("b")), replayed=letter_id.decode())
+    assert spool.admit([again]).admitted == 2
+    assert spool.admit([again]).skipped == 2
+    check(spool)
+    assert (spool.ledger().received, spool.ledger().dead) == (2, 0)
     assert spool.redis.hgetall("t:dead:causes") == {}
 
 

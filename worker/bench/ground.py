@@ -81,6 +81,11 @@ class Ground:
         self.admin("reset", {})
         return str(answer["data"]["data"]["id"])
 
+    def clear(self) -> None:
+        """Forget everything in Redis, and go on in a new project of Kili."""
+        self.redis.flushdb()
+        self.project = self.new_project()
+
     def admin(self, path: str, content: Any = None) -> Any:
         """The sandbox's admin surface."""
         answer = self._http.request("GET" if content is None else "POST", f"{self.kili.admin_url}/{path}", json=content)
@@ -108,7 +113,11 @@ class Ground:
                     pipe.xadd(STAGED, {"payload": message})
                 pipe.execute()
         self.redis.xgroup_create(STAGED, INBOX_GROUP, id="0")
-        return lambda: _moved(self.redis, STAGED, inbox)
+        return lambda: self.rename(STAGED, inbox)
+
+    def rename(self, name: str, target: str) -> None:
+        """Let one key of Redis take another's place."""
+        self.redis.rename(name, target)
 
     def add(self, messages: Iterable[bytes], inbox: str) -> None:
         """Send messages to the stream door, in one transaction."""
@@ -116,10 +125,6 @@ class Ground:
             for message in messages:
                 pipe.xadd(inbox, {"payload": message})
             pipe.execute()
-
-
-def _moved(client: redis.Redis, name: str, target: str) -> None:
-    client.rename(name, target)
 
 
 def _parts(messages: list[bytes], size: int) -> Iterator[list[bytes]]:

@@ -58,18 +58,36 @@ class Child:
             text=True,
         )
         self._say(json.dumps(spec))
-        self._answer(START_LIMIT)
+        self.answer(START_LIMIT)
 
-    def run(self, limit: float) -> dict[str, Any]:
-        """Let it work; its answer, with the ``cpu`` seconds that the work took.
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid
+
+    def go(self) -> None:
+        """Let it work."""
+        self._say("go")
+
+    def answer(self, limit: float) -> dict[str, Any]:
+        """What it answers when it is done.
 
         Raises:
             ChildFailed: no answer within ``limit`` seconds.
         """
-        before = cpu_seconds(self._process.pid)
-        self._say("go")
-        answer = self._answer(limit)
-        return {**answer, "cpu": cpu_seconds(self._process.pid) - before}
+        line = self._line(time.monotonic() + limit)
+        if not line:
+            self._process.kill()
+            raise ChildFailed(f"{self._process.args}: no answer within {limit:g} s, or it ended")
+        found: dict[str, Any] = json.loads(line)
+        return found
+
+    def run(self, limit: float) -> tuple[float, float]:
+        """Let it work until it answers: (seconds that it tells, processor seconds that the work took)."""
+        before = cpu_seconds(self.pid)
+        self.go()
+        seconds = float(self.answer(limit)["seconds"])
+        return seconds, cpu_seconds(self.pid) - before
 
     def __enter__(self) -> Self:
         return self
@@ -85,14 +103,6 @@ class Child:
             raise ChildFailed("the child has no standard input")
         self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
-
-    def _answer(self, limit: float) -> dict[str, Any]:
-        line = self._line(time.monotonic() + limit)
-        if not line:
-            self._process.kill()
-            raise ChildFailed(f"{self._process.args}: no answer within {limit:g} s, or it ended")
-        found: dict[str, Any] = json.loads(line)
-        return found
 
     def _line(self, deadline: float) -> str:
         if self._process.stdout is None:

@@ -2,71 +2,188 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import random
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from worker.kili import RefusedItems, ServerFault
+from worker.delivery.callers import Callers
+from worker.kili import KiliClient, KiliError, RefusedItems, ServerFault, UnknownOutcome
 
 T = TypeVar("T")
 
-MAX_FAULTS_IN_A_ROW = 10
-"""Server faults with nothing accepted between them, after which the server itself is held to be at fault."""
+WITNESSES = 2
+"""Items sent alone to see whether the server takes anything at all."""
 
-Refusal = RefusedItems | ServerFault
+Send = Callable[[Sequence[T], KiliClient], None]
+Sift = Callable[[Sequence[T], KiliError], Mapping[int, Exception | None] | None]
+Fits = Callable[[Sequence[T]], bool]
 
 
 @dataclass(slots=True)
 class Sent(Generic[T]):
-    """Outcome per item: who went through, and who was refused with what."""
+    """Outcome per item: who went through, and who was refused with what.
+
+    ``failure`` ended the sending before every item was judged. Items in neither list may or may not have been applied.
+    """
 
     accepted: list[T] = field(default_factory=list)
-    refused: list[tuple[T, Refusal]] = field(default_factory=list)
+    refused: list[tuple[T, Exception]] = field(default_factory=list)
+    failure: KiliError | None = None
+
+    def check(self) -> None:
+        """Raise the failure, if there is one."""
+        if self.failure is not None:
+            raise self.failure
 
 
-def send_each(items: Sequence[T], send: Callable[[Sequence[T]], None]) -> Sent[T]:
-    """Send all items, in as few calls as the refusals allow; order is kept.
+def send_each(
+    items: Sequence[T],
+    send: Send[T],
+    callers: Callers,
+    *,
+    sift: Sift[T] | None = None,
+    fits: Fits[T] | None = None,
+) -> Sent[T]:
+    """Send all items, in as few calls as the refusals allow; ends early when the worker stops.
 
     A refusal that names items splits them off; any other splits in halves. An item refused alone is at fault. A fault
-    of the server that an item may have caused is treated alike, but condemns an item only when others went
-    through.
+    of the server that an item may have caused is treated alike, but only while the server shows that it takes other
+    items; else the server is at fault, and ``failure`` says so.
 
-    Raises:
-        ServerFault: nothing goes through.
-        KiliError: any error that is not about items; nothing is said of the rest, sending again is safe.
+    Args:
+        items: what is sent.
+        send: sends some of them with the client it is given; raises KiliError.
+        callers: the clients to send with.
+        sift: asked before a refused part is split. It tells, by position, who went through after all (None) and who
+            is at fault; the rest is sent again as one. None when it cannot tell.
+        fits: whether a part may be sent as it is; else it is split without asking the server.
     """
-    sent: Sent[T] = Sent()
-    parts: list[Sequence[T]] = [items] if items else []
-    faults = 0
-    while parts:
-        part = parts.pop(0)
+    return _Bisection(items, send, callers, sift or _cannot_tell, fits or _always).run()
+
+
+def may_be_items(error: KiliError) -> bool:
+    """Whether an item may be behind a fault of the server."""
+    return isinstance(error, UnknownOutcome) and (not isinstance(error, ServerFault) or error.may_be_items)
+
+
+def _cannot_tell(_: object, __: object) -> None:
+    return None
+
+
+def _always(_: object) -> bool:
+    return True
+
+
+class _Bisection(Generic[T]):
+    def __init__(self, items: Sequence[T], send: Send[T], callers: Callers, sift: Sift[T], fits: Fits[T]) -> None:
+        self._items = items
+        self._send = send
+        self._callers = callers
+        self._sift = sift
+        self._fits = fits
+        self._parts: deque[list[int]] = deque([list(range(len(items)))])
+        self._judged: set[int] = set()
+        self._sent: Sent[T] = Sent()
+        self._answered = False
+        self._faulted = False
+
+    def run(self) -> Sent[T]:
+        """Send part by part until all is judged."""
+        begun = False
+        while self._parts and self._sent.failure is None and not (begun and self._callers.stop.is_set()):
+            part = [index for index in self._parts.popleft() if index not in self._judged]
+            begun = True
+            try:
+                self._try(part)
+            except KiliError as error:
+                self._sent.failure = error
+        return self._sent
+
+    def _try(self, part: list[int]) -> None:
+        if len(part) > 1 and not self._fits(self._of(part)):
+            self._split(part, None)
+            return
         try:
-            send(part)
-            sent.accepted += part
-            faults = 0
-        except (RefusedItems, ServerFault) as refusal:
-            faults += isinstance(refusal, ServerFault)
-            if isinstance(refusal, ServerFault) and (not refusal.may_be_items or faults > MAX_FAULTS_IN_A_ROW):
+            self._call(part, self._caller(part))
+        except RefusedItems as refusal:
+            self._answered = True
+            self._take_apart(part, refusal)
+        except UnknownOutcome as fault:
+            self._faulted = True
+            if not may_be_items(fault) or not self._server_takes_others(part):
                 raise
-            if len(part) == 1:
-                sent.refused.append((part[0], refusal))
-            else:
-                parts = _split(part, refusal) + parts
-    _check(sent)
-    return sent
+            self._take_apart(part, fault)
 
+    def _caller(self, part: list[int]) -> KiliClient:
+        """Nobody is condemned for what a few repeats would have cured; larger parts are only split for it."""
+        if not self._answered:
+            return self._callers.first
+        return self._callers.once if self._faulted and len(part) > 1 else self._callers.patient
 
-def _check(sent: Sent[T]) -> None:
-    faults = [refusal for _, refusal in sent.refused if isinstance(refusal, ServerFault)]
-    if faults and not sent.accepted:
-        raise faults[0]
+    def _call(self, part: list[int], client: KiliClient) -> None:
+        if part:
+            self._send(self._of(part), client)
+            self._answered = True
+            self._accept(part)
 
+    def _take_apart(self, part: list[int], refusal: RefusedItems | UnknownOutcome) -> None:
+        told = self._sift(self._of(part), refusal)
+        if told is not None:
+            for position, problem in told.items():
+                self._judge(part[position], problem)
+            self._parts.appendleft(part)
+        elif len(part) == 1:
+            self._judge(part[0], refusal)
+        else:
+            self._split(part, refusal)
 
-def _split(part: Sequence[T], refusal: Refusal) -> list[Sequence[T]]:
-    indexes = refusal.item_indexes if isinstance(refusal, RefusedItems) else ()
-    named = sorted({index for index in indexes if 0 <= index < len(part)})
-    if named and len(named) < len(part):
-        rest = [item for index, item in enumerate(part) if index not in set(named)]
-        return [rest, *([part[index]] for index in named)]
-    middle = len(part) // 2
-    return [part[:middle], part[middle:]]
+    def _split(self, part: list[int], refusal: Exception | None) -> None:
+        named = {index for index in getattr(refusal, "item_indexes", ()) if 0 <= index < len(part)}
+        if named and len(named) < len(part):
+            rest = [index for position, index in enumerate(part) if position not in named]
+            parts = [rest, *([part[position]] for position in sorted(named))]
+        else:
+            middle = len(part) // 2
+            parts = [part[:middle], part[middle:]]
+        self._parts.extendleft(reversed(parts))
+
+    def _server_takes_others(self, part: list[int]) -> bool:
+        """Send a few other items alone: one that is taken, or refused for its own sake, clears the server."""
+        for index in self._witnesses(part):
+            try:
+                self._call([index], self._callers.once)
+            except RefusedItems:
+                self._answered = True
+                return True
+            except KiliError:
+                continue
+            return True
+        return False
+
+    def _witnesses(self, part: list[int]) -> list[int]:
+        waiting = [index for other in self._parts for index in other if index not in self._judged]
+        waiting += part if len(part) > 1 else []
+        accepted = [index for index in self._judged if index not in self._condemned()]
+        return [*random.sample(waiting, min(WITNESSES, len(waiting))), *accepted[:1]]
+
+    def _condemned(self) -> set[int]:
+        refused = {id(item) for item, _ in self._sent.refused}
+        return {index for index in self._judged if id(self._items[index]) in refused}
+
+    def _accept(self, part: list[int]) -> None:
+        for index in part:
+            self._judge(index, None)
+
+    def _judge(self, index: int, problem: Exception | None) -> None:
+        if index in self._judged:
+            return
+        self._judged.add(index)
+        if problem is None:
+            self._sent.accepted.append(self._items[index])
+        else:
+            self._sent.refused.append((self._items[index], problem))
+
+    def _of(self, part: list[int]) -> list[T]:
+        return [self._items[index] for index in part]

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from worker.feedback.units import Unit
 
-NEIGHBOURS = 21
+NEIGHBOURS = 9
 """Predictions outside of the audit sample, next in doubt, by which it is judged whether an audit would have been
 answered without its coin."""
 

@@ -72,6 +72,12 @@ def bare_label(label: str, options: ReadOptions) -> Classification:
     return Classification((ClassScore(label),), exclusive=options.exclusive)
 
 
+def bare_labels(labels: Sequence[str], at: Path) -> Classification:
+    """Several classes without any score; raises OutputError for a repeated one."""
+    _refuse_repeats(labels, lambda i: (*at, i))
+    return Classification(tuple(ClassScore(label) for label in labels), exclusive=False)
+
+
 def probability(value: Any, options: ReadOptions, at: Path) -> float | None:
     """Read one probability that stands alone (of a box, a span, an answer); null means unknown.
 

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from worker.deadletters import Cause, DeadLetter, Sender, write_letter
+from worker.deadletters import DeadLetter
 from worker.formats import OutputError
 from worker.intake.envelope import messages_of
+from worker.intake.refusal import NO_PROJECT, History, not_understood, refusal
 from worker.kili.ids import derived_asset_id
 from worker.messages import MessageError, Prediction, PredictionBatch, ReadingLimits, read_json, read_message
 from worker.outputs import output_of, rows_of
 from worker.paths import allowed_path
 from worker.projects import ProjectConfig, Projects
 from worker.review import ReviewPolicy, Subject, own_confidence
-from worker.spool import Admission, Arrival, Dead, Item, Spool, Waiting
+from worker.spool import Admission, Arrival, Item, Spool, Waiting
 
-NO_PROJECT = "-"
 FUTURE = timedelta(hours=24)
-
-History = Sequence[dict[str, Any]]
+BATCH_BYTES = 64_000_000
+TRANSACTION_BYTES = 16_000_000
+TRANSACTION_ITEMS = 5_000
+"""One transaction ends with the entry that reaches these, so that what is held at once stays bounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,18 @@ class Admitter:
         self._projects = projects
 
     def admit_entries(self, entries: Sequence[InboxEntry], *, inbox: str) -> Admission:
-        """Admit inbox entries; with ``inbox`` they leave it in the same transaction."""
-        arrivals = [Arrival(entry.entry_id, tuple(self._items_of(entry))) for entry in entries]
-        return self._spool.admit(arrivals, inbox=inbox)
+        """Admit inbox entries; with ``inbox`` they leave it in the same transaction, one or several entries in each."""
+        total = Admission(0, 0, 0, 0)
+        arrivals: list[Arrival] = []
+        size = items = 0
+        for entry in entries:
+            arrivals.append(Arrival(entry.entry_id, tuple(self._items_of(entry))))
+            items += len(arrivals[-1].items)
+            size += sum(_size(item) for item in arrivals[-1].items)
+            if size >= TRANSACTION_BYTES or items >= TRANSACTION_ITEMS:
+                total += self._spool.admit(arrivals, inbox=inbox)
+                arrivals, size, items = [], 0, 0
+        return total + self._spool.admit(arrivals, inbox=inbox) if arrivals else total
 
     def admit_messages(self, messages: Sequence[bytes]) -> Admission:
         """Admit messages that came another way than through the inbox."""
@@ -76,8 +87,7 @@ class Admitter:
             items = list(self._items_of_envelope(letter.original, history, check_expiry=False))
         else:
             items = list(self._items(letter.original, history))
-        items[0] = replace(items[0], replayed=letter.id)
-        return self._spool.admit([Arrival("", tuple(items))])
+        return self._spool.admit([Arrival("", tuple(items), replayed=letter.id)])
 
     def _items_of(self, entry: InboxEntry) -> Iterator[Item]:
         payload, envelope = entry.fields.get(b"payload"), entry.fields.get(b"envelope")
@@ -90,7 +100,7 @@ class Admitter:
             original = json.dumps(
                 {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in entry.fields.items()}
             )
-            yield _dead(error, original.encode(), None)
+            yield refusal(error, original.encode(), None)
 
     def _items_of_envelope(
         self, envelope: bytes, history: History = (), *, check_expiry: bool = True
@@ -98,7 +108,10 @@ class Admitter:
         try:
             messages = messages_of(envelope, check_expiry=check_expiry)
         except MessageError as error:
-            yield _dead(error, envelope, None, history, form="envelope")
+            yield refusal(error, envelope, None, history, form="envelope")
+            return
+        except Exception as error:  # noqa: BLE001 - as in _items
+            yield refusal(not_understood(error), envelope, None, history, form="envelope")
             return
         for message in messages:
             yield from self._items(message, history)
@@ -110,10 +123,12 @@ class Admitter:
             found = read_message(value)
             if isinstance(found, Prediction):
                 return [self._waiting(found, message, history)]
-            rows = rows_of(found, self._config(found))
-            return [self._waiting(row, _json_of(row), history) for row in rows]
+            rows = _within_limit(_with_json(rows_of(found, self._config(found))))
+            return [self._waiting(row, raw, history) for row, raw in rows]
         except (MessageError, OutputError) as error:
-            return [_dead(error, message, value, history, default_project=self._rules.default_project)]
+            return [refusal(error, message, value, history, default_project=self._rules.default_project)]
+        except Exception as error:  # noqa: BLE001 - whatever a message does to this code, the doors stay open
+            return [refusal(not_understood(error), message, value, history)]
 
     def _config(self, message: Prediction | PredictionBatch) -> ProjectConfig:
         return self._projects.of(message.project_id or self._rules.default_project or NO_PROJECT)
@@ -165,36 +180,20 @@ class Admitter:
             )
 
 
-def _json_of(row: Prediction) -> bytes:
-    return row.model_dump_json(by_alias=True, exclude_none=True).encode()
+def _with_json(rows: Iterable[Prediction]) -> Iterator[tuple[Prediction, bytes]]:
+    return ((row, row.model_dump_json(by_alias=True, exclude_none=True).encode()) for row in rows)
 
 
-def _dead(
-    error: MessageError | OutputError,
-    message: bytes,
-    value: Any,
-    history: History = (),
-    *,
-    default_project: str | None = None,
-    form: Literal["message", "envelope"] = "message",
-) -> Dead:
-    cause = Cause(getattr(error, "cause", "unreadable_output"), "message", error.field, error.problem, error.fix)
-    sender = _sender(value, default_project)
-    letter = write_letter(cause, sender, stage="intake", history=history, form=form)
-    return Dead(sender.project_id or NO_PROJECT, cause.slug, letter, message)
+def _within_limit(rows: Iterable[tuple[Prediction, bytes]]) -> Iterator[tuple[Prediction, bytes]]:
+    """What a batch says once for all its rows is stored with each of them, so a small message can be a large batch."""
+    size = 0
+    for row, raw in rows:
+        size += len(raw)
+        if size > BATCH_BYTES:
+            problem = f"are more than {BATCH_BYTES:,} bytes as single predictions"
+            raise MessageError("too_large", "external_ids", problem, "send smaller batches")
+        yield row, raw
 
 
-def _sender(value: Any, default_project: str | None) -> Sender:
-    found = value if isinstance(value, dict) else {}
-    model = found.get("model")
-    named = isinstance(model, dict) and isinstance(model.get("name"), str) and isinstance(model.get("version"), str)
-    return Sender(
-        project_id=_text(found.get("project_id")) or default_project,
-        external_id=_text(found.get("external_id")),
-        model=f"{model['name']}:{model['version']}"[:400] if named and model else None,
-        message_id=_text(found.get("message_id")),
-    )
-
-
-def _text(value: Any) -> str | None:
-    return value[:1024] if isinstance(value, str) and value else None
+def _size(item: Item) -> int:
+    return len(item.payload) if isinstance(item, Waiting) else len(item.original)

@@ -12,22 +12,27 @@ import binascii
 import json
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
-from kombu.compression import decompress
 from pydantic_core import from_json
 
+from worker.intake.compression import decompressed
 from worker.messages import MessageError
 
 TASK = "predictions.ingest"
 NAMES_OF_ARGUMENT = ("prediction", "predictions", "message", "messages")
+MAX_BODY_BYTES = 64_000_000
+MAX_MESSAGES = 10_000
+"""Most messages in one envelope: what is admitted in one transaction has to stay small enough for Redis."""
 
 
 def messages_of(envelope: bytes, *, now: datetime | None = None, check_expiry: bool = True) -> list[bytes]:
     """The messages an envelope carries, each as JSON.
 
     Raises:
-        MessageError: broken envelope, another task's, not JSON, unknown compression, or expired.
+        MessageError: broken envelope, another task's, not JSON, unknown compression, expired, or too large; the
+            envelope becomes one dead letter.
     """
     found = _object(envelope)
     headers = _mapping(found, "headers")
@@ -36,13 +41,19 @@ def messages_of(envelope: bytes, *, now: datetime | None = None, check_expiry: b
         args, kwargs = _protocol_2(body)
         task, expires = headers["task"], headers.get("expires")
     else:
-        args, kwargs = body.get("args") or [], body.get("kwargs") or {}
+        args, kwargs = _protocol_1(body)
         task, expires = body.get("task"), body.get("expires")
     if task != TASK:
         raise MessageError("unknown_task", "headers.task", f"is {task!r}, not {TASK!r}", "send it to another queue")
     if check_expiry:
         _check_expiry(expires, now or datetime.now(UTC))
-    return list(_messages(args, kwargs))
+    messages = list(islice(_messages(args, kwargs), MAX_MESSAGES + 1))
+    if not messages:
+        raise MessageError("invalid_message", "args", "holds no prediction", "pass the prediction as argument")
+    if len(messages) > MAX_MESSAGES:
+        problem = f"holds more than {MAX_MESSAGES:,} predictions"
+        raise MessageError("too_many", "args", problem, "send them in smaller lists")
+    return messages
 
 
 def _object(envelope: bytes) -> dict[str, Any]:
@@ -70,7 +81,11 @@ def _body(found: Mapping[str, Any], headers: Mapping[str, Any]) -> Any:
         raise MessageError(
             "content_type_refused", "content-type", f"{content_type} is not read", "set task_serializer to json"
         )
-    raw = _decompressed(_decoded(found), headers.get("compression"))
+    raw, compression = _decoded(found), headers.get("compression")
+    if compression:
+        raw = decompressed(raw, compression, max_bytes=MAX_BODY_BYTES)
+    elif len(raw) > MAX_BODY_BYTES:
+        raise MessageError("too_large", "body", f"more than {MAX_BODY_BYTES:,} bytes", "send fewer at once")
     try:
         return json.loads(raw)
     except (ValueError, RecursionError) as error:
@@ -89,16 +104,10 @@ def _decoded(found: Mapping[str, Any]) -> bytes:
         raise MessageError("broken_envelope", "body", f"is not base64: {error}", "use a Celery producer") from None
 
 
-def _decompressed(raw: bytes, compression: Any) -> bytes:
-    if not compression:
-        return raw
-    try:
-        return bytes(decompress(raw, compression))
-    except KeyError:
-        problem = f"{compression} is not known here"
-    except Exception as error:  # noqa: BLE001 - each codec raises errors of its own; the letter keeps the words
-        problem = f"{compression} cannot be undone: {error}"
-    raise MessageError("broken_envelope", "headers.compression", problem, "send it with gzip or uncompressed")
+def _protocol_1(body: Any) -> tuple[Any, Any]:
+    if not isinstance(body, dict):
+        raise MessageError("broken_envelope", "body", "is no object, and no header names a task", "use a Celery producer")
+    return body.get("args") or [], body.get("kwargs") or {}
 
 
 def _protocol_2(body: Any) -> tuple[Any, Any]:
@@ -128,16 +137,20 @@ def _messages(args: Any, kwargs: Any) -> Iterator[bytes]:
     unknown = sorted(set(kwargs) - set(NAMES_OF_ARGUMENT))
     if unknown:
         raise MessageError("invalid_message", unknown[0], "unknown keyword argument", "pass the prediction as argument")
-    values = [*args, *kwargs.values()]
-    if not values:
-        raise MessageError("invalid_message", "args", "holds no prediction", "pass the prediction as argument")
-    for value in values:
+    for value in [*args, *kwargs.values()]:
         for message in value if isinstance(value, list) else [value]:
             yield as_json(message)
 
 
 def as_json(message: Any) -> bytes:
-    """One message as JSON; a text is taken as JSON already."""
+    """One message as JSON; a text is taken as JSON already.
+
+    Raises:
+        MessageError: nested too deep to be written.
+    """
     if isinstance(message, str):
         return message.encode("utf-8", "surrogatepass")
-    return json.dumps(message, separators=(",", ":")).encode()
+    try:
+        return json.dumps(message, separators=(",", ":")).encode()
+    except RecursionError:
+        raise MessageError("too_deep", "args", "nested too deep to be read", "flatten it") from None

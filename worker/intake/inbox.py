@@ -11,9 +11,10 @@ import redis
 from worker.intake.admission import InboxEntry
 from worker.spool import INBOX_GROUP
 
-PRIORITY_SEPARATOR = "\x06\x16"
-PRIORITY_STEPS = (3, 6, 9)
-"""kombu's default lists of a queue on Redis: the plain name, and one per further priority step."""
+PRIORITY_SEPARATORS = ("\x06\x16", ":")
+PRIORITIES = range(1, 10)
+"""kombu's lists of a queue on Redis: the plain name, and one for each further priority that the producer's
+``priority_steps`` have; the separator is kombu's own, or the one that Celery's documentation sets."""
 
 
 class Inbox:
@@ -41,6 +42,10 @@ class Inbox:
         except redis.ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+
+    def put(self, envelope: bytes) -> None:
+        """Add an envelope that came from another broker; it is durable when this returns."""
+        self._redis.xadd(self.key, {"envelope": envelope})
 
     def take(self, *, items: int, max_bytes: int) -> list[InboxEntry]:
         """Move envelopes in from the Celery queue and read new entries; does not block.
@@ -77,9 +82,9 @@ class Inbox:
             pipe.xlen(self.key)
             for key in self._keys[1:]:
                 pipe.llen(key)
-            return sum(int(length) for length in pipe.execute())
+            return sum(length for length in pipe.execute(raise_on_error=False) if isinstance(length, int))
 
 
 def lists_of(queue: str) -> list[str]:
     """Redis lists of a Celery queue, most urgent first (kombu: the lower number is consumed first)."""
-    return [queue, *(f"{queue}{PRIORITY_SEPARATOR}{step}" for step in PRIORITY_STEPS)]
+    return [queue, *(f"{queue}{sep}{priority}" for priority in PRIORITIES for sep in PRIORITY_SEPARATORS)]

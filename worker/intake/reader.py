@@ -58,9 +58,10 @@ class Reader:
         self._limits = limits
         self._same_redis = same_redis
         self._stop = stop
-        self._closed = False
+        self._in_hand: list[InboxEntry] = []
         self._trouble = ""
         self._next_recovery = 0.0
+        self.closed = False
 
     def run(self) -> None:
         """Take and admit until the worker stops; survives every failure of Redis."""
@@ -74,15 +75,20 @@ class Reader:
     def _step(self) -> bool:
         if self._doors_closed():
             return False
-        entries = self._recovered() or self._inbox.take(items=self._limits.batch, max_bytes=READ_BYTES)
-        if entries:
-            self._admit(entries)
-        return bool(entries)
+        self._in_hand = self._in_hand or self._recovered()
+        self._in_hand = self._in_hand or self._inbox.take(items=self._limits.batch, max_bytes=READ_BYTES)
+        if not self._in_hand:
+            return False
+        self._admit(self._in_hand)
+        self._in_hand = []
+        return True
 
     def _admit(self, entries: list[InboxEntry]) -> None:
         result = self._admitter.admit_entries(entries, inbox=self._inbox.key if self._same_redis else "")
         if not self._same_redis:
-            self._inbox.remove([entry.entry_id for entry in entries])
+            ids = [entry.entry_id for entry in entries]
+            self._inbox.remove(ids)
+            self._spool.forget(ids)
         logger.debug(
             "admitted",
             extra={
@@ -113,14 +119,16 @@ class Reader:
     def _doors_closed(self) -> bool:
         waiting = self._spool.ledger().waiting
         closed = waiting >= self._limits.max_waiting
-        if closed != self._closed:
+        if closed != self.closed:
             words = "doors stop taking: the spool is full" if closed else "doors take again"
             logger.warning(words, extra={"action": "doors_closed" if closed else "doors_open", "waiting": waiting})
-        self._closed = closed
+        self.closed = closed
         return closed
 
     def _guarded(self, step: Callable[[], bool | None]) -> bool:
         try:
+            if "NOGROUP" in self._trouble:
+                self._inbox.open()
             busy = bool(step())
         except redis.RedisError as error:
             self._say_once(error)
@@ -131,8 +139,6 @@ class Reader:
         return busy
 
     def _say_once(self, error: redis.RedisError) -> None:
-        if "NOGROUP" in str(error):
-            self._inbox.open()
         kind = f"{type(error).__name__}: {error}"[:200]
         if kind != self._trouble:
             logger.warning("intake waits: %s", kind, extra={"action": "intake_waits"})

@@ -5,47 +5,28 @@ A null and an empty object mean no condition. Rows come in the order of their cr
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sized
-from datetime import UTC, datetime
-from functools import lru_cache
-from itertools import islice
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
-from .clock import iso
-from .errors import bad_input, no_access
+from .conditions import ASSET_CONDITIONS, LABEL_CONDITIONS, Predicate, Where, predicates_of
+from .errors import no_access
 from .records import Asset, Label
-from .search import SearchError, category_search
 from .tables import Tables
-from .workflow import current_status, legacy_status
 
-Where = Mapping[str, Any]
 Row = TypeVar("Row")
-Predicate = Callable[[Any], bool]
-Condition = Callable[[Any, Tables], Predicate]
-
-
-def page(rows: Iterable[Row], *, first: int, skip: int) -> list[Row]:
-    """Return `first` rows after the first `skip` ones."""
-    return list(islice(rows, skip, skip + first))
-
-
-def count(rows: Iterable[object]) -> int:
-    """Return the number of rows."""
-    return len(rows) if isinstance(rows, Sized) else sum(1 for _ in rows)
 
 
 def select_assets(where: Where, tables: Tables) -> Iterable[Asset]:
     """Return the assets that fulfil an AssetWhere; raises KiliError for a project that is not there."""
     where = compact(where)
-    predicates = _predicates(where, ASSET_CONDITIONS, tables)
+    predicates = predicates_of(where, ASSET_CONDITIONS, tables)
     return _narrow(_asset_candidates(where, tables), predicates)
 
 
 def select_labels(where: Where, tables: Tables) -> Iterable[Label]:
     """Return the labels that fulfil a LabelWhere; raises KiliError for a project that is not there."""
     where = compact(where)
-    predicates = _predicates(where, LABEL_CONDITIONS, tables)
+    predicates = predicates_of(where, LABEL_CONDITIONS, tables)
     predicates += _asset_of_label(where, tables)
     return _narrow(_label_candidates(where, tables), predicates)
 
@@ -60,34 +41,10 @@ def compact(where: Where | None) -> dict[str, Any]:
     return {key: value for key, value in cleaned.items() if value != {}}
 
 
-def between(value: str, lower: str | None, upper: str | None) -> bool:
-    """Tell whether a time lies between two others, both included; raises KiliError when a bound is no time.
-
-    A bound may be a day: as the lower one it begins with the day, as the upper one it ends with it.
-    """
-    return (not lower or value >= _bound(lower)[0]) and (not upper or value <= _bound(upper)[1])
-
-
-@lru_cache(maxsize=256)
-def _bound(text: str) -> tuple[str, str]:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise bad_input(f"'{text}' is no date such as 2026-11-01") from error
-    if len(text) == len("2026-11-01"):
-        return f"{text}T00:00:00.000Z", f"{text}T23:59:59.999Z"
-    exact = iso((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
-    return exact, exact
-
-
 def _narrow(rows: Iterable[Row], predicates: list[Predicate]) -> Iterable[Row]:
     if not predicates:
         return rows
     return (row for row in rows if all(predicate(row) for predicate in predicates))
-
-
-def _predicates(where: Where, conditions: Mapping[str, Condition], tables: Tables) -> list[Predicate]:
-    return [conditions[key](value, tables) for key, value in where.items() if key in conditions]
 
 
 def _project_id(where: Where, tables: Tables) -> str | None:
@@ -99,11 +56,10 @@ def _project_id(where: Where, tables: Tables) -> str | None:
 
 def _asset_candidates(where: Where, tables: Tables) -> Iterable[Asset]:
     project_id = _project_id(where, tables)
-    if "id" in where or "idIn" in where:
-        ids = set(where.get("idIn", [where.get("id")])) & set([where["id"]] if "id" in where else where["idIn"])
-        found = [tables.assets[key] for key in ids if key in tables.assets]
-        if project_id is not None:
-            found = [asset for asset in found if asset.project_id == project_id]
+    ids = _ids(where)
+    if ids is not None:
+        known = (tables.assets[key] for key in ids if key in tables.assets)
+        found = [asset for asset in known if project_id in {None, asset.project_id}]
         return sorted(found, key=lambda asset: asset.sequence)
     if project_id is None:
         return tables.assets.values()
@@ -116,191 +72,30 @@ def _asset_candidates(where: Where, tables: Tables) -> Iterable[Asset]:
 
 def _label_candidates(where: Where, tables: Tables) -> Iterable[Label]:
     project_id = _project_id(where, tables)
-    if "id" in where or "idIn" in where:
-        ids = [where["id"]] if "id" in where else where["idIn"]
-        labels = [tables.labels[key] for key in set(ids) if key in tables.labels]
+    ids = _ids(where)
+    known: Iterable[Label]
+    if ids is not None:
+        known = (tables.labels[key] for key in ids if key in tables.labels)
     elif {"id", "idIn", "externalIdStrictlyIn"} & set(where.get("asset", {})):
         assets = select_assets(where["asset"], tables)
-        labels = [label for asset in assets for label in tables.labels_on(asset.id)]
-    elif project_id is not None:
-        return tables.labels_of(project_id).values()
+        known = (label for asset in assets for label in tables.labels_on(asset.id))
     else:
-        return tables.labels.values()
-    if project_id is not None:
-        labels = [label for label in labels if label.project_id == project_id]
-    return sorted(labels, key=lambda label: label.sequence)
+        return tables.labels.values() if project_id is None else tables.labels_of(project_id).values()
+    found = [label for label in known if project_id in {None, label.project_id}]
+    return sorted(found, key=lambda label: label.sequence)
+
+
+def _ids(where: Where) -> set[str] | None:
+    given = [set(where[key] if key == "idIn" else [where[key]]) for key in ("id", "idIn") if key in where]
+    return set.intersection(*given) if given else None
 
 
 def _asset_of_label(where: Where, tables: Tables) -> list[Predicate]:
     on_asset = where.get("asset", {})
-    predicates = _predicates(on_asset, ASSET_CONDITIONS, tables)
+    predicates = predicates_of(on_asset, ASSET_CONDITIONS, tables)
     project_id = _project_id(on_asset, tables)
     if project_id is not None and project_id != where.get("project", {}).get("id"):
         predicates.append(lambda asset: asset.project_id == project_id)
     if not predicates:
         return []
     return [lambda label: all(predicate(tables.assets[label.asset_id]) for predicate in predicates)]
-
-
-def _member(read: Callable[[Any], object]) -> Condition:
-    def condition(values: list[object], _: Tables) -> Predicate:
-        wanted = frozenset(values)
-        return lambda row: read(row) in wanted
-
-    return condition
-
-
-def _not(condition: Condition) -> Condition:
-    def opposite(value: Any, tables: Tables) -> Predicate:
-        predicate = condition(value, tables)
-        return lambda row: not predicate(row)
-
-    return opposite
-
-
-def _mark(name: str, *, least: bool) -> Condition:
-    def condition(bound: float, _: Tables) -> Predicate:
-        def predicate(row: object) -> bool:
-            value = getattr(row, name)
-            return value is not None and (value >= bound if least else value <= bound)
-
-        return predicate
-
-    return condition
-
-
-def _marks(*names: str) -> dict[str, Condition]:
-    return {f"{name}Mark{end}": _mark(f"{name}_mark", least=end == "Gte") for name in names for end in ("Gte", "Lte")}
-
-
-def _time(name: str, *, is_lower: bool, is_upper: bool) -> Condition:
-    def condition(time: str, _: Tables) -> Predicate:
-        lower, upper = time if is_lower else None, time if is_upper else None
-        return lambda row: between(getattr(row, name), lower, upper)
-
-    return condition
-
-
-def _times(*names: str) -> dict[str, Condition]:
-    ends = {"Gte": (True, False), "Lte": (False, True), "": (True, True)}
-    return {
-        f"{name}At{end}": _time(f"{name}_at", is_lower=is_lower, is_upper=is_upper)
-        for name in names
-        for end, (is_lower, is_upper) in ends.items()
-    }
-
-
-def _external_part(parts: list[str], _: Tables) -> Predicate:
-    return lambda asset: any(part in asset.external_id for part in parts)
-
-
-def _assignee(people: list[str], tables: Tables) -> Predicate:
-    wanted = frozenset(people)
-
-    def predicate(asset: Asset) -> bool:
-        return any(wanted & {key, tables.users[key].email} for key in asset.assignee_ids)
-
-    return predicate
-
-
-def _metadata(wanted: Mapping[str, Any], _: Tables) -> Predicate:
-    def predicate(asset: Asset) -> bool:
-        metadata = json.loads(asset.json_metadata)
-        return all(key in metadata and _metadata_fits(metadata[key], value) for key, value in wanted.items())
-
-    return predicate
-
-
-def _metadata_fits(value: object, wanted: object) -> bool:
-    if not isinstance(wanted, list):
-        return value == wanted
-    if len(wanted) == 2 and isinstance(value, int | float) and all(isinstance(end, int | float) for end in wanted):
-        return bool(wanted[0] <= value <= wanted[1])
-    return value in wanted
-
-
-def _step_status(values: list[str], _: Tables) -> Predicate:
-    wanted = {current_status(value) for value in values}
-    return lambda asset: asset.step_status in wanted
-
-
-def _step_and_status(pairs: list[Mapping[str, str]], _: Tables) -> Predicate:
-    wanted = {(pair["stepId"], current_status(pair["status"])) for pair in pairs}
-    return lambda asset: (asset.step_id, asset.step_status) in wanted
-
-
-def _label_of_asset(where: Where, tables: Tables) -> Predicate:
-    predicates = _predicates(where, LABEL_CONDITIONS, tables)
-    return lambda asset: any(all(predicate(label) for predicate in predicates) for label in tables.labels_on(asset.id))
-
-
-def _by(people: list[str], tables: Tables) -> Predicate:
-    wanted = frozenset(people)
-
-    def predicate(label: Label) -> bool:
-        user = tables.users[label.author_id]
-        return bool(wanted & {user.id, user.email, user.name, user.firstname, user.lastname})
-
-    return predicate
-
-
-def _by_as(label_type: str) -> Condition:
-    def condition(people: list[str], tables: Tables) -> Predicate:
-        by = _by(people, tables)
-        return lambda label: label.label_type == label_type and by(label)
-
-    return condition
-
-
-def _by_user(where: Where, tables: Tables) -> Predicate:
-    keys = [where[key] for key in ("id", "email") if key in where] + list(where.get("idIn", ()))
-    return _by(keys, tables) if keys else lambda _: True
-
-
-def _search(text: str, _: Tables) -> Predicate:
-    try:
-        found = category_search(text)
-    except SearchError as error:
-        raise bad_input(f"search: {error}") from error
-    return lambda label: found(json.loads(label.json_response))
-
-
-def _nothing(_: object, __: Tables) -> Predicate:
-    return lambda _: False
-
-
-#: Issues and step groups do not exist here, so nothing can match them.
-ASSET_CONDITIONS: dict[str, Condition] = {
-    "idNotIn": _not(_member(lambda asset: asset.id)),
-    "externalIdStrictlyIn": _member(lambda asset: asset.external_id),
-    "externalIdIn": _external_part,
-    "statusIn": lambda values, tables: lambda asset: legacy_status(asset, tables) in values,
-    "metadata": _metadata,
-    "assigneeIn": _assignee,
-    "assigneeNotIn": _not(_assignee),
-    "skipped": lambda wanted, _: lambda asset: asset.skipped == wanted,
-    "stepIdIn": _member(lambda asset: asset.step_id),
-    "stepIdNotIn": _not(_member(lambda asset: asset.step_id)),
-    "stepStatusIn": _step_status,
-    "stepStatusNotIn": _not(_step_status),
-    "stepIdAndStatusIn": _step_and_status,
-    "stepIdAndStatusNotIn": _not(_step_and_status),
-    "label": _label_of_asset,
-    "issue": _nothing,
-    "groupNameIn": _nothing,
-    **_marks("inference", "consensus", "honeypot"),
-    **_times("created", "updated"),
-}
-
-LABEL_CONDITIONS: dict[str, Condition] = {
-    "typeIn": _member(lambda label: label.label_type),
-    "authorIn": _by,
-    "labelerIn": _by_as("DEFAULT"),
-    "labelerNotIn": _not(_by_as("DEFAULT")),
-    "reviewerIn": _by_as("REVIEW"),
-    "reviewerNotIn": _not(_by_as("REVIEW")),
-    "user": _by_user,
-    "search": _search,
-    **_marks("consensus", "honeypot"),
-    **_times("created"),
-}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 from itertools import combinations
 
@@ -12,30 +11,27 @@ from .interface import read_interface
 from .records import HUMAN_TYPES, Label
 
 
-def request_marks(context: Context, asset_id: str, new_label_ids: Collection[str]) -> None:
-    """Have an asset's marks computed, at once or after the configured delay.
+def request_marks(context: Context, label: Label) -> None:
+    """Have the marks computed that a new label makes possible, at once or after the configured delay.
 
-    Marked are the new human labels and, because a new prediction concerns it, the latest human one.
+    A new human label is marked itself; a new prediction concerns the latest human label of its asset.
     """
-    if not any(label.label_type in HUMAN_TYPES for label in context.store.tables.labels_on(asset_id)):
-        return
-    ids = frozenset(new_label_ids)
-    context.store.later(context.config.mark_delay, lambda: _compute(context, asset_id, ids))
+    others = context.store.tables.labels_on(label.asset_id)
+    if any(other.label_type in HUMAN_TYPES for other in others):
+        context.store.later(context.config.mark_delay, lambda: _compute(context, label))
 
 
-def _compute(context: Context, asset_id: str, new_label_ids: Collection[str]) -> None:
+def _compute(context: Context, new: Label) -> None:
     tables = context.store.tables
-    asset = tables.assets.get(asset_id)
-    labels = list(tables.labels_on(asset_id))
+    asset = tables.assets.get(new.asset_id)
+    labels = list(tables.labels_on(new.asset_id))
     human = [label for label in labels if label.label_type in HUMAN_TYPES and not label.is_honeypot]
     if asset is None or not human:
         return
     prediction = next((label for label in reversed(labels) if label.label_type == "INFERENCE"), None)
     honeypot = next((label for label in reversed(labels) if label.is_honeypot), None)
     marked = [
-        _marked(context, label, prediction, honeypot)
-        for label in human
-        if label.id in new_label_ids or label is human[-1]
+        _marked(context, label, prediction, honeypot) for label in human if label.id == new.id or label is human[-1]
     ]
     for label in marked:
         context.store.put(label)

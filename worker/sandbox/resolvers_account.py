@@ -9,7 +9,8 @@ from graphql import GraphQLResolveInfo
 
 from .context import Context, context_of
 from .fields import ORGANIZATION, Resolver
-from .filters import compact, count, page
+from .filters import compact
+from .paging import counting, listing
 from .records import ApiKey, Notification, User
 
 Where = Mapping[str, Any]
@@ -50,24 +51,6 @@ def _notifications(context: Context, where: Where) -> Iterable[Notification]:
         mine = notification.user_id == context.user.id
         if mine and where.get("id", notification.id) == notification.id and not where.get("hasBeenSeen"):
             yield notification
-
-
-def listing(select: Any) -> Resolver:
-    """Return the resolver of a page of rows that `select(context, where)` finds."""
-
-    def resolve(_: None, info: GraphQLResolveInfo, where: Where, first: int, skip: int) -> list[Any]:
-        return page(select(context_of(info), where), first=first, skip=skip)
-
-    return resolve
-
-
-def counting(select: Any) -> Resolver:
-    """Return the resolver of the number of rows that `select(context, where)` finds."""
-
-    def resolve(_: None, info: GraphQLResolveInfo, where: Where) -> int:
-        return count(select(context_of(info), where))
-
-    return resolve
 
 
 QUERIES: dict[str, Resolver] = {

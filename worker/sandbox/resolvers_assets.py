@@ -13,8 +13,8 @@ from .context import Context, context_of
 from .errors import KiliError, bad_input, no_access
 from .fields import Resolver
 from .filters import select_assets
+from .paging import counting, listing
 from .records import Asset, Notification, Project
-from .resolvers_account import counting, listing
 
 Where = Mapping[str, Any]
 

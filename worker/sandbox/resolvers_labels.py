@@ -14,12 +14,15 @@ from .fields import Resolver
 from .filters import select_labels
 from .interface import read_interface
 from .marks import request_marks
+from .paging import counting, listing
 from .records import Asset, Label
-from .resolvers_account import counting, listing
 from .validation import Malformed, check_json_response
 from .workflow import labeled
 
 Where = Mapping[str, Any]
+
+#: Labels that a batch replaces, by asset and model name.
+Replaced = dict[tuple[str, str | None], list[Label]]
 
 VIDEO_TYPES = frozenset({"VIDEO", "VIDEO_LEGACY"})
 
@@ -40,10 +43,8 @@ def _append_many(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], whe
     if project_id is not None:
         context.project(project_id)
     rows = [_row(index, item, data["labelType"], where, project_id) for index, item in enumerate(data["labelsData"])]
-    replaced = _replaced(context, rows) if data.get("overwrite") else []
-    labels = context.apply_batch(rows, lambda row: _check(context, row), lambda row: _write(context, row, replaced))
-    _request_marks(context, labels)
-    return labels
+    replaced = _replaced(context, rows) if data.get("overwrite") else {}
+    return context.apply_batch(rows, lambda row: _check(context, row), lambda row: _write(context, row, replaced))
 
 
 def _row(index: int, item: Mapping[str, Any], label_type: str, where: Where, project_id: str | None) -> NewLabel:
@@ -52,13 +53,15 @@ def _row(index: int, item: Mapping[str, Any], label_type: str, where: Where, pro
     return NewLabel(asset_id=asset_id, project_id=project_id, label_type=label_type, data=item)
 
 
-def _replaced(context: Context, rows: Sequence[NewLabel]) -> list[Label]:
-    return [
-        label
-        for asset_id, model in {(row.asset_id or "", row.data.get("modelName")): None for row in rows}
-        for label in context.tables.labels_on(asset_id)
-        if label.model_name == model and label.label_type == rows[0].label_type
-    ]
+def _replaced(context: Context, rows: Sequence[NewLabel]) -> Replaced:
+    return {
+        (asset_id, model): [
+            label
+            for label in context.tables.labels_on(asset_id)
+            if label.model_name == model and label.label_type == rows[0].label_type
+        ]
+        for asset_id, model in {(row.asset_id or "", row.data.get("modelName")) for row in rows}
+    }
 
 
 def _check(context: Context, row: NewLabel) -> None:
@@ -75,15 +78,14 @@ def _check(context: Context, row: NewLabel) -> None:
         raise malformed(str(error)) from error
 
 
-def _write(context: Context, row: NewLabel, replaced: Sequence[Label]) -> Label:
+def _write(context: Context, row: NewLabel, replaced: Replaced) -> Label:
     asset = context.asset(row.asset_id)
-    model = row.data.get("modelName")
-    for old in replaced:
-        if (old.asset_id, old.model_name) == (asset.id, model) and old.id in context.tables.labels:
-            context.store.drop(old)
+    for old in replaced.pop((asset.id, row.data.get("modelName")), ()):
+        context.store.drop(old)
     label = _new(context, asset, row.label_type, row.data)
     context.store.put(label)
     _move(context, asset, row.label_type)
+    request_marks(context, label)
     return label
 
 
@@ -112,22 +114,12 @@ def _move(context: Context, asset: Asset, label_type: str) -> None:
         context.store.put(moved)
 
 
-def _request_marks(context: Context, labels: Sequence[Label]) -> None:
-    by_asset: dict[str, list[str]] = {}
-    for label in labels:
-        by_asset.setdefault(label.asset_id, []).append(label.id)
-    for asset_id, label_ids in by_asset.items():
-        request_marks(context, asset_id, label_ids)
-
-
 def _append_one(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], where: Where) -> Label:
     context = context_of(info)
     label_type = data.get("labelType") or "DEFAULT"
     row = _row(0, data, label_type, where, (where.get("project") or {}).get("id"))
     _check(context, row)
-    label = _write(context, row, [])
-    _request_marks(context, [label])
-    return label
+    return _write(context, row, {})
 
 
 def _create_honeypot(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], where: Where) -> Label:
@@ -138,7 +130,7 @@ def _create_honeypot(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any],
     label = replace(_new(context, asset, "REVIEW", data), is_honeypot=True)
     context.store.put(label)
     context.store.put(replace(asset, is_honeypot=True, updated_at=context.store.now()))
-    _request_marks(context, [label])
+    request_marks(context, label)
     return label
 
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
+from .conditions import between
 from .context import Context, context_of
 from .errors import bad_input
 from .fields import Resolver
-from .filters import between, compact
+from .filters import compact
 from .interface import InterfaceError, read_interface
+from .paging import counting, listing
 from .records import Project, Role, Step, User
-from .resolvers_account import counting, listing
 
 Where = Mapping[str, Any]
 

@@ -25,7 +25,6 @@ class Waiting:
     digest: str
     payload: bytes
     decision: bytes
-    replayed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +35,6 @@ class Dead:
     cause: str
     letter: bytes
     original: bytes
-    replayed: str = ""
 
 
 Item = Waiting | Dead
@@ -44,10 +42,11 @@ Item = Waiting | Dead
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One inbox entry (its id, or empty when it came another way) and the items it held."""
+    """The items of one inbox entry (its id, or empty when they came another way), or of a letter that is replayed."""
 
     entry_id: str
     items: tuple[Item, ...]
+    replayed: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +57,15 @@ class Admission:
     superseded: int
     dead: int
     skipped: int
+
+    def __add__(self, other: Admission) -> Admission:
+        """Both together."""
+        return Admission(
+            self.admitted + other.admitted,
+            self.superseded + other.superseded,
+            self.dead + other.dead,
+            self.skipped + other.skipped,
+        )
 
 
 @dataclass(frozen=True, slots=True)

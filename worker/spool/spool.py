@@ -49,14 +49,19 @@ class Spool:
         """Put items into their lanes or the dead letters, and delete their entries of ``inbox`` with them.
 
         ``inbox`` is given only when it lives in the same Redis: an entry that is no longer there was admitted by
-        another worker, and its items are skipped.
+        another worker, and its items are skipped. So are those of a replayed letter that is gone. The ids of entries
+        of an inbox in another Redis are remembered for a day, or until ``forget``, to the same end.
         """
         args: list[Any] = [self.prefix, inbox, INBOX_GROUP, len(arrivals)]
         for arrival in arrivals:
-            args += (arrival.entry_id, len(arrival.items))
+            args += (arrival.entry_id, arrival.replayed, len(arrival.items))
             for item in arrival.items:
                 args += _fields_of(item)
         return Admission(*(int(number) for number in self._run("admit", args)))
+
+    def forget(self, entry_ids: Sequence[str]) -> None:
+        """Entries of an inbox in another Redis have left it."""
+        self.redis.zrem(f"{self.prefix}admitted", *entry_ids)
 
     def acquire(self, project: str) -> str | None:
         """Take a project for one wave: a token, or None when another wave has it."""
@@ -138,9 +143,9 @@ def _fields_of(item: Item) -> tuple[Any, ...]:
     match item:
         case Waiting():
             order = (item.asset_id, item.model, item.stamp, item.digest)
-            return ("waiting", item.project, item.lane, *order, item.payload, item.decision, item.replayed)
+            return ("waiting", item.project, item.lane, *order, item.payload, item.decision)
         case Dead():
-            return ("dead", item.project, item.cause, item.letter, item.original, "", "", "", "", item.replayed)
+            return ("dead", item.project, item.cause, item.letter, item.original, "", "", "", "")
 
 
 def _leased(row: list[Any]) -> Leased:

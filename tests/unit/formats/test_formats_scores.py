@@ -110,6 +110,7 @@ def test_raw_scores_of_triton_that_look_like_probabilities_must_be_declared() ->
         ({"predictions": [[[0.1, 0.9]]]}, {"classes": ["a", "b"]}, "payload.predictions[0]", "one dimension too many"),
         ({"predictions": [True]}, {}, "payload.predictions[0]", "true is no prediction"),
         ({"predictions": [["a", "b"]]}, {}, "payload.predictions[0]", "2 labels for one item"),
+        ({"predictions": [["a", "a"]]}, {"exclusive": False}, "payload.predictions[0][1]", "appears twice"),
         ({"predictions": [{"x": [1], "y": [2]}]}, {}, "payload.predictions[0]", "several outputs: x, y"),
         ([{"label": "a", "score": 0.2}, {"label": "a", "score": 0.1}], {}, "payload[1].score", "appears twice"),
         ([{"a": 0.5}, {"a": 0.4}], {}, "payload[1].a", "appears twice"),

@@ -126,6 +126,33 @@ def test_a_partial_overwrite_replaces_the_good_ones_only() -> None:
     assert len(kept) == 2
 
 
+def test_the_good_labels_of_a_partial_batch_are_marked() -> None:
+    scene = Scene(batches="partial")
+    ids = scene.add("a", "b")
+    scene.label(ids, ["RED", "RED"], "INFERENCE", model="m:1")
+    data = {"labelType": "DEFAULT", "labelsData": labels(ids, ["GREY", "PINK"])}
+    scene.refusal(APPEND_LABELS, data=data, where={})
+    marks = [asset.inference_mark for asset in scene.sandbox.store.tables.assets.values()]
+    assert marks == [0.5, None]
+
+
+def test_labels_are_found_by_asset_and_by_id(scene: Scene) -> None:
+    ids = scene.add("a", "b")
+    made = scene.label(ids, ["RED", "GREY"])
+    query = "query ($w: LabelWhere!) { labels(where: $w, first: 100, skip: 0) { id } }"
+
+    def found(**where: Any) -> list[str]:
+        return [label["id"] for label in scene.call(query, w=where)["labels"]]
+
+    project = {"project": {"id": scene.project_id}}
+    assert found() == made
+    assert found(**project, asset={"idIn": ids[::-1]}) == made
+    assert found(asset={**project, "externalIdStrictlyIn": ["b"]}) == made[1:]
+    assert found(asset={**project, "stepStatusIn": ["TO_DO"]}) == []
+    assert found(idIn=made[::-1]) == made
+    assert found(id=made[0], idIn=made[1:]) == []
+
+
 def test_two_labels_of_one_asset_in_one_overwrite_are_both_kept(scene: Scene) -> None:
     (asset_id,) = scene.add("a")
     scene.label([asset_id], ["BLUE"], "INFERENCE", model="m:1")

@@ -33,13 +33,10 @@ def upload(kili: Any, project: str, made: Sequence[Made], way: Way) -> None:
     if way == "tutorial":
         names = [one.external_id for one in made]
         kili.append_labels(project_id=project, asset_external_id_array=names, model_name=MODEL, **labels)
-        _prioritise(kili, project_id=project, external_ids=doubtful)
+        where: dict[str, Any] = {"project_id": project, "external_ids": doubtful}
     else:
         kili.append_labels(asset_id_array=[ids[one.external_id] for one in made], model_name=MODEL, **labels)
-        _prioritise(kili, asset_ids=[ids[name] for name in doubtful])
+        where = {"asset_ids": [ids[name] for name in doubtful]}
+    if doubtful:
+        kili.update_properties_in_assets(priorities=[PRIORITY] * len(doubtful), **where)
 
-
-def _prioritise(kili: Any, **where: Any) -> None:
-    count = len(where.get("asset_ids", where.get("external_ids", ())))
-    if count:
-        kili.update_properties_in_assets(priorities=[PRIORITY] * count, **where)

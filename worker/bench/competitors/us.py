@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 
 from worker.bench.ground import Ground
+from worker.bench.predictions import Work
+from worker.delivery import Pause
+from worker.delivery.pauses import ENDPOINT
 from worker.demo.processes import WorkerProcess
+from worker.settings import Settings
 
 NO_LIMIT = {"WORKER_KILI__CALLS_PER_MINUTE": "1000000", "WORKER_KILI__BURST": "50"}
 POLL_SECONDS = 0.005
+HOLD_MS = 3_600_000
 
 
 def settings_of(ground: Ground, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -20,6 +27,7 @@ def settings_of(ground: Ground, extra: Mapping[str, str] | None = None) -> dict[
         "REDIS_URL": ground.redis_url,
         "KILI_API_KEY": ground.kili.api_key,
         "KILI_API_ENDPOINT": ground.kili.endpoint,
+        "CELERY_BROKER_URL": ground.redis_url,
         **limit,
         **(extra or {}),
     }
@@ -49,3 +57,30 @@ def await_that(condition: Callable[[], bool], seconds: float) -> bool:
             return False
         time.sleep(POLL_SECONDS)
     return True
+
+
+def hold(ground: Ground) -> None:
+    """Keep all waves from starting, as a pause of Kili would; what comes in waits."""
+    now = int(time.time() * 1000)
+    pause = Pause(ENDPOINT, "held", "held by the benchmark", now, now + HOLD_MS, 1)
+    ground.redis.hset(f"{ground.spool.prefix}pauses", ENDPOINT, json.dumps(asdict(pause)))
+
+
+def let_go(ground: Ground) -> None:
+    """End the pause."""
+    ground.redis.hdel(f"{ground.spool.prefix}pauses", ENDPOINT)
+
+
+def fill(ground: Ground, work: Work, project: str = "", seconds: float = 300.0) -> float:
+    """Send predictions to the stream door and wait until they are in the spool; the seconds that took.
+
+    Raises:
+        TimeoutError: they are not in time.
+    """
+    wanted = ground.spool.ledger().received + work.count
+    go = ground.stage_stream(work, Settings().intake.inbox, project)
+    begun = time.perf_counter()
+    go()
+    if not await_that(lambda: ground.spool.ledger().received >= wanted, seconds):
+        raise TimeoutError(f"{work.count} predictions are not in the spool after {seconds:g} s")
+    return time.perf_counter() - begun

@@ -23,9 +23,9 @@ from worker.formats.families import (
 )
 from worker.formats.json_text import looks_like_json, parse_json
 from worker.formats.options import ReadOptions
-from worker.formats.output import Classification, ClassScore, ModelOutput, Transcription
+from worker.formats.output import ModelOutput, Transcription
 from worker.formats.recognise import choose
-from worker.formats.scores import bare_label, label_scores, vector_scores
+from worker.formats.scores import bare_label, bare_labels, label_scores, vector_scores
 from worker.formats.structure import Family
 
 OBJECT_FAMILIES: tuple[Family, ...] = (
@@ -101,7 +101,7 @@ def _read_strings(row: list[str], options: ReadOptions, at: Path) -> ModelOutput
     if options.exclusive is not False:
         fail(at, f"{len(row)} labels for one item", "set exclusive: false if an item may have several classes")
     labels = [label_of(label, options, (*at, i)) for i, label in enumerate(row)]
-    return options.output(Classification(tuple(ClassScore(label) for label in labels), exclusive=False))
+    return options.output(bare_labels(labels, at))
 
 
 def _read_named(row: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelOutput:

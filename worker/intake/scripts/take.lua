@@ -5,6 +5,7 @@
 -- stops the script with nothing lost.
 local inbox, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local items, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
+local AT_ONCE = 8 -- entries of unknown size
 
 local moved, size = 0, 0
 for n = 2, #KEYS do
@@ -18,14 +19,16 @@ for n = 2, #KEYS do
 end
 
 if redis.call('EXISTS', inbox) == 0 then return { moved, {} } end
-local entries, read = {}, 0
+local entries, read, largest = {}, 0, 1
 while #entries < items and read < bytes do
-  local want = math.min(25, items - #entries)
+  local want = math.min(AT_ONCE, items - #entries, math.max(1, math.floor((bytes - read) / largest)))
   local reply = redis.call('XREADGROUP', 'GROUP', group, consumer, 'COUNT', want, 'STREAMS', inbox, '>')
   if not reply then break end
   for _, entry in ipairs(reply[1][2]) do
+    local own = 0
+    for _, value in ipairs(entry[2]) do own = own + #value end
     entries[#entries + 1] = entry
-    for _, value in ipairs(entry[2]) do read = read + #value end
+    read, largest = read + own, math.max(largest, own)
   end
   if #reply[1][2] < want then break end
 end

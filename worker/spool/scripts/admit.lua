@@ -1,8 +1,8 @@
 -- Admit messages: into a lane, or into the dead letters, and out of the inbox; all or nothing.
--- ARGV: prefix, inbox key or '', inbox group, number of entries,
---   then per entry: entry id or '', number of items, and per item ten fields:
---     'waiting', project, lane, asset id, model, stamp, digest, payload, decision, replayed letter or ''
---     'dead',    project, cause, letter, original, '', '', '', '', replayed letter or ''
+-- ARGV: prefix, inbox key (or '' when the inbox is in another Redis), inbox group, number of entries,
+--   then per entry: entry id or '', id of the replayed letter or '', number of items, and per item nine fields:
+--     'waiting', project, lane, asset id, model, stamp, digest, payload, decision
+--     'dead',    project, cause, letter, original, '', '', '', ''
 -- Returns {admitted, superseded, dead, skipped}, in items; skipped were admitted by somebody else.
 local P, inbox, group = ARGV[1], ARGV[2], ARGV[3]
 
@@ -30,10 +30,18 @@ local function take_from_dead(id)
       redis.call('ZREM', P .. 'dead:of:' .. fields[i + 1], id)
     elseif fields[i] == 'project' then
       count(fields[i + 1], 'dead', -1)
+      count(fields[i + 1], 'received', -1)
     end
   end
   redis.call('XDEL', P .. 'dead', id)
   return true
+end
+
+-- An entry in another Redis cannot leave with this transaction: its id is kept until it has left.
+local function is_here(id)
+  if id == '' then return true end
+  if inbox ~= '' then return #redis.call('XRANGE', inbox, id, id) == 1 end
+  return redis.call('ZADD', P .. 'admitted', 'NX', now, id) == 1
 end
 
 local function older(stamp, digest, known)
@@ -79,19 +87,18 @@ local result = { admitted = 0, superseded = 0, dead = 0, skipped = 0 }
 local done = {}
 local i = 5
 for _ = 1, tonumber(ARGV[4]) do
-  local id, items = ARGV[i], tonumber(ARGV[i + 1])
-  i = i + 2
-  local here = id == '' or inbox == '' or #redis.call('XRANGE', inbox, id, id) == 1
+  local id, letter, items = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
+  i = i + 3
+  local here = is_here(id) and (letter == '' or take_from_dead(letter))
   for _ = 1, items do
-    local letter = ARGV[i + 9]
-    if here and (letter == '' or take_from_dead(letter)) then
-      if letter == '' then count(ARGV[i + 1], 'received', 1) end
+    if here then
+      count(ARGV[i + 1], 'received', 1)
       local what = ARGV[i] == 'dead' and bury(i) or wait(i)
       result[what] = result[what] + 1
     else
       result.skipped = result.skipped + 1
     end
-    i = i + 10
+    i = i + 9
   end
   if id ~= '' and inbox ~= '' then done[#done + 1] = id end
 end
@@ -102,6 +109,7 @@ for project, names in pairs(moved) do
     redis.call('HINCRBY', P .. 'ledger:' .. project, name, by)
   end
 end
+redis.call('ZREMRANGEBYSCORE', P .. 'admitted', '-inf', now - 86400000)
 for _, id in ipairs(done) do
   redis.call('XACK', inbox, group, id)
   redis.call('XDEL', inbox, id)

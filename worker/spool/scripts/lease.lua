@@ -8,8 +8,8 @@ redis.call('DEL', P .. 'nothing')
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local CHUNK = 100
-local entries, superseded, size = {}, 0, 0
+local AT_ONCE = 8 -- entries of unknown size
+local entries, superseded, size, largest = {}, 0, 0, 1
 
 local function lane_key(lane) return P .. 'lane:' .. lane .. ':' .. project end
 
@@ -33,7 +33,7 @@ local function consider(lane, id, fields, deliveries)
     superseded = superseded + 1
   else
     entries[#entries + 1] = { lane, id, deliveries, fields }
-    size = size + #field.payload
+    size, largest = size + #field.payload, math.max(largest, #field.payload)
   end
 end
 
@@ -62,7 +62,8 @@ local function take(lane, limit)
   if redis.call('EXISTS', lane_key(lane)) == 0 then return end
   for _, source in ipairs({ take_returned, take_new }) do
     while #entries < limit and size < bytes do
-      if source(lane, math.min(CHUNK, limit - #entries)) == 0 then break end
+      local want = math.min(AT_ONCE, limit - #entries, math.max(1, math.floor((bytes - size) / largest)))
+      if source(lane, want) == 0 then break end
     end
   end
 end

@@ -1,0 +1,27 @@
+"""Who makes the calls of a wave."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from worker.kili import KiliClient
+
+
+@dataclass(frozen=True, slots=True)
+class Callers:
+    """The clients of a wave.
+
+    ``patient`` repeats what may pass, ``once`` does not. A ``probing`` wave begins every step with ``once``, so that a
+    server that is still down is asked no more than it takes to know. ``stop`` is set when the worker drains.
+    """
+
+    patient: KiliClient
+    once: KiliClient
+    stop: threading.Event
+    probing: bool = False
+
+    @property
+    def first(self) -> KiliClient:
+        """The client that begins a step."""
+        return self.once if self.probing else self.patient

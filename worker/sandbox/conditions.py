@@ -1,0 +1,209 @@
+"""The single conditions of Kili's where-objects: each turns its value into a predicate on rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from .clock import iso
+from .errors import bad_input
+from .records import Asset, Label
+from .search import SearchError, category_search
+from .tables import Tables
+from .workflow import current_status, legacy_status
+
+Where = Mapping[str, Any]
+Predicate = Callable[[Any], bool]
+Condition = Callable[[Any, Tables], Predicate]
+
+
+def predicates_of(where: Where, conditions: Mapping[str, Condition], tables: Tables) -> list[Predicate]:
+    """Return one predicate for each condition of a where-object that is on the list."""
+    return [conditions[key](value, tables) for key, value in where.items() if key in conditions]
+
+
+def between(value: str, lower: str | None, upper: str | None) -> bool:
+    """Tell whether a time lies between two others, both included; raises KiliError when a bound is no time.
+
+    A bound may be a day: as the lower one it begins with the day, as the upper one it ends with it.
+    """
+    return (not lower or value >= _bound(lower)[0]) and (not upper or value <= _bound(upper)[1])
+
+
+@lru_cache(maxsize=256)
+def _bound(text: str) -> tuple[str, str]:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise bad_input(f"'{text}' is no date such as 2026-11-01") from error
+    if len(text) == len("2026-11-01"):
+        return f"{text}T00:00:00.000Z", f"{text}T23:59:59.999Z"
+    exact = iso((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp())
+    return exact, exact
+
+
+def _member(read: Callable[[Any], object]) -> Condition:
+    def condition(values: list[object], _: Tables) -> Predicate:
+        wanted = frozenset(values)
+        return lambda row: read(row) in wanted
+
+    return condition
+
+
+def _not(condition: Condition) -> Condition:
+    def opposite(value: Any, tables: Tables) -> Predicate:
+        predicate = condition(value, tables)
+        return lambda row: not predicate(row)
+
+    return opposite
+
+
+def _mark(name: str, *, least: bool) -> Condition:
+    def condition(bound: float, _: Tables) -> Predicate:
+        def predicate(row: object) -> bool:
+            value = getattr(row, name)
+            return value is not None and (value >= bound if least else value <= bound)
+
+        return predicate
+
+    return condition
+
+
+def _marks(*names: str) -> dict[str, Condition]:
+    return {f"{name}Mark{end}": _mark(f"{name}_mark", least=end == "Gte") for name in names for end in ("Gte", "Lte")}
+
+
+def _time(name: str, *, is_lower: bool, is_upper: bool) -> Condition:
+    def condition(time: str, _: Tables) -> Predicate:
+        lower, upper = time if is_lower else None, time if is_upper else None
+        return lambda row: between(getattr(row, name), lower, upper)
+
+    return condition
+
+
+def _times(*names: str) -> dict[str, Condition]:
+    ends = {"Gte": (True, False), "Lte": (False, True), "": (True, True)}
+    return {
+        f"{name}At{end}": _time(f"{name}_at", is_lower=is_lower, is_upper=is_upper)
+        for name in names
+        for end, (is_lower, is_upper) in ends.items()
+    }
+
+
+def _external_part(parts: list[str], _: Tables) -> Predicate:
+    return lambda asset: any(part in asset.external_id for part in parts)
+
+
+def _assignee(people: list[str], tables: Tables) -> Predicate:
+    wanted = frozenset(people)
+
+    def predicate(asset: Asset) -> bool:
+        return any(wanted & {key, tables.users[key].email} for key in asset.assignee_ids)
+
+    return predicate
+
+
+def _metadata(wanted: Mapping[str, Any], _: Tables) -> Predicate:
+    def predicate(asset: Asset) -> bool:
+        metadata = json.loads(asset.json_metadata)
+        return all(key in metadata and _metadata_fits(metadata[key], value) for key, value in wanted.items())
+
+    return predicate
+
+
+def _metadata_fits(value: object, wanted: object) -> bool:
+    if not isinstance(wanted, list):
+        return value == wanted
+    if len(wanted) == 2 and isinstance(value, int | float) and all(isinstance(end, int | float) for end in wanted):
+        return bool(wanted[0] <= value <= wanted[1])
+    return value in wanted
+
+
+def _step_status(values: list[str], _: Tables) -> Predicate:
+    wanted = {current_status(value) for value in values}
+    return lambda asset: asset.step_status in wanted
+
+
+def _step_and_status(pairs: list[Mapping[str, str]], _: Tables) -> Predicate:
+    wanted = {(pair["stepId"], current_status(pair["status"])) for pair in pairs}
+    return lambda asset: (asset.step_id, asset.step_status) in wanted
+
+
+def _label_of_asset(where: Where, tables: Tables) -> Predicate:
+    predicates = predicates_of(where, LABEL_CONDITIONS, tables)
+    return lambda asset: any(all(predicate(label) for predicate in predicates) for label in tables.labels_on(asset.id))
+
+
+def _by(people: list[str], tables: Tables) -> Predicate:
+    wanted = frozenset(people)
+
+    def predicate(label: Label) -> bool:
+        user = tables.users[label.author_id]
+        return bool(wanted & {user.id, user.email, user.name, user.firstname, user.lastname})
+
+    return predicate
+
+
+def _by_as(label_type: str) -> Condition:
+    def condition(people: list[str], tables: Tables) -> Predicate:
+        by = _by(people, tables)
+        return lambda label: label.label_type == label_type and by(label)
+
+    return condition
+
+
+def _by_user(where: Where, tables: Tables) -> Predicate:
+    keys = [where[key] for key in ("id", "email") if key in where] + list(where.get("idIn", ()))
+    return _by(keys, tables) if keys else lambda _: True
+
+
+def _search(text: str, _: Tables) -> Predicate:
+    try:
+        found = category_search(text)
+    except SearchError as error:
+        raise bad_input(f"search: {error}") from error
+    return lambda label: found(json.loads(label.json_response))
+
+
+def _nothing(_: object, __: Tables) -> Predicate:
+    return lambda _: False
+
+
+#: Issues and step groups do not exist here, so nothing can match them.
+ASSET_CONDITIONS: dict[str, Condition] = {
+    "idNotIn": _not(_member(lambda asset: asset.id)),
+    "externalIdStrictlyIn": _member(lambda asset: asset.external_id),
+    "externalIdIn": _external_part,
+    "statusIn": lambda values, tables: lambda asset: legacy_status(asset, tables) in values,
+    "metadata": _metadata,
+    "assigneeIn": _assignee,
+    "assigneeNotIn": _not(_assignee),
+    "skipped": lambda wanted, _: lambda asset: asset.skipped == wanted,
+    "stepIdIn": _member(lambda asset: asset.step_id),
+    "stepIdNotIn": _not(_member(lambda asset: asset.step_id)),
+    "stepStatusIn": _step_status,
+    "stepStatusNotIn": _not(_step_status),
+    "stepIdAndStatusIn": _step_and_status,
+    "stepIdAndStatusNotIn": _not(_step_and_status),
+    "label": _label_of_asset,
+    "issue": _nothing,
+    "groupNameIn": _nothing,
+    **_marks("inference", "consensus", "honeypot"),
+    **_times("created", "updated"),
+}
+
+LABEL_CONDITIONS: dict[str, Condition] = {
+    "typeIn": _member(lambda label: label.label_type),
+    "authorIn": _by,
+    "labelerIn": _by_as("DEFAULT"),
+    "labelerNotIn": _not(_by_as("DEFAULT")),
+    "reviewerIn": _by_as("REVIEW"),
+    "reviewerNotIn": _not(_by_as("REVIEW")),
+    "user": _by_user,
+    "search": _search,
+    **_marks("consensus", "honeypot"),
+    **_times("created"),
+}
