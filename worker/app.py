@@ -9,7 +9,7 @@ from celery import Celery, bootsteps, signals
 from kombu import Queue
 
 from worker import tasks
-from worker.intake import TASK
+from worker.intake import queue_step
 from worker.runtime import Runtime
 from worker.settings import Settings
 
@@ -22,9 +22,6 @@ def create_app(settings: Settings) -> Celery:
     """A Celery app for the settings; importing this module connects to nothing."""
     app = Celery("prediction-worker")
     hints = f"{settings.intake.queue}.deliver"
-    queues = [Queue(hints)]
-    if not settings.broker_is_redis:
-        queues.append(Queue(settings.intake.queue))
     app.conf.update(
         broker_url=settings.broker,
         broker_connection_retry_on_startup=True,
@@ -34,9 +31,8 @@ def create_app(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        task_queues=queues,
+        task_queues=[Queue(hints)],
         task_default_queue=hints,
-        task_routes={TASK: {"queue": settings.intake.queue}},
         worker_pool="threads",
         worker_concurrency=settings.delivery.concurrency,
         worker_prefetch_multiplier=1,
@@ -59,11 +55,13 @@ def bind_runtime(app: Celery, settings: Settings) -> Runtime:
 
     runtime = Runtime(settings, publish_hint)
     app.runtime = runtime
+    if not settings.broker_is_redis:
+        app.steps["consumer"].add(queue_step(runtime.queue_door, settings.intake.queue))
     signals.worker_shutting_down.connect(lambda **_: runtime.drain(), weak=False)
     return runtime
 
 
-class RuntimeStep(bootsteps.StartStopStep):
+class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]
     """Starts intake and clock with the worker, and ends them with it."""
 
     requires = ("celery.worker.components:Pool",)

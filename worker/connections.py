@@ -35,7 +35,7 @@ def insist(client: redis.Redis, command: str, key: str, *args: str | bytes | flo
     With ``noeviction`` a full memory refuses the first write of a script alone, unless that one frees memory. For what
     is small, bounded, and needed to deliver, which frees memory. ``client`` may be a pipeline.
     """
-    return client.eval(INSIST, 1, key, command, *args)  # type: ignore[arg-type]
+    return client.eval(INSIST, 1, key, command, *args)
 
 
 def same_server(one: redis.Redis, other: redis.Redis) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -27,6 +28,25 @@ class _Redaction(logging.Filter):
 
     def cut(self, text: str) -> str:
         return self._pattern.sub(_HIDDEN, text) if self._pattern else text
+
+
+class _Repeats(logging.Filter):
+    """Let a library warn of the same thing once a minute, however often it tries again."""
+
+    SECONDS = 60.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno < logging.WARNING or record.name.partition(".")[0] == "worker":
+            return True
+        key, now = (record.name, str(record.msg)[:200]), time.monotonic()
+        if now - self._said.get(key, -self.SECONDS) < self.SECONDS:
+            return False
+        self._said[key] = now
+        return True
 
 
 def _redacting(base: type[logging.Formatter]) -> type[logging.Formatter]:
@@ -67,6 +87,7 @@ def configure_logging(*, level: str, form: str, secrets: Iterable[str] = ()) -> 
     formatter.redaction = _Redaction(secrets)  # type: ignore[attr-defined]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
+    handler.addFilter(_Repeats())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "kombu", "amqp"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -13,17 +13,17 @@ from dataclasses import replace
 
 from worker import __version__
 from worker.connections import connect, same_server
-from worker.delivery import Deliverer, DeliveryRules, Ticker
+from worker.delivery import Deliverer, DeliveryRules, Pace, Ticker
 from worker.health import Pulse
 from worker.hints import Hints
-from worker.intake import Admitter, Inbox, Reader, ReaderLimits, Rules
+from worker.intake import Admitter, Inbox, QueueDoor, Reader, ReaderLimits, Rules
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
 from worker.ledger import CallCounter
 from worker.messages import ReadingLimits
 from worker.projects import Projects
 from worker.review import ReviewPolicy, ThresholdPolicy
 from worker.settings import Settings
-from worker.spool import Spool
+from worker.spool import Spool, Watch
 
 logger = logging.getLogger(__name__)
 
@@ -124,13 +124,13 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         wave_items=delivery.wave_items,
         wave_bytes=delivery.wave_bytes,
         batch_items=delivery.batch_items,
-        batch_bytes=delivery.batch_bytes,
         aging=delivery.aging_seconds,
         missing_asset_grace=delivery.missing_asset_grace_seconds,
         read_lag=settings.kili.read_lag_seconds,
         interface_age=delivery.interface_seconds,
         probe=delivery.probe_seconds,
         probe_cap=delivery.probe_cap_seconds,
+        retry_after_cap=settings.kili.retry_after_cap_seconds,
         path_roots=tuple(settings.intake.path_roots),
     )
 
@@ -154,15 +154,17 @@ class Runtime:
         self.deliverer = self._deliverer()
         self.hints = Hints(publish_hint, self.deliverer.deliver, threads=settings.delivery.concurrency)
         self._reader = self._make_reader()
+        self.queue_door = QueueDoor(inbox_of(settings), lambda: self._reader.closed)
         self._ticker = Ticker(
             self.spool,
             self.hints.send,
-            self._pulse.beat,
+            self._beat,
             full=settings.delivery.batch_items,
             linger=settings.delivery.linger_seconds,
             every=settings.delivery.tick_seconds,
             stop=self.stop_event,
         )
+        self._watch = Watch(self.spool)
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -196,16 +198,19 @@ class Runtime:
         self._say_remaining("drained")
         self._pulse.end()
 
+    def _beat(self, trouble: str) -> None:
+        self._pulse.beat(trouble)
+        self._watch.tick()
+
     def _keep_running(self, run: Callable[[], None]) -> None:
         while True:
             try:
-                run()
-                return
+                return run()
             except Exception:
                 name = threading.current_thread().name
                 logger.exception("%s begins again", name, extra={"action": "thread_failed", "thread": name})
                 if self.stop_event.wait(1):
-                    return
+                    return None
 
     def _give_up(self) -> None:
         self._say_remaining("drain_limit")
@@ -221,10 +226,17 @@ class Runtime:
         logger.info("%s: %s", action.replace("_", " "), remaining, extra={"action": action, **remaining})
 
     def _deliverer(self) -> Deliverer:
+        delivery = self.settings.delivery
         budget = budget_of(self.settings, self.spool)
         counter = CallCounter(self.spool.redis, self.spool.prefix)
+        pace = Pace(slots=delivery.parallel_batches, batch_bytes=delivery.batch_bytes)
+
+        def observe(record: CallRecord) -> None:
+            pace.observe(record)
+            counter.observe(record)
+
         clients = [
-            kili_of(self.settings, budget, stop=self.stop_event, attempts=attempts, observe=counter.observe)
+            kili_of(self.settings, budget, stop=self.stop_event, attempts=attempts, observe=observe)
             for attempts in (None, 1)
         ]
         rules = delivery_rules_of(self.settings)
@@ -232,6 +244,7 @@ class Runtime:
             self.spool,
             *clients,
             budget=budget,
+            pace=pace,
             pool=self._pool,
             rules=rules,
             projects=self._projects,

@@ -87,7 +87,7 @@ class DeliverySettings(_Group):
     )
     interface_seconds: float = Field(600.0, gt=0, description="Age at which a project's interface is read anew.")
     probe_seconds: float = Field(2.0, gt=0, description="First pause of a project or endpoint that refuses.")
-    probe_cap_seconds: float = Field(8.0, gt=0, description="Longest pause between probes.")
+    probe_cap_seconds: float = Field(5.0, gt=0, description="Longest pause between probes of the endpoint.")
 
 
 class ReviewSettings(_Group):

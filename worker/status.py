@@ -12,7 +12,7 @@ from worker.delivery import Pauses
 from worker.ledger import CallCounter
 from worker.runtime import budget_of, inbox_of, spool_of
 from worker.settings import Settings
-from worker.spool import Ledger, Spool
+from worker.spool import Ledger, Spool, replacement_of
 
 
 def collect(settings: Settings) -> dict[str, Any]:
@@ -21,6 +21,7 @@ def collect(settings: Settings) -> dict[str, Any]:
     letters = DeadLetters(spool.redis, spool.prefix)
     pauses = Pauses(spool.redis, spool.prefix, first=0, cap=0).all()
     ledger = spool.ledger()
+    replaced = replacement_of(spool.redis, spool.prefix)
     return {
         "at_the_doors": inbox_of(settings).backlog(),
         "doors_closed": ledger.waiting >= settings.intake.max_waiting,
@@ -30,6 +31,7 @@ def collect(settings: Settings) -> dict[str, Any]:
         "pauses": [asdict(pause) | {"seconds": round(time.time() - pause.since / 1000, 1)} for pause in pauses],
         "calls": [asdict(count) for count in CallCounter(spool.redis, spool.prefix).counts()],
         "budget": budget_of(settings, spool).peek() if settings.kili_api_key else None,
+        "replaced": asdict(replaced) | {"words": str(replaced)} if replaced else None,
     }
 
 
@@ -52,10 +54,13 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     closed = " (closed: the spool is full)" if found["doors_closed"] else ""
     yield f"at the doors   {found['at_the_doors']}{closed}"
     yield f"received       {ledger['received']} = " + " + ".join(f"{ledger[part]} {part}" for part in parts)
+    if found["replaced"]:
+        yield f"REDIS REPLACED {time.time() - found['replaced']['at']:.0f} s ago: {found['replaced']['words']}"
     yield "conservation   " + ("holds" if ledger["balance"] == 0 else f"OFF BY {ledger['balance']}")
     for name, one in found["projects"].items():
         lanes = " ".join(map(str, one["lanes"]))
-        yield f"project {name}: {one['waiting']} waiting, {one['leased']} leased, {one['delivered']} delivered; lanes {lanes}"
+        counts = ", ".join(f"{one[state]} {state}" for state in ("waiting", "leased", "delivered"))
+        yield f"project {name}: {counts}; lanes {lanes}"
     for cause, count in found["dead_letters"].items():
         yield f"dead letters   {count} {cause}"
     for pause in found["pauses"]:
@@ -84,6 +89,8 @@ def _metrics(found: dict[str, Any]) -> Iterator[str]:
         yield f'prediction_worker_predictions{{state="{state}"}} {ledger[state]}'
     yield "# TYPE prediction_worker_conservation_error gauge"
     yield f"prediction_worker_conservation_error {ledger['balance']}"
+    yield "# TYPE prediction_worker_redis_replaced gauge"
+    yield f"prediction_worker_redis_replaced {int(found['replaced'] is not None)}"
     yield "# TYPE prediction_worker_at_the_doors gauge"
     yield f"prediction_worker_at_the_doors {found['at_the_doors']}"
     yield "# TYPE prediction_worker_dead_letters gauge"

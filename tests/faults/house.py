@@ -1,7 +1,8 @@
 """A whole installation of real processes, and the judge who asks at the end what became of every message.
 
 A case publishes messages, does harm, waits until nothing moves any more, and calls ``judge``: what exists in Kili, what
-the worker's ledger says, and what was published must agree.
+the worker's ledger says, and what was published must agree. Cases may share a house: each takes projects of its own,
+and the judge then judges everything that was ever published in the house.
 """
 
 from __future__ import annotations
@@ -20,11 +21,16 @@ import httpx
 import redis
 from celery import Celery
 
+from tests.faults.front import Front
 from worker.deadletters import DeadLetters
+from worker.delivery import Pause, Pauses
 from worker.demo.processes import WorkerProcess
 from worker.embedded_redis import EmbeddedRedis
+from worker.ledger import CallCounter
 from worker.sandbox.process import SandboxProcess
+from worker.settings import Settings
 from worker.spool import Ledger, Spool
+from worker.status import collect
 
 COLOURS = ("RED", "BLACK", "GREY", "WHITE")
 INTERFACE = {
@@ -57,6 +63,7 @@ FAST = {
     "WORKER_DELIVERY__MISSING_ASSET_GRACE_SECONDS": "1",
     "WORKER_DELIVERY__DRAIN_SECONDS": "10",
 }
+SWITCHES = {"resent_id": "upsert", "batches": "atomic", "read_lag": 0, "calls_per_minute": 0, "latency": 0}
 
 
 @dataclass(slots=True)
@@ -82,24 +89,28 @@ class House:
 
     Args:
         settings: environment of the workers, on top of settings that make failures quick.
+        has_front: put a front before the local Kili that can be shut.
         sandbox: options of the local Kili.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None, **sandbox: Any) -> None:
+    def __init__(self, settings: Mapping[str, str] | None = None, *, has_front: bool = False, **sandbox: Any) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="house-"))
         self.redis = EmbeddedRedis()
         self.kili = SandboxProcess(**sandbox)
+        self.front = Front(self.kili.endpoint) if has_front else None
         self.client = redis.Redis.from_url(self.redis.url)
         self.spool = Spool(self.client, prefix="pw:", lease_ms=1500, remember_ms=60_000)
         self.letters = DeadLetters(self.client, "pw:")
+        self.counter = CallCounter(self.client, "pw:")
         self.published = Published()
         self.workers: list[WorkerProcess] = []
         self._http = httpx.Client(timeout=60)
         self._named = 0
+        self.is_sound = True
         self.environment = {
             "REDIS_URL": self.redis.url,
             "KILI_API_KEY": self.kili.api_key,
-            "KILI_API_ENDPOINT": self.kili.endpoint,
+            "KILI_API_ENDPOINT": self.front.endpoint if self.front else self.kili.endpoint,
             **FAST,
             **(settings or {}),
         }
@@ -110,20 +121,40 @@ class House:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close(show_logs=error is not None)
+
+    def close(self, *, show_logs: bool = False) -> None:
+        """End every process."""
         for worker in self.workers:
             worker.kill()
-            if error is not None:
+            if show_logs:
                 print(f"--- {worker.log.name}\n{worker.tail(6000)}")
+        if self.front is not None:
+            self.front.close()
         self.kili.stop()
+        self._http.close()
         self.client.close()
         self.redis.stop()
 
-    def worker(self, **settings: str) -> WorkerProcess:
-        """Start a worker and wait until it is ready."""
+    def begin_case(self) -> Self:
+        """Undo what earlier cases switched; until the judge has spoken, the house is not sound."""
+        self.heal()
+        self.switch(**SWITCHES)
+        self.admin("reset", {})
+        self.is_sound = False
+        return self
+
+    def worker(self, *, wait: bool = True, **settings: str) -> WorkerProcess:
+        """Start a worker, and wait until it is ready."""
         self._named += 1
         worker = WorkerProcess({**self.environment, **settings}, self.folder, f"worker-{self._named}")
         self.workers.append(worker)
-        return worker.wait_ready()
+        return worker.wait_ready() if wait else worker
+
+    def staffed(self) -> WorkerProcess:
+        """A worker that runs; one is started only when there is none."""
+        running = [worker for worker in self.workers if worker.process.poll() is None]
+        return running[-1].wait_ready() if running else self.worker()
 
     def project(self, interface: Mapping[str, Any] = INTERFACE, input_type: str = "IMAGE") -> str:
         """Create a project in Kili."""
@@ -153,6 +184,29 @@ class House:
     def heal(self) -> None:
         """Drop every fault rule."""
         self.admin("faults", method="DELETE")
+
+    def switch(self, **switches: Any) -> None:
+        """Set switches of the local Kili."""
+        self.admin("config", switches)
+
+    def struck(self) -> list[int]:
+        """How often each fault rule was applied, from the moment a call meets it."""
+        return [rule["applied"] for rule in self.admin("faults")]
+
+    def outcomes(self) -> Counter[str]:
+        """The worker's own count of its calls by outcome."""
+        counts: Counter[str] = Counter()
+        for one in self.counter.counts():
+            counts[one.outcome] += one.calls
+        return counts
+
+    def pauses(self) -> dict[str, Pause]:
+        """What is paused, by scope."""
+        return {pause.scope: pause for pause in Pauses(self.client, "pw:", first=0, cap=0).all()}
+
+    def status(self) -> dict[str, Any]:
+        """What ``prediction-worker status`` gathers."""
+        return collect(Settings(redis_url=self.redis.url, kili_api_key=self.kili.api_key))  # type: ignore[arg-type]
 
     def calls(self) -> dict[str, Any]:
         """Calls by operation, as Kili counted them."""
@@ -206,31 +260,46 @@ class House:
 
         self.await_that(settled, f"all of {self.published.count} settled", limit)
 
-    def judge(self, *, dead: int | None = None) -> dict[str, Any]:
+    def condemn(self, count: int) -> None:
+        """So many of the valid messages are to become dead letters."""
+        self.published.wrong += count
+
+    def judge(self, *, dead: int | None = None, waiting: int = 0) -> dict[str, Any]:
         """Compare what was published, what the worker says and what Kili has.
 
         Every valid message's newest answer is the one INFERENCE label of its model on the one asset of its external
-        id; ``dead`` messages (by default those published as wrong) are dead letters, with a cause each.
+        id; ``dead`` messages (by default those published as wrong or condemned) are dead letters, with a cause each.
+        Exactly ``waiting`` messages are kept for projects that Kili refuses; nothing of theirs is in Kili.
         """
         ledger = self.ledger()
         dead = self.published.wrong if dead is None else dead
         assert ledger.received == self.published.count, ledger
-        assert (ledger.waiting, ledger.leased, ledger.dead) == (0, 0, dead), (ledger, self.letters.causes())
+        assert (ledger.waiting, ledger.leased, ledger.dead) == (waiting, 0, dead), (ledger, self.letters.causes())
         assert self.letters.count() == dead == sum(self.letters.causes().values())
-        assert self.spool.measured() == (0, dead)
+        assert self.spool.measured() == (waiting, dead)
         state = self.admin("state?full=1")
         assert state["duplicate_external_ids"] == 0, state["duplicate_external_ids"]
         assert state["duplicate_inference_labels"] == 0
         assert found_labels(state) == self.wanted()
+        self.is_sound = True
         return dict(state)
 
     def wanted(self) -> dict[tuple[str, str, str], str]:
-        """The answer that should be in Kili per (project, external id, model), dead letters left out."""
+        """The answer that should be in Kili per (project, external id, model).
+
+        A message that died before its label was written is left out; one whose priority was refused has its label.
+        """
         buried = Counter(
             (letter.about["project_id"], letter.about["external_id"], letter.about["model"])
             for letter in self.letters.letters()
+            if letter.about["stage"] != "prioritise"
         )
-        return {key: answer for key, (_, answer) in self.published.expected.items() if key not in buried}
+        kept = {name for name in self.spool.projects() if self.spool.ledger(name).waiting}
+        return {
+            key: answer
+            for key, (_, answer) in self.published.expected.items()
+            if key not in buried and key[0] not in kept
+        }
 
 
 def found_labels(state: Mapping[str, Any]) -> dict[tuple[str, str, str], str]:

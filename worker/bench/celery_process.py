@@ -1,4 +1,4 @@
-"""An ordinary Celery worker as a child process: the SDK inside tasks, and the bare tasks our doors are compared with."""
+"""An ordinary Celery worker as a child process: for the SDK inside tasks, and for tasks that do nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class CeleryProcess:
         environment = {**os.environ, "BENCH_TASK": json.dumps(told), "HOME": str(ground.folder)}
         ground.redis.delete(READY)
         with (ground.folder / "celery.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-m", "celery", "-A", module, "worker", "-Q", queue, "-l", "WARNING", *options],
                 env=environment,
                 cwd=ground.folder,

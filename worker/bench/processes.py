@@ -50,7 +50,8 @@ class Child:
     """
 
     def __init__(self, module: str, spec: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
-        self._process = subprocess.Popen(
+        self._module = module
+        self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -78,7 +79,7 @@ class Child:
         line = self._line(time.monotonic() + limit)
         if not line:
             self._process.kill()
-            raise ChildFailed(f"{self._process.args}: no answer within {limit:g} s, or it ended")
+            raise ChildFailed(f"{self._module}: no answer within {limit:g} s, or it ended")
         found: dict[str, Any] = json.loads(line)
         return found
 

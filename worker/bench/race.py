@@ -26,8 +26,9 @@ TASKS_AT_MOST = 2000
 class Result:
     """What a competitor did in its time.
 
-    ``finished`` predictions of ``predictions`` are in Kili in full, by ``calls`` calls, in ``seconds``, with ``cpu``
-    seconds of processor time of its own processes (Redis and Kili not among them).
+    ``finished`` predictions of ``predictions`` are in Kili in full, by ``calls`` calls, ``project_reads`` of which read
+    the project, in ``seconds``, with ``cpu`` seconds of processor time of its own processes (Redis and Kili not among
+    them).
     """
 
     competitor: str
@@ -36,6 +37,7 @@ class Result:
     seconds: float
     cpu: float
     calls: int
+    project_reads: int
 
     @property
     def is_whole(self) -> bool:
@@ -66,12 +68,17 @@ def race(competitor: Competitor, ground: Ground, predictions: int, seconds: floa
 
     Raises:
         WrongState: what it left in Kili is not what was to be sent.
+        TimeoutError: it finished nothing.
     """
     ground.clear()
     work = Work(predictions)
     taken, cpu = competitor.run(ground, work, seconds)
-    calls = ground.calls()
-    return Result(competitor.name, predictions, ground.finished(work), taken, cpu, calls)
+    books = ground.admin("calls")
+    reads = books["operations"].get("projects", {}).get("count", 0)
+    done = ground.finished(work)
+    if not done:
+        raise TimeoutError(f"{competitor.name}: nothing is finished after {taken:.0f} s")
+    return Result(competitor.name, predictions, done, taken, cpu, books["total"], reads)
 
 
 def run_us(ground: Ground, work: Work, seconds: float, extra: Mapping[str, str] | None = None) -> tuple[float, float]:

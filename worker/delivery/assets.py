@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import redis
 
 from worker.connections import insist
 from worker.deadletters import Cause
-from worker.delivery.bisect import Refusal, Sent, send_each
+from worker.delivery.bisect import Fits, Send, Sent, send_each
+from worker.delivery.callers import Callers
 from worker.delivery.content import missing_asset
 from worker.delivery.item import Item
-from worker.kili import FoundAsset, KiliClient, NewAsset, RefusedItems, ServerFault
+from worker.kili import FoundAsset, KiliClient, KiliError, NewAsset, RefusedItems
 
 logger = logging.getLogger(__name__)
 
@@ -55,37 +55,36 @@ class Located:
     ready: list[Item] = field(default_factory=list)
     missing: list[tuple[Item, Cause]] = field(default_factory=list)
     later: list[Item] = field(default_factory=list)
+    refused: list[tuple[Item, Exception]] = field(default_factory=list)
 
 
 class AssetKeeper:
     """Looks assets up and creates them.
 
     Args:
-        kili: the client.
+        callers: the clients.
         made: assets created lately by anyone in the fleet.
         read_lag: seconds by which Kili's reads may lag.
         grace_ms: how long an item without content waits for its asset.
-        stop: cuts waits short.
     """
 
-    def __init__(
-        self, kili: KiliClient, made: MadeAssets, *, read_lag: float, grace_ms: int, stop: threading.Event
-    ) -> None:
-        self._kili = kili
+    def __init__(self, callers: Callers, made: MadeAssets, *, read_lag: float, grace_ms: int) -> None:
+        self._callers = callers
         self._made = made
         self._read_lag = read_lag
         self._grace_ms = grace_ms
-        self._stop = stop
 
     def locate(self, project: str, items: Sequence[Item]) -> Located:
         """Decide for each item whether its asset exists, is to be created, or is not there."""
-        names = list(dict.fromkeys(item.external_id for item in items))
-        existing = self._kili.existing_external_ids(project, names)
+        existing, refused = self._existing(project, list(dict.fromkeys(item.external_id for item in items)))
         made = self._made.among([item.entry.asset_id for item in items if item.external_id not in existing])
-        found = self._kili.find_assets(project, sorted(existing)) if existing else {}
+        found = self._callers.first.find_assets(project, sorted(existing)) if existing else {}
         located = Located()
         for item in items:
             candidates = found.get(item.external_id, [])
+            if item.external_id in refused:
+                located.refused.append((item, refused[item.external_id]))
+                continue
             if candidates:
                 _use(item, candidates)
             elif item.external_id in existing:
@@ -95,38 +94,35 @@ class AssetKeeper:
             self._place(item, located)
         return located
 
-    def create(self, project: str, pairs: Sequence[tuple[Item, NewAsset]]) -> Sent[tuple[Item, NewAsset]]:
-        """Create assets; one that turns out to be there already counts as created."""
-        sent = self._send(project, pairs)
+    def create(
+        self,
+        project: str,
+        pairs: Sequence[tuple[Item, NewAsset]],
+        append: Send[tuple[Item, NewAsset]],
+        fits: Fits[tuple[Item, NewAsset]],
+    ) -> Sent[tuple[Item, NewAsset]]:
+        """Create assets by ``append``, in parts that fit; one that turns out to be there counts as created."""
+        sent = send_each(pairs, append, self._callers, sift=_Recheck(self._there, project), fits=fits)
+        known = [pair for pair, refusal in sent.refused if _says_it_exists(refusal)]
+        sent.refused = [(pair, refusal) for pair, refusal in sent.refused if not _says_it_exists(refusal)]
+        sent.accepted += known
         self._made.add(asset.id for _, asset in sent.accepted)
         return sent
 
-    def _send(self, project: str, pairs: Sequence[tuple[Item, NewAsset]]) -> Sent[tuple[Item, NewAsset]]:
-        try:
-            self._append(project, pairs)
-            return Sent(accepted=list(pairs))
-        except RefusedItems as refusal:
-            there = self._already_there(project, pairs, refusal)
-        except ServerFault as fault:
-            if not fault.may_be_items:
-                raise
-            there = set()
-        rest = [pair for pair in pairs if pair[1].id not in there]
-        sent = send_each(rest, lambda part: self._append(project, part))
-        known = [pair for pair, refusal in sent.refused if _says_it_exists(refusal)]
-        sent.accepted += known + [pair for pair in pairs if pair[1].id in there]
-        sent.refused = [(pair, refusal) for pair, refusal in sent.refused if not _says_it_exists(refusal)]
-        return sent
+    def _existing(self, project: str, names: Sequence[str]) -> tuple[set[str], dict[str, Exception]]:
+        existing: set[str] = set()
 
-    def _append(self, project: str, pairs: Sequence[tuple[Item, NewAsset]]) -> None:
-        self._kili.append_assets(project, [asset for _, asset in pairs])
+        def ask(part: Sequence[str], kili: KiliClient) -> None:
+            existing.update(kili.existing_external_ids(project, part))
 
-    def _already_there(self, project: str, pairs: Sequence[tuple[Item, NewAsset]], refusal: RefusedItems) -> set[str]:
-        ids = [asset.id for _, asset in pairs]
-        sent_before = refusal.maybe_applied or refusal.already_exists
-        if sent_before or any(item.entry.deliveries > 1 for item, _ in pairs):
-            self._stop.wait(self._read_lag)
-        return set(self._kili.assets_by_id(project, ids))
+        sent = send_each(names, ask, self._callers)
+        sent.check()
+        return existing, dict(sent.refused)
+
+    def _there(self, project: str, asset_ids: Sequence[str], *, wait: bool) -> set[str]:
+        if wait:
+            self._callers.stop.wait(self._read_lag)
+        return set(self._callers.first.assets_by_id(project, asset_ids))
 
     def _place(self, item: Item, located: Located) -> None:
         if item.exists or item.prediction.asset is not None:
@@ -137,7 +133,28 @@ class AssetKeeper:
             located.missing.append((item, missing_asset()))
 
 
-def _says_it_exists(refusal: Refusal) -> bool:
+class _Recheck:
+    """Before a refused part is split: which of its assets are there, by an earlier or a half-applied call?
+
+    Asked once for a batch, and again where the server says so of an asset or an item is about to be condemned.
+    """
+
+    def __init__(self, there: Callable[..., set[str]], project: str) -> None:
+        self._there = there
+        self._project = project
+        self._asked = False
+
+    def __call__(self, part: Sequence[tuple[Item, NewAsset]], error: KiliError) -> Mapping[int, None] | None:
+        says_so = _says_it_exists(error)
+        if self._asked and not says_so and len(part) > 1:
+            return None
+        self._asked = True
+        wait = says_so or error.maybe_applied or any(item.entry.deliveries > 1 for item, _ in part)
+        there = self._there(self._project, [asset.id for _, asset in part], wait=wait)
+        return {place: None for place, (_, asset) in enumerate(part) if asset.id in there} or None
+
+
+def _says_it_exists(refusal: Exception) -> bool:
     return isinstance(refusal, RefusedItems) and refusal.already_exists
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from worker.delivery.callers import Callers
-from worker.kili import KiliClient, KiliError, RefusedItems, ServerFault, UnknownOutcome
+from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, ServerFault, UnknownOutcome
 
 T = TypeVar("T")
 
@@ -25,7 +25,8 @@ Fits = Callable[[Sequence[T]], bool]
 class Sent(Generic[T]):
     """Outcome per item: who went through, and who was refused with what.
 
-    ``failure`` ended the sending before every item was judged. Items in neither list may or may not have been applied.
+    ``failure`` ended the sending before every item was judged (a worker that stops is one, too). Items in neither list
+    may or may not have been applied.
     """
 
     accepted: list[T] = field(default_factory=list)
@@ -46,7 +47,7 @@ def send_each(
     sift: Sift[T] | None = None,
     fits: Fits[T] | None = None,
 ) -> Sent[T]:
-    """Send all items, in as few calls as the refusals allow; ends early when the worker stops.
+    """Send all items, in as few calls as the refusals allow.
 
     A refusal that names items splits them off; any other splits in halves. An item refused alone is at fault. A fault
     of the server that an item may have caused is treated alike, but only while the server shows that it takes other
@@ -77,6 +78,8 @@ def _always(_: object) -> bool:
 
 
 class _Bisection(Generic[T]):
+    """The state of one ``send_each``: parts still to be sent, as positions of items, and the verdicts so far."""
+
     def __init__(self, items: Sequence[T], send: Send[T], callers: Callers, sift: Sift[T], fits: Fits[T]) -> None:
         self._items = items
         self._send = send
@@ -84,26 +87,33 @@ class _Bisection(Generic[T]):
         self._sift = sift
         self._fits = fits
         self._parts: deque[list[int]] = deque([list(range(len(items)))])
-        self._judged: set[int] = set()
-        self._sent: Sent[T] = Sent()
+        self._verdicts: dict[int, Exception | None] = {}
         self._answered = False
         self._faulted = False
 
     def run(self) -> Sent[T]:
         """Send part by part until all is judged."""
-        begun = False
-        while self._parts and self._sent.failure is None and not (begun and self._callers.stop.is_set()):
-            part = [index for index in self._parts.popleft() if index not in self._judged]
-            begun = True
-            try:
-                self._try(part)
-            except KiliError as error:
-                self._sent.failure = error
-        return self._sent
+        sent: Sent[T] = Sent()
+        try:
+            self._send_parts()
+        except KiliError as error:
+            sent.failure = error
+        for index, problem in sorted(self._verdicts.items(), key=lambda pair: pair[0]):
+            if problem is None:
+                sent.accepted.append(self._items[index])
+            else:
+                sent.refused.append((self._items[index], problem))
+        return sent
+
+    def _send_parts(self) -> None:
+        while self._parts:
+            self._try([index for index in self._parts.popleft() if index not in self._verdicts])
+            if self._parts and self._callers.stop.is_set():
+                raise NotSent("the worker stops")
 
     def _try(self, part: list[int]) -> None:
         if len(part) > 1 and not self._fits(self._of(part)):
-            self._split(part, None)
+            self._split(part)
             return
         try:
             self._call(part, self._caller(part))
@@ -126,24 +136,23 @@ class _Bisection(Generic[T]):
         if part:
             self._send(self._of(part), client)
             self._answered = True
-            self._accept(part)
+            self._verdicts |= dict.fromkeys(part)
 
     def _take_apart(self, part: list[int], refusal: RefusedItems | UnknownOutcome) -> None:
         told = self._sift(self._of(part), refusal)
         if told is not None:
-            for position, problem in told.items():
-                self._judge(part[position], problem)
+            self._verdicts |= {part[position]: problem for position, problem in told.items()}
             self._parts.appendleft(part)
         elif len(part) == 1:
-            self._judge(part[0], refusal)
+            self._verdicts[part[0]] = refusal
         else:
-            self._split(part, refusal)
+            self._split(part, getattr(refusal, "item_indexes", ()))
 
-    def _split(self, part: list[int], refusal: Exception | None) -> None:
-        named = {index for index in getattr(refusal, "item_indexes", ()) if 0 <= index < len(part)}
-        if named and len(named) < len(part):
-            rest = [index for position, index in enumerate(part) if position not in named]
-            parts = [rest, *([part[position]] for position in sorted(named))]
+    def _split(self, part: list[int], named: Sequence[int] = ()) -> None:
+        alone = sorted({position for position in named if 0 <= position < len(part)})
+        if alone and len(alone) < len(part):
+            rest = [index for position, index in enumerate(part) if position not in alone]
+            parts = [rest, *([part[position]] for position in alone)]
         else:
             middle = len(part) // 2
             parts = [part[:middle], part[middle:]]
@@ -163,27 +172,10 @@ class _Bisection(Generic[T]):
         return False
 
     def _witnesses(self, part: list[int]) -> list[int]:
-        waiting = [index for other in self._parts for index in other if index not in self._judged]
+        waiting = [index for other in self._parts for index in other if index not in self._verdicts]
         waiting += part if len(part) > 1 else []
-        accepted = [index for index in self._judged if index not in self._condemned()]
+        accepted = [index for index, problem in self._verdicts.items() if problem is None]
         return [*random.sample(waiting, min(WITNESSES, len(waiting))), *accepted[:1]]
-
-    def _condemned(self) -> set[int]:
-        refused = {id(item) for item, _ in self._sent.refused}
-        return {index for index in self._judged if id(self._items[index]) in refused}
-
-    def _accept(self, part: list[int]) -> None:
-        for index in part:
-            self._judge(index, None)
-
-    def _judge(self, index: int, problem: Exception | None) -> None:
-        if index in self._judged:
-            return
-        self._judged.add(index)
-        if problem is None:
-            self._sent.accepted.append(self._items[index])
-        else:
-            self._sent.refused.append((self._items[index], problem))
 
     def _of(self, part: list[int]) -> list[T]:
         return [self._items[index] for index in part]

@@ -10,15 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import redis
+
 from worker.delivery.assets import AssetKeeper, MadeAssets
+from worker.delivery.callers import Callers
 from worker.delivery.content import ContentSource
 from worker.delivery.lease import Lease, LeaseKeeper
+from worker.delivery.pace import Pace
 from worker.delivery.pauses import Pause, Pauses
 from worker.delivery.wave import Wave, WaveResult, WaveTools
 from worker.interfaces import InterfaceCache
 from worker.kili import KiliClient
 from worker.projects import Projects
-from worker.spool import Fate, LeaseLost, Spool
+from worker.spool import Fate, Leased, LeaseLost, Spool
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +41,13 @@ class DeliveryRules:
     wave_items: int = 1000
     wave_bytes: int = 64_000_000
     batch_items: int = 100
-    batch_bytes: int = 2_000_000
     aging: float = 60.0
     missing_asset_grace: float = 10.0
     read_lag: float = 3.0
     interface_age: float = 600.0
     probe: float = 2.0
     probe_cap: float = 5.0
+    retry_after_cap: float = 60.0
     path_roots: tuple[Path, ...] = ()
 
 
@@ -55,6 +59,7 @@ class Deliverer:
         kili: the client for normal calls.
         prober: the client for a scope that was paused: it tries once.
         budget: asked before entries are leased, so that what is newest and most doubtful goes next.
+        pace: how much may be sent at once.
         pool: runs a wave's batches side by side.
         rules: limits and times.
         projects: the operator's word on each project's outputs.
@@ -68,6 +73,7 @@ class Deliverer:
         prober: KiliClient,
         *,
         budget: Budget,
+        pace: Pace,
         pool: Executor,
         rules: DeliveryRules,
         projects: Projects,
@@ -78,10 +84,18 @@ class Deliverer:
         self._rules = rules
         self._projects = projects
         self._stop = stop
+        self._pace = pace
+        self._pool = pool
         self.leases = LeaseKeeper(spool)
-        self.pauses = Pauses(spool.redis, spool.prefix, first=rules.probe, cap=rules.probe_cap)
-        self._tools = self._tools_with(kili, pool)
-        self._probing = self._tools_with(prober, pool)
+        self.pauses = Pauses(
+            spool.redis,
+            spool.prefix,
+            first=rules.probe,
+            cap=rules.probe_cap,
+            retry_after_cap=rules.retry_after_cap,
+        )
+        self._tools = self._tools_with(Callers(kili, prober, stop))
+        self._probing = self._tools_with(Callers(kili, prober, stop, probing=True))
 
     def deliver(self, project: str) -> bool:
         """Run one wave of a project, unless another worker does; True when more is waiting than a batch.
@@ -90,40 +104,50 @@ class Deliverer:
             redis.RedisError: Redis is away; nothing is lost, the lock ends by itself.
         """
         pauses = self.pauses.of(project)
-        if self._stop.is_set() or any(pause.until > time.time() * 1000 for pause in pauses):
+        if self._stop.is_set() or not self.pauses.may_try(pauses):
             return False
-        with self.leases.hold(project) as lease:
-            if lease is None or not self._await_call():
-                return False
-            result = self._wave(lease, pauses)
+        try:
+            with self.leases.hold(project) as lease:
+                if lease is None or not self._await_call():
+                    return False
+                result = self._wave(lease, pauses)
+        finally:
+            self.pauses.tried(pauses)
         return result is not None and result.failure is None and self._much_is_left(project)
 
     def _wave(self, lease: Lease, pauses: list[Pause]) -> WaveResult | None:
-        items = self._rules.batch_items if pauses else self._rules.wave_items
+        entries = self._leased(lease, self._rules.batch_items if pauses else self._rules.wave_items)
+        if not entries:
+            return None
+        begun = time.monotonic()
         try:
-            entries = self._spool.lease(
-                lease.project,
-                lease.token,
-                items=items,
-                max_bytes=self._rules.wave_bytes,
-                aging_ms=int(self._rules.aging * 1000),
-            )
-            if not entries:
-                return None
-            begun = time.monotonic()
             result = Wave(self._probing if pauses else self._tools, lease).run(entries)
         except LeaseLost:
             logger.warning("lock lost", extra={"action": "lease_lost", "project": lease.project})
+            return None
+        except redis.RedisError:
+            raise
+        except Exception as error:
+            logger.exception("wave failed", extra={"action": "wave_failed", "project": lease.project})
+            self.pauses.failed(lease.project, error)
             return None
         self._say(result, time.monotonic() - begun)
         self._conclude(result, pauses)
         return result
 
+    def _leased(self, lease: Lease, items: int) -> list[Leased]:
+        limits = {"max_bytes": self._rules.wave_bytes, "aging_ms": int(self._rules.aging * 1000)}
+        try:
+            return self._spool.lease(lease.project, lease.token, items=items, **limits)
+        except LeaseLost:
+            return []
+
     def _conclude(self, result: WaveResult, pauses: list[Pause]) -> None:
+        if self._stop.is_set():
+            return
         if result.failure is not None:
-            if not self._stop.is_set():
-                self.pauses.failed(result.project, result.failure)
-        elif not self._stop.is_set():
+            self.pauses.failed(result.project, result.failure)
+        elif result.answered:
             self.pauses.succeeded(pauses)
 
     def _say(self, result: WaveResult, seconds: float) -> None:
@@ -145,23 +169,21 @@ class Deliverer:
     def _much_is_left(self, project: str) -> bool:
         return not self._stop.is_set() and self._spool.ledger(project).waiting >= self._rules.batch_items
 
-    def _tools_with(self, kili: KiliClient, pool: Executor) -> WaveTools:
+    def _tools_with(self, callers: Callers) -> WaveTools:
         rules, client, prefix = self._rules, self._spool.redis, self._spool.prefix
         return WaveTools(
-            kili=kili,
+            callers=callers,
             spool=self._spool,
-            interfaces=InterfaceCache(client, prefix, rules.interface_age, kili.project_interface),
+            interfaces=InterfaceCache(client, prefix, rules.interface_age, callers.first.project_interface),
             projects=self._projects,
             assets=AssetKeeper(
-                kili,
+                callers,
                 MadeAssets(client, prefix),
                 read_lag=rules.read_lag,
                 grace_ms=int(rules.missing_asset_grace * 1000),
-                stop=self._stop,
             ),
-            content=ContentSource(kili, rules.path_roots),
-            pool=pool,
-            stop=self._stop,
+            content=ContentSource(callers.first, rules.path_roots),
+            pool=self._pool,
+            pace=self._pace,
             batch_items=rules.batch_items,
-            batch_bytes=rules.batch_bytes,
         )

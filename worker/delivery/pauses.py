@@ -1,30 +1,35 @@
-"""Circuits: a project or the whole endpoint that refuses is paused, said once, probed, and resumed by itself."""
+"""Circuits: a project or the whole endpoint that refuses is paused, said once, probed, and resumed by itself.
+
+What concerns the endpoint (no connection, the key, the call limit) pauses the endpoint; anything else pauses the
+project. Several projects that fail while none succeeds pause the endpoint too: one probe then asks for all of them, and
+its success wakes them all. A project that fails while others succeed is probed less and less often.
+"""
 
 from __future__ import annotations
 
 import json
 import logging
 import random
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import redis
 
 from worker.connections import insist
-from worker.kili import (
-    ConnectFailed,
-    KiliError,
-    RateLimited,
-    RefusedKey,
-    RefusedProject,
-    Unauthorized,
-)
+from worker.kili import ConnectFailed, RateLimited, RefusedKey, RefusedProject, Unauthorized
 
 logger = logging.getLogger(__name__)
 
 ENDPOINT = "endpoint"
 ENDPOINT_FROM_PROJECTS = 3
 """So many projects failing with no success between mean the endpoint is at fault."""
+
+LONGER = 12
+"""By so much the longest pause is longer for a project that fails while Kili serves others."""
+
+REMEMBER_FAILING_SECONDS = 600
+PROBE_SECONDS = 10
+"""A probe of the endpoint that has not ended by then no longer keeps others from trying."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,79 +45,123 @@ class Pause:
 
 
 class Pauses:
-    """The circuits of one spool, shared by the fleet.
+    """The circuits of one spool, shared by the fleet, on the clock of Redis.
 
     Args:
         client: of the spool's Redis.
         prefix: of every key.
         first: seconds of the first pause.
         cap: seconds of the longest.
+        retry_after_cap: seconds that a server may ask for at most.
     """
 
-    def __init__(self, client: redis.Redis, prefix: str, *, first: float, cap: float) -> None:
+    def __init__(
+        self, client: redis.Redis, prefix: str, *, first: float, cap: float, retry_after_cap: float = 60.0
+    ) -> None:
         self._redis = client
         self._key = f"{prefix}pauses"
-        self._streak = f"{prefix}failing"
+        self._failing = f"{prefix}failing"
+        self._probe = f"{prefix}probe"
         self._first = first
         self._cap = cap
+        self._retry_after_cap = retry_after_cap
 
     def all(self) -> list[Pause]:
         """Every pause there is, longest first."""
-        found = self._redis.hgetall(self._key)
-        pauses = [_read(scope, raw) for scope, raw in found.items()]  # type: ignore[union-attr]
+        found: Any = self._redis.hgetall(self._key)
+        pauses = [_read(scope.decode(), raw) for scope, raw in found.items()]
         return sorted(pauses, key=lambda pause: pause.since)
 
     def of(self, project: str) -> list[Pause]:
         """The pauses that concern a project: its own and the endpoint's."""
-        scopes = [f"project:{project}", ENDPOINT]
-        found = self._redis.hmget(self._key, scopes)
-        return [_read(scope.encode(), raw) for scope, raw in zip(scopes, found, strict=True) if raw]
+        scopes = [_scope(project), ENDPOINT]
+        found: Any = self._redis.hmget(self._key, scopes)
+        return [_read(scope, raw) for scope, raw in zip(scopes, found, strict=True) if raw]
 
-    def failed(self, project: str, error: KiliError) -> None:
+    def may_try(self, pauses: list[Pause]) -> bool:
+        """Whether a wave may go in spite of these pauses, as their probe; of the endpoint there is one at a time."""
+        if not pauses:
+            return True
+        if any(pause.until > self._now() for pause in pauses):
+            return False
+        if all(pause.scope != ENDPOINT for pause in pauses):
+            return True
+        return bool(insist(self._redis, "SET", self._probe, b"1", "NX", "EX", PROBE_SECONDS))
+
+    def tried(self, pauses: list[Pause]) -> None:
+        """The probe that ``may_try`` allowed has ended."""
+        if any(pause.scope == ENDPOINT for pause in pauses):
+            self._redis.delete(self._probe)
+
+    def failed(self, project: str, error: Exception) -> None:
         """Pause what the error concerns."""
-        kind = type(error).__name__
-        if isinstance(error, ConnectFailed | RefusedKey | Unauthorized | RateLimited) or self._many_fail(
-            project, error
-        ):
-            self._pause(ENDPOINT, kind, error)
-        else:
-            self._pause(f"project:{project}", kind, error)
+        if _concerns_endpoint(error):
+            self._pause(ENDPOINT, error, self._cap)
+            return
+        is_refused = isinstance(error, RefusedProject)
+        others_succeed, failing = (True, 0) if is_refused else self._note(project)
+        self._pause(_scope(project), error, self._cap * LONGER if others_succeed else self._cap)
+        if failing >= ENDPOINT_FROM_PROJECTS:
+            self._pause(ENDPOINT, error, self._cap)
 
     def succeeded(self, pauses: list[Pause]) -> None:
-        """A wave went through: what paused it is over."""
+        """A wave went through: Kili is there, and what paused the wave is over."""
+        self._redis.delete(self._failing)
         if not pauses:
             return
         self._redis.hdel(self._key, *(pause.scope for pause in pauses))
-        self._redis.delete(self._streak)
         for pause in pauses:
-            seconds = round(time.time() - pause.since / 1000, 1)
-            logger.info(
-                "%s goes on", pause.scope, extra={"action": "resumed", "scope": pause.scope, "seconds": seconds}
-            )
+            seconds = round((self._now() - pause.since) / 1000, 1)
+            extra = {"action": "resumed", "scope": pause.scope, "seconds": seconds}
+            logger.info("%s goes on after %g s", pause.scope, seconds, extra=extra)
+        if any(pause.scope == ENDPOINT for pause in pauses):
+            self._wake_projects()
 
-    def _many_fail(self, project: str, error: KiliError) -> bool:
-        if isinstance(error, RefusedProject):
-            return False
-        insist(self._redis, "SADD", self._streak, project)
-        self._redis.expire(self._streak, max(1, int(4 * self._cap)))
-        return int(self._redis.scard(self._streak)) >= ENDPOINT_FROM_PROJECTS
+    def _note(self, project: str) -> tuple[bool, int]:
+        """Whether anybody has succeeded since the project last failed, and how many now fail together."""
+        is_new = bool(insist(self._redis, "SADD", self._failing, project))
+        self._redis.expire(self._failing, REMEMBER_FAILING_SECONDS)
+        return is_new, int(self._redis.scard(self._failing))
 
-    def _pause(self, scope: str, kind: str, error: KiliError) -> None:
+    def _wake_projects(self) -> None:
+        for pause in self.all():
+            if pause.scope != ENDPOINT and pause.kind != RefusedProject.__name__:
+                self._write(replace(pause, until=0))
+
+    def _pause(self, scope: str, error: Exception, cap: float) -> None:
         raw = self._redis.hget(self._key, scope)
-        earlier = _read(scope.encode(), raw) if isinstance(raw, bytes) else None
-        now = int(time.time() * 1000)
+        earlier = _read(scope, raw) if isinstance(raw, bytes) else None
+        now = self._now()
+        if earlier is not None and earlier.until > now:
+            return
         failures = earlier.failures + 1 if earlier else 1
-        seconds = min(self._cap, self._first * 2 ** min(failures - 1, 20)) * random.uniform(0.75, 1)
-        seconds = max(seconds, error.retry_after or 0)
-        pause = Pause(
-            scope, kind, str(error)[:300], earlier.since if earlier else now, now + int(seconds * 1000), failures
-        )
-        insist(self._redis, "HSET", self._key, scope, json.dumps(asdict(pause)))
+        seconds = min(cap, self._first * 2 ** min(failures - 1, 20)) * random.uniform(0.75, 1)
+        asked = min(getattr(error, "retry_after", None) or 0.0, self._retry_after_cap)
+        until = now + int(max(seconds, asked) * 1000)
+        kind = type(error).__name__
+        self._write(Pause(scope, kind, str(error)[:300], earlier.since if earlier else now, until, failures))
         if earlier is None:
-            extra = {"action": "paused", "scope": scope, "kind": kind, "words": error.words[:300]}
-            logger.warning("%s is paused: %s", scope, error, extra=extra)
+            extra = {"action": "paused", "scope": scope, "kind": kind}
+            logger.warning("%s is paused: %s", scope, str(error)[:300], extra=extra)
+
+    def _write(self, pause: Pause) -> None:
+        insist(self._redis, "HSET", self._key, pause.scope, json.dumps(asdict(pause)))
+
+    def _now(self) -> int:
+        seconds, micros = self._redis.time()
+        return int(seconds) * 1000 + int(micros) // 1000
 
 
-def _read(scope: bytes, raw: bytes) -> Pause:
-    found = json.loads(raw)
-    return Pause(**{**found, "scope": scope.decode()})
+def _concerns_endpoint(error: Exception) -> bool:
+    """A bucket that cannot be reached is not the endpoint."""
+    if getattr(error, "operation", None) == "upload":
+        return False
+    return isinstance(error, ConnectFailed | RefusedKey | Unauthorized | RateLimited)
+
+
+def _scope(project: str) -> str:
+    return f"project:{project}"
+
+
+def _read(scope: str, raw: bytes) -> Pause:
+    return Pause(**{**json.loads(raw), "scope": scope})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from worker.deadletters import Cause
 from worker.delivery.item import Burial, Item
 from worker.formats import OutputError
+from worker.kili import KiliError
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_prediction
 from worker.ontology import Interface, OntologyError
 from worker.outputs import NO_CONFIG
@@ -16,6 +18,8 @@ from worker.projects import ProjectConfig
 from worker.responses import response_of
 from worker.review import ReviewDecision
 from worker.spool import Fate, Leased, Settlement
+
+logger = logging.getLogger(__name__)
 
 NO_LIMITS = ReadingLimits(max_bytes=1 << 40, max_depth=10_000)
 """What was admitted is read whatever the limits are now."""
@@ -35,17 +39,53 @@ def prepare(
 ) -> Prepared:
     """Read each entry and turn its output into the project's json_response."""
     prepared = Prepared()
+    burial = Burial(project)
     for entry in _newest(entries, prepared):
         prediction: Prediction | None = None
         try:
             prediction = read_prediction(read_json(entry.payload, NO_LIMITS))
             prepared.items.append(_item(entry, prediction, interface, config))
-        except (MessageError, OutputError, OntologyError) as error:
-            slug = getattr(error, "cause", "unreadable_output")
-            cause = Cause(slug, "message", error.field, error.problem, error.fix)
-            burial = Burial(project).of(entry, prediction, cause, "prepare")
-            (prepared.unfit if isinstance(error, OntologyError) else prepared.settled).append(burial)
+        except OntologyError as error:
+            prepared.unfit.append(burial.of(entry, prediction, cause_of(error), "prepare"))
+        except Exception as error:
+            if not isinstance(error, MessageError | OutputError):
+                logger.exception("a prediction cannot be prepared", extra={"action": "prepare_failed"})
+            prepared.settled.append(burial.of(entry, prediction, cause_of(error), "prepare"))
     return prepared
+
+
+def refit(
+    items: Sequence[Item], interface: Interface, config: ProjectConfig = NO_CONFIG
+) -> dict[int, OntologyError] | None:
+    """Turn outputs into json_responses again, for an interface that has changed.
+
+    Returns:
+        Those that no longer fit, by position; None when nothing has changed for any of them.
+    """
+    unfit: dict[int, OntologyError] = {}
+    changed = False
+    for position, item in enumerate(items):
+        try:
+            response = _json_response(item.prediction, interface, config)
+            changed = changed or response != item.json_response
+            item.json_response = response
+        except OntologyError as error:
+            unfit[position] = error
+    return unfit if unfit or changed else None
+
+
+def cause_of(error: Exception) -> Cause:
+    """Why a prediction dies of an error."""
+    match error:
+        case MessageError() | OutputError() | OntologyError():
+            slug = getattr(error, "cause", "unreadable_output")
+            return Cause(slug, "message", error.field, error.problem, error.fix)
+        case KiliError():
+            slug = error.code or "refused_by_kili"
+            fix = "mend what Kili names and replay"
+            return Cause(slug, "refused", error.operation or "", str(error), fix, error.words)
+    problem = f"{type(error).__name__}: {error}"
+    return Cause("worker_fault", "message", "", problem, "report it with the worker's log; replay when it is mended")
 
 
 def _newest(entries: Sequence[Leased], prepared: Prepared) -> list[Leased]:
@@ -62,11 +102,15 @@ def _newest(entries: Sequence[Leased], prepared: Prepared) -> list[Leased]:
 
 
 def _item(entry: Leased, prediction: Prediction, interface: Interface, config: ProjectConfig) -> Item:
-    response = response_of(prediction, interface, config)
     return Item(
         entry=entry,
         prediction=prediction,
         decision=ReviewDecision.from_bytes(entry.decision),
-        json_response=json.dumps(response, separators=(",", ":"), ensure_ascii=False),
+        json_response=_json_response(prediction, interface, config),
         asset_id=entry.asset_id,
     )
+
+
+def _json_response(prediction: Prediction, interface: Interface, config: ProjectConfig) -> str:
+    response = response_of(prediction, interface, config)
+    return json.dumps(response, separators=(",", ":"), ensure_ascii=False)

@@ -9,21 +9,25 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from worker.deadletters import Cause
 from worker.delivery.assets import LOOK_AGAIN_MS, AssetKeeper
 from worker.delivery.batches import batches, grouped
-from worker.delivery.bisect import Refusal, send_each
+from worker.delivery.bisect import Sent, send_each
+from worker.delivery.callers import Callers
 from worker.delivery.content import ContentSource
 from worker.delivery.item import Burial, Item
 from worker.delivery.lease import Lease
-from worker.delivery.prepare import Prepared, prepare
+from worker.delivery.pace import Pace
+from worker.delivery.prepare import Prepared, cause_of, prepare, refit
 from worker.interfaces import InterfaceCache
-from worker.kili import AssetUpdate, KiliClient, KiliError, NewLabel, RefusedItems
+from worker.kili import AssetUpdate, KiliClient, KiliError, NewAsset, NewLabel, RefusedItems, TimedOut, TooLarge
 from worker.projects import Projects
 from worker.spool import Fate, Leased, LeaseLost, Settlement, Spool
 
@@ -39,24 +43,24 @@ T = TypeVar("T")
 class WaveTools:
     """What every wave of a process works with."""
 
-    kili: KiliClient
+    callers: Callers
     spool: Spool
     interfaces: InterfaceCache
     projects: Projects
     assets: AssetKeeper
     content: ContentSource
     pool: Executor
-    stop: threading.Event
+    pace: Pace
     batch_items: int
-    batch_bytes: int
 
 
 @dataclass(slots=True)
 class WaveResult:
-    """What a wave did: settled entries by fate, and the error that ended it, if any."""
+    """What a wave did: settled entries by fate, whether Kili answered, and the error that ended it, if any."""
 
     project: str
     fates: dict[Fate, int] = field(default_factory=dict)
+    answered: bool = False
     failure: KiliError | None = None
 
 
@@ -68,11 +72,12 @@ class Wave:
         self._lease = lease
         self._project = lease.project
         self._burial = Burial(lease.project)
+        self._begun = time.time()
         self._open: dict[str, Leased] = {}
         self._updates: list[Item] = []
         self._guard = threading.Lock()
         self._over = threading.Event()
-        self._judged = False
+        self._access_checked = False
         self._result = WaveResult(lease.project)
 
     def run(self, entries: Sequence[Leased]) -> WaveResult:
@@ -94,9 +99,13 @@ class Wave:
         prepared = self._prepared(entries)
         self._settle([*prepared.settled, *prepared.unfit])
         self._lease.check()
+        if not prepared.items:
+            return
         located = self._tools.assets.locate(self._project, prepared.items)
+        self._result.answered = True
         self._settle([Settlement(item.entry, Fate.LATER, delay_ms=LOOK_AGAIN_MS) for item in located.later])
         self._settle([self._bury(item, cause, "check") for item, cause in located.missing])
+        self._settle([self._bury(item, cause_of(problem), "check") for item, problem in located.refused])
         self._send(located.ready)
 
     def _prepared(self, entries: Sequence[Leased]) -> Prepared:
@@ -121,7 +130,7 @@ class Wave:
             newest = max(group, key=lambda item: item.entry.stamp)
             for item in group:
                 item.leads = item is newest
-        count, max_bytes = self._tools.batch_items, self._tools.batch_bytes
+        count, max_bytes = self._tools.batch_items, self._tools.pace.batch_bytes
         return list(batches(groups, count=count, max_bytes=max_bytes, size=lambda item: item.size))
 
     def _in_parallel(self, work: Iterable[tuple[Callable[[list[Item]], None], list[Item]]]) -> None:
@@ -132,38 +141,52 @@ class Wave:
             raise failure
 
     def _guarded(self, step: Callable[[list[Item]], None], batch: list[Item]) -> None:
-        if self._over.is_set() or self._tools.stop.is_set():
-            return
-        try:
-            step(batch)
-        except BaseException:
-            self._over.set()
-            raise
+        with self._tools.pace.slot(self._is_over) as free:
+            if not free or self._is_over():
+                return
+            try:
+                step(batch)
+            except BaseException:
+                self._over.set()
+                raise
+
+    def _is_over(self) -> bool:
+        return self._over.is_set() or self._tools.callers.stop.is_set()
 
     def _create_and_label(self, batch: list[Item]) -> None:
         self._lease.check()
         leaders = [item for item in batch if item.leads]
         pairs, unreadable = self._tools.content.assets_for(self._project, leaders)
         dropped = {one.item.asset_id: one.cause for one in unreadable}
-        if pairs:
-            sent = self._tools.assets.create(self._project, pairs)
-            dropped |= {item.asset_id: self._cause(refusal) for (item, _), refusal in self._judge(sent.refused)}
+        sent = self._create(pairs)
+        dropped |= {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused}
         self._settle([self._bury(i, dropped[i.asset_id], "create") for i in batch if i.asset_id in dropped])
+        sent.check()
         self._label([item for item in batch if item.asset_id not in dropped])
 
+    def _create(self, pairs: Sequence[tuple[Item, NewAsset]]) -> Sent[tuple[Item, NewAsset]]:
+        def fits(part: Sequence[tuple[Item, NewAsset]]) -> bool:
+            return self._fits([item for item, _ in part])
+
+        def send(part: Sequence[tuple[Item, NewAsset]], kili: KiliClient) -> None:
+            with self._call([item for item, _ in part]):
+                kili.append_assets(self._project, [asset for _, asset in part])
+
+        return self._tools.assets.create(self._project, pairs, send, fits)
+
     def _label(self, batch: list[Item]) -> None:
-        sent = send_each(batch, self._send_labels)
-        refused = [(item, self._cause(refusal)) for item, refusal in self._judge(sent.refused)]
-        self._settle([self._bury(item, cause, "label") for item, cause in refused])
+        sent = send_each(batch, self._send_labels, self._tools.callers, sift=self._sift, fits=self._fits)
+        self._settle([self._bury(item, cause_of(problem), "label") for item, problem in sent.refused])
         self._settle([Settlement(item.entry, Fate.DELIVERED) for item in sent.accepted if not item.needs_update])
         with self._guard:
             self._updates += [item for item in sent.accepted if item.needs_update]
+        sent.check()
         self._update(at_least=self._tools.batch_items)
 
-    def _send_labels(self, part: Sequence[Item]) -> None:
-        self._lease.check()
+    def _send_labels(self, part: Sequence[Item], kili: KiliClient) -> None:
         labels = [NewLabel(item.asset_id, item.json_response, item.entry.model) for item in part]
-        self._tools.kili.append_labels(self._project, labels)
+        with self._call(part):
+            kili.append_labels(self._project, labels)
 
     def _update(self, *, at_least: int) -> None:
         while not self._over.is_set():
@@ -174,13 +197,12 @@ class Wave:
                     self._updates[: self._tools.batch_items],
                     self._updates[self._tools.batch_items :],
                 )
-            sent = send_each(batch, self._send_updates)
-            refused = [(item, self._cause(refusal)) for item, refusal in self._judge(sent.refused)]
-            self._settle([self._bury(item, cause, "prioritise") for item, cause in refused])
+            sent = send_each(batch, self._send_updates, self._tools.callers, sift=self._sift, fits=self._fits)
+            self._settle([self._bury(item, cause_of(problem), "prioritise") for item, problem in sent.refused])
             self._settle([Settlement(item.entry, Fate.DELIVERED) for item in sent.accepted])
+            sent.check()
 
-    def _send_updates(self, part: Sequence[Item]) -> None:
-        self._lease.check()
+    def _send_updates(self, part: Sequence[Item], kili: KiliClient) -> None:
         updates = [
             AssetUpdate(
                 item.asset_id,
@@ -189,22 +211,34 @@ class Wave:
             )
             for item in part
         ]
-        self._tools.kili.update_assets(self._project, updates)
+        with self._call(part):
+            kili.update_assets(self._project, updates)
 
-    def _judge(self, refused: list[tuple[T, Refusal]]) -> list[tuple[T, Refusal]]:
-        """Before the first refused item is condemned, ask whether it is the project that cannot be reached."""
-        if any(isinstance(refusal, RefusedItems) and refusal.access for _, refusal in refused) and not self._judged:
-            self._tools.kili.project_interface(self._project)
-            self._judged = True
-        if any(refusal.code == "jsonResponseMalformed" for _, refusal in refused):
-            self._tools.interfaces.refresh(self._project)
-        return refused
+    @contextmanager
+    def _call(self, part: Sequence[Item]) -> Iterator[None]:
+        """Make sure that the items are still ours, and tell the pace how a request of this size went."""
+        self._lease.check()
+        size = _bytes_of(part)
+        try:
+            yield
+        except (TooLarge, TimedOut) as error:
+            self._tools.pace.too_much(size, error)
+            raise
+        self._tools.pace.went_through(size)
 
-    def _cause(self, refusal: Refusal) -> Cause:
-        slug = refusal.code or "refused_by_kili"
-        return Cause(
-            slug, "refused", refusal.operation or "", str(refusal), "mend what Kili names and replay", refusal.words
-        )
+    def _fits(self, part: Sequence[Item]) -> bool:
+        return _bytes_of(part) <= self._tools.pace.batch_bytes
+
+    def _sift(self, part: Sequence[Item], error: KiliError) -> Mapping[int, Exception | None] | None:
+        """Before a refused part is split: is it the project, or has its interface changed?"""
+        if isinstance(error, RefusedItems) and error.access and not self._access_checked:
+            self._tools.callers.first.project_interface(self._project)
+            self._access_checked = True
+        if error.code != "jsonResponseMalformed":
+            return None
+        self._tools.interfaces.renew(self._project, older_than=time.time() - self._begun)
+        config = self._tools.projects.of(self._project)
+        return refit(part, self._tools.interfaces.get(self._project), config)
 
     def _bury(self, item: Item, cause: Cause, stage: str) -> Settlement:
         return self._burial.of(item.entry, item.prediction, cause, stage)
@@ -217,6 +251,10 @@ class Wave:
             for one in settlements:
                 self._open.pop(one.entry.entry_id, None)
                 self._result.fates[one.fate] = self._result.fates.get(one.fate, 0) + 1
+
+
+def _bytes_of(part: Sequence[Item]) -> int:
+    return sum(item.size for item in part)
 
 
 __all__ = ["LeaseLost", "Wave", "WaveResult", "WaveTools"]

@@ -21,7 +21,7 @@ RUN_LENGTH = 100_000.0
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """An alarm of a detector: at which prediction, and since when the trouble seems to last (seconds since the epoch)."""
+    """An alarm: at which prediction, and since when the trouble seems to last; seconds since the epoch."""
 
     at: float
     since: float
@@ -103,9 +103,9 @@ class AccuracyFell:
 class WorseThanConfidence:
     """Tests whether the answered predictions are worse than their stored P(error) said.
 
-    ``R <- (1 + R) · theta^error / (1 - P + theta P)`` for odds multiplied by ``theta`` = 1.5, 2 and 4 (the risk-adjusted
-    control chart of S. Steiner et al., Biostatistics 1, 2000, in Shiryaev-Roberts form). Which predictions are
-    reviewed does not matter, how many does: the threshold is ``run_length`` times the share answered.
+    ``R <- (1 + R) · theta^error / (1 - P + theta P)`` for odds multiplied by ``theta`` = 1.5, 2 and 4 (the chart of
+    S. Steiner et al., Biostatistics 1, 2000, in Shiryaev-Roberts form). Which predictions are reviewed does not
+    matter, how many does: the threshold is ``run_length`` times the share answered.
     """
 
     run_length: float = RUN_LENGTH

@@ -70,9 +70,7 @@ def _gap(first: Unit, second: Unit) -> float | None:
     return second.error - first.error
 
 
-def _rest(
-    units: Sequence[Unit], gaps: Sequence[float | None], level: float
-) -> tuple[float, float, float] | None:
+def _rest(units: Sequence[Unit], gaps: Sequence[float | None], level: float) -> tuple[float, float, float] | None:
     """Mean gap among the unanswered assets with its bounds, from the audits; None without audits."""
     weighed = [(weight, gap) for weight, gap in zip(weigh(units), gaps, strict=True) if weight > 0 and gap is not None]
     total = fsum(weight for weight, _ in weighed)

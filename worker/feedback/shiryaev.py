@@ -48,8 +48,8 @@ class Sums:
 class Bets:
     """Capitals of bets that run side by side, and since when each of them has been winning.
 
-    ``R <- (1 + R) g`` for the gain ``g`` of each prediction; the procedure stops when the mean of the capitals reaches a
-    threshold, which is then a lower bound of the mean run to a false alarm. Beside each capital runs
+    ``R <- (1 + R) g`` for the gain ``g`` of each prediction; the procedure stops when the mean of the capitals reaches
+    a threshold, which is then a lower bound of the mean run to a false alarm. Beside each capital runs
     ``S <- max(0, S + log g)`` (E. Page's CUSUM, 1954): the last time it left 0 tells when the trouble began.
     """
 
@@ -65,7 +65,7 @@ class Bets:
         return max(zip(self.climbs, self.starts, strict=True), default=(0.0, 0.0))[1]
 
     def set_odds(self, level: float, variance: float) -> None:
-        """Bet against a level: ``lambda = c m / (variance + (c m)²)``, which nearly maximises the growth of log capital."""
+        """Bet against a level with ``lambda = c m / (variance + (c m)²)``: nearly the fastest growth of log capital."""
         self.level = level
         rises = [factor * level for factor in FACTORS]
         self.stakes = [min(rise / (variance + rise * rise), 0.9 / level) for rise in rises]

@@ -53,6 +53,8 @@ def number(value: Any, *path: str | int) -> float:
 
     Raises OutputError for anything else; NaN and Infinity are refused.
     """
+    if type(value) is float and math.isfinite(value):
+        return value
     if isinstance(value, bool) or not isinstance(value, int | float):
         fail(path, f"{describe(value)} is not a number")
     try:

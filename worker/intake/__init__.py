@@ -1,8 +1,20 @@
-"""The two doors and the one admission behind them."""
+"""The doors and the one admission behind them."""
 
 from worker.intake.admission import Admitter, InboxEntry, Rules
-from worker.intake.envelope import TASK, as_json, messages_of
+from worker.intake.envelope import TASK, messages_of
 from worker.intake.inbox import Inbox
+from worker.intake.queue_door import QueueDoor, queue_step
 from worker.intake.reader import Reader, ReaderLimits
 
-__all__ = ["TASK", "Admitter", "Inbox", "InboxEntry", "Reader", "ReaderLimits", "Rules", "as_json", "messages_of"]
+__all__ = [
+    "TASK",
+    "Admitter",
+    "Inbox",
+    "InboxEntry",
+    "QueueDoor",
+    "Reader",
+    "ReaderLimits",
+    "Rules",
+    "messages_of",
+    "queue_step",
+]

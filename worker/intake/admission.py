@@ -76,10 +76,6 @@ class Admitter:
                 arrivals, size, items = [], 0, 0
         return total + self._spool.admit(arrivals, inbox=inbox) if arrivals else total
 
-    def admit_messages(self, messages: Sequence[bytes]) -> Admission:
-        """Admit messages that came another way than through the inbox."""
-        return self._spool.admit([Arrival("", tuple(item for message in messages for item in self._items(message)))])
-
     def replay(self, letter: DeadLetter) -> Admission:
         """Admit a dead letter's original again; the letter goes in the same transaction, or nothing happens."""
         history = letter.about.get("history", [])

@@ -106,7 +106,7 @@ def _decoded(found: Mapping[str, Any]) -> bytes:
 
 def _protocol_1(body: Any) -> tuple[Any, Any]:
     if not isinstance(body, dict):
-        raise MessageError("broken_envelope", "body", "is no object, and no header names a task", "use a Celery producer")
+        raise MessageError("broken_envelope", "headers", "name no task, and body is no object", "use a Celery producer")
     return body.get("args") or [], body.get("kwargs") or {}
 
 
@@ -139,10 +139,10 @@ def _messages(args: Any, kwargs: Any) -> Iterator[bytes]:
         raise MessageError("invalid_message", unknown[0], "unknown keyword argument", "pass the prediction as argument")
     for value in [*args, *kwargs.values()]:
         for message in value if isinstance(value, list) else [value]:
-            yield as_json(message)
+            yield _as_json(message)
 
 
-def as_json(message: Any) -> bytes:
+def _as_json(message: Any) -> bytes:
     """One message as JSON; a text is taken as JSON already.
 
     Raises:

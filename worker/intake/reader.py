@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 IDLE_WAIT = 0.05
 TROUBLE_WAIT = 1.0
 READ_BYTES = 16_000_000
+RECOVER_ITEMS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class Reader:
         now = time.monotonic()
         if now < self._next_recovery:
             return []
-        entries = self._inbox.recover(idle_ms=int(self._limits.recover_seconds * 1000), items=100)
+        entries = self._inbox.recover(idle_ms=int(self._limits.recover_seconds * 1000), items=RECOVER_ITEMS)
         if entries:
             logger.info(
                 "took over entries of a dead reader", extra={"action": "inbox_recovered", "entries": len(entries)}

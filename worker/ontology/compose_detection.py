@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.formats.output import DetectedObject, Detection, Point, Shape
+from worker.formats.regions import regions_of
 
 from .classes import category_of, point_code, unknown_class
 from .errors import OntologyError
@@ -35,33 +36,48 @@ class Target:
     classes: Mapping[str, str]
 
 
+Rings = tuple[tuple[Point, ...], ...]
+
+
 def compose_detection(answer: Detection, target: Target, where: str, frame: int | None = None) -> dict[str, Any]:
-    """Write the annotations of one image, page or frame; no objects is an answer too."""
-    objects = enumerate(answer.objects)
-    return {"annotations": [_annotation(item, index, target, where, frame) for index, item in objects]}
+    """Write the annotations of one image, page or frame; no objects is an answer too.
+
+    A semantic area in several parts becomes one annotation per part, an outline with its holes.
+    """
+    found: list[dict[str, Any]] = []
+    for index, item in enumerate(answer.objects):
+        found += _annotations(item, index, target, f"{where}.objects[{index}]", frame)
+    return {"annotations": found}
 
 
 def tools_for(shape: Shape) -> tuple[str, ...]:
     """List the tools that can hold a shape without changing it, best first."""
-    if shape.tool == "semantic" and len(shape.rings) == 1:
+    if shape.tool == "semantic" and all(len(rings) == 1 for rings in _parts(shape)):
         return ("semantic", "polygon")
     return LOSSLESS.get(shape.tool, (shape.tool,))
 
 
-def _annotation(item: DetectedObject, index: int, target: Target, where: str, frame: int | None) -> dict[str, Any]:
-    place = f"{where}.objects[{index}]"
+def _annotations(
+    item: DetectedObject, index: int, target: Target, place: str, frame: int | None
+) -> Iterator[dict[str, Any]]:
     name = category_of(item.label, target.job, target.classes, f"{place}.label")
     if name is None:
         raise unknown_class(item.label, target.job, target.classes, f"{place}.label")
     score = checked(item.score, f"{place}.score")
     tool = _tool(item.shape, target.job, f"{place}.shape")
-    mid = _mid(item, name, target.job, index, frame)
-    annotation: dict[str, Any] = {"categories": [category(name, score)], "mid": mid, "type": tool}
-    if score is not None:
-        annotation["score"] = percent(score)
     shape = _coded(item.shape, target.job.categories[name], f"{place}.shape")
-    geometry = _geometry(shape, tool, mid)
-    return annotation | (_on_page(geometry, item, tool, place) if target.interface.is_pdf else geometry)
+    whole = _mid(item, name, target.job, index, frame)
+    for part, rings in enumerate(_parts(shape)):
+        mid = mid_of(whole, part) if part else whole
+        annotation: dict[str, Any] = {"categories": [category(name, score)], "mid": mid, "type": tool}
+        if score is not None:
+            annotation["score"] = percent(score)
+        geometry = _geometry(shape, rings, tool, mid)
+        yield annotation | (_on_page(geometry, item, tool, place) if target.interface.is_pdf else geometry)
+
+
+def _parts(shape: Shape) -> tuple[Rings, ...]:
+    return regions_of(shape) if shape.tool == "semantic" and len(shape.rings) > 1 else (shape.rings,)
 
 
 def _tool(shape: Shape, job: Job, place: str) -> str:
@@ -83,13 +99,13 @@ def _mid(item: DetectedObject, name: str, job: Job, index: int, frame: int | Non
     return mid_of(job.name, name, frame, index, item.shape.tool, item.shape.rings)
 
 
-def _geometry(shape: Shape, tool: str, mid: str) -> dict[str, Any]:
+def _geometry(shape: Shape, rings: Rings, tool: str, mid: str) -> dict[str, Any]:
     if tool in AREA_TOOLS:
-        rings = [_corners(ring) if tool == "rectangle" else ring for ring in shape.rings]
-        return {"boundingPoly": [{"normalizedVertices": _vertices(ring)} for ring in rings]}
+        drawn = map(_corners, rings) if tool == "rectangle" else rings
+        return {"boundingPoly": [{"normalizedVertices": _vertices(ring)} for ring in drawn]}
     if tool == "pose":
         return {"points": _pose_points(shape, mid)}
-    points = _vertices(tuple(point for ring in shape.rings for point in ring))
+    points = _vertices(tuple(point for ring in rings for point in ring))
     return {"point": points[0]} if tool == "marker" and len(points) == 1 else {"polyline": points}
 
 
@@ -104,7 +120,9 @@ def _corners(ring: tuple[Point, ...]) -> tuple[Point, ...]:
 
 
 def _vertices(ring: tuple[Point, ...]) -> list[dict[str, float]]:
-    return [{"x": _on_image(x), "y": _on_image(y)} for x, y in ring]
+    return [
+        {"x": x if 0.0 <= x <= 1.0 else _on_image(x), "y": y if 0.0 <= y <= 1.0 else _on_image(y)} for x, y in ring
+    ]
 
 
 def _on_image(value: float) -> float:

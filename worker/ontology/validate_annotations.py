@@ -14,9 +14,10 @@ from .validate_context import (
     as_object,
     as_text,
     check_key_frame,
-    check_percent,
     is_int,
+    is_percent,
     refuse,
+    refuse_percent,
 )
 from .validate_geometry import check_geometry, check_pages
 
@@ -26,8 +27,8 @@ def check_objects(payload: Mapping[str, Any], job: Job, where: str, context: Con
     for place, annotation in _annotations(payload, where):
         names = _chosen(annotation, job, place, context)
         tool = _tool(annotation, job, place, context)
-        if "score" in annotation:
-            check_percent(annotation["score"], f"{place}.score")
+        if not is_percent(annotation.get("score", 0)):
+            refuse_percent(annotation["score"], f"{place}.score")
         if context.interface.is_pdf:
             check_pages(annotation.get("annotations"), tool, f"{place}.annotations")
         else:
@@ -57,7 +58,8 @@ def check_relations(payload: Mapping[str, Any], job: Job, where: str, context: C
 def _annotations(payload: Mapping[str, Any], where: str) -> list[tuple[str, Mapping[str, Any]]]:
     place = f"{where}.annotations"
     items = as_list(payload.get("annotations"), place) if payload else []
-    return [(f"{place}[{index}]", as_object(item, f"{place}[{index}]")) for index, item in enumerate(items)]
+    places = [f"{place}[{index}]" for index in range(len(items))]
+    return [(place, as_object(item, place)) for place, item in zip(places, items, strict=True)]
 
 
 def _chosen(annotation: Mapping[str, Any], job: Job, where: str, context: Context) -> tuple[str, ...]:

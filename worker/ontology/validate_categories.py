@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from .classes import nearest, nearest_category
 from .interface import Job
-from .validate_context import Context, as_list, as_object, as_text, check_key_frame, check_percent, refuse
+from .validate_context import Context, as_list, as_object, as_text, check_key_frame, is_percent, refuse, refuse_percent
 
 CATEGORY_KEYS = frozenset({"name", "confidence", "children"})
 """The keys of a chosen category; the official SDK fails to read any other."""
@@ -32,7 +32,7 @@ def check_categories(value: object, job: Job, where: str, context: Context) -> t
             "send the most probable one",
             "several_categories",
         )
-    if len(set(names)) < len(names):
+    if len(names) > 1 and len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         refuse(where, f"category {twice} is chosen twice", "send it once", "duplicate_category")
     return names
@@ -41,7 +41,8 @@ def check_categories(value: object, job: Job, where: str, context: Context) -> t
 def check_children(holder: Mapping[str, Any], names: tuple[str, ...], job: Job, where: str, context: Context) -> None:
     """Check the child jobs beside or inside the chosen categories, and that the required ones are there."""
     allowed = job.children_of(names)
-    check_nested(holder.get("children"), allowed, where, context)
+    if "children" in holder:
+        check_nested(holder["children"], allowed, where, context)
     if context.partial or not allowed:
         return
     beside = set(holder.get("children") or ())
@@ -84,11 +85,13 @@ def _category(item: object, job: Job, where: str, context: Context) -> str:
     name = as_text(body.get("name"), f"{where}.name")
     if name not in job.categories:
         _refuse_category(name, job, f"{where}.name")
-    if "confidence" in body:
-        check_percent(body["confidence"], f"{where}.confidence")
-    for key in sorted(body.keys() - CATEGORY_KEYS):
+    if not is_percent(body.get("confidence", 0)):
+        refuse_percent(body["confidence"], f"{where}.confidence")
+    if not body.keys() <= CATEGORY_KEYS:
+        key = min(body.keys() - CATEGORY_KEYS)
         refuse(f"{where}.{key}", "is no part of a chosen category", "leave it out", "unknown_key")
-    check_nested(body.get("children"), job.categories[name].children, where, context)
+    if "children" in body:
+        check_nested(body["children"], job.categories[name].children, where, context)
     return name
 
 

@@ -9,6 +9,9 @@ from typing import Any, NoReturn
 from .errors import Cause, OntologyError
 from .interface import Interface, Job
 
+NUMBERS = (float, int)
+"""The types of JSON numbers; asking for the type itself leaves out true and false."""
+
 
 @dataclass(slots=True)
 class Context:
@@ -42,7 +45,7 @@ def refuse(where: str, problem: str, fix: str, cause: Cause) -> NoReturn:
 
 def as_object(value: object, where: str) -> Mapping[str, Any]:
     """Return a JSON object, refuse anything else and names that are not texts."""
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         refuse(where, f"must be an object, found {_kind(value)}", "send an object", "malformed")
     for key in value:
         if not isinstance(key, str):
@@ -69,17 +72,20 @@ def is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def check_percent(value: object, where: str) -> None:
+def is_percent(value: object) -> bool:
+    """Tell a number in 0-100 from everything else, including true and false."""
+    return type(value) in NUMBERS and 0 <= value <= 100  # type: ignore[operator]
+
+
+def refuse_percent(value: object, where: str) -> NoReturn:
     """Refuse a confidence or score that is no number in 0-100."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and 0 <= value <= 100):  # type: ignore[operator]
-        refuse(where, f"must be a number from 0 to 100, found {value!r}", "send percents", "bad_confidence")
+    refuse(where, f"must be a number from 0 to 100, found {value!r}", "send percents", "bad_confidence")
 
 
 def check_key_frame(payload: Mapping[str, Any], where: str) -> None:
     """Refuse a key-frame mark that is neither true nor false."""
     mark = payload.get("isKeyFrame", False)
-    if not isinstance(mark, bool):
+    if mark is not True and mark is not False:
         refuse(f"{where}.isKeyFrame", f"must be true or false, found {mark!r}", "send a boolean", "malformed")
 
 

@@ -6,9 +6,11 @@ import math
 from collections.abc import Iterable
 
 from worker.formats.output import (
+    Answer,
     Classification,
     Detection,
     Entities,
+    Frames,
     KiliResponse,
     ModelOutput,
     Transcription,
@@ -21,9 +23,13 @@ def own_confidence(output: ModelOutput) -> float | None:
 
     Single choice: the greatest score. Several choices: the least sure decision, min over classes of max(p, 1 - p).
     Detection and entities: the least sure element. Transcription: its score, else exp of the mean token logprob.
-    A Kili response: its least sure category or object.
+    A video: its least sure key frame. A Kili response: its least sure category or object.
     """
-    match output.answer:
+    return _confidence(output.answer)
+
+
+def _confidence(answer: Answer) -> float | None:
+    match answer:
         case Classification(scores=scores, exclusive=False):
             return _least(max(one.score, 1 - one.score) for one in scores if one.score is not None)
         case Classification(scores=scores):
@@ -34,6 +40,8 @@ def own_confidence(output: ModelOutput) -> float | None:
             return _least(one.score for one in entities)
         case Transcription(score=score, token_logprobs=logs):
             return score if score is not None or not logs else math.exp(sum(logs) / len(logs))
+        case Frames(frames=frames):
+            return _least(_confidence(one.answer) for one in frames if one.key)
         case KiliResponse(json_response=response):
             return confidence_of(response)
 

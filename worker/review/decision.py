@@ -14,7 +14,8 @@ from worker.formats.output import ModelOutput
 class Subject:
     """What a policy may look at: one prediction, before it is uploaded.
 
-    ``confidence`` is the model's own, in [0, 1], or None when nothing in the prediction tells it.
+    ``confidence`` is the model's own, in [0, 1], or None when nothing in the prediction tells it. ``embedding``
+    describes the asset's content (any length, the same for one model); it feeds the optional stronger scorer.
     """
 
     project: str
@@ -24,6 +25,7 @@ class Subject:
     output: ModelOutput
     confidence: float | None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    embedding: Sequence[float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,13 @@ class ReviewDecision:
     """Where a prediction goes and why.
 
     ``lane`` is 0 (first) to 9; ``priority`` is Kili's integer, 0 = untouched; ``inclusion_probability`` is the
-    probability, in (0, 1], with which the asset was chosen for the audit sample, or None outside of it.
+    probability, in (0, 1], with which the audit coin could choose the asset, whatever it did choose; None where the
+    policy draws no audit sample. ``audit`` tells whether it did.
+
+    ``band`` is 3 (must be reviewed), 2 (audit sample), 1 (doubtful, within the capacity) or 0. ``upload`` is False
+    for a prediction that is only counted. ``expected_errors`` (0 and up) is read from the output by way of
+    ``evidence``; ``error_probability`` in (0, 1) is calibrated with verdicts. ``percentile``, ``deviation``,
+    ``predicted`` and ``runner_up`` are what the calibration looked at, kept so that it can learn from the verdict.
     """
 
     lane: int
@@ -40,6 +48,17 @@ class ReviewDecision:
     policy: str
     confidence: float | None = None
     inclusion_probability: float | None = None
+    upload: bool = True
+    band: int = 0
+    audit: bool = False
+    job: str = ""
+    expected_errors: float | None = None
+    error_probability: float | None = None
+    evidence: str = ""
+    percentile: float | None = None
+    deviation: float | None = None
+    predicted: str = ""
+    runner_up: str = ""
 
     def to_bytes(self, history: Sequence[Mapping[str, Any]] = ()) -> bytes:
         """Compact JSON, kept beside the prediction in the spool; ``history`` tells of earlier dead letters."""
@@ -58,9 +77,44 @@ class ReviewDecision:
         found = json.loads(raw)
         return cls(**{name: found[name] for name in cls.__slots__ if name in found})
 
+    def metadata(self) -> dict[str, Any]:
+        """The decision as keys of an asset's jsonMetadata (``METADATA_KEYS``); what is unknown is left out."""
+        values = {key: getattr(self, name) for key, name in METADATA_KEYS.items()}
+        return {key: value for key, value in values.items() if value is not None and value != ""}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> ReviewDecision | None:
+        """Read what ``metadata`` wrote; None for an asset that this worker did not decide on.
+
+        Lane and priority are not kept in Kili's metadata: they come back as 0.
+        """
+        if "review_reason" not in metadata:
+            return None
+        found = {name: metadata[key] for key, name in METADATA_KEYS.items() if key in metadata}
+        return cls(**{"lane": 0, "priority": 0, "policy": "", **found})
+
+
+METADATA_KEYS = {
+    "prediction_confidence": "confidence",
+    "review_reason": "reason",
+    "review_policy": "policy",
+    "review_band": "band",
+    "review_audit": "audit",
+    "review_inclusion_probability": "inclusion_probability",
+    "review_expected_errors": "expected_errors",
+    "review_error_probability": "error_probability",
+    "review_evidence": "evidence",
+    "review_job": "job",
+    "review_percentile": "percentile",
+    "review_deviation": "deviation",
+    "review_class": "predicted",
+    "review_runner_up": "runner_up",
+}
+"""Keys of jsonMetadata, and the decision's field that each holds."""
+
 
 class ReviewPolicy(Protocol):
-    """Decides once, at admission; the same subject always gets the same decision."""
+    """Decides once, at admission."""
 
     def decide(self, subject: Subject) -> ReviewDecision:
         """Lane, priority and reason of one prediction."""

@@ -13,6 +13,7 @@ from worker.spool.entries import (
     Waiting,
 )
 from worker.spool.spool import INBOX_GROUP, LeaseLost, Spool
+from worker.spool.watch import Replacement, Watch, replacement_of
 
 __all__ = [
     "INBOX_GROUP",
@@ -25,7 +26,10 @@ __all__ = [
     "LeaseLost",
     "Leased",
     "Ledger",
+    "Replacement",
     "Settlement",
     "Spool",
     "Waiting",
+    "Watch",
+    "replacement_of",
 ]

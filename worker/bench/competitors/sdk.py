@@ -39,4 +39,3 @@ def upload(kili: Any, project: str, made: Sequence[Made], way: Way) -> None:
         where = {"asset_ids": [ids[name] for name in doubtful]}
     if doubtful:
         kili.update_properties_in_assets(priorities=[PRIORITY] * len(doubtful), **where)
-

@@ -1,0 +1,48 @@
+"""One house for the cases that need no settings of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.house import House
+
+
+class Keeper:
+    """Keeps a house open for the next case, as long as every case ended with the judge's consent."""
+
+    def __init__(self) -> None:
+        self._house: House | None = None
+
+    def open(self) -> House:
+        """The house, ready for a case, with a worker in it."""
+        if self._house is None or not self._house.is_sound:
+            self.close()
+            self._house = House({"WORKER_KILI__TIMEOUT_SECONDS": "1", "WORKER_DELIVERY__CONCURRENCY": "8"})
+        self._house.begin_case()
+        self._house.staffed()
+        return self._house
+
+    def close(self) -> None:
+        """End the house; one whose last case failed shows its logs."""
+        if self._house is not None:
+            self._house.close(show_logs=not self._house.is_sound)
+            self._house = None
+
+
+@pytest.fixture(scope="session")
+def keeper() -> Iterator[Keeper]:
+    """The house of the session."""
+    keeper = Keeper()
+    yield keeper
+    keeper.close()
+
+
+@pytest.fixture
+def house(keeper: Keeper) -> Iterator[House]:
+    """The session's house, with a running worker; a case that does not end with ``judge`` spoils it for others."""
+    house = keeper.open()
+    yield house
+    if not house.is_sound:
+        keeper.close()

@@ -1,0 +1,93 @@
+"""A Kili in memory for the collector: labels on assets, listed in the order of creation, with reads that may lag."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+from worker.feedback.reading import Kind, ReadAsset, ReadLabel, Row
+from worker.ontology import Interface
+
+JOB = "ANIMAL"
+INTERFACE = Interface.parse(
+    {
+        "jobs": {
+            JOB: {
+                "mlTask": "CLASSIFICATION",
+                "required": 1,
+                "isChild": False,
+                "content": {"input": "radio", "categories": {name: {"name": name} for name in ("CAT", "DOG", "COW")}},
+            }
+        }
+    }
+)
+START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
+
+
+def says(name: str) -> dict[str, Any]:
+    """The json_response of a single choice."""
+    return {JOB: {"categories": [{"name": name}]}}
+
+
+def asset_of(asset_id: str, labels: Sequence[ReadLabel] = (), at: float = START, **metadata: Any) -> ReadAsset:
+    """An asset as it is read."""
+    created = datetime.fromtimestamp(at, UTC).date()
+    return ReadAsset(asset_id, f"{asset_id}.jpg", created, "", "", metadata, tuple(labels))
+
+
+def label_of(label_id: str, label_type: str, name: str, at: float = START, **options: Any) -> ReadLabel:
+    """A label as it is read."""
+    plain = {"model": "", "author": "ann", "mark": None, "seconds": None, "usable": True, **options}
+    return ReadLabel(id=label_id, label_type=label_type, at=at, response=says(name), **plain)
+
+
+@dataclass
+class KiliInMemory:
+    """Assets by id; ``hidden`` labels are not shown by any read, as if a replica lagged behind."""
+
+    assets_by_id: dict[str, ReadAsset] = field(default_factory=dict)
+    hidden: set[str] = field(default_factory=set)
+    page: int = 10
+    calls: int = 0
+    _order: dict[str, int] = field(default_factory=dict)
+
+    def add(self, asset: ReadAsset) -> None:
+        """Create an asset, or replace it."""
+        self.assets_by_id[asset.id] = asset
+        for label in asset.labels:
+            self._order.setdefault(label.id, len(self._order))
+
+    def write(self, asset_id: str, label: ReadLabel) -> None:
+        """Append a label to an asset."""
+        asset = self.assets_by_id[asset_id]
+        self.add(replace(asset, labels=(*asset.labels, label)))
+
+    def delete(self, asset_id: str, label_id: str) -> None:
+        """Delete a label."""
+        asset = self.assets_by_id[asset_id]
+        self.add(replace(asset, labels=tuple(label for label in asset.labels if label.id != label_id)))
+
+    def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:
+        self.calls += 1
+        found = self._listed(kind, since)[skip : skip + self.page]
+        return found, len(found) == self.page
+
+    def count(self, project: str, kind: Kind, since: date) -> int:
+        self.calls += 1
+        return len(self._listed(kind, since))
+
+    def assets(self, project: str, asset_ids: Sequence[str]) -> list[ReadAsset]:
+        self.calls += 1
+        return [self._shown(self.assets_by_id[key]) for key in asset_ids if key in self.assets_by_id]
+
+    def _shown(self, asset: ReadAsset) -> ReadAsset:
+        return replace(asset, labels=tuple(label for label in asset.labels if label.id not in self.hidden))
+
+    def _listed(self, kind: Kind, since: date) -> list[Row]:
+        shown = [self._shown(asset) for asset in self.assets_by_id.values()]
+        rows = [(label, asset) for asset in shown for label in asset.labels if label.kind is kind]
+        rows.sort(key=lambda row: (row[0].at, self._order[row[0].id]))
+        days = [(label.id, datetime.fromtimestamp(label.at, UTC).date(), asset) for label, asset in rows]
+        return [Row(*row) for row in days if row[1] >= since]

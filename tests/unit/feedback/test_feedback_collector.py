@@ -1,0 +1,267 @@
+"""The records become what Kili has, whatever lags, goes missing, comes late or is deleted on the way."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+
+import fakeredis
+import pytest
+
+from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
+from worker.feedback.collector import Collector
+from worker.feedback.reading import Kind
+from worker.feedback.records import AssetRecord
+from worker.feedback.store import FeedbackStore
+from worker.feedback.verdicts import record_of
+
+DAY = 86_400.0
+
+
+@pytest.fixture
+def kili() -> KiliInMemory:
+    return KiliInMemory()
+
+
+@pytest.fixture
+def redis_client() -> Iterator[fakeredis.FakeRedis]:
+    with fakeredis.FakeRedis() as client:
+        yield client
+
+
+@pytest.fixture
+def make(kili: KiliInMemory, redis_client: fakeredis.FakeRedis) -> Callable[..., tuple[Collector, FeedbackStore]]:
+    """A collector as a process starts it: everything it knows is in Redis."""
+
+    def start(**options) -> tuple[Collector, FeedbackStore]:
+        store = FeedbackStore(redis_client, "t:", "P")
+        options = {"now": lambda: START + DAY, **options}
+        return Collector(kili, store, INTERFACE, **options), store
+
+    return start
+
+
+def predict(kili: KiliInMemory, number: int, name: str = "CAT", at: float = START) -> str:
+    asset_id = f"a{number}"
+    prediction = label_of(f"i{number}", "INFERENCE", name, at, model="m:1", author="bot")
+    kili.add(asset_of(asset_id, [prediction], at))
+    return asset_id
+
+
+def answer(kili: KiliInMemory, asset_id: str, name: str = "CAT", at: float = START + 60, **options) -> str:
+    label_id = options.pop("label_id", f"h-{asset_id}-{at}")
+    kili.write(asset_id, label_of(label_id, "DEFAULT", name, at, **options))
+    return label_id
+
+
+def expected(kili: KiliInMemory) -> dict[str, AssetRecord]:
+    """What a clean computation from Kili gives."""
+    records = [record_of(asset, INTERFACE) for asset in kili.assets_by_id.values()]
+    return {record.asset_id: record for record in records if record.labels}
+
+
+def kept(store: FeedbackStore) -> dict[str, AssetRecord]:
+    return {record.asset_id: record for record in store.records()}
+
+
+def test_predictions_and_answers_are_collected_over_many_pages(kili, make) -> None:
+    assets = [predict(kili, number) for number in range(35)]
+    for asset_id in assets[:25]:
+        answer(kili, asset_id)
+    collector, store = make()
+
+    result = collector.collect()
+
+    assert result.complete
+    assert kept(store) == expected(kili)
+    assert sum(record.verdicts for record in store.records()) == 25
+
+
+def test_a_round_without_news_costs_two_pages_and_two_counts(kili, make) -> None:
+    for number in range(35):
+        answer(kili, predict(kili, number), mark=1.0)
+    kili.page = 100
+    collector, _ = make()
+    collector.collect()
+    kili.calls = 0
+
+    assert collector.collect().changed == 0
+    assert kili.calls == 4
+
+
+def test_a_new_process_goes_on_where_the_last_one_ended(kili, make) -> None:
+    asset_id = predict(kili, 1)
+    make()[0].collect()
+    answer(kili, asset_id)
+
+    collector, store = make()
+
+    assert collector.collect().changed == 1
+    assert kept(store) == expected(kili)
+
+
+def test_a_label_that_a_lagging_read_hid_is_found_later(kili, make) -> None:
+    first = predict(kili, 1)
+    hidden = answer(kili, first, at=START + 10)
+    kili.hidden.add(hidden)
+    for number in range(2, 150):
+        answer(kili, predict(kili, number, at=START + number), at=START + 100 + number)
+    collector, store = make()
+    collector.collect()
+    kili.hidden.clear()
+
+    collector.collect()
+    collector.collect()
+
+    assert kept(store) == expected(kili)
+
+
+def test_a_deleted_label_takes_its_verdict_with_it(kili, make) -> None:
+    assets = [predict(kili, number) for number in range(30)]
+    labels = [answer(kili, asset_id) for asset_id in assets]
+    collector, store = make()
+    collector.collect()
+    kili.delete(assets[3], labels[3])
+
+    collector.collect()
+
+    assert kept(store) == expected(kili)
+    assert kept(store)["a3"].verdicts == 0
+
+
+def test_a_deleted_asset_goes(kili, make) -> None:
+    for number in range(5):
+        answer(kili, predict(kili, number))
+    collector, store = make()
+    collector.collect()
+    del kili.assets_by_id["a2"]
+
+    assert collector.collect().removed == 1
+    assert kept(store) == expected(kili)
+
+
+def test_a_corrected_answer_replaces_the_earlier_one(kili, make) -> None:
+    asset_id = predict(kili, 1)
+    answer(kili, asset_id, "DOG")
+    collector, store = make()
+    collector.collect()
+    answer(kili, asset_id, "CAT", at=START + 90)
+
+    collector.collect()
+
+    (judged,) = kept(store)[asset_id].answers
+    assert [(one.agreement, one.standing) for one in judged.verdicts] == [(0.0, False), (1.0, True)]
+
+
+def test_days_with_deletions_are_found_by_halving(kili, make) -> None:
+    assets = [predict(kili, day, at=START - day * DAY) for day in range(60)]
+    labels = [answer(kili, asset_id, at=START - day * DAY + 60, mark=1.0) for day, asset_id in enumerate(assets)]
+    kili.page = 100
+    collector, store = make()
+    collector.collect()
+    kili.delete(assets[40], labels[40])
+    kili.calls = 0
+
+    collector.collect()
+
+    assert kept(store) == expected(kili)
+    assert kili.calls < 25
+
+
+def test_a_label_changed_in_place_is_found_by_verifying_its_day(kili, make) -> None:
+    asset_id = predict(kili, 1)
+    label_id = answer(kili, asset_id, "DOG", mark=0.5)
+    collector, store = make()
+    collector.collect()
+    kili.delete(asset_id, label_id)
+    answer(kili, asset_id, "CAT", label_id=label_id, mark=1.0)
+
+    assert collector.collect().changed == 0
+    collector.verify(datetime.fromtimestamp(START, UTC).date())
+
+    assert kept(store) == expected(kili)
+
+
+def test_late_marks_are_asked_for_until_they_are_there(kili, make) -> None:
+    asset_id = predict(kili, 1)
+    label_id = answer(kili, asset_id)
+    collector, store = make()
+    collector.collect()
+    kili.delete(asset_id, label_id)
+    answer(kili, asset_id, label_id=label_id, mark=1.0)
+
+    collector.collect()
+
+    assert kept(store)[asset_id].answers[0].verdicts[0].mark == 1.0
+    assert store.unmarked(0, 10) == []
+
+
+def test_predictions_are_left_for_later_while_the_budget_has_no_room(kili, make) -> None:
+    answer(kili, predict(kili, 1))
+    predict(kili, 2)
+    collector, store = make(may_read=lambda: False)
+
+    assert not collector.collect().complete
+    assert set(kept(store)) == {"a1"}
+    collector, store = make()
+    collector.collect()
+    assert kept(store) == expected(kili)
+
+
+def test_only_one_process_collects_a_project(kili, make, redis_client) -> None:
+    predict(kili, 1)
+    other = FeedbackStore(redis_client, "t:", "P")
+    other.acquire()
+
+    assert not make()[0].collect().complete
+    other.release()
+    assert make()[0].collect().changed == 1
+
+
+def test_what_is_older_than_the_horizon_goes(kili, make) -> None:
+    answer(kili, predict(kili, 1, at=START - 20 * DAY), at=START - 20 * DAY)
+    answer(kili, predict(kili, 2))
+    make()[0].collect()
+    collector, store = make(horizon_days=10)
+
+    assert collector.prune() == 1
+    assert set(kept(store)) == {"a2"}
+    assert sum(store.counts(Kind.HUMAN).values()) == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_happens_the_records_end_up_as_a_clean_computation(kili, make, seed) -> None:
+    dice = random.Random(seed)
+    now = START
+    answers: list[tuple[str, str]] = []
+    for step in range(120):
+        now += dice.choice((1, 60, 7200))
+        action = dice.random()
+        if action < 0.4 or not kili.assets_by_id:
+            predict(kili, step, dice.choice(("CAT", "DOG")), now)
+        elif action < 0.75:
+            asset_id = dice.choice(sorted(kili.assets_by_id))
+            late = now - dice.choice((0, 0, 30, 100_000))
+            name = dice.choice(("CAT", "DOG", "COW"))
+            answers.append((asset_id, answer(kili, asset_id, name, late, label_id=f"h{step}", author=f"p{step % 3}")))
+        elif action < 0.85 and answers:
+            asset_id, label_id = answers.pop(dice.randrange(len(answers)))
+            if asset_id in kili.assets_by_id:
+                kili.delete(asset_id, label_id)
+        elif action < 0.88:
+            del kili.assets_by_id[dice.choice(sorted(kili.assets_by_id))]
+        shown = [label.id for asset in kili.assets_by_id.values() for label in asset.labels]
+        kili.hidden = set(dice.sample(shown, dice.randrange(0, min(6, len(shown) + 1))))
+        if dice.random() < 0.4:
+            make(now=lambda now=now: now)[0].collect()
+
+    kili.hidden = set()
+    for _ in range(3):
+        collector, store = make(now=lambda: now)
+        collector.collect()
+
+    assert kept(store) == expected(kili)
+    before = kept(store)
+    collector.rebuild()
+    assert kept(store) == before

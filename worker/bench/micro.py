@@ -1,0 +1,100 @@
+"""What one prediction costs in the processor before anything is sent: read, score, decide, compose, validate."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from worker.bench.predictions import INTERFACE, Made
+from worker.messages import ReadingLimits, read_json, read_prediction
+from worker.ontology import Interface, to_json_response
+from worker.outputs import output_of
+from worker.review import ReviewPolicy, Subject, own_confidence
+from worker.runtime import policy_of
+from worker.settings import Settings
+
+BOXES = 20
+PROJECT = "cbench00000000000000000000"
+OBJECTS = {
+    "jobs": {
+        "OBJECTS": {
+            "mlTask": "OBJECT_DETECTION",
+            "tools": ["rectangle"],
+            "content": {
+                "categories": {name: {"name": name.title(), "children": []} for name in ("CAR", "BUS", "BIKE")},
+                "input": "radio",
+            },
+            "instruction": "What is there?",
+            "required": 0,
+            "isChild": False,
+        }
+    }
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Micro:
+    """Microseconds for one prediction of a kind, by step."""
+
+    kind: str
+    read: float
+    score: float
+    compose: float
+
+    @property
+    def total(self) -> float:
+        """All steps."""
+        return self.read + self.score + self.compose
+
+
+def measure_micro(repetitions: int) -> list[Micro]:
+    """The least time of five rounds of so many repetitions, for each kind of prediction."""
+    interfaces = {"classification": INTERFACE, f"detection, {BOXES} boxes": OBJECTS}
+    messages = {"classification": Made(0).message(PROJECT), f"detection, {BOXES} boxes": _detection()}
+    policy = policy_of(Settings())
+    return [_measured(kind, messages[kind], interfaces[kind], policy, repetitions) for kind in messages]
+
+
+def _measured(kind: str, message: bytes, content: dict[str, Any], policy: ReviewPolicy, repetitions: int) -> Micro:
+    limits, interface = ReadingLimits(), Interface.parse(content, "IMAGE")
+    prediction = read_prediction(read_json(message, limits))
+    output = output_of(prediction)
+
+    def score() -> None:
+        found = output_of(prediction)
+        subject = Subject(PROJECT, prediction.external_id, "c", "m", found, own_confidence(found), prediction.metadata)
+        policy.decide(subject)
+
+    return Micro(
+        kind,
+        _least(lambda: read_prediction(read_json(message, limits)), repetitions),
+        _least(score, repetitions),
+        _least(lambda: to_json_response(output, interface), repetitions),
+    )
+
+
+def _least(step: Callable[[], object], repetitions: int) -> float:
+    times = []
+    for _ in range(5):
+        begun = time.perf_counter()
+        for _ in range(repetitions):
+            step()
+        times.append(time.perf_counter() - begun)
+    return 1e6 * min(times) / repetitions
+
+
+def _detection() -> bytes:
+    found = [
+        {
+            "label": ("CAR", "BUS", "BIKE")[number % 3],
+            "score": 0.5 + number / 50,
+            "box": {"xmin": 10 + number, "ymin": 20 + number, "xmax": 60 + 2 * number, "ymax": 90 + 3 * number},
+        }
+        for number in range(BOXES)
+    ]
+    message = json.loads(Made(0).message(PROJECT))
+    output = {"payload": found, "format": "hf-object-detection", "image_size": [640, 480]}
+    return json.dumps({**message, "output": output}).encode()

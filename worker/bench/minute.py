@@ -1,0 +1,67 @@
+"""A minute under Kili's call limit: this worker and the SDK at the same time, each with a Kili of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+from worker.bench.competitors.us import workers
+from worker.bench.ground import Ground
+from worker.bench.predictions import Work
+from worker.bench.race import SDK_CHUNK, child_of, task_of
+from worker.settings import Settings
+
+PER_CALL = 60
+"""Predictions made per call that the limit allows: more than anyone can deliver."""
+
+Begin = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Minute:
+    """What a competitor had in Kili in full when the time was up, by how many calls, and how many Kili refused."""
+
+    competitor: str
+    seconds: float
+    finished: int
+    calls: int
+    refused: int
+
+
+def measure_minute(ways: tuple[str, ...], *, calls_per_minute: int, seconds: float) -> list[Minute]:
+    """Let this worker and the SDK in each of the ``ways`` work side by side; Kili answers without delay."""
+    work = Work(int(PER_CALL * calls_per_minute * max(1.0, seconds / 60)))
+    with ExitStack() as stack:
+        grounds = {name: stack.enter_context(Ground(calls_per_minute=calls_per_minute)) for name in ("us", *ways)}
+        with ExitStack() as racers:
+            begins = [
+                racers.enter_context(_us(ground, work) if name == "us" else _sdk(ground, work, name, seconds))
+                for name, ground in grounds.items()
+            ]
+            begun = time.perf_counter()
+            for begin in begins:
+                begin()
+            time.sleep(seconds)
+            taken = time.perf_counter() - begun
+        return [_counted(name, ground, work, taken) for name, ground in grounds.items()]
+
+
+@contextmanager
+def _us(ground: Ground, work: Work) -> Iterator[Begin]:
+    with workers(ground):
+        yield ground.stage_stream(work, Settings().intake.inbox)
+
+
+@contextmanager
+def _sdk(ground: Ground, work: Work, way: str, seconds: float) -> Iterator[Begin]:
+    task = task_of(ground, work, 2 * seconds) | {"way": way, "chunk": SDK_CHUNK}
+    with child_of(ground, "worker.bench.competitors.sdk_script", task) as child:
+        yield child.go
+
+
+def _counted(name: str, ground: Ground, work: Work, seconds: float) -> Minute:
+    books = ground.admin("calls")
+    competitor = name if name == "us" else f"sdk-{name}"
+    return Minute(competitor, seconds, ground.finished(work), books["total"], books["refused_429"])

@@ -1,0 +1,128 @@
+"""What the worker is meant to reach, and by how much it does or does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.bench.doors import LIST
+from worker.bench.figures import BARE_TASK, LISTS, SINGLES, STREAM, Figures, divided
+from worker.bench.samples import Sample
+
+MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A bound on a figure; ``bounded_by`` says what stands in the way where it is not met."""
+
+    what: str
+    sign: Literal["<=", ">="]
+    bound: float
+    figure: Callable[[Figures], Sample | float | None]
+    unit: str = ""
+    bounded_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A target and what was measured; ``is_met`` is None where this run did not measure it."""
+
+    what: str
+    target: str
+    value: float | None
+    is_met: bool | None
+    remark: str
+
+
+def verdicts(figures: Figures) -> list[Verdict]:
+    """Judge every target."""
+    return [_verdict(target, figures) for target in TARGETS]
+
+
+def _verdict(target: Target, figures: Figures) -> Verdict:
+    found = target.figure(figures)
+    value = found.median if isinstance(found, Sample) else found
+    bound = f"{'≤' if target.sign == '<=' else '≥'} {target.bound:,g}{target.unit}"
+    if value is None:
+        return Verdict(target.what, bound, None, None, "not measured in this run")
+    met = value <= target.bound if target.sign == "<=" else value >= target.bound
+    missing = abs(value / target.bound - 1)
+    remark = "" if met else f"{missing:.0%} {'over' if target.sign == '<=' else 'under'}"
+    return Verdict(target.what, bound, value, met, f"{remark}: {target.bounded_by}" if remark else "")
+
+
+def _share(figures: Figures) -> float | None:
+    return min((fleet.share for fleet in figures.found.fleets), default=None)
+
+
+def _refused(figures: Figures) -> float | None:
+    return float(sum(fleet.refused for fleet in figures.found.fleets)) if figures.found.fleets else None
+
+
+def _memory(figures: Figures) -> float | None:
+    levels = figures.found.growth
+    return (levels[-1].worker_bytes - levels[0].worker_bytes) / MEGABYTE if levels else None
+
+
+def _cost(figures: Figures) -> float | None:
+    levels = figures.found.growth
+    return levels[-1].cost_us / levels[0].cost_us if levels else None
+
+
+def _wait(figures: Figures) -> float | None:
+    return figures.found.backlog.waits.p95 if figures.found.backlog else None
+
+
+def _routine(figures: Figures) -> float | None:
+    return figures.found.backlog.routine_per_second if figures.found.backlog else None
+
+
+def _light(figures: Figures) -> float | None:
+    light = figures.found.light
+    return light.waits.p95 / light.bound if light else None
+
+
+TARGETS = (
+    Target(
+        "calls per 1,000 new predictions, 20 % prioritised, from a backlog, the project's interface known",
+        "<=",
+        23,
+        lambda f: f.calls_per_1000("us", interface=False),
+    ),
+    Target("calls per 100 predictions that arrive together", "<=", 4, lambda f: f.calls_per_batch("us")),
+    Target("SDK one by one ÷ us, wall time", ">=", 500, lambda f: f.ratio("sdk-one")),
+    Target("SDK in bulk as the tutorial ÷ us, wall time", ">=", 8, lambda f: f.ratio("sdk-tutorial")),
+    Target("SDK in bulk at its best ÷ us, wall time", ">=", 6, lambda f: f.ratio("sdk-best")),
+    Target(
+        "us ÷ SDK at its best, predictions per minute under the call limit",
+        ">=",
+        1.0,
+        lambda f: divided(f.per_minute("us"), f.per_minute("sdk-best")),
+    ),
+    Target("us ÷ floor, wall time", "<=", 1.3, lambda f: f.ratio("us", "floor")),
+    Target("share of the call budget used under a backlog", ">=", 0.98, _share),
+    Target("calls that Kili refused (429)", "<=", 0, _refused),
+    Target("wait of a doubtful prediction under a backlog, p95", "<=", 3, _wait, " s"),
+    Target("routine predictions that flow meanwhile, per second", ">=", 1, _routine),
+    Target("worker CPU per prediction, stream door to settled label", "<=", 150, lambda f: f.cpu_us("us"), " µs"),
+    Target("stream door alone, messages per second", ">=", 12_000, lambda f: f.door(STREAM)),
+    Target(f"Celery door, lists of {LIST}, messages per second", ">=", 8_000, lambda f: f.door(LISTS)),
+    Target("Celery door one by one ÷ bare Celery task", ">=", 6, lambda f: divided(f.door(SINGLES), f.door(BARE_TASK))),
+    Target(
+        "producer helper ÷ bare send_task, one by one",
+        ">=",
+        3,
+        lambda f: divided(f.producer("helper, celery one by one"), f.producer("bare send_task")),
+    ),
+    Target(
+        "producer helper ÷ bare send_task, in lists",
+        ">=",
+        20,
+        lambda f: divided(f.producer(f"helper, celery lists of {LIST}"), f.producer("bare send_task")),
+    ),
+    Target("light load, p95 from publish to visible ÷ (linger + 3 round trips)", "<=", 1, _light),
+    Target("worker memory, least to greatest backlog", "<=", 20, _memory, " MB"),
+    Target("cost per prediction, greatest backlog ÷ least", "<=", 1.15, _cost),
+)

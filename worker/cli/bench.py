@@ -1,0 +1,58 @@
+"""``prediction-worker bench``."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import click
+
+from worker.cli.loading import fail, print_json
+
+EXTRAS = ("graphql", "psutil", "starlette", "uvicorn")
+PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="A short run: fewer predictions, one repetition.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as JSON; progress stays on standard error.")
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="A folder for the tables, the JSON and the pictures.",
+)
+def bench(quick: bool, as_json: bool, output: Path | None) -> None:
+    """Measure this worker on this machine, beside the Kili SDK and a bare loop; no network, nothing left over.
+
+    Redis and Kili are local processes. Settings in the environment (WORKER_…) apply to the workers that are measured,
+    and the result names them. The SDK takes part where it is installed.
+    """
+    missing = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
+    if missing:
+        fail(f"{missing[0]} is missing; install the extra: pip install 'kili-prediction-worker[bench]'")
+    for name in (*PROXIES, *map(str.lower, PROXIES)):
+        os.environ.pop(name, None)
+    _run(quick, as_json, output)
+
+
+def _run(quick: bool, as_json: bool, output: Path | None) -> None:
+    from worker.bench import report
+    from worker.bench.figures import Figures
+    from worker.bench.plan import QUICK, WHOLE
+    from worker.bench.predictions import WrongState
+    from worker.bench.processes import ChildFailed
+    from worker.bench.suite import run
+
+    plan = QUICK if quick else WHOLE
+    try:
+        figures = Figures(run(plan, lambda line: click.echo(line, err=True)), plan)
+    except (WrongState, TimeoutError, ChildFailed) as error:
+        fail(f"the bench cannot go on: {error}")
+    if as_json:
+        print_json(report.content(figures))
+    else:
+        click.echo(f"\n{report.text(figures)}")
+    if output is not None:
+        for path in report.write(figures, output):
+            click.echo(f"written: {path}", err=True)

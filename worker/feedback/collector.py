@@ -1,0 +1,248 @@
+"""Keeps the records of a project equal to what Kili has, with few calls.
+
+Each round reads the end of Kili's labels again: everything since the day before the newest label known, from
+:data:`OVERLAP` rows before the number of rows known. The cursor is what the records hold, so it survives restarts, and
+no clock of this machine takes part in it. Then Kili's own counts are held against ours; where they differ, the days at
+fault are found by halving and read anew. So labels that a lagging read did not show, labels that came late, and labels
+that were deleted are all found, whatever the cursor did.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Protocol
+
+from worker.feedback.reading import Kind, ReadAsset, Row
+from worker.feedback.records import AssetRecord
+from worker.feedback.store import Difference, FeedbackStore, LockLost
+from worker.feedback.verdicts import record_of
+from worker.ontology import Interface
+
+logger = logging.getLogger(__name__)
+
+OVERLAP = 100
+HORIZON_DAYS = 90
+MARK_PATIENCE = 86_400.0
+MARKS_PER_ROUND = 100
+DAY = timedelta(days=1)
+
+
+class Source(Protocol):
+    """What the collector needs of :class:`worker.feedback.reading.Reader`."""
+
+    def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:
+        """One page of labels created since a day, oldest first, and whether there may be more."""
+
+    def count(self, project: str, kind: Kind, since: date) -> int:
+        """How many labels were created since a day."""
+
+    def assets(self, project: str, asset_ids: Sequence[str]) -> list[ReadAsset]:
+        """Those of the assets that exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What one round of collecting did.
+
+    ``changed``: records that are new or other than before; ``removed``: assets Kili no longer has; ``complete``: False
+    where reading predictions was put off for want of budget or another process collects.
+    """
+
+    changed: int = 0
+    removed: int = 0
+    complete: bool = True
+
+
+class Collector:
+    """Collects one project.
+
+    Args:
+        source: reads from Kili.
+        store: of the project.
+        interface: of the project.
+        now: Unix seconds; decides only what is older than the horizon.
+        may_read: asked before each page of predictions: whether the call budget has room beside delivery.
+        horizon_days: how far back labels are kept.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        store: FeedbackStore,
+        interface: Interface,
+        *,
+        now: Callable[[], float],
+        may_read: Callable[[], bool] = lambda: True,
+        horizon_days: int = HORIZON_DAYS,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._interface = interface
+        self._now = now
+        self._may_read = may_read
+        self._horizon_days = horizon_days
+        self._changed = 0
+        self._removed = 0
+
+    def collect(self) -> Round:
+        """Run one round. Errors of Kili and Redis pass through; what was read before them is kept."""
+        self._changed = self._removed = 0
+        if not self._store.acquire():
+            return Round(complete=False)
+        try:
+            followed = [self._follow(kind) for kind in Kind]
+            complete = all(followed)
+            self._ask_for_marks()
+        except LockLost:
+            return Round(self._changed, self._removed, complete=False)
+        finally:
+            self._store.release()
+        return Round(self._changed, self._removed, complete)
+
+    def rebuild(self) -> Round:
+        """Forget everything and collect it anew."""
+        if not self._store.acquire():
+            return Round(complete=False)
+        self._store.clear()
+        return self.collect()
+
+    def verify(self, day: date) -> Round:
+        """Read every asset again that has a human label of a day: finds labels that were changed in place."""
+        self._changed = self._removed = 0
+        if not self._store.acquire():
+            return Round(complete=False)
+        try:
+            self._read_again(set(self._store.indexed(Kind.HUMAN, day).values()))
+        finally:
+            self._store.release()
+        return Round(self._changed, self._removed)
+
+    def prune(self) -> int:
+        """Drop assets whose last label is older than the horizon; how many."""
+        first = self._first_day()
+        old = [record.asset_id for record in self._store.records() if all(key.day < first for key in record.labels)]
+        self._store.drop(old)
+        self._store.forget_labels_before(first)
+        return len(old)
+
+    def _follow(self, kind: Kind) -> bool:
+        complete = self._read_end(kind)
+        if complete:
+            self._reconcile(kind)
+        return complete
+
+    def _read_end(self, kind: Kind) -> bool:
+        """Read on from where the records end; False when there is no room for it."""
+        first, counts = self._first_day(), self._store.counts(kind)
+        since = max(first, max(counts, default=first) - DAY)
+        known = sum(count for day, count in counts.items() if day >= since)
+        skip, more = max(0, known - OVERLAP), True
+        while more:
+            if kind is Kind.INFERENCE and not self._may_read():
+                return False
+            rows, more = self._source.rows(self._store.project, kind, since, skip)
+            self._take(kind, rows)
+            skip += len(rows)
+        return True
+
+    def _take(self, kind: Kind, rows: Sequence[Row]) -> None:
+        """Keep the assets of the labels that are not in a record yet."""
+        by_day: dict[date, list[Row]] = {}
+        for row in rows:
+            by_day.setdefault(row.day, []).append(row)
+        for day, part in by_day.items():
+            known = self._store.known(kind, day, [row.label_id for row in part])
+            self._keep(row.asset for row in part if row.label_id not in known)
+
+    def _keep(self, assets: Iterable[ReadAsset]) -> list[AssetRecord]:
+        records = [record_of(asset, self._interface) for asset in {asset.id: asset for asset in assets}.values()]
+        if records:
+            self._changed += self._store.put(records)
+            self._store.await_mark(records, self._now())
+        return records
+
+    def _reconcile(self, kind: Kind) -> None:
+        """Read those days anew whose number of labels differs from Kili's.
+
+        Labels that are being written make the newest days differ at any moment: a surplus at Kili is read again only
+        when the next round finds the same one.
+        """
+        first, counts = self._first_day(), self._store.counts(kind)
+        counts = {day: count for day, count in counts.items() if day >= first}
+        last = max(counts, default=first)
+        before = self._store.differences(kind)
+        found: dict[date, Difference] = {}
+        for day, size in self._differing(kind, first, last + DAY, counts):
+            known = before.get(day)
+            if known == Difference(size, explained=True):
+                found[day] = known
+            elif size > 0 and day >= last - DAY and known != Difference(size, explained=False):
+                found[day] = Difference(size, explained=False)
+            else:
+                self._read_day(kind, day)
+                found[day] = Difference(self._difference(kind, day), explained=True)
+        found = {day: one for day, one in found.items() if one.size}
+        if found != before:
+            self._store.keep_differences(kind, found)
+
+    def _differing(self, kind: Kind, first: date, end: date, counts: dict[date, int]) -> Iterator[tuple[date, int]]:
+        """Find days with another number of labels than Kili has, by halving the time between; the end is open."""
+        totals = {first: self._source.count(self._store.project, kind, first), end: 0}
+        spans = [(first, end)]
+        while spans:
+            begin, stop = spans.pop()
+            ours = sum(count for day, count in counts.items() if begin <= day < stop)
+            difference = totals[begin] - totals[stop] - ours
+            if not difference:
+                continue
+            if stop - begin <= DAY:
+                yield begin, difference
+                continue
+            middle = begin + (stop - begin) // 2
+            totals[middle] = self._source.count(self._store.project, kind, middle)
+            spans += [(begin, middle), (middle, stop)]
+
+    def _difference(self, kind: Kind, day: date) -> int:
+        """How many labels Kili counts on a day beyond those in the records; the last day is open."""
+        counts = self._store.counts(kind)
+        later = [other for other in counts if other > day]
+        count = self._source.count(self._store.project, kind, day)
+        if later:
+            count -= self._source.count(self._store.project, kind, day + DAY)
+        return count - counts.get(day, 0)
+
+    def _read_day(self, kind: Kind, day: date) -> None:
+        """Read a day from its first label on; what the records have beyond it is read by asset."""
+        listed: set[str] = set()
+        skip, more = 0, True
+        while more:
+            rows, more = self._source.rows(self._store.project, kind, day, skip)
+            more = more and rows[-1].day <= day
+            self._take(kind, rows)
+            listed.update(row.label_id for row in rows)
+            skip += len(rows)
+        gone = {label: asset for label, asset in self._store.indexed(kind, day).items() if label not in listed}
+        if gone:
+            extra = {"action": "labels_gone", "project": self._store.project, "labels": len(gone)}
+            logger.info("%d labels are no longer listed", len(gone), extra=extra)
+            still = {key.id for record in self._read_again(set(gone.values())) for key in record.labels}
+            self._store.unindex(kind, day, [label for label in gone if label not in still])
+
+    def _read_again(self, asset_ids: set[str]) -> list[AssetRecord]:
+        """Read assets by id, and drop those that Kili no longer has."""
+        found = self._source.assets(self._store.project, sorted(asset_ids))
+        records = self._keep(found)
+        self._removed += self._store.drop(asset_ids - {asset.id for asset in found})
+        return records
+
+    def _ask_for_marks(self) -> None:
+        """Kili computes marks some time after the labels: read the assets that still lack them."""
+        waiting = self._store.unmarked(self._now() - MARK_PATIENCE, MARKS_PER_ROUND)
+        if waiting:
+            self._read_again(set(waiting))
+
+    def _first_day(self) -> date:
+        return datetime.fromtimestamp(self._now(), UTC).date() - self._horizon_days * DAY

@@ -1,0 +1,218 @@
+"""What the feedback room keeps in Redis: one record per asset, and an index of the labels that are in the records.
+
+Keys, below ``{prefix}feedback:{project}:``, days in UTC:
+
+    records:{day}           asset id -> record, by the day on which the asset came to Kili
+    index:{kind}:{day}      label id -> asset id, by the day of the label
+    days                    the days that have records
+    unmarked                asset id by the time since when Kili's mark is awaited
+    differences:{kind}      day -> how Kili's count differed from ours, and whether the day was read anew
+    lock                    held by the one process that collects
+
+Everything can be rebuilt from Kili; an asset takes about half a kilobyte until it is older than the horizon.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import redis
+
+from worker.feedback.reading import Kind
+from worker.feedback.records import AssetRecord
+
+LOCK_MS = 60_000
+CHUNK = 500
+
+
+class LockLost(Exception):
+    """Another process collects this project now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Labels that Kili counts on a day beyond ours; ``explained`` once the day was read anew and it remained."""
+
+    size: int
+    explained: bool
+
+
+class FeedbackStore:
+    """The records of one project.
+
+    Args:
+        client: of the spool's Redis, with ``decode_responses`` off.
+        prefix: of every key of the worker.
+        project: id.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str, project: str) -> None:
+        self.project = project
+        self._redis = client
+        self._base = f"{prefix}feedback:{project}:"
+        self._token = secrets.token_hex(8)
+
+    def acquire(self) -> bool:
+        """Become the one that collects; also renews."""
+        key = f"{self._base}lock"
+        if self._redis.set(key, self._token, nx=True, px=LOCK_MS):
+            return True
+        if self._redis.get(key) != self._token.encode():
+            return False
+        return bool(self._redis.pexpire(key, LOCK_MS))
+
+    def release(self) -> None:
+        """Let others collect."""
+        if self._redis.get(f"{self._base}lock") == self._token.encode():
+            self._redis.delete(f"{self._base}lock")
+
+    def put(self, records: Iterable[AssetRecord]) -> int:
+        """Put records in the place of those of the same assets; how many changed. One without labels is none.
+
+        Raises:
+            LockLost: nothing was changed.
+        """
+        new = {record.asset_id: record for record in records}
+        known = self.records_at((record.created, record.asset_id) for record in new.values())
+        wanted = {asset_id: record if record.labels else None for asset_id, record in new.items()}
+        changed = {asset_id: record for asset_id, record in wanted.items() if known.get(asset_id) != record}
+        if not self.acquire():
+            raise LockLost(self.project)
+        with self._redis.pipeline(transaction=True) as pipe:
+            for asset_id, record in changed.items():
+                self._forget(pipe, known.get(asset_id))
+                self._remember(pipe, record)
+            if changed:
+                pipe.execute()
+        return len(changed)
+
+    def drop(self, asset_ids: Iterable[str]) -> int:
+        """Remove assets that Kili no longer has; how many there were."""
+        wanted = set(asset_ids)
+        found = [record for record in self.records() if record.asset_id in wanted] if wanted else []
+        if not self.acquire():
+            raise LockLost(self.project)
+        with self._redis.pipeline(transaction=True) as pipe:
+            for record in found:
+                self._forget(pipe, record)
+            if found:
+                pipe.execute()
+        return len(found)
+
+    def clear(self) -> None:
+        """Forget the project but for the lock."""
+        keys = [key for key in self._redis.scan_iter(f"{self._base}*", count=1000) if not key.endswith(b":lock")]
+        for start in range(0, len(keys), CHUNK):
+            self._redis.delete(*keys[start : start + CHUNK])
+
+    def records(self) -> Iterator[AssetRecord]:
+        """Every record, days in order."""
+        for day in self.days():
+            key = f"{self._base}records:{day.isoformat()}"
+            for asset_id, text in self._redis.hscan_iter(key, count=CHUNK):
+                yield AssetRecord.from_json(asset_id.decode(), text)
+
+    def records_at(self, places: Iterable[tuple[date, str]]) -> dict[str, AssetRecord]:
+        """Those of the assets, each given with its day, that have a record."""
+        by_day: dict[date, list[str]] = {}
+        for day, asset_id in places:
+            by_day.setdefault(day, []).append(asset_id)
+        found: dict[str, AssetRecord] = {}
+        for day, ids in by_day.items():
+            texts: Any = self._redis.hmget(f"{self._base}records:{day.isoformat()}", ids)
+            pairs = zip(ids, texts, strict=True)
+            found |= {asset_id: AssetRecord.from_json(asset_id, text) for asset_id, text in pairs if text is not None}
+        return found
+
+    def days(self) -> list[date]:
+        """The days that have records, in order."""
+        members: Any = self._redis.smembers(f"{self._base}days")
+        return sorted(date.fromisoformat(day.decode()) for day in members)
+
+    def known(self, kind: Kind, day: date, label_ids: Sequence[str]) -> set[str]:
+        """Those of the labels of a day that are in a record."""
+        if not label_ids:
+            return set()
+        found: Any = self._redis.hmget(f"{self._base}index:{kind.value}:{day.isoformat()}", list(label_ids))
+        return {label_id for label_id, value in zip(label_ids, found, strict=True) if value is not None}
+
+    def indexed(self, kind: Kind, day: date) -> dict[str, str]:
+        """Label id -> asset id of every label of a day."""
+        found: Any = self._redis.hgetall(f"{self._base}index:{kind.value}:{day.isoformat()}")
+        return {label_id.decode(): asset_id.decode() for label_id, asset_id in found.items()}
+
+    def counts(self, kind: Kind) -> dict[date, int]:
+        """How many labels of each day are in the records."""
+        stem = f"{self._base}index:{kind.value}:"
+        keys = sorted(self._redis.scan_iter(f"{stem}*", count=1000))
+        with self._redis.pipeline(transaction=False) as pipe:
+            for key in keys:
+                pipe.hlen(key)
+            sizes = pipe.execute()
+        return {date.fromisoformat(key.decode()[len(stem) :]): size for key, size in zip(keys, sizes, strict=True)}
+
+    def unindex(self, kind: Kind, day: date, label_ids: Sequence[str]) -> None:
+        """Take labels out of the index of a day."""
+        if label_ids:
+            self._redis.hdel(f"{self._base}index:{kind.value}:{day.isoformat()}", *label_ids)
+
+    def forget_labels_before(self, day: date) -> None:
+        """Take index days out that no count covers any more."""
+        for kind in Kind:
+            for old in self.counts(kind):
+                if old < day:
+                    self._redis.delete(f"{self._base}index:{kind.value}:{old.isoformat()}")
+
+    def await_mark(self, records: Iterable[AssetRecord], now: float) -> None:
+        """Remember the assets whose mark Kili has yet to compute, and forget the others."""
+        key = f"{self._base}unmarked"
+        with self._redis.pipeline(transaction=False) as pipe:
+            for record in records:
+                if record.unmarked:
+                    pipe.zadd(key, {record.asset_id: now}, nx=True)
+                else:
+                    pipe.zrem(key, record.asset_id)
+            pipe.execute()
+
+    def unmarked(self, since: float, limit: int) -> list[str]:
+        """Assets whose mark is awaited since a time or later; those who wait longer are given up."""
+        key = f"{self._base}unmarked"
+        self._redis.zremrangebyscore(key, "-inf", f"({since}")
+        members: Any = self._redis.zrange(key, 0, limit - 1)
+        return [asset_id.decode() for asset_id in members]
+
+    def differences(self, kind: Kind) -> dict[date, Difference]:
+        """Per day, how Kili's count differed from ours when it was last looked at."""
+        found: Any = self._redis.hgetall(f"{self._base}differences:{kind.value}")
+        return {date.fromisoformat(day.decode()): Difference(*json.loads(value)) for day, value in found.items()}
+
+    def keep_differences(self, kind: Kind, found: Mapping[date, Difference]) -> None:
+        """Remember differences in the place of all earlier ones."""
+        key = f"{self._base}differences:{kind.value}"
+        rows: Any = {day.isoformat(): json.dumps([one.size, one.explained]) for day, one in found.items()}
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(key)
+            if rows:
+                pipe.hset(key, mapping=rows)
+            pipe.execute()
+
+    def _remember(self, pipe: Any, record: AssetRecord | None) -> None:
+        if record is None:
+            return
+        day = record.created.isoformat()
+        pipe.hset(f"{self._base}records:{day}", record.asset_id, record.to_json())
+        pipe.sadd(f"{self._base}days", day)
+        for key in record.labels:
+            pipe.hset(f"{self._base}index:{key.kind.value}:{key.day.isoformat()}", key.id, record.asset_id)
+
+    def _forget(self, pipe: Any, record: AssetRecord | None) -> None:
+        if record is None:
+            return
+        pipe.hdel(f"{self._base}records:{record.created.isoformat()}", record.asset_id)
+        for key in record.labels:
+            pipe.hdel(f"{self._base}index:{key.kind.value}:{key.day.isoformat()}", key.id)

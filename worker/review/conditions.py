@@ -1,0 +1,248 @@
+"""Conditions under which a prediction must be reviewed, whatever its rank.
+
+Each is one line of a policy file; ``any`` and ``all`` nest them. Confidences are the model's own, 0 to 1: a fixed
+threshold has its place here, where a rule asks for it, and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+from worker.review.expected_errors import Reading
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Label = Annotated[str, Field(min_length=1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What conditions look at: the reading of an output, the message's metadata, and a coin in [0, 1)."""
+
+    reading: Reading
+    metadata: Mapping[str, Any]
+    coin: float
+
+    def confidences(self, classes: frozenset[str]) -> Iterable[float]:
+        """Confidences of what the model asserts, of the given classes or of all (empty set)."""
+        return (
+            confidence
+            for label, confidence in self.reading.elements
+            if confidence is not None and (not classes or label in classes)
+        )
+
+
+class _Condition(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def holds(self, case: Case) -> bool:
+        """Whether the prediction must be reviewed by this condition."""
+        raise NotImplementedError
+
+
+class _OfClasses(_Condition):
+    classes: frozenset[Label] = Field(frozenset(), alias="class", description="Labels meant; all when absent.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_or_several(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and isinstance(given.get("class"), str):
+            return {**given, "class": [given["class"]]}
+        return given
+
+
+class ConfidenceBelow(_OfClasses):
+    """Something (of these classes) is asserted with a confidence below the value."""
+
+    type: Literal["confidence_lt"]
+    value: Share
+
+    def holds(self, case: Case) -> bool:
+        """Look at every asserted class, object or entity."""
+        return any(one < self.value for one in case.confidences(self.classes))
+
+
+class ConfidenceAbove(_OfClasses):
+    """Something (of these classes) is asserted with a confidence above the value."""
+
+    type: Literal["confidence_gt"]
+    value: Share
+
+    def holds(self, case: Case) -> bool:
+        """Look at every asserted class, object or entity."""
+        return any(one > self.value for one in case.confidences(self.classes))
+
+
+class ConfidenceWithin(_OfClasses):
+    """Something (of these classes) is asserted with a confidence from ``at_least`` to ``at_most``, ends included."""
+
+    type: Literal["confidence_within"]
+    at_least: Share = 0.0
+    at_most: Share = 1.0
+
+    def holds(self, case: Case) -> bool:
+        """Look at every asserted class, object or entity."""
+        return any(self.at_least <= one <= self.at_most for one in case.confidences(self.classes))
+
+
+class MarginBelow(_Condition):
+    """The best class leads the second by less than the value."""
+
+    type: Literal["margin_lt"]
+    value: Share
+
+    def holds(self, case: Case) -> bool:
+        """Only single choices have a margin."""
+        return case.reading.margin is not None and case.reading.margin < self.value
+
+
+class ClassIn(_Condition):
+    """One of these classes is asserted."""
+
+    type: Literal["class_in"]
+    values: frozenset[Label] = Field(min_length=1)
+
+    def holds(self, case: Case) -> bool:
+        """Look at every asserted class, object or entity."""
+        return any(label in self.values for label, _ in case.reading.elements)
+
+
+class Missing(_Condition):
+    """An expected class is not asserted; with several targets, none of them is."""
+
+    type: Literal["missing"]
+    target: Label | frozenset[Label]
+
+    def holds(self, case: Case) -> bool:
+        """Look at every asserted class, object or entity."""
+        wanted = {self.target} if isinstance(self.target, str) else self.target
+        return not any(label in wanted for label, _ in case.reading.elements)
+
+
+class EmptyPrediction(_Condition):
+    """Nothing was found."""
+
+    type: Literal["empty_prediction"]
+
+    def holds(self, case: Case) -> bool:
+        """No object, entity or text."""
+        return case.reading.empty
+
+
+class Metadata(_Condition):
+    """A key of the message's metadata has a value; a key that is not there fulfils only ``exists = false``."""
+
+    type: Literal["metadata"]
+    key: Label
+    equals: str | int | float | bool | None = None
+    any_of: tuple[str | int | float | bool, ...] = ()
+    lt: float | None = None
+    gt: float | None = None
+    exists: bool | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Metadata:
+        if not self.model_fields_set & {"equals", "any_of", "lt", "gt", "exists"}:
+            raise ValueError("needs equals, any_of, lt, gt or exists")
+        return self
+
+    def holds(self, case: Case) -> bool:
+        """Everything that is given must hold."""
+        if self.key not in case.metadata:
+            return self.exists is False
+        value = case.metadata[self.key]
+        return (
+            self.exists is not False
+            and ("equals" not in self.model_fields_set or _same(value, self.equals))
+            and (not self.any_of or any(_same(value, one) for one in self.any_of))
+            and (self.lt is None or (_is_number(value) and value < self.lt))
+            and (self.gt is None or (_is_number(value) and value > self.gt))
+        )
+
+
+class Random(_Condition):
+    """A share of the predictions, by the deterministic coin."""
+
+    type: Literal["random"]
+    share: Share
+
+    def holds(self, case: Case) -> bool:
+        """The same prediction falls the same way."""
+        return case.coin < self.share
+
+
+class AnyOf(_Condition):
+    """One of the conditions holds."""
+
+    any: tuple[Condition, ...]
+
+    def holds(self, case: Case) -> bool:
+        """False without conditions."""
+        return any(one.holds(case) for one in self.any)
+
+
+class AllOf(_Condition):
+    """All of the conditions hold."""
+
+    all: tuple[Condition, ...] = Field(min_length=1)
+
+    def holds(self, case: Case) -> bool:
+        """There is at least one."""
+        return all(one.holds(case) for one in self.all)
+
+
+def _kind(given: Any) -> str | None:
+    if isinstance(given, Mapping):
+        return "any" if "any" in given else "all" if "all" in given else given.get("type")
+    return "any" if isinstance(given, AnyOf) else "all" if isinstance(given, AllOf) else getattr(given, "type", None)
+
+
+Condition = Annotated[
+    Annotated[AnyOf, Tag("any")]
+    | Annotated[AllOf, Tag("all")]
+    | Annotated[ConfidenceBelow, Tag("confidence_lt")]
+    | Annotated[ConfidenceAbove, Tag("confidence_gt")]
+    | Annotated[ConfidenceWithin, Tag("confidence_within")]
+    | Annotated[MarginBelow, Tag("margin_lt")]
+    | Annotated[ClassIn, Tag("class_in")]
+    | Annotated[Missing, Tag("missing")]
+    | Annotated[EmptyPrediction, Tag("empty_prediction")]
+    | Annotated[Metadata, Tag("metadata")]
+    | Annotated[Random, Tag("random")],
+    Discriminator(
+        _kind,
+        custom_error_type="unknown_condition",
+        custom_error_message="needs `any`, `all`, or a `type` among confidence_lt, confidence_gt, confidence_within, "
+        "margin_lt, class_in, missing, empty_prediction, metadata, random",
+    ),
+]
+
+
+def describe(condition: Any) -> str:
+    """One line about a condition, for reasons and terminals."""
+    if isinstance(condition, AnyOf | AllOf):
+        word = " or " if isinstance(condition, AnyOf) else " and "
+        parts = condition.any if isinstance(condition, AnyOf) else condition.all
+        return word.join(f"({describe(one)})" if isinstance(one, AnyOf | AllOf) else describe(one) for one in parts)
+    given = condition.model_dump(exclude={"type"}, exclude_defaults=True, by_alias=True)
+    shown = " ".join(f"{key}={_shown(value)}" for key, value in given.items())
+    return f"{condition.type} {shown}".strip()
+
+
+def _shown(value: Any) -> str:
+    return ",".join(sorted(map(str, value))) if isinstance(value, frozenset | tuple) else f"{value}"
+
+
+def _same(one: Any, other: Any) -> bool:
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+AnyOf.model_rebuild()
+AllOf.model_rebuild()

@@ -1,0 +1,176 @@
+"""Where a score lies among the scores of the same model, without a single label.
+
+256 bins over the logarithm of the score. Forgetting is exponential by epochs of ``EPOCH`` scores: an epoch weighs half
+as much as the next one. Counts are kept per epoch and bin, so that histograms of several processes add up exactly.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+
+BINS = 256
+LOW, HIGH = -24.0, 8.0
+"""Range of the logarithmic scores; what lies outside counts in the outermost bin."""
+
+EPOCH = 1000
+"""Scores after which everything before weighs half."""
+
+KEPT_EPOCHS = 12
+
+JUMP = 3
+"""Epochs that pass at once when the scores have shifted: what was before weighs 1/8."""
+
+TESTED = 50
+"""Scores that are compared at once with what was before."""
+
+SHIFT = 2.0
+"""Kolmogorov-Smirnov: a shift is seen when sup |F_new - F_old| > SHIFT / √n (1 in 1,500 by chance)."""
+
+PRIOR_WEIGHT = 2.0
+PRIOR_CENTRE, PRIOR_SCALE = -3.0, 2.0
+"""Before any score is known: a logistic distribution, counted as two scores."""
+
+_WIDTH = (HIGH - LOW) / BINS
+_MIDDLES = [LOW + (number + 0.5) * _WIDTH for number in range(BINS)]
+
+
+class Histogram:
+    """A distribution of logarithmic scores that forgets."""
+
+    __slots__ = ("_cumulative", "_sum", "_sum_of_squares", "_untested", "bins", "jumps", "pending", "seen", "weight")
+
+    def __init__(self) -> None:
+        self.bins = [0.0] * BINS
+        self.seen = 0
+        self.jumps = 0
+        self.pending: dict[str, int] = {}
+        self._untested: list[float] = []
+        self._cumulative: list[float] = []
+        self.weight = 0.0
+        self._sum = self._sum_of_squares = 0.0
+
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, int]) -> Histogram:
+        """Rebuild from fields ``epoch:bin``, ``seen`` and ``jumps``, as ``take_pending`` gives them."""
+        found = cls()
+        found.seen, found.jumps = counts.get("seen", 0), counts.get("jumps", 0)
+        for name, count in counts.items():
+            epoch, _, number = name.partition(":")
+            if number and (age := max(0, found.epoch - int(epoch))) <= KEPT_EPOCHS:
+                found._add(int(number), count * 0.5**age)
+        return found
+
+    @property
+    def epoch(self) -> int:
+        """The current epoch, from 0."""
+        return self.seen // EPOCH + JUMP * self.jumps
+
+    @property
+    def mean(self) -> float:
+        """Mean of the logarithmic scores."""
+        return self._sum / self.weight if self.weight else PRIOR_CENTRE
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the logarithmic scores, at least 0.5."""
+        if not self.weight:
+            return PRIOR_SCALE
+        return math.sqrt(max(0.0, self._sum_of_squares / self.weight - self.mean**2) + 0.25)
+
+    def observe(self, positions: Sequence[float]) -> None:
+        """Count logarithmic scores; a shift of the whole distribution ages what was there."""
+        self._untested.extend(positions)
+        if len(self._untested) >= TESTED:
+            if self._has_shifted():
+                self._age(JUMP)
+                self.jumps += 1
+                self._count("jumps", 1)
+            self._untested.clear()
+        for position in positions:
+            number = _bin_of(position)
+            self._count(f"{self.epoch}:{number}", 1)
+            self._add(number, 1.0)
+            self.seen += 1
+            if self.seen % EPOCH == 0:
+                self._age(1)
+        self._count("seen", len(positions))
+        self._cumulative = []
+
+    def percentile(self, position: float) -> float:
+        """Share of the scores below this one, in (0, 1), linear within a bin."""
+        totals = self._totals()
+        place = min(max((position - LOW) / _WIDTH, 0.0), BINS - 1e-9)
+        number = int(place)
+        below = totals[number] + (place - number) * self.bins[number]
+        prior = PRIOR_WEIGHT / (1 + math.exp(-(position - PRIOR_CENTRE) / PRIOR_SCALE))
+        return (below + prior) / (totals[-1] + PRIOR_WEIGHT)
+
+    def quantile(self, share: float) -> float:
+        """The logarithmic score below which ``share`` of the scores lie."""
+        totals = self._totals()
+        if not totals[-1]:
+            return PRIOR_CENTRE + PRIOR_SCALE * math.log(max(share, 1e-9) / max(1 - share, 1e-9))
+        wanted = share * totals[-1]
+        number = min(bisect_right(totals, wanted) - 1, BINS - 1)
+        inside = (wanted - totals[number]) / self.bins[number] if self.bins[number] else 0.0
+        return LOW + (number + inside) * _WIDTH
+
+    def deviation(self, position: float) -> float:
+        """How many standard deviations a score lies above the mean, within [-4, 4]."""
+        return min(4.0, max(-4.0, (position - self.mean) / self.spread))
+
+    def mean_of(self, values: Sequence[float]) -> float | None:
+        """Mean of a function of the score, given by its value at the middle of each bin; None without scores."""
+        return math.fsum(map(float.__mul__, self.bins, values)) / self.weight if self.weight else None
+
+    def take_pending(self) -> dict[str, int]:
+        """What was counted here since the last call."""
+        taken, self.pending = self.pending, {}
+        return taken
+
+    def _has_shifted(self) -> bool:
+        count = len(self._untested)
+        if self.weight < 4 * TESTED:
+            return False
+        ranks = sorted(self.percentile(position) for position in self._untested)
+        gap = max(max((i + 1) / count - rank, rank - i / count) for i, rank in enumerate(ranks))
+        return gap > SHIFT / math.sqrt(count)
+
+    def _add(self, number: int, count: float) -> None:
+        self.bins[number] += count
+        self.weight += count
+        self._sum += count * _MIDDLES[number]
+        self._sum_of_squares += count * _MIDDLES[number] ** 2
+
+    def _age(self, epochs: int) -> None:
+        factor = 0.5**epochs
+        self.bins = [weight * factor for weight in self.bins]
+        self.weight *= factor
+        self._sum *= factor
+        self._sum_of_squares *= factor
+        self._cumulative = []
+
+    def _count(self, name: str, number: int) -> None:
+        self.pending[name] = self.pending.get(name, 0) + number
+
+    def _totals(self) -> list[float]:
+        if not self._cumulative:
+            self._cumulative = [0.0, *accumulate(self.bins)]
+        return self._cumulative
+
+
+def stale_fields(names: Iterable[str], epoch: int) -> list[str]:
+    """Fields of epochs that count no more."""
+    return [name for name in names if ":" in name and int(name.partition(":")[0]) < epoch - KEPT_EPOCHS]
+
+
+def middles() -> list[float]:
+    """The logarithmic score at the middle of each bin."""
+    return list(_MIDDLES)
+
+
+def _bin_of(position: float) -> int:
+    return min(BINS - 1, max(0, int((position - LOW) / _WIDTH)))

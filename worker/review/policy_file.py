@@ -1,0 +1,220 @@
+"""The policy file: what is reviewed, how much of it, and what becomes of the rest.
+
+TOML, JSON, or YAML where PyYAML is installed. The first rule whose patterns match a prediction's project, job and model
+applies to it. A file that holds Amazon A2I's ``Conditions`` is a policy with these as its must-review conditions.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from worker.review.a2i import translate
+from worker.review.conditions import AnyOf, Share
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+class PolicyError(ValueError):
+    """A policy that cannot be used: where in the file, what is wrong."""
+
+
+def _seconds(given: Any) -> Any:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", given) if isinstance(given, str) else None
+    return float(found[1]) * _UNITS[found[2]] if found else given
+
+
+Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Match(_Part):
+    """Shell patterns (``*``, ``?``, ``[…]``), case matters; a job is empty when a prediction names none."""
+
+    project: str = "*"
+    job: str = "*"
+    model: str = "*"
+
+    def holds(self, project: str, job: str, model: str) -> bool:
+        """Whether all three match."""
+        return fnmatchcase(project, self.project) and fnmatchcase(job, self.job) and fnmatchcase(model, self.model)
+
+
+class Capacity(_Part):
+    """How many reviews there may be, must-reviews and audits among them: a share of the traffic, or a number a day."""
+
+    share: Share | None = Field(None, description="Share of the traffic, 0 to 1; 0.1 when per_day is absent too.")
+    per_day: float | None = Field(None, ge=0, description="Reviews in 24 hours.")
+    follow_reviewers: bool = Field(False, description="Once known, what reviewers finish a day replaces per_day.")
+    window: Duration = Field(3600.0, description="Time over which the number a day is spread; such as 30m or 1h.")
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> Capacity:
+        if self.share is not None and (self.per_day is not None or self.follow_reviewers):
+            raise ValueError("share excludes per_day and follow_reviewers")
+        if self.follow_reviewers and self.per_day is None:
+            raise ValueError("follow_reviewers needs per_day, to begin with")
+        return self
+
+    @property
+    def traffic_share(self) -> float | None:
+        """The share, or None when the capacity is a number a day."""
+        return None if self.per_day is not None else 0.1 if self.share is None else self.share
+
+
+class MustReview(_Part):
+    """Conditions that put a prediction before all others, up to a share of the traffic."""
+
+    any: tuple[Any, ...] = ()
+    all: tuple[Any, ...] = ()
+    a2i: Any = Field(None, description="HumanLoopActivationConditions, as JSON text or parsed.")
+    max_share: Share = Field(0.02, description="Most of the traffic that may be must-review; the rest is ranked.")
+    condition: AnyOf = Field(default=AnyOf(any=()), exclude=True, repr=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _together(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        parts = list(given.get("any", ()))
+        parts += [{"all": list(given["all"])}] if given.get("all") else []
+        parts += [translate(given["a2i"])] if given.get("a2i") is not None else []
+        return {**given, "condition": {"any": parts}}
+
+
+class Audit(_Part):
+    """The sample that is reviewed whatever the score."""
+
+    rate: Share = 0.03
+    uniform: Share = Field(0.5, description="Part of the rate that ignores the score; 1 makes a flat sample.")
+    floor: Share = Field(0.005, description="Least inclusion probability.")
+
+    @model_validator(mode="after")
+    def _floor_below_rate(self) -> Audit:
+        if self.rate and self.floor > self.rate:
+            raise ValueError("floor must not be above rate")
+        return self
+
+
+class Rest(_Part):
+    """What becomes of predictions that nobody is asked to review."""
+
+    action: Literal["upload", "upload_share", "count_only"] = "upload"
+    share: Share | None = None
+
+    @model_validator(mode="after")
+    def _share_given(self) -> Rest:
+        if (self.action == "upload_share") != (self.share is not None):
+            raise ValueError("share goes with action = upload_share, and only with it")
+        return self
+
+    @property
+    def uploaded(self) -> float:
+        """Share of the rest that is uploaded."""
+        return {"upload": 1.0, "count_only": 0.0}.get(self.action, self.share or 0.0)
+
+
+class Rule(_Part):
+    """One rule; predictions of one project under one rule share a capacity."""
+
+    name: str = Field("", max_length=100)
+    match: Match = Match()
+    capacity: Capacity = Capacity()
+    must_review: MustReview = MustReview()
+    audit: Audit = Audit()
+    rest: Rest = Rest()
+    lanes: int = Field(10, ge=1, le=10)
+
+
+class Policy(_Part):
+    """A whole policy. ``version`` is stored with every decision; ``salt`` decides the coins: keep it."""
+
+    version: int | str = 1
+    salt: str = "prediction-worker"
+    rules: tuple[Rule, ...] = (Rule(),)
+
+    @model_validator(mode="after")
+    def _names(self) -> Policy:
+        named = tuple(
+            rule if rule.name else rule.model_copy(update={"name": f"rule {i}"}) for i, rule in enumerate(self.rules, 1)
+        )
+        if len({rule.name for rule in named}) < len(named):
+            raise ValueError("two rules have the same name")
+        object.__setattr__(self, "rules", named)
+        return self
+
+    @property
+    def label(self) -> str:
+        """What decisions say about their policy."""
+        return f"ranked/{self.version}"
+
+    def rule_for(self, project: str, job: str, model: str) -> Rule:
+        """The first rule that matches; without any, one with all defaults."""
+        return _rule_for(self, project, job, model)
+
+
+@lru_cache(maxsize=4096)
+def _rule_for(policy: Policy, project: str, job: str, model: str) -> Rule:
+    found = (rule for rule in policy.rules if rule.match.holds(project, job, model))
+    return next(found, Rule(name="default"))
+
+
+def read_policy(path: Path) -> Policy:
+    """Read a policy file.
+
+    Raises:
+        PolicyError: the file cannot be read, or is no policy.
+    """
+    try:
+        return parse_policy(_parse(path))
+    except (OSError, ValueError) as error:
+        raise error if isinstance(error, PolicyError) else PolicyError(f"{path}: {error}") from None
+
+
+def parse_policy(given: Any) -> Policy:
+    """Validate a parsed policy.
+
+    Raises:
+        PolicyError: with one line per mistake.
+    """
+    if isinstance(given, Mapping) and "Conditions" in given:
+        given = {"version": "a2i", "rules": [{"must_review": {"a2i": dict(given), "max_share": 1}}]}
+    try:
+        return Policy.model_validate(given)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, one['loc'])) or 'policy'}: {one['msg']}" for one in error.errors()]
+        raise PolicyError("\n".join(lines)) from None
+
+
+def _parse(path: Path) -> Any:
+    text = path.read_text("utf-8")
+    match path.suffix.lower():
+        case ".toml":
+            return tomllib.loads(text)
+        case ".json":
+            return json.loads(text)
+        case ".yaml" | ".yml":
+            return _parse_yaml(text)
+    raise PolicyError(f"{path}: name it .toml, .json or .yaml")
+
+
+def _parse_yaml(text: str) -> Any:
+    try:
+        import yaml
+    except ImportError:
+        raise PolicyError("YAML needs PyYAML: install pyyaml, or write the policy as TOML") from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise PolicyError(f"not YAML: {error}") from None
