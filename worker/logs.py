@@ -34,6 +34,7 @@ class _Repeats(logging.Filter):
     """Let a library warn of the same thing once a minute, however often it tries again."""
 
     SECONDS = 60.0
+    MOST = 1000
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,6 +46,8 @@ class _Repeats(logging.Filter):
         key, now = (record.name, str(record.msg)[:200]), time.monotonic()
         if now - self._said.get(key, -self.SECONDS) < self.SECONDS:
             return False
+        if len(self._said) > self.MOST:
+            self._said.clear()
         self._said[key] = now
         return True
 
@@ -89,7 +92,7 @@ def configure_logging(*, level: str, form: str, secrets: Iterable[str] = ()) -> 
     handler.setFormatter(formatter)
     handler.addFilter(_Repeats())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("httpx", "httpcore", "kombu", "amqp"):
+    for noisy in ("httpx", "httpcore", "kombu", "amqp", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.captureWarnings(True)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -18,7 +18,7 @@ from worker.formats import (
     read_payload,
     read_scores,
 )
-from worker.formats.output import ModelOutput
+from worker.formats.output import Detection, ModelOutput
 from worker.messages import Output, Prediction, PredictionBatch
 from worker.projects import ProjectConfig
 
@@ -44,9 +44,10 @@ def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Mode
     """What the model said about the one asset of a prediction.
 
     Raises:
-        UnreadableOutput: the payload cannot be read, or speaks of more than one asset.
+        UnreadableOutput: the payload cannot be read, or speaks of another asset or of more than one.
     """
-    outputs = reading_of(prediction, config).outputs
+    reading = reading_of(prediction, config)
+    outputs = _by_id(reading, [prediction.external_id], prediction.output, config)
     if len(outputs) != 1:
         problem = f"holds {len(outputs)} answers for one external_id"
         raise UnreadableOutput("output.payload", problem, "send one external_id per answer", "wrong_row_count")
@@ -78,12 +79,16 @@ def _read(prediction: Prediction | PredictionBatch, config: ProjectConfig) -> Re
 
 
 def rows_of(batch: PredictionBatch, config: ProjectConfig = NO_CONFIG) -> list[Prediction]:
-    """One prediction per row of a batch, each with its own answer in the neutral form.
+    """One prediction per external id of a batch, each with its own answer in the neutral form.
+
+    Answers that name their assets are matched by id (an asset that none names has nothing found on it), others by
+    position.
 
     Raises:
-        UnreadableOutput: the output cannot be read, or has more or fewer rows than external ids.
+        UnreadableOutput: the output cannot be read, names an asset that is not in the batch, or has more or fewer
+            rows than external ids.
     """
-    outputs = reading_of(batch, config).outputs
+    outputs = _by_id(reading_of(batch, config), batch.external_ids, batch.output, config)
     if len(outputs) != len(batch.external_ids):
         problem = f"holds {len(outputs)} answers for {len(batch.external_ids)} external_ids"
         raise UnreadableOutput("output", problem, "send one external_id per answer, in order", "wrong_row_count")
@@ -95,6 +100,27 @@ def rows_of(batch: PredictionBatch, config: ProjectConfig = NO_CONFIG) -> list[P
         )
         for name, asset, output in zip(batch.external_ids, assets, outputs, strict=True)
     ]
+
+
+def _by_id(
+    reading: Reading, external_ids: Sequence[str], output: Output, config: ProjectConfig
+) -> Sequence[ModelOutput]:
+    """The outputs in the order of the external ids, where they name them; as they are, where they do not."""
+    named = {one.external_id: one for one in reading.outputs if one.external_id is not None}
+    strangers = named.keys() - set(external_ids)
+    if strangers:
+        raise _another_asset(min(strangers), external_ids)
+    if not reading.by_id:
+        return reading.outputs
+    nothing = ModelOutput(Detection(()), job=output.job or config.job)
+    return [named.get(name, nothing) for name in external_ids]
+
+
+def _another_asset(stranger: str, external_ids: Sequence[str]) -> UnreadableOutput:
+    of_batch = f"which is none of the {len(external_ids)} external_ids"
+    meant = f"but the message is about {external_ids[0]!r}" if len(external_ids) == 1 else of_batch
+    problem, fix = f"speaks of {stranger!r}, {meant}", "send results under their own external_id"
+    return UnreadableOutput("output.payload", problem, fix, "another_asset")
 
 
 def _neutral(answer: dict[str, Any]) -> ModelOutput:

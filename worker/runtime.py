@@ -194,6 +194,7 @@ class Runtime:
         for thread in self._threads:
             thread.join(self.settings.delivery.drain_seconds)
         self.hints.close()
+        self.deliverer.leases.wait_released(self.settings.delivery.drain_seconds)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._say_remaining("drained")
         self._pulse.end()

@@ -26,6 +26,7 @@ from worker.deadletters import DeadLetters
 from worker.delivery import Pause, Pauses
 from worker.demo.processes import WorkerProcess
 from worker.embedded_redis import EmbeddedRedis
+from worker.kili import derived_asset_id
 from worker.ledger import CallCounter
 from worker.sandbox.process import SandboxProcess
 from worker.settings import Settings
@@ -68,16 +69,22 @@ SWITCHES = {"resent_id": "upsert", "batches": "atomic", "read_lag": 0, "calls_pe
 
 @dataclass(slots=True)
 class Published:
-    """What was sent, and what should come of it: the newest answer per (project, external id, model)."""
+    """What was sent, and what should come of it: the newest answer per (project, external id, model).
+
+    ``contents`` are the links sent for each asset, by the id that the worker derives for it.
+    """
 
     count: int = 0
     wrong: int = 0
     expected: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)
+    contents: dict[str, set[str]] = field(default_factory=dict)
 
     def note(self, message: Mapping[str, Any]) -> None:
         """Remember a valid message."""
         model = f"{message['model']['name']}:{message['model']['version']}"
         key = (message["project_id"], message["external_id"], model)
+        contents = self.contents.setdefault(derived_asset_id(key[0], key[1]), set())
+        contents.add(message.get("asset", {}).get("url", ""))
         answer = max(message["output"]["scores"], key=lambda name: message["output"]["scores"][name])
         newest = (message["predicted_at"], answer)
         if key not in self.expected or newest > self.expected[key]:
@@ -213,8 +220,11 @@ class House:
         operations: dict[str, Any] = self.admin("calls")["operations"]
         return operations
 
-    def publish(self, messages: Iterable[Mapping[str, Any] | bytes], *, door: str = "stream") -> None:
-        """Send messages through a door; bytes are sent as they are and count as wrong."""
+    def publish(self, messages: Iterable[Mapping[str, Any] | bytes], *, door: str = "stream", together: int = 1) -> None:
+        """Send messages through a door; bytes are sent as they are and count as wrong.
+
+        ``together`` messages share one Celery message.
+        """
         found = list(messages)
         for message in found:
             self.published.count += 1
@@ -225,10 +235,11 @@ class House:
         payloads = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in found]
         if door == "stream":
             self._add(payloads)
-        else:
-            with Celery(broker=self.redis.url) as app:
-                for payload in payloads:
-                    app.send_task("predictions.ingest", [_argument(payload)], queue="predictions")
+            return
+        with Celery(broker=self.redis.url) as app:
+            for start in range(0, len(payloads), together):
+                group = [_argument(payload) for payload in payloads[start : start + together]]
+                app.send_task("predictions.ingest", [group if together > 1 else group[0]], queue="predictions")
 
     def _add(self, payloads: Sequence[bytes]) -> None:
         for start in range(0, len(payloads), 1000):
@@ -281,8 +292,14 @@ class House:
         assert state["duplicate_external_ids"] == 0, state["duplicate_external_ids"]
         assert state["duplicate_inference_labels"] == 0
         assert found_labels(state) == self.wanted()
+        wrong = [item for item in state["items"] if item["content"] not in self.contents_of(item)]
+        assert wrong == []
         self.is_sound = True
         return dict(state)
+
+    def contents_of(self, item: Mapping[str, Any]) -> set[str]:
+        """The contents that an asset in Kili may have; one whose id we did not derive was created by somebody else."""
+        return self.published.contents.get(item["id"], {item["content"]})
 
     def wanted(self) -> dict[tuple[str, str, str], str]:
         """The answer that should be in Kili per (project, external id, model).

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker.formats.output import Classification, KiliResponse
+from worker.formats.output import Classification, Detection, KiliResponse
 from worker.messages import MessageError, Prediction, PredictionBatch, read_message, read_prediction
 from worker.outputs import UnreadableOutput, output_of, reading_of, rows_of
 from worker.projects import ProjectConfig
@@ -72,6 +72,47 @@ def test_more_or_fewer_rows_than_external_ids_are_refused() -> None:
         rows_of(batch({"payload": ROWS, "classes": ["RED", "BLACK"]}, ["a", "b", "c"]))
     with pytest.raises(UnreadableOutput, match="2 answers for one external_id"):
         output_of(one({"payload": ROWS, "classes": ["RED", "BLACK"]}))
+
+
+def coco(*images: Any) -> dict[str, Any]:
+    results = [{"image_id": image, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9} for image in images]
+    return {"payload": results, "format": "coco", "classes": {"1": "CAT"}, "image_size": [100, 100]}
+
+
+def found(output: Any) -> list[str]:
+    assert isinstance(output.answer, Detection)
+    return [item.label for item in output.answer.objects]
+
+
+def test_results_that_name_their_images_are_matched_by_id_whatever_their_order() -> None:
+    rows = rows_of(batch(coco(7, "a", 7), ["a", "b", "7"], assets=[{"url": "u"}, None, None]))
+    assert [(row.external_id, found(output_of(row))) for row in rows] == [("a", ["CAT"]), ("b", []), ("7", ["CAT"] * 2)]
+    assert [row.asset.url if row.asset else None for row in rows] == ["u", None, None]
+
+
+def test_an_image_without_results_keeps_the_job_of_the_others() -> None:
+    rows = rows_of(batch({**coco("a"), "job": "BOXES"}, ["a", "b"]))
+    assert [output_of(row).job for row in rows] == ["BOXES", "BOXES"]
+    assert [output_of(row).job for row in rows_of(batch(coco("a"), ["a", "b"]), ProjectConfig(job="J"))] == ["J", "J"]
+
+
+def test_no_results_at_all_are_an_answer_for_every_image() -> None:
+    assert [found(output_of(row)) for row in rows_of(batch(coco(), ["a", "b"]))] == [[], []]
+    assert found(output_of(one(coco()))) == []
+
+
+def test_results_of_another_image_are_refused_and_both_are_named() -> None:
+    with pytest.raises(UnreadableOutput) as caught:
+        output_of(one(coco("b")))
+    assert (caught.value.cause, caught.value.field) == ("another_asset", "output.payload")
+    assert caught.value.problem == "speaks of 'b', but the message is about 'a'"
+    with pytest.raises(UnreadableOutput, match="speaks of 'c', which is none of the 2 external_ids"):
+        rows_of(batch(coco("a", "c"), ["a", "b"]))
+
+
+def test_results_by_id_are_no_frames_in_order() -> None:
+    with pytest.raises(UnreadableOutput, match="do not tell which frame is which"):
+        output_of(one(coco("a")), ProjectConfig(frames=True))
 
 
 @pytest.mark.parametrize(

@@ -38,13 +38,17 @@ def measure_arriving(batches: int, *, with_sdk: bool) -> list[Arriving]:
 def _us(ground: Ground, batches: int) -> Arriving:
     with workers(ground):
         for number in range(batches):
-            work = Work(BATCH, start=number * BATCH)
-            ground.add([made.message(ground.project) for made in work], Settings().intake.inbox)
-            if not await_that(lambda done=(number + 1) * BATCH: ground.spool.ledger().delivered >= done, LIMIT_SECONDS):
-                raise TimeoutError(f"{BATCH} predictions are not delivered after {LIMIT_SECONDS:g} s")
+            _deliver(ground, Work(BATCH, start=number * BATCH))
         operations = ground.admin("calls")["operations"]
     calls = sum(about["count"] for name, about in operations.items() if name != "projects")
     return Arriving("us", batches, calls)
+
+
+def _deliver(ground: Ground, work: Work) -> None:
+    wanted = ground.spool.ledger().delivered + work.count
+    ground.add([made.message(ground.project) for made in work], Settings().intake.inbox)
+    if not await_that(lambda: ground.spool.ledger().delivered >= wanted, LIMIT_SECONDS):
+        raise TimeoutError(f"{work.count} predictions are not delivered after {LIMIT_SECONDS:g} s")
 
 
 def _sdk(ground: Ground, batches: int) -> Arriving:

@@ -100,7 +100,7 @@ def _bare_stream(ground: Ground, count: int) -> Door:
     ground.clear()
     ground.stage_stream(Work(count), STAGED)
     task = {"redis_url": ground.redis_url, "stream": STAGED, "messages": count}
-    with Child(bare_stream.__name__, task) as child:
+    with Child(bare_stream.__name__, task, ground.folder) as child:
         return Door("bare XREADGROUP loop", count, *child.run(LIMIT_SECONDS))
 
 

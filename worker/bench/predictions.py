@@ -115,7 +115,7 @@ class WrongState(Exception):
 
 
 def finished(items: Sequence[Mapping[str, Any]], work: Iterable[Made]) -> int:
-    """How many predictions are in Kili in full: the asset, its one INFERENCE label, and a priority where it is doubtful.
+    """How many predictions are in Kili in full: the asset, its one INFERENCE label, a priority where it is doubtful.
 
     Args:
         items: every asset of the project with its labels, as the sandbox tells them.

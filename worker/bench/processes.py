@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -46,18 +47,20 @@ class Child:
     Args:
         module: run as ``python -m``; it uses ``serve`` of this module.
         spec: what it is told, as JSON.
-        environment: on top of this process' own.
+        folder: its home, and where its standard error goes.
     """
 
-    def __init__(self, module: str, spec: Mapping[str, Any], environment: Mapping[str, str] | None = None) -> None:
-        self._module = module
-        self._process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", module],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **(environment or {})},
-            text=True,
-        )
+    def __init__(self, module: str, spec: Mapping[str, Any], folder: Path) -> None:
+        self._log = folder / f"{module.rpartition('.')[2]}.log"
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "HOME": str(folder)},
+                text=True,
+            )
         self._say(json.dumps(spec))
         self.answer(START_LIMIT)
 
@@ -79,7 +82,8 @@ class Child:
         line = self._line(time.monotonic() + limit)
         if not line:
             self._process.kill()
-            raise ChildFailed(f"{self._module}: no answer within {limit:g} s, or it ended")
+            words = self._log.read_text("utf-8", "replace")[-2000:]
+            raise ChildFailed(f"no answer within {limit:g} s, or it ended:\n{words}")
         found: dict[str, Any] = json.loads(line)
         return found
 

@@ -108,7 +108,7 @@ def run_sdk(way: str, chunk: int = SDK_CHUNK) -> Run:
 
 
 def run_tasks(name: str, most: int, options: Callable[[int], list[str]]) -> Run:
-    """The SDK in Celery tasks, with as many processes as there are processors: what ``celery worker`` does by itself."""
+    """The SDK in Celery tasks, in as many processes as there are processors, which is Celery's default."""
 
     def run(ground: Ground, work: Work, seconds: float) -> tuple[float, float]:
         processes = os.cpu_count() or 1
@@ -145,7 +145,7 @@ def _run_child(ground: Ground, module: str, task: Mapping[str, Any]) -> tuple[fl
 
 def child_of(ground: Ground, module: str, task: Mapping[str, Any]) -> Child:
     """A child that is ready; what it asked Kili before does not count."""
-    child = Child(module, task, {"HOME": str(ground.folder), "PYTHONWARNINGS": "ignore"})
+    child = Child(module, task, ground.folder)
     ground.admin("reset", {})
     return child
 

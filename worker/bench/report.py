@@ -45,6 +45,6 @@ def _about(about: Mapping[str, Any]) -> str:
     settings = ", ".join(f"{name}={value}" for name, value in about["settings"].items()) or "defaults"
     return (
         f"{about['processors']} processors, {about['machine']}, Python {about['python']}, Redis {about['redis']}, "
-        f"{packages}. Worker settings: {settings}. Took {about.get('seconds', 0)} s; load average {about['load_before']} "
-        f"before, {about.get('load_after', 0)} after."
+        f"{packages}. Worker settings: {settings}. Took {about.get('seconds', 0)} s; "
+        f"load average {about['load_before']} before, {about.get('load_after', 0)} after."
     )

@@ -9,8 +9,9 @@ from worker.bench.figures import Figures, names_of
 from worker.bench.race import COMPETITORS
 from worker.bench.samples import Sample
 from worker.bench.targets import verdicts
+from worker.bench.visible import Waits
 
-NOTHING = "–"
+NOTHING = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +37,9 @@ class Table:
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (
-        f"{cell:<{width}}" if not n else f"{cell:>{width}}"
-        for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-    )
-    return f"  {first}  {'  '.join(others)}".rstrip()
+    first = f"{row[0]:<{widths[0]}}"
+    others = [f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True)]
+    return f"  {'  '.join([first, *others])}".rstrip()
 
 
 def tables(figures: Figures) -> list[Table]:
@@ -60,7 +59,7 @@ def _headline(figures: Figures) -> Iterator[Table]:
                 (
                     competitor.title,
                     ("" if whole else "≈ ") + _number(seconds.median),
-                    f"{_number(seconds.low)}–{_number(seconds.high)}",
+                    f"{_number(seconds.low)} to {_number(seconds.high)}",
                     _number(figures.ratio(competitor.name)),
                     _number(figures.calls_per_1000(competitor.name)),
                     _number(figures.cpu_us(competitor.name)),
@@ -79,8 +78,8 @@ def _matrix(figures: Figures) -> Iterator[Table]:
 def _limited(figures: Figures) -> Iterator[Table]:
     limit = figures.plan.calls_per_minute
     note = (
-        f"Computed from the measured pace and calls: us paced at {limit} a minute, the SDK {limit} as fast as it can and "
-        "then waiting. "
+        f"Computed from the measured pace and calls: us paced at {limit} a minute, the SDK {limit} as fast as it can "
+        "and then waiting. "
     )
     yield from _grid(figures, f"Seconds under {limit} calls per minute", limit, note)
 
@@ -149,19 +148,16 @@ def _waits(figures: Figures) -> Iterator[Table]:
     light, backlog = figures.found.light, figures.found.backlog
     rows = []
     if light:
-        rows.append(
-            (f"{light.per_second:g} messages / s", *_seconds(light.waits.p50, light.waits.p95, light.waits.worst))
-        )
+        rows.append((f"{light.per_second:g} messages / s", *_seconds(light.waits)))
     if backlog:
-        waits = backlog.waits
-        rows.append((f"doubtful, backlog {backlog.backlog:,}, budget on", *_seconds(waits.p50, waits.p95, waits.worst)))
+        rows.append((f"doubtful, backlog {backlog.backlog:,}, budget on", *_seconds(backlog.waits)))
     if rows:
         note = f"Routine predictions meanwhile: {backlog.routine_per_second:,.0f} / s." if backlog else ""
         yield Table("Seconds from publish to visible label", ("load", "p50", "p95", "worst"), rows, note)
 
 
-def _seconds(*values: float) -> tuple[str, ...]:
-    return tuple(f"{value:.2f}" for value in values)
+def _seconds(waits: Waits) -> tuple[str, str, str]:
+    return f"{waits.p50:.2f}", f"{waits.p95:.2f}", f"{waits.worst:.2f}"
 
 
 def _fleets(figures: Figures) -> Iterator[Table]:

@@ -48,9 +48,15 @@ def _verdict(target: Target, figures: Figures) -> Verdict:
     if value is None:
         return Verdict(target.what, bound, None, None, "not measured in this run")
     met = value <= target.bound if target.sign == "<=" else value >= target.bound
-    missing = abs(value / target.bound - 1)
-    remark = "" if met else f"{missing:.0%} {'over' if target.sign == '<=' else 'under'}"
-    return Verdict(target.what, bound, value, met, f"{remark}: {target.bounded_by}" if remark else "")
+    return Verdict(
+        target.what, bound, value, met, "" if met else f"{_missed(target, value)} {target.bounded_by}".strip()
+    )
+
+
+def _missed(target: Target, value: float) -> str:
+    """By how much: a share of the bound, or the value itself where the bound is 0."""
+    by = f"{abs(value / target.bound - 1):.0%}" if target.bound else f"{value:,g}"
+    return f"by {by}{':' if target.bounded_by else ''}"
 
 
 def _share(figures: Figures) -> float | None:

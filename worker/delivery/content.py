@@ -45,13 +45,13 @@ class ContentSource:
             if asset is None:
                 unreadable.append(Unreadable(item, missing_asset()))
             elif asset.url is not None:
-                ready[item.entry.entry_id] = (asset.url, "")
+                ready[item.asset_id] = (asset.url, "")
             elif asset.json_content is not None:
-                ready[item.entry.entry_id] = ("", json.dumps(asset.json_content, ensure_ascii=False))
+                ready[item.asset_id] = ("", json.dumps(asset.json_content, ensure_ascii=False))
             else:
                 self._read(item, asset, uploads, unreadable)
         ready |= self._uploaded(project, uploads)
-        pairs = [(item, _asset(item, *ready[item.entry.entry_id])) for item in items if item.entry.entry_id in ready]
+        pairs = [(item, _asset(item, *ready[item.asset_id])) for item in items if item.asset_id in ready]
         return pairs, unreadable
 
     def _read(
@@ -78,7 +78,7 @@ class ContentSource:
         urls = self._kili.signed_upload_urls(project, [item.asset_id for item, _, _ in uploads])
         for url, (_, data, kind) in zip(urls, uploads, strict=True):
             self._kili.upload(url, data, kind)
-        return {item.entry.entry_id: (url, "") for url, (item, _, _) in zip(urls, uploads, strict=True)}
+        return {item.asset_id: (url, "") for url, (item, _, _) in zip(urls, uploads, strict=True)}
 
 
 def missing_asset() -> Cause:

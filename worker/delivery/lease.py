@@ -37,7 +37,7 @@ class LeaseKeeper:
     def __init__(self, spool: Spool) -> None:
         self._spool = spool
         self._leases: dict[str, Lease] = {}
-        self._guard = threading.Lock()
+        self._guard = threading.Condition()
         self._seconds = spool.lease_ms / 1000
         self._thread: threading.Thread | None = None
 
@@ -56,14 +56,23 @@ class LeaseKeeper:
         try:
             yield lease
         finally:
-            with self._guard:
-                self._leases.pop(project, None)
-            self._spool.release(project, token)
+            try:
+                self._spool.release(project, token)
+            finally:
+                with self._guard:
+                    if self._leases.get(project) is lease:
+                        del self._leases[project]
+                    self._guard.notify_all()
 
     def held(self) -> list[str]:
         """Projects whose lock this process holds."""
         with self._guard:
             return list(self._leases)
+
+    def wait_released(self, limit: float) -> bool:
+        """Wait until every wave of this process has ended, at most ``limit`` seconds; whether they have."""
+        with self._guard:
+            return self._guard.wait_for(lambda: not self._leases, limit)
 
     def _ensure_thread(self) -> None:
         if self._thread is None or not self._thread.is_alive():

@@ -3,7 +3,7 @@
 Additive increase, multiplicative decrease. A refusal for load, a timeout or a lost connection halves the calls that may
 go side by side; calls that take much longer than they used to take a fifth off. Every round of good answers adds one
 call, and every single one does after a collapse to one. What was too large, or took too long, halves the bytes of a
-batch; they grow back by a fiftieth (a quarter after a timeout) with each batch that uses them up.
+batch; they grow back by half a percent (a quarter after a timeout) with each request that uses them up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ PUSHED_BACK = frozenset({"ConnectFailed", "RateLimited", "TimedOut", "Unavailabl
 
 HALF = 0.5
 SLOWER = 0.8
-AFTER_TOO_LARGE = 1.02
+AFTER_TOO_LARGE = 1.005
 AFTER_TIMEOUT = 1.25
 
 

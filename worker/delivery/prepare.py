@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from worker.deadletters import Cause
 from worker.delivery.item import Burial, Item
 from worker.formats import OutputError
-from worker.kili import KiliError
+from worker.kili import KiliError, TooLarge
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_prediction
 from worker.ontology import Interface, OntologyError
 from worker.outputs import NO_CONFIG
@@ -81,7 +81,7 @@ def cause_of(error: Exception) -> Cause:
             slug = getattr(error, "cause", "unreadable_output")
             return Cause(slug, "message", error.field, error.problem, error.fix)
         case KiliError():
-            slug = error.code or "refused_by_kili"
+            slug = error.code or ("too_large" if isinstance(error, TooLarge) else "refused_by_kili")
             fix = "mend what Kili names and replay"
             return Cause(slug, "refused", error.operation or "", str(error), fix, error.words)
     problem = f"{type(error).__name__}: {error}"

@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import CancelledError, Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -73,7 +73,7 @@ class Wave:
         self._project = lease.project
         self._burial = Burial(lease.project)
         self._begun = time.time()
-        self._open: dict[str, Leased] = {}
+        self._open: dict[tuple[int, str], Leased] = {}
         self._updates: list[Item] = []
         self._guard = threading.Lock()
         self._over = threading.Event()
@@ -87,7 +87,7 @@ class Wave:
             LeaseLost: the lock passed to another worker, which delivers what is not settled.
             redis.RedisError: what is not settled waits for the lock to end.
         """
-        self._open = {entry.entry_id: entry for entry in entries}
+        self._open = {(entry.lane, entry.entry_id): entry for entry in entries}
         try:
             self._deliver(entries)
         except KiliError as error:
@@ -135,7 +135,7 @@ class Wave:
 
     def _in_parallel(self, work: Iterable[tuple[Callable[[list[Item]], None], list[Item]]]) -> None:
         futures: list[Future[None]] = [self._tools.pool.submit(self._guarded, step, batch) for step, batch in work]
-        failures = [failure for future in futures if (failure := future.exception()) is not None]
+        failures = [failure for future in futures if (failure := _failure_of(future)) is not None]
         unexpected = [failure for failure in failures if not isinstance(failure, KiliError)]
         for failure in [*unexpected, *failures]:
             raise failure
@@ -249,8 +249,15 @@ class Wave:
         self._tools.spool.settle(self._project, self._lease.token, settlements)
         with self._guard:
             for one in settlements:
-                self._open.pop(one.entry.entry_id, None)
+                self._open.pop((one.entry.lane, one.entry.entry_id), None)
                 self._result.fates[one.fate] = self._result.fates.get(one.fate, 0) + 1
+
+
+def _failure_of(future: Future[None]) -> BaseException | None:
+    try:
+        return future.exception()
+    except CancelledError:  # the worker ends before the batch began
+        return None
 
 
 def _bytes_of(part: Sequence[Item]) -> int:

@@ -110,15 +110,27 @@ class Collector:
         return self.collect()
 
     def verify(self, day: date) -> Round:
-        """Read every asset again that has a human label of a day: finds labels that were changed in place."""
+        """Read a day anew, whatever the counts say, and every asset that has a human label of it.
+
+        Finds what counts cannot show: labels changed in place, and as many labels deleted as others were overlooked.
+        """
         self._changed = self._removed = 0
         if not self._store.acquire():
             return Round(complete=False)
         try:
+            for kind in Kind:
+                self._read_day(kind, day)
             self._read_again(set(self._store.indexed(Kind.HUMAN, day).values()))
+            self._store.note_verified(day, self._now())
         finally:
             self._store.release()
         return Round(self._changed, self._removed)
+
+    def next_to_verify(self) -> date | None:
+        """The day with labels that was verified least recently."""
+        days = {day for kind in Kind for day in self._store.counts(kind) if day >= self._first_day()}
+        verified = self._store.verified()
+        return min(days, key=lambda day: (verified.get(day, 0.0), day), default=None)
 
     def prune(self) -> int:
         """Drop assets whose last label is older than the horizon; how many."""

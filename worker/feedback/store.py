@@ -7,6 +7,7 @@ Keys, below ``{prefix}feedback:{project}:``, days in UTC:
     days                    the days that have records
     unmarked                asset id by the time since when Kili's mark is awaited
     differences:{kind}      day -> how Kili's count differed from ours, and whether the day was read anew
+    verified                day -> when it was last read anew on purpose
     lock                    held by the one process that collects
 
 Everything can be rebuilt from Kili; an asset takes about half a kilobyte until it is older than the horizon.
@@ -185,6 +186,15 @@ class FeedbackStore:
         self._redis.zremrangebyscore(key, "-inf", f"({since}")
         members: Any = self._redis.zrange(key, 0, limit - 1)
         return [asset_id.decode() for asset_id in members]
+
+    def verified(self) -> dict[date, float]:
+        """When each day was last verified, Unix seconds."""
+        found: Any = self._redis.hgetall(f"{self._base}verified")
+        return {date.fromisoformat(day.decode()): float(at) for day, at in found.items()}
+
+    def note_verified(self, day: date, now: float) -> None:
+        """Remember that a day was verified."""
+        self._redis.hset(f"{self._base}verified", day.isoformat(), now)
 
     def differences(self, kind: Kind) -> dict[date, Difference]:
         """Per day, how Kili's count differed from ours when it was last looked at."""

@@ -64,14 +64,11 @@ def decision_in(metadata: Mapping[str, Any]) -> Decision | None:
     except (KeyError, TypeError, ValueError):
         return None
     inclusion = _number(metadata.get("review_inclusion_probability"))
-    band = _number(metadata.get("review_band"))
-    if band is None:
-        band = 0 if inclusion is None else 2
     return Decision(
         model=str(model),
         at=(at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp(),
-        band=int(band),
-        p_error=_number(metadata.get("review_p_error")),
+        band=int(_number(metadata.get("review_band")) or 0),
+        p_error=_number(metadata.get("review_error_probability", metadata.get("review_p_error"))),
         inclusion=inclusion,
         confidence=_number(metadata.get("prediction_confidence")),
         reason=str(metadata.get("review_reason", "")),

@@ -92,7 +92,7 @@ def array(value: Any, *path: str | int) -> list[Any]:
 
 def mapping(value: Any, *path: str | int) -> Mapping[str, Any]:
     """Return an object."""
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         fail(path, f"{describe(value)} is not an object")
     return value
 

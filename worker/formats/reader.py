@@ -24,11 +24,15 @@ AUTO = "auto"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What was read: the format (``envelope/family`` where wrapped), why it matched, one output per item."""
+    """What was read: the format (``envelope/family`` where wrapped), why it matched, one output per item.
+
+    With ``by_id`` the outputs name their items; an item that none names has no results: nothing was found there.
+    """
 
     format: str
     why: str
     outputs: tuple[ModelOutput, ...]
+    by_id: bool = False
 
 
 @dataclass(slots=True)
@@ -45,6 +49,8 @@ class _Inside:
 def read_payload(payload: Any, options: ReadOptions | None = None) -> Reading:
     """Read a serving stack's payload into one ModelOutput per item, in the payload's order.
 
+    There is at least one output, except where the family tells its items by id.
+
     With ``format: auto`` the structure alone decides. A JSON text is parsed first. Envelopes are always taken
     off; ``format`` then names what is inside, or the envelope (and what is inside is recognised).
     Raises OutputError, of which UnknownFormat, AmbiguousFormat and ResultPointer are kinds.
@@ -55,14 +61,17 @@ def read_payload(payload: Any, options: ReadOptions | None = None) -> Reading:
     _require_envelope(wanted, inside)
     family, reason = _family(wanted, inside)
     outputs = family.read(inside.payload, chosen, inside.at)
-    if not outputs:
+    if not outputs and not family.by_id:
         fail(inside.at, "no item in the payload", "send at least one")
+    if chosen.frames and family.by_id:
+        fail(inside.at, "results by id do not tell which frame is which", "leave frames out, or send rows in order")
     if chosen.frames:
         outputs = (_video(outputs, chosen, inside.at),)
     return Reading(
         "/".join((*inside.names, family.name)),
         "; inside: ".join((*inside.reasons, reason)),
         tuple(with_evidence(output, inside.evidence) for output in outputs),
+        family.by_id,
     )
 
 

@@ -57,9 +57,13 @@ class Recognised:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family(Recognised):
-    """A family of payloads that hold answers."""
+    """A family of payloads that hold answers.
+
+    With ``by_id`` every output names its item (``external_id``), and an item without results is absent.
+    """
 
     read: Reader
+    by_id: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,9 +13,17 @@ from typing import Any
 from worker.deadletters import DeadLetter
 from worker.formats import OutputError
 from worker.intake.envelope import messages_of
-from worker.intake.refusal import NO_PROJECT, History, not_understood, refusal
+from worker.intake.refusal import NO_PROJECT, History, refusal
 from worker.kili.ids import derived_asset_id
-from worker.messages import MessageError, Prediction, PredictionBatch, ReadingLimits, read_json, read_message
+from worker.messages import (
+    MessageError,
+    Prediction,
+    PredictionBatch,
+    ReadingLimits,
+    not_understood,
+    read_json,
+    read_message,
+)
 from worker.outputs import output_of, rows_of
 from worker.paths import allowed_path
 from worker.projects import ProjectConfig, Projects
@@ -62,8 +70,11 @@ class Admitter:
         self._rules = rules
         self._projects = projects
 
-    def admit_entries(self, entries: Sequence[InboxEntry], *, inbox: str) -> Admission:
-        """Admit inbox entries; with ``inbox`` they leave it in the same transaction, one or several entries in each."""
+    def admit_entries(self, entries: Sequence[InboxEntry], *, inbox: str, insist: bool = False) -> Admission:
+        """Admit inbox entries, in one or more transactions; with ``inbox`` each leaves it in that which admits it.
+
+        ``insist`` admits also while memory is full.
+        """
         total = Admission(0, 0, 0, 0)
         arrivals: list[Arrival] = []
         size = items = 0
@@ -72,9 +83,9 @@ class Admitter:
             items += len(arrivals[-1].items)
             size += sum(_size(item) for item in arrivals[-1].items)
             if size >= TRANSACTION_BYTES or items >= TRANSACTION_ITEMS:
-                total += self._spool.admit(arrivals, inbox=inbox)
+                total += self._spool.admit(arrivals, inbox=inbox, insist=insist)
                 arrivals, size, items = [], 0, 0
-        return total + self._spool.admit(arrivals, inbox=inbox) if arrivals else total
+        return total + self._spool.admit(arrivals, inbox=inbox, insist=insist) if arrivals else total
 
     def replay(self, letter: DeadLetter) -> Admission:
         """Admit a dead letter's original again; the letter goes in the same transaction, or nothing happens."""

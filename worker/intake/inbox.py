@@ -47,13 +47,15 @@ class Inbox:
         """Add an envelope that came from another broker; it is durable when this returns."""
         self._redis.xadd(self.key, {"envelope": envelope})
 
-    def take(self, *, items: int, max_bytes: int) -> list[InboxEntry]:
+    def take(self, *, items: int, max_bytes: int, insist: bool = False) -> list[InboxEntry]:
         """Move envelopes in from the Celery queue and read new entries; does not block.
 
         Raises:
             redis.ResponseError: ``NOGROUP`` when the stream was deleted; call ``open`` again.
+            redis.OutOfMemoryError: memory is full, envelopes wait, and ``insist`` is not set; nothing has moved.
         """
-        _, rows = self._take(keys=self._keys, args=[INBOX_GROUP, self._consumer, items, max_bytes])
+        args: list[Any] = [INBOX_GROUP, self._consumer, items, max_bytes, "1" if insist else ""]
+        _, rows = self._take(keys=self._keys, args=args)
         return [InboxEntry(entry_id.decode(), dict(zip(flat[::2], flat[1::2], strict=True))) for entry_id, flat in rows]
 
     def recover(self, *, idle_ms: int, items: int) -> list[InboxEntry]:

@@ -20,6 +20,10 @@ IDLE_WAIT = 0.05
 TROUBLE_WAIT = 1.0
 READ_BYTES = 16_000_000
 RECOVER_ITEMS = 16
+REOPEN = 0.8
+"""Share of the most that may wait at which closed doors take again."""
+NEARLY_EMPTY = 500
+"""Predictions on their way below which admission insists although memory is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +78,24 @@ class Reader:
         self._guarded(self._inbox.leave)
 
     def _step(self) -> bool:
-        if self._doors_closed():
+        ledger = self._spool.ledger()
+        if self._doors_closed(ledger.waiting):
             return False
+        # With little left to deliver, delivery frees no more: a memory that the doors' messages fill would stay full.
+        insist = ledger.waiting + ledger.leased < NEARLY_EMPTY
         self._in_hand = self._in_hand or self._recovered()
-        self._in_hand = self._in_hand or self._inbox.take(items=self._limits.batch, max_bytes=READ_BYTES)
+        self._in_hand = self._in_hand or self._inbox.take(
+            items=self._limits.batch, max_bytes=READ_BYTES, insist=insist
+        )
         if not self._in_hand:
             return False
-        self._admit(self._in_hand)
+        self._admit(self._in_hand, insist)
         self._in_hand = []
         return True
 
-    def _admit(self, entries: list[InboxEntry]) -> None:
-        result = self._admitter.admit_entries(entries, inbox=self._inbox.key if self._same_redis else "")
+    def _admit(self, entries: list[InboxEntry], insist: bool) -> None:
+        inbox = self._inbox.key if self._same_redis else ""
+        result = self._admitter.admit_entries(entries, inbox=inbox, insist=insist)
         if not self._same_redis:
             ids = [entry.entry_id for entry in entries]
             self._inbox.remove(ids)
@@ -117,9 +127,8 @@ class Reader:
             self._next_recovery = now + self._limits.recover_seconds / 4
         return entries
 
-    def _doors_closed(self) -> bool:
-        waiting = self._spool.ledger().waiting
-        closed = waiting >= self._limits.max_waiting
+    def _doors_closed(self, waiting: int) -> bool:
+        closed = waiting >= self._limits.max_waiting * (REOPEN if self.closed else 1)
         if closed != self.closed:
             words = "doors stop taking: the spool is full" if closed else "doors take again"
             logger.warning(words, extra={"action": "doors_closed" if closed else "doors_open", "waiting": waiting})

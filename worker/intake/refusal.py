@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import traceback
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from worker.deadletters import Cause, Sender, write_letter
 from worker.formats import OutputError
 from worker.messages import MessageError
 from worker.spool import Dead
-
-logger = logging.getLogger(__name__)
 
 NO_PROJECT = "-"
 
@@ -42,15 +37,6 @@ def refusal(
     sender = _sender(value, default_project)
     letter = write_letter(cause, sender, stage="intake", history=history, form=form)
     return Dead(sender.project_id or NO_PROJECT, cause.slug, letter, original)
-
-
-def not_understood(error: Exception) -> MessageError:
-    """An error that no code foresaw, as a refusal: the log has the place, nobody has the payload."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(frame.filename).name}:{frame.lineno}"
-    words, kind = "a message was not understood: %s at %s", type(error).__name__
-    logger.error(words, kind, place, extra={"action": "message_not_understood", "error": kind, "place": place})
-    return MessageError("not_understood", "message", f"raised {kind} at {place}", "report it; replay after an update")
 
 
 def _sender(value: Any, default_project: str | None) -> Sender:

@@ -1,7 +1,7 @@
 """The message contract: what a producer may send, read from raw bytes, exported as schemas."""
 
 from worker.messages.contract import SCHEMA_NAME, AssetContent, ModelVersion, Output, Prediction, PredictionBatch
-from worker.messages.errors import MessageError
+from worker.messages.errors import MessageError, not_understood
 from worker.messages.export import asyncapi_document, json_schema
 from worker.messages.reading import ReadingLimits, check_values, path_text, read_json, read_message, read_prediction
 
@@ -17,6 +17,7 @@ __all__ = [
     "asyncapi_document",
     "check_values",
     "json_schema",
+    "not_understood",
     "path_text",
     "read_json",
     "read_message",

@@ -17,8 +17,10 @@ def category_of(label: str, job: Job, classes: Mapping[str, str], field: str) ->
     Raises :class:`OntologyError` (``ambiguous_class``) when a spelling fits several categories.
     """
     word = classes.get(label, label)
+    if word in job.categories:
+        return word
     folded = word.casefold()
-    for table, key in zip(job.spellings, (word, folded, word, folded), strict=True):
+    for table, key in zip(job.spellings, (folded, word, folded), strict=True):
         names = table.get(key)
         if names is not None:
             return _only(names, word, job, field)

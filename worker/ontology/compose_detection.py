@@ -12,8 +12,8 @@ from worker.formats.regions import regions_of
 from .classes import category_of, point_code, unknown_class
 from .errors import OntologyError
 from .interface import Category, Interface, Job
-from .mids import mid_of
-from .scores import category, checked, percent
+from .mids import content_of, mid_of
+from .scores import category, checked
 
 LOSSLESS: Mapping[str, tuple[str, ...]] = {
     "rectangle": ("rectangle", "polygon", "semantic"),
@@ -69,9 +69,10 @@ def _annotations(
     whole = _mid(item, name, target.job, index, frame)
     for part, rings in enumerate(_parts(shape)):
         mid = mid_of(whole, part) if part else whole
-        annotation: dict[str, Any] = {"categories": [category(name, score)], "mid": mid, "type": tool}
+        chosen = category(name, score)
+        annotation: dict[str, Any] = {"categories": [chosen], "mid": mid, "type": tool}
         if score is not None:
-            annotation["score"] = percent(score)
+            annotation["score"] = chosen["confidence"]
         geometry = _geometry(shape, rings, tool, mid)
         yield annotation | (_on_page(geometry, item, tool, place) if target.interface.is_pdf else geometry)
 
@@ -96,7 +97,7 @@ def _mid(item: DetectedObject, name: str, job: Job, index: int, frame: int | Non
     """A tracked object keeps its identity through the frames; any other one is its content and place."""
     if frame is not None and item.track_id is not None:
         return mid_of(job.name, name, item.track_id)
-    return mid_of(job.name, name, frame, index, item.shape.tool, item.shape.rings)
+    return mid_of(job.name, name, frame, index, item.shape.tool, *content_of(item.shape.rings))
 
 
 def _geometry(shape: Shape, rings: Rings, tool: str, mid: str) -> dict[str, Any]:
@@ -120,9 +121,7 @@ def _corners(ring: tuple[Point, ...]) -> tuple[Point, ...]:
 
 
 def _vertices(ring: tuple[Point, ...]) -> list[dict[str, float]]:
-    return [
-        {"x": x if 0.0 <= x <= 1.0 else _on_image(x), "y": y if 0.0 <= y <= 1.0 else _on_image(y)} for x, y in ring
-    ]
+    return [{"x": x if 0.0 <= x <= 1.0 else _on_image(x), "y": y if 0.0 <= y <= 1.0 else _on_image(y)} for x, y in ring]
 
 
 def _on_image(value: float) -> float:

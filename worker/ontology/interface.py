@@ -68,13 +68,12 @@ class Job:
 
     @cached_property
     def spellings(self) -> tuple[Mapping[str, tuple[str, ...]], ...]:
-        """Tables from a spelling to category names, strictest first.
+        """Tables from a looser spelling than the exact name to category names, strictest first.
 
-        Exact name, name in any case, display name, display name in any case; the tables for
-        any case are keyed by ``str.casefold``.
+        Name in any case, display name, display name in any case; the tables for any case are keyed
+        by ``str.casefold``.
         """
         return (
-            self._table(lambda category: category.name),
             self._table(lambda category: category.name.casefold()),
             self._table(lambda category: category.display_name),
             self._table(lambda category: category.display_name.casefold()),

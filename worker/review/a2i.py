@@ -14,10 +14,11 @@ from collections.abc import Mapping
 from typing import Any
 
 _COMPARISONS = {
-    "LessThan": ("confidence_lt", "value"),
-    "GreaterThan": ("confidence_gt", "value"),
-    "LessThanEquals": ("confidence_within", "at_most"),
-    "GreaterThanEquals": ("confidence_within", "at_least"),
+    "LessThan": ("below",),
+    "LessThanEquals": ("at_most",),
+    "GreaterThan": ("above",),
+    "GreaterThanEquals": ("at_least",),
+    "Equals": ("at_least", "at_most"),
 }
 _BLOCKS = {
     "ModerationLabelConfidenceCheck": ("Confidence",),
@@ -64,25 +65,26 @@ def _confidence_check(kind: str, parameters: Mapping[str, Any], at: str) -> Tran
     blocks = [found for block in _BLOCKS[kind] if (found := _block(block, parameters, classes, at))]
     unknown = set(parameters) - {*_NAMES, _ALIASES} - set(_parameter_names(kind))
     if unknown:
-        raise ValueError(f"{at}.ConditionParameters: {sorted(unknown)[0]!r} is not a parameter of {kind}")
+        raise ValueError(f"{at}.ConditionParameters: {min(unknown)!r} is not a parameter of {kind}")
     if not blocks:
         raise ValueError(f"{at}.ConditionParameters: needs a threshold such as {_BLOCKS[kind][0]}LessThan")
     return blocks[0] if len(blocks) == 1 else {"any": blocks}
 
 
 def _parameter_names(kind: str) -> list[str]:
-    return [f"{block}{suffix}" for block in _BLOCKS[kind] for suffix in (*_COMPARISONS, "Equals")]
+    return [f"{block}{suffix}" for block in _BLOCKS[kind] for suffix in _COMPARISONS]
 
 
 def _block(block: str, parameters: Mapping[str, Any], classes: list[str], at: str) -> Translated | None:
-    """The thresholds on one block; both ends of a range become one condition."""
-    given = {suffix: parameters[f"{block}{suffix}"] for suffix in (*_COMPARISONS, "Equals") if f"{block}{suffix}" in parameters}
-    shares = {suffix: _share(value, f"{at}.{block}{suffix}") for suffix, value in given.items()}
+    """The thresholds on one block: one condition, because one element must fulfil them all."""
+    bounds = {
+        name: _share(parameters[f"{block}{suffix}"], f"{at}.{block}{suffix}")
+        for suffix, names in _COMPARISONS.items()
+        if f"{block}{suffix}" in parameters
+        for name in names
+    }
     named: Translated = {"class": classes} if classes else {}
-    if "Equals" in shares:
-        return {"type": "confidence_within", "at_least": shares["Equals"], "at_most": shares["Equals"], **named}
-    parts = [{"type": kind, name: shares[suffix], **named} for suffix, (kind, name) in _COMPARISONS.items() if suffix in shares]
-    return None if not parts else parts[0] if len(parts) == 1 else {"all": parts}
+    return {"type": "confidence_within", **bounds, **named} if bounds else None
 
 
 def _classes(parameters: Mapping[str, Any], at: str) -> list[str]:

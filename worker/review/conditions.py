@@ -77,15 +77,24 @@ class ConfidenceAbove(_OfClasses):
 
 
 class ConfidenceWithin(_OfClasses):
-    """Something (of these classes) is asserted with a confidence from ``at_least`` to ``at_most``, ends included."""
+    """Something (of these classes) is asserted with a confidence within these bounds, all of those that are given."""
 
     type: Literal["confidence_within"]
+    above: Share | None = None
     at_least: Share = 0.0
     at_most: Share = 1.0
+    below: Share | None = None
 
     def holds(self, case: Case) -> bool:
         """Look at every asserted class, object or entity."""
-        return any(self.at_least <= one <= self.at_most for one in case.confidences(self.classes))
+        return any(self._contains(one) for one in case.confidences(self.classes))
+
+    def _contains(self, confidence: float) -> bool:
+        return (
+            self.at_least <= confidence <= self.at_most
+            and (self.above is None or confidence > self.above)
+            and (self.below is None or confidence < self.below)
+        )
 
 
 class MarginBelow(_Condition):

@@ -105,8 +105,7 @@ class Histogram:
         place = min(max((position - LOW) / _WIDTH, 0.0), BINS - 1e-9)
         number = int(place)
         below = totals[number] + (place - number) * self.bins[number]
-        prior = PRIOR_WEIGHT / (1 + math.exp(-(position - PRIOR_CENTRE) / PRIOR_SCALE))
-        return (below + prior) / (totals[-1] + PRIOR_WEIGHT)
+        return (below + 0.5) / (totals[-1] + 1)
 
     def quantile(self, share: float) -> float:
         """The logarithmic score below which ``share`` of the scores lie."""
@@ -137,7 +136,7 @@ class Histogram:
             return False
         ranks = sorted(self.percentile(position) for position in self._untested)
         gap = max(max((i + 1) / count - rank, rank - i / count) for i, rank in enumerate(ranks))
-        return gap > SHIFT / math.sqrt(count)
+        return gap > SHIFT * math.sqrt(1 / count + 1 / self.weight)
 
     def _add(self, number: int, count: float) -> None:
         self.bins[number] += count

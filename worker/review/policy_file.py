@@ -11,14 +11,17 @@ import re
 import tomllib
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 
 from worker.review.a2i import translate
-from worker.review.conditions import AnyOf, Share
+from worker.review.conditions import AllOf, AnyOf, Condition, Share
+
+REMEMBERED = 4096
+"""Combinations of project, job and model whose rule is remembered."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -30,6 +33,10 @@ class PolicyError(ValueError):
 def _seconds(given: Any) -> Any:
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhd])", given) if isinstance(given, str) else None
     return float(found[1]) * _UNITS[found[2]] if found else given
+
+
+def _translated(given: Any) -> Any:
+    return translate(given) if isinstance(given, str) or (isinstance(given, Mapping) and "any" not in given) else given
 
 
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]
@@ -76,21 +83,18 @@ class Capacity(_Part):
 class MustReview(_Part):
     """Conditions that put a prediction before all others, up to a share of the traffic."""
 
-    any: tuple[Any, ...] = ()
-    all: tuple[Any, ...] = ()
-    a2i: Any = Field(None, description="HumanLoopActivationConditions, as JSON text or parsed.")
+    any: tuple[Condition, ...] = Field((), description="One of them is enough.")
+    all: tuple[Condition, ...] = Field((), description="All of them together are enough, too.")
+    a2i: Annotated[AnyOf | None, BeforeValidator(_translated)] = Field(
+        None, description="Amazon A2I's HumanLoopActivationConditions, as JSON text or parsed."
+    )
     max_share: Share = Field(0.02, description="Most of the traffic that may be must-review; the rest is ranked.")
-    condition: AnyOf = Field(default=AnyOf(any=()), exclude=True, repr=False)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _together(cls, given: Any) -> Any:
-        if not isinstance(given, Mapping):
-            return given
-        parts = list(given.get("any", ()))
-        parts += [{"all": list(given["all"])}] if given.get("all") else []
-        parts += [translate(given["a2i"])] if given.get("a2i") is not None else []
-        return {**given, "condition": {"any": parts}}
+    @cached_property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Everything that starts a review on its own."""
+        together = (AllOf(all=self.all),) if self.all else ()
+        return (*self.any, *together, *(self.a2i.any if self.a2i else ()))
 
 
 class Audit(_Part):
@@ -143,6 +147,7 @@ class Policy(_Part):
     version: int | str = 1
     salt: str = "prediction-worker"
     rules: tuple[Rule, ...] = (Rule(),)
+    _found: dict[tuple[str, str, str], Rule] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _names(self) -> Policy:
@@ -161,13 +166,15 @@ class Policy(_Part):
 
     def rule_for(self, project: str, job: str, model: str) -> Rule:
         """The first rule that matches; without any, one with all defaults."""
-        return _rule_for(self, project, job, model)
+        key = (project, job, model)
+        if key not in self._found:
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            self._found[key] = next((rule for rule in self.rules if rule.match.holds(*key)), _DEFAULT)
+        return self._found[key]
 
 
-@lru_cache(maxsize=4096)
-def _rule_for(policy: Policy, project: str, job: str, model: str) -> Rule:
-    found = (rule for rule in policy.rules if rule.match.holds(project, job, model))
-    return next(found, Rule(name="default"))
+_DEFAULT = Rule(name="default")
 
 
 def read_policy(path: Path) -> Policy:

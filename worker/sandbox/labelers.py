@@ -13,7 +13,9 @@ from typing import Any, Self
 
 import httpx
 
-from .interface import Job, read_interface
+from worker.ontology import Job
+
+from .interface import read_interface
 
 JsonResponse = dict[str, Any]
 #: Knows the right answer to an asset by its external id; None for an asset nobody can answer.
@@ -127,7 +129,7 @@ class Labelers:
         email = f"labeler-{number}@sandbox.example"
         data = {"role": "LABELER", "userEmail": email}
         project = self._call(ROLE, {"where": {"id": self._project_id}, "data": data})["appendToRoles"]
-        self._jobs = read_interface(project["jsonInterface"])
+        self._jobs = read_interface(project["jsonInterface"]).jobs
         ids = {role["user"]["email"]: str(role["user"]["id"]) for role in project["roles"]}
         return ids[email]
 
@@ -174,7 +176,7 @@ def _spoil(payload: dict[str, Any], job: Job, dice: random.Random) -> bool:
 
 def _swap_category(holder: dict[str, Any], job: Job, dice: random.Random) -> bool:
     chosen = {category["name"] for category in holder.get("categories") or ()}
-    others = sorted(job.categories - chosen)
+    others = sorted(job.categories.keys() - chosen)
     if not chosen or not others:
         return False
     holder["categories"] = [{"name": dice.choice(others)}]

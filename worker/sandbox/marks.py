@@ -1,11 +1,18 @@
-"""Writes marks where Kili writes them: on the human labels and on their asset."""
+"""Writes marks where Kili writes them: on the human labels and on their asset.
+
+Two published rules turn J, the overall agreement of two answers, into a mark. `documented`: the mark is J. `tutorial`:
+(1 + J) / 2, the consensus formula (votes of two over the categories chosen by either) whose figures Kili's tutorial on
+inference labels prints.
+"""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from itertools import combinations
 
-from .agreement import mark
+from worker.ontology import agreement
+
 from .context import Context
 from .interface import read_interface
 from .records import HUMAN_TYPES, Label
@@ -56,8 +63,10 @@ def _marked(context: Context, label: Label, prediction: Label | None, honeypot: 
 def _agreement(context: Context, label: Label, other: Label | None) -> float | None:
     if other is None:
         return None
-    jobs = read_interface(context.store.tables.projects[label.project_id].json_interface)
-    return mark(label.json_response, other.json_response, jobs, context.config.agreement)
+    project = context.store.tables.projects[label.project_id]
+    interface = read_interface(project.json_interface, project.input_type)
+    overlap = agreement(json.loads(label.json_response), json.loads(other.json_response), interface).overall
+    return overlap if context.config.agreement == "documented" else (1 + overlap) / 2
 
 
 def _consensus(context: Context, human: list[Label]) -> float | None:

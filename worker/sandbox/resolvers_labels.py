@@ -24,8 +24,6 @@ Where = Mapping[str, Any]
 #: Labels that a batch replaces, by asset and model name.
 Replaced = dict[tuple[str, str | None], list[Label]]
 
-VIDEO_TYPES = frozenset({"VIDEO", "VIDEO_LEGACY"})
-
 
 @dataclass(frozen=True, slots=True)
 class NewLabel:
@@ -71,11 +69,27 @@ def _check(context: Context, row: NewLabel) -> None:
     author_id = row.data.get("authorID")
     if author_id is not None and author_id not in context.tables.users:
         raise no_access("user")
+    _check_response(context, asset, text, is_prediction=row.label_type == "INFERENCE")
+
+
+def _check_response(context: Context, asset: Asset, response: str, *, is_prediction: bool) -> None:
     project = context.project(asset.project_id)
+    interface = read_interface(project.json_interface, project.input_type)
+    text = _text_of(context, asset) if project.input_type == "TEXT" else None
     try:
-        check_json_response(text, read_interface(project.json_interface), is_video=project.input_type in VIDEO_TYPES)
+        check_json_response(response, interface, text=text, partial=not is_prediction)
     except Malformed as error:
         raise malformed(str(error)) from error
+
+
+def _text_of(context: Context, asset: Asset) -> str | None:
+    """The text of an asset, unless it is rich text or lies elsewhere."""
+    if asset.json_content:
+        return None
+    if "://" not in asset.content:
+        return asset.content or None
+    found = context.buckets.read_url(asset.content)
+    return found[0].decode("utf-8", "replace") if found else None
 
 
 def _write(context: Context, row: NewLabel, replaced: Replaced) -> Label:

@@ -8,12 +8,14 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
+from worker.ontology import InterfaceError
+
 from .conditions import between
 from .context import Context, context_of
 from .errors import bad_input
 from .fields import Resolver
 from .filters import compact
-from .interface import InterfaceError, read_interface
+from .interface import read_interface
 from .paging import counting, listing
 from .records import Project, Role, Step, User
 
@@ -80,7 +82,7 @@ def _check_interface(interface: str) -> None:
     try:
         read_interface(interface)
     except InterfaceError as error:
-        raise bad_input(str(error)) from error
+        raise bad_input(f"the jsonInterface cannot be read: {error}") from error
 
 
 def _update(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], where: Where) -> Project:

@@ -41,10 +41,14 @@ class Buckets:
         """Return content and media type by file id, or None."""
         return self.read(self._paths.get(file_id, ""))
 
+    def read_url(self, url: str) -> tuple[bytes, str] | None:
+        """Return content and media type by an address of ours, or None."""
+        file_ids = parse_qs(urlsplit(url).query).get("id", [""])
+        return self.read_id(file_ids[0])
+
     def holds(self, url: str) -> bool:
         """Tell whether the content that an address of ours names has been uploaded."""
-        file_ids = parse_qs(urlsplit(url).query).get("id", [""])
-        return self.read_id(file_ids[0]) is not None
+        return self.read_url(url) is not None
 
     def _sign(self, path: str) -> str:
         return hmac.new(self._secret, path.encode(), hashlib.sha256).hexdigest()[:32]

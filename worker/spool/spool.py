@@ -45,14 +45,17 @@ class Spool:
             for name in ("admit", "acquire", "lease", "settle", "due", "renew", "release", "drop")
         }
 
-    def admit(self, arrivals: Sequence[Arrival], *, inbox: str = "") -> Admission:
+    def admit(self, arrivals: Sequence[Arrival], *, inbox: str = "", insist: bool = False) -> Admission:
         """Put items into their lanes or the dead letters, and delete their entries of ``inbox`` with them.
 
         ``inbox`` is given only when it lives in the same Redis: an entry that is no longer there was admitted by
         another worker, and its items are skipped. So are those of a replayed letter that is gone. The ids of entries
         of an inbox in another Redis are remembered for a day, or until ``forget``, to the same end.
+
+        Raises:
+            redis.OutOfMemoryError: memory is full and ``insist`` is not set; nothing has moved.
         """
-        args: list[Any] = [self.prefix, inbox, INBOX_GROUP, len(arrivals)]
+        args: list[Any] = [self.prefix, inbox, INBOX_GROUP, "1" if insist else "", len(arrivals)]
         for arrival in arrivals:
             args += (arrival.entry_id, arrival.replayed, len(arrival.items))
             for item in arrival.items:

@@ -62,7 +62,8 @@ class Watch:
             logger.debug("not looked: %s", error, extra={"action": "watch_waits"})
         else:
             if found is not None:
-                logger.critical("%s", found, extra={"action": "redis_replaced", **asdict(found)})
+                counts = {name: count for name, count in asdict(found).items() if name != "at"}
+                logger.critical("%s", found, extra={"action": "redis_replaced", **counts})
 
     def look(self) -> Replacement | None:
         """What happened since the last look; the finding is kept for ``replacement_of`` too.

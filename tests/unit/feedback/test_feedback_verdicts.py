@@ -102,7 +102,7 @@ def test_the_decision_comes_from_the_metadata() -> None:
         "prediction_at": "2026-03-01T12:00:00.000000+00:00",
         "prediction_confidence": 0.7,
         "review_band": 2,
-        "review_p_error": 0.25,
+        "review_error_probability": 0.25,
         "review_inclusion_probability": 0.03,
         "review_reason": "audit",
         "review_policy": "p/7",
@@ -118,7 +118,9 @@ def test_the_decision_comes_from_the_metadata() -> None:
     assert record.slices == {"camera": "north"}
 
 
-@pytest.mark.parametrize("metadata", [{}, {"prediction_model": "m"}, {"prediction_model": "m", "prediction_at": "soon"}])
+@pytest.mark.parametrize(
+    "metadata", [{}, {"prediction_model": "m"}, {"prediction_model": "m", "prediction_at": "soon"}]
+)
 def test_an_asset_without_a_readable_decision_has_none(metadata) -> None:
     assert record_of(asset_of("a", [inference("i", "CAT")], **metadata), INTERFACE).decision is None
 

@@ -5,6 +5,8 @@ Every entry is a valid response of ``task_shapes`` with one thing wrong, so that
 
 from __future__ import annotations
 
+import json
+
 from broken_case import CUT, Broken, broken
 from broken_geometry import GEOMETRY
 from ontology_fixtures import a_box, annotation
@@ -261,3 +263,8 @@ FORMS = [
 
 BROKEN: list[Broken] = [*JOBS, *CATEGORIES, *GEOMETRY, *TEXTS, *IDENTITIES, *FRAMES, *FORMS]
 """All of them."""
+
+WRITTEN: list[Broken] = [
+    case for case in BROKEN if repr(json.loads(json.dumps(case.json_response))) == repr(case.json_response)
+]
+"""Those that are still the same after they were written as JSON, in which a key is always a text."""

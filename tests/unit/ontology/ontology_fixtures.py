@@ -79,6 +79,10 @@ def ring_of(left: float, top: float, right: float, bottom: float) -> tuple[Point
     return ((left, bottom), (left, top), (right, top), (right, bottom))
 
 
+def hole_of(left: float, top: float, right: float, bottom: float) -> tuple[Point, ...]:
+    return tuple(reversed(ring_of(left, top, right, bottom)))
+
+
 def area(*points: Point) -> list[dict[str, Any]]:
     return [{"normalizedVertices": vertices(*points)}]
 

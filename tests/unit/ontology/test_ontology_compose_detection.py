@@ -3,9 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ontology_fixtures import an_object, box, detection, objects, parsed, pose, project, ring_of
+from ontology_fixtures import an_object, area, box, detection, hole_of, objects, parsed, pose, project, ring_of
 
-from worker.formats.output import ModelOutput
+from worker.formats.output import Detection, Frame, Frames, ModelOutput
 from worker.ontology import OntologyError, to_json_response
 
 BOXES = parsed(project(SHIPS=detection("TUG", "FERRY", tools=["rectangle"])))
@@ -103,11 +103,51 @@ def test_a_shape_that_would_change_is_refused(drawn: str, tools: list[str]) -> N
 
 
 def test_an_area_with_a_hole_is_no_polygon() -> None:
-    ring = an_object("TUG", "semantic", ring_of(0.1, 0.1, 0.9, 0.9), ring_of(0.3, 0.3, 0.5, 0.5))
+    ring = an_object("TUG", "semantic", ring_of(0.1, 0.1, 0.9, 0.9), hole_of(0.3, 0.3, 0.5, 0.5))
     assert refused(objects(ring), with_tools("polygon")).cause == "wrong_tool"
-    assert annotations(objects(ring), with_tools("semantic"))[0]["boundingPoly"] == box(0.1, 0.1, 0.9, 0.9) + box(
-        0.3, 0.3, 0.5, 0.5
-    )
+    [tug] = annotations(objects(ring), with_tools("semantic"))
+    assert tug["boundingPoly"] == area(*ring_of(0.1, 0.1, 0.9, 0.9)) + area(*hole_of(0.3, 0.3, 0.5, 0.5))
+
+
+PARTS = (ring_of(0.1, 0.1, 0.5, 0.5), hole_of(0.2, 0.2, 0.3, 0.3), ring_of(0.6, 0.6, 0.9, 0.9))
+
+
+def test_a_mask_in_parts_becomes_an_annotation_for_each_part_with_its_holes() -> None:
+    outer, other = annotations(objects(an_object("tug", "semantic", *PARTS, score=0.8)), with_tools("semantic"))
+    assert outer["boundingPoly"] == area(*PARTS[0]) + area(*PARTS[1])
+    assert other["boundingPoly"] == area(*PARTS[2])
+    for part in (outer, other):
+        assert (part["type"], part["score"], part["categories"]) == (
+            "semantic",
+            80,
+            [{"name": "TUG", "confidence": 80}],
+        )
+
+
+def test_the_parts_of_masks_have_mids_of_their_own_that_stay_the_same() -> None:
+    same = ring_of(0.1, 0.1, 0.5, 0.5)
+    output = objects(an_object("TUG", "semantic", *PARTS), an_object("TUG", "semantic", same, same, same))
+    mids = [item["mid"] for item in annotations(output, with_tools("semantic"))]
+    assert len(set(mids)) == 5
+    assert mids == [item["mid"] for item in annotations(output, with_tools("semantic"))]
+
+
+def test_the_parts_of_a_tracked_mask_keep_their_mids_through_the_frames() -> None:
+    moved = tuple(tuple((x + 0.05, y) for x, y in ring) for ring in PARTS)
+    frames = [
+        Frame(index, Detection((an_object("TUG", "semantic", *rings, track_id="7"),)))
+        for index, rings in enumerate((PARTS, moved))
+    ]
+    video = to_json_response(ModelOutput(Frames(tuple(frames))), with_tools("semantic", input_type="VIDEO"))
+    first, second = ([item["mid"] for item in video[index]["SHIPS"]["annotations"]] for index in ("0", "1"))
+    assert first == second
+    assert len(set(first)) == 2
+
+
+def test_parts_without_holes_are_polygons_where_there_is_no_other_tool() -> None:
+    whole = an_object("TUG", "semantic", PARTS[0], PARTS[2])
+    assert [item["type"] for item in annotations(objects(whole), with_tools("polygon"))] == ["polygon", "polygon"]
+    assert refused(objects(an_object("TUG", "semantic", *PARTS)), with_tools("polygon")).cause == "wrong_tool"
 
 
 def test_markers_and_lines_have_their_own_shapes() -> None:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from broken_responses import BROKEN
 from ontology_fixtures import a_box, an_object, annotation, choice, objects, parsed, project, scores
 from task_shapes import SHAPES, chosen
 
@@ -58,3 +61,34 @@ def test_with_an_interface_only_its_jobs_count() -> None:
     response = {"COLOR": chosen("RED"), "GONE": {"categories": [{"name": "A", "confidence": 3}]}}
     assert confidence_of(response) == 0.03
     assert confidence_of(response, parsed(project(COLOR=choice("RED")))) == 1.0
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=lambda case: case.name)
+def test_a_broken_response_has_a_confidence_or_none(case: Any) -> None:
+    for interface in (None, parsed(case.json_interface, case.input_type)):
+        found = confidence_of(case.json_response, interface)
+        assert found is None or 0.0 <= found <= 1.0
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        *(None, True, 3, "categories", [], [[]], [3], {3: {}}, {"categories": 3}, {"categories": {"name": "A"}}),
+        *({"categories": [None, ["A"], {"confidence": "high"}]}, {"children": [3]}, {"children": {"B": None}}),
+        *({"annotations": {"0": {}}}, {"annotations": [{"points": "x"}]}, {"score": True}, {"score": 10**400}),
+        *({"score": -1}, {"score": 101}, {"score": float("nan")}, {"confidence": float("inf")}),
+    ],
+    ids=repr,
+)
+def test_what_cannot_be_read_is_passed_over_and_the_rest_counts(part: Any) -> None:
+    assert confidence_of(part) is None
+    assert confidence_of({"J": part}) is None
+    assert confidence_of({"0": {"J": part}, "assetLevel": part}) is None
+    assert confidence_of({"J": part, "COLOR": {"categories": [{"name": "RED", "confidence": 60}, part]}}) == 0.6
+
+
+def test_depth_is_no_obstacle() -> None:
+    deep: dict[str, Any] = {"categories": [{"name": "A", "confidence": 30}]}
+    for _ in range(5000):
+        deep = {"children": {"J": deep}}
+    assert confidence_of({"J": deep}) == 0.3

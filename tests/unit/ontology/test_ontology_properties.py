@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ontology_fixtures import parsed, read_by_sdk
 from ontology_strategies import KINDS, TEXT, Asked, asked
 
+from worker.formats import regions_of
 from worker.formats.output import (
     Classification,
     Detection,
@@ -45,7 +46,9 @@ def labels(answer: Any, interface: Interface) -> list[str]:
     if isinstance(answer, Transcription):
         return [answer.text]
     if isinstance(answer, Detection):
-        return [f"{plain(item.label)} {percents(item.score)}" for item in answer.objects]
+        return [
+            f"{plain(item.label)} {percents(item.score)}" for item in answer.objects for _ in regions_of(item.shape)
+        ]
     if isinstance(answer, Entities):
         return [f"{plain(item.label)} {percents(item.score)}" for item in answer.entities]
     assert isinstance(answer, Classification)

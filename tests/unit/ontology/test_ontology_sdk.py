@@ -11,6 +11,7 @@ from ontology_fixtures import (
     choice,
     detection,
     entities,
+    hole_of,
     objects,
     parsed,
     pose,
@@ -79,12 +80,24 @@ def test_the_sdk_reads_the_score_of_an_area(tool: str) -> None:
 
 def test_the_sdk_reads_the_hole_of_a_semantic_area() -> None:
     raw = project(J=detection("A", tools=["semantic"]))
-    rings = (ring_of(0.1, 0.1, 0.9, 0.9), ring_of(0.3, 0.3, 0.5, 0.5))
+    rings = (ring_of(0.1, 0.1, 0.9, 0.9), hole_of(0.3, 0.3, 0.5, 0.5))
     response = to_json_response(objects(an_object("A", "semantic", *rings)), parsed(raw))
     [annotation] = read_by_sdk(response, raw).jobs["J"].annotations
     assert [[(v["x"], v["y"]) for v in poly.normalized_vertices] for poly in annotation.bounding_poly] == [
         list(ring) for ring in rings
     ]
+
+
+def test_the_sdk_reads_a_mask_in_parts_as_an_annotation_for_each_part() -> None:
+    raw = project(J=detection("A", tools=["semantic"]))
+    outer, hole, other = ring_of(0.1, 0.1, 0.5, 0.5), hole_of(0.2, 0.2, 0.3, 0.3), ring_of(0.6, 0.6, 0.9, 0.9)
+    response = to_json_response(objects(an_object("A", "semantic", outer, hole, other, score=0.7)), parsed(raw))
+    found = read_by_sdk(response, raw).jobs["J"].annotations
+    assert [(item.category.name, item.category.confidence, item.score) for item in found] == [("A", 70, 70)] * 2
+    assert len({item.mid for item in found}) == 2
+    assert [
+        [tuple((v["x"], v["y"]) for v in poly.normalized_vertices) for poly in item.bounding_poly] for item in found
+    ] == [[outer, hole], [other]]
 
 
 def test_the_sdk_reads_the_points_of_a_pose() -> None:

@@ -75,7 +75,7 @@ def test_the_same_seed_makes_the_same_mistakes(sandbox: SandboxProcess, project_
     chosen = []
     for external_id in report.labeled:
         if dice.random() < 0.5:
-            mistake(RED, read_interface(json.dumps(INTERFACE)), dice)
+            mistake(RED, read_interface(json.dumps(INTERFACE)).jobs, dice)
             chosen.append(external_id)
         dice.lognormvariate(1.5, 0.5)
     assert report.mistaken == chosen
@@ -129,5 +129,5 @@ def test_a_mistake_is_another_valid_answer(right: dict[str, Any], check: Any) ->
         }
     }
     before = json.dumps(right)
-    assert check(mistake(right, read_interface(json.dumps(interface)), random.Random(0)))
+    assert check(mistake(right, read_interface(json.dumps(interface)).jobs, random.Random(0)))
     assert json.dumps(right) == before

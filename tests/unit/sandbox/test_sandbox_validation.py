@@ -6,197 +6,148 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from broken_responses import WRITTEN
+from kili_examples import EXAMPLES
+from task_shapes import SHAPES
 
-from worker.sandbox.agreement import mark
-from worker.sandbox.interface import InterfaceError, read_interface
+from tests.unit.sandbox.scene import APPEND_ASSETS, APPEND_LABELS, Scene
+from worker.ontology import InterfaceError
+from worker.sandbox.interface import read_interface
 from worker.sandbox.validation import Malformed, check_json_response
 
-INTERFACE = {
+VALID = {**SHAPES, **EXAMPLES}
+ENTITIES = {
     "jobs": {
-        "RADIO": {
-            "mlTask": "CLASSIFICATION",
-            "content": {
-                "categories": {"A": {"children": ["CHILD"]}, "B": {"children": []}},
-                "input": "radio",
-            },
-        },
-        "CHECK": {
-            "mlTask": "CLASSIFICATION",
-            "content": {"categories": {"A": {}, "B": {}}, "input": "checkbox"},
-        },
-        "CHILD": {"mlTask": "TRANSCRIPTION", "isChild": True},
-        "BOX": {"mlTask": "OBJECT_DETECTION", "tools": ["rectangle"], "content": {"categories": {"A": {}}}},
-        "ANY": {"mlTask": "OBJECT_DETECTION", "content": {"categories": {"A": {}}}},
-        "NER": {"mlTask": "NAMED_ENTITIES_RECOGNITION", "content": {"categories": {"A": {}}}},
-        "REL": {"mlTask": "NAMED_ENTITIES_RELATION", "content": {"categories": {"R": {}}}},
-        "TEXT": {"mlTask": "TRANSCRIPTION", "content": {"input": None}},
-        "FILE": {"mlTask": "FILE"},
-        "RANK": {"mlTask": "RANKING"},
+        "WORDS": {
+            "mlTask": "NAMED_ENTITIES_RECOGNITION",
+            "required": 1,
+            "content": {"categories": {"A": {"name": "a"}}},
+        }
     }
 }
-JOBS = read_interface(json.dumps(INTERFACE))
-A = {"categories": [{"name": "A", "confidence": 87}]}
-SQUARE = {"normalizedVertices": [{"x": x, "y": y} for x, y in ((0, 0), (0, 1), (1, 1), (1, 0))]}
 
 
-def refusal(response: Any, *, is_video: bool = False) -> str:
-    """The reason why a response is refused, or nothing."""
+def check(response: Any, case: Any, **options: Any) -> None:
     text = response if isinstance(response, str) else json.dumps(response)
-    try:
-        check_json_response(text, JOBS, is_video=is_video)
-    except Malformed as error:
-        return str(error)
-    return ""
+    interface = read_interface(json.dumps(case.json_interface), case.input_type)
+    check_json_response(text, interface, text=case.text, **options)
 
 
-def rectangle(**changes: Any) -> dict[str, Any]:
-    return {**A, "type": "rectangle", "mid": "m", "boundingPoly": [SQUARE], **changes}
+@pytest.mark.parametrize("case", VALID.values(), ids=VALID.keys())
+def test_a_valid_response_of_every_task_and_tool_is_taken(case: Any) -> None:
+    check(case.json_response, case)
 
 
-def entity(mid: str = "e1", **changes: Any) -> dict[str, Any]:
-    return {**A, "beginOffset": 0, "content": "ab", "mid": mid, **changes}
+@pytest.mark.parametrize("case", WRITTEN, ids=lambda case: case.name)
+def test_every_broken_prediction_is_refused(case: Any) -> None:
+    with pytest.raises(Malformed):
+        check(case.json_response, case)
 
 
-@pytest.mark.parametrize(
-    "response",
-    [
-        {},
-        {"RADIO": A},
-        {"RADIO": {"categories": []}},
-        {"RADIO": {**A, "children": {"CHILD": {"text": "x"}}}},
-        {"RADIO": {"categories": [{"name": "A", "children": {"CHILD": {"text": "x"}}}]}},
-        {"CHECK": {"categories": [{"name": "A"}, {"name": "B", "confidence": 0.5}]}},
-        {"BOX": {"annotations": []}},
-        {"BOX": {"annotations": [rectangle(), rectangle(mid="n")]}},
-        {"ANY": {"annotations": [{**A, "type": "marker", "mid": "m", "point": {"x": 0.5, "y": 0.5}}]}},
-        {"ANY": {"annotations": [{**A, "type": "polyline", "mid": "m", "polyline": [{"x": 0, "y": 0}] * 2}]}},
-        {"ANY": {"annotations": [{**A, "type": "pose", "mid": "m", "points": [{"point": {"x": 0, "y": 0}}]}]}},
-        {"NER": {"annotations": [entity()]}},
-        {
-            "NER": {"annotations": [entity("e1"), entity("e2")]},
-            "REL": {
-                "annotations": [
-                    {
-                        "categories": [{"name": "R"}],
-                        "startEntities": [{"mid": "e1"}],
-                        "endEntities": [{"mid": "e2"}],
-                    }
-                ]
-            },
-        },
-        {"TEXT": {"text": ""}},
-        {"FILE": {"fileId": "f"}},
-        {"RANK": {"anything": True}},
-        {"ROTATION_JOB": {"rotation": 90}, "TEXT": {"text": "x"}},
-    ],
-)
-def test_responses_that_fit_are_taken(response: dict[str, Any]) -> None:
-    assert refusal(response) == ""
+@pytest.mark.parametrize("case", WRITTEN, ids=lambda case: case.name)
+def test_people_may_leave_required_jobs_open_and_nothing_else(case: Any) -> None:
+    if case.cause == "missing_required_job":
+        check(case.json_response, case, partial=True)
+    else:
+        with pytest.raises(Malformed):
+            check(case.json_response, case, partial=True)
+
+
+def test_the_reason_names_the_field() -> None:
+    with pytest.raises(Malformed, match="COLOUR: the project has no job 'COLOUR'"):
+        check({"COLOUR": {"categories": []}}, SHAPES["radio"])
 
 
 @pytest.mark.parametrize(
     ("response", "words"),
     [
         ("{", "not valid JSON"),
-        ('{"TEXT": NaN}', "NaN is no JSON number"),
+        ('{"COLOR": NaN}', "NaN is no JSON number"),
         ("[" * 100_000, "not valid JSON"),
-        ([], "the response must be an object"),
-        ({"NOPE": A}, "job 'NOPE' is not in the interface"),
-        ({"CHILD": {"text": "x"}}, "job 'CHILD' is a child job"),
-        ({"RADIO": A["categories"]}, "job 'RADIO' must be an object"),
-        ({"RADIO": {}}, "categories must be a list"),
-        ({"RADIO": {"categories": ["A"]}}, "a category must be an object"),
-        ({"RADIO": {"categories": [{"name": "Z"}]}}, "has no category 'Z'"),
-        ({"RADIO": {"categories": [{"name": "A"}, {"name": "B"}]}}, "takes one category, not 2"),
-        ({"RADIO": {"categories": [{"name": "A", "confidence": 101}]}}, "confidence 101"),
-        ({"RADIO": {"categories": [{"name": "A", "confidence": "high"}]}}, "confidence 'high'"),
-        ({"RADIO": {"categories": [{"name": "A", "confidence": True}]}}, "confidence True"),
-        (
-            {"RADIO": {"categories": [{"name": "B"}], "children": {"CHILD": {"text": "x"}}}},
-            "no child of the chosen",
-        ),
-        ({"RADIO": {**A, "children": {"TEXT": {"text": "x"}}}}, "job 'TEXT' is no child job"),
-        ({"RADIO": {**A, "children": {"CHILD": {"text": 1}}}}, "text must be a text"),
-        ({"BOX": {"annotations": [rectangle(type="polygon")]}}, "type 'polygon' is none of rectangle"),
-        ({"BOX": {"annotations": [rectangle(mid="")]}}, "mid must be a text"),
-        ({"BOX": {"annotations": [rectangle(), rectangle()]}}, "the mid 'm' occurs twice"),
-        ({"BOX": {"annotations": [rectangle(boundingPoly=[])]}}, "needs 4 points, not 0"),
-        ({"BOX": {"annotations": [rectangle(boundingPoly=None)]}}, "must be a list"),
-        (
-            {"BOX": {"annotations": [rectangle(boundingPoly=[{"normalizedVertices": [{"x": "0", "y": 0}] * 4}])]}},
-            "x of a point must be a number, not '0'",
-        ),
-        ({"NER": {"annotations": [entity(beginOffset="0")]}}, "beginOffset must be an integer"),
-        ({"NER": {"annotations": [entity(content=3)]}}, "content must be a text"),
-        (
-            {
-                "REL": {
-                    "annotations": [{"categories": [{"name": "R"}], "startEntities": [{"mid": "x"}], "endEntities": []}]
-                }
-            },
-            "no annotation has the mid 'x'",
-        ),
-        ({"TEXT": {"text": None}}, "text must be a text"),
-        ({"FILE": {"fileName": "a"}}, "fileId must be a text"),
+        ("[]", "must be an object"),
     ],
 )
-def test_responses_that_do_not_fit_are_refused_with_the_reason(response: Any, words: str) -> None:
-    assert words in refusal(response)
+def test_what_is_no_json_object_is_refused(response: str, words: str) -> None:
+    with pytest.raises(Malformed, match=words):
+        check(response, SHAPES["radio"])
 
 
-def test_videos_are_checked_frame_by_frame() -> None:
-    assert refusal({"0": {"RADIO": A}, "12": {"RADIO": A}, "assetLevel": {"TEXT": {"text": "x"}}}, is_video=True) == ""
-    assert refusal({"RADIO": A}, is_video=True) == "'RADIO' is no frame number"
-    assert refusal({"3": {"NOPE": A}}, is_video=True) == "frame 3, job 'NOPE' is not in the interface"
-    assert refusal({"3": []}, is_video=True) == "frame 3 must be an object"
-
-
-def test_mids_may_repeat_from_frame_to_frame() -> None:
-    frame = {"BOX": {"annotations": [rectangle()]}}
-    assert refusal({"0": frame, "1": frame}, is_video=True) == ""
+def test_children_without_end_are_refused() -> None:
+    again = {"A": {"name": "a", "children": ["J"]}}
+    interface = read_interface(
+        json.dumps({"jobs": {"J": {"mlTask": "CLASSIFICATION", "content": {"categories": again}}}})
+    )
+    response = '{"J":{"categories":[{"name":"A"}],"children":' * 300 + "{}" + "}}" * 300
+    with pytest.raises(Malformed, match="too deep"):
+        check_json_response(response, interface)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"jobs": []}', '{"jobs": {"J": 3}}'])
-def test_an_interface_that_cannot_be_read_is_refused(text: str) -> None:
-    with pytest.raises(InterfaceError, match="jsonInterface"):
+def test_a_project_with_an_interface_that_cannot_be_read_is_refused(text: str) -> None:
+    with pytest.raises(InterfaceError):
         read_interface(text)
+    create = "mutation ($data: CreateProjectData!) { createProject(data: $data) { id } }"
+    words = Scene().refusal(create, data={"title": "t", "jsonInterface": text})
+    assert "the jsonInterface cannot be read" in words
 
 
-ANYTHING = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from(["A", "m", "rectangle"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(
-            st.sampled_from(
-                [
-                    *INTERFACE["jobs"],
-                    *("categories", "annotations", "children", "name", "confidence", "mid", "type", "text", "0"),
-                    *("boundingPoly", "normalizedVertices", "point", "points", "polyline", "x", "y", "fileId"),
-                    *("beginOffset", "beginId", "content", "startEntities", "endEntities"),
-                ]
-            ),
-            inner,
-            max_size=4,
-        )
-    ),
-    max_leaves=25,
-)
+@pytest.mark.parametrize("text", ["", "{}", '{"jobs": {}}'])
+def test_an_interface_may_have_no_jobs(text: str) -> None:
+    assert read_interface(text).jobs == {}
 
 
-@settings(max_examples=300, deadline=None)
-@given(
-    response=st.dictionaries(st.sampled_from([*INTERFACE["jobs"], "0", "1"]), ANYTHING, max_size=3),
-    is_video=st.booleans(),
-)
-def test_whatever_comes_is_refused_or_can_be_marked(response: dict[str, Any], is_video: bool) -> None:
-    text = json.dumps(response)
-    if not refusal(text, is_video=is_video):
-        assert mark(text, text, JOBS, "documented") == pytest.approx(1)
-        assert 0 <= mark(text, "{}", JOBS, "documented") <= 1
+class TextScene(Scene):
+    """A project of texts; assets are given by their content."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        create = "mutation ($data: CreateProjectData!) { createProject(data: $data) { id } }"
+        data = {"title": "t", "inputType": "TEXT", "jsonInterface": json.dumps(ENTITIES)}
+        self.project_id = self.call(create, data=data)["createProject"]["id"]
+
+    def asset(self, content: str, json_content: str = "") -> str:
+        """Import one asset."""
+        data = {"externalIDArray": ["a"], "contentArray": [content], "jsonContentArray": [json_content]}
+        return str(self.call(APPEND_ASSETS, data=data, where={"id": self.project_id})["appendManyAssets"][0]["id"])
+
+    def refused(self, asset_id: str, response: dict[str, Any], label_type: str = "INFERENCE") -> str:
+        """The message of the refusal, or nothing."""
+        rows = [{"assetID": asset_id, "jsonResponse": json.dumps(response)}]
+        data = {"labelType": label_type, "labelsData": rows}
+        errors = self.answer(APPEND_LABELS, data=data, where={}).get("errors")
+        return errors[0]["message"] if errors else ""
+
+
+def words(content: str) -> dict[str, Any]:
+    span = {
+        "categories": [{"name": "A"}],
+        "mid": "m",
+        "beginOffset": 4,
+        "endOffset": 4 + len(content),
+        "content": content,
+    }
+    return {"WORDS": {"annotations": [span]}}
+
+
+def test_entities_are_held_against_a_text_that_is_known() -> None:
+    scene = TextScene()
+    url = scene.sandbox.buckets.signed_url("http://sandbox", "texts/a")
+    scene.sandbox.buckets.write("texts/a", b"the whole text", "text/plain")
+    for content in ("the whole text", url):
+        asset_id = scene.asset(content)
+        assert scene.refused(asset_id, words("whole")) == ""
+        assert "jsonResponseMalformed" in scene.refused(asset_id, words("other"))
+
+
+@pytest.mark.parametrize("content", [("https://example.com/a.txt", ""), ("", ""), ("the whole text", '[{"id": "1"}]')])
+def test_where_the_text_is_not_known_any_words_will_do(content: tuple[str, str]) -> None:
+    scene = TextScene()
+    assert scene.refused(scene.asset(*content), words("other")) == ""
+
+
+def test_predictions_must_answer_required_jobs_and_people_need_not() -> None:
+    scene = TextScene()
+    asset_id = scene.asset("the whole text")
+    assert "job WORDS is required" in scene.refused(asset_id, {})
+    for label_type in ("DEFAULT", "REVIEW", "AUTOSAVE", "PREDICTION"):
+        assert scene.refused(asset_id, {}, label_type) == ""

@@ -16,7 +16,6 @@ app = Celery("bare", broker=TASK.get("redis_url"))
 app.conf.update(task_acks_late=True, task_ignore_result=True, worker_send_task_events=False)
 
 
-@signals.worker_ready.connect
 def _say_ready(**_: Any) -> None:
     redis.Redis.from_url(TASK["redis_url"]).incr("bench:ready")
 
@@ -25,4 +24,5 @@ def nothing(prediction: Any) -> None:
     """Take a message."""
 
 
+signals.worker_ready.connect(_say_ready, weak=False)
 app.task(nothing, name=NAME)

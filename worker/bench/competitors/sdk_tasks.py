@@ -31,7 +31,6 @@ app.conf.update(task_acks_late=True, task_ignore_result=True, worker_send_task_e
 _own: dict[str, Any] = {}
 
 
-@signals.worker_process_init.connect
 def _get_ready(**_: Any) -> None:
     _own["kili"] = sdk.client(TASK["endpoint"], TASK["api_key"])
     _own["redis"] = redis.Redis.from_url(TASK["redis_url"])
@@ -53,6 +52,7 @@ def _upload(arguments: Sequence[dict[str, Any]], way: sdk.Way) -> None:
     _own["redis"].incrby(DONE, len(arguments))
 
 
+signals.worker_process_init.connect(_get_ready, weak=False)
 app.task(one, name=ONE)
 if importlib.util.find_spec("celery_batches") is not None:
     batches = importlib.import_module("celery_batches").Batches

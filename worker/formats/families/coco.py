@@ -124,9 +124,11 @@ FAMILY = Family(
     detect=_detect,
     near=_near,
     read=read,
+    by_id=True,
     options=("classes", "image_size", "units", "point_names"),
     limits=(
-        "Results are grouped by image, whose id becomes the external id; an image without results is absent. "
+        "Results are grouped by image, whose id must be the message's external id, or one of the batch's; on an "
+        "image of the batch without results nothing was found. "
         "`classes` must be a mapping, because category ids are not positions. One image size for all images."
     ),
     sources=("https://cocodataset.org/#format-results",),

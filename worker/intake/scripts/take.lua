@@ -1,12 +1,13 @@
 -- Bring whole envelopes from the broker's lists into the inbox, then read the inbox for one consumer.
 -- KEYS: inbox, then the lists of the Celery queue, most urgent first.
--- ARGV: group, consumer, entries to read, bytes to move and to read.
+-- ARGV: group, consumer, entries to read, bytes to move and to read, insist ('1' or '').
 -- An envelope is written to the inbox before it leaves its list: a full memory refuses the first write and
--- stops the script with nothing lost.
+-- stops the script with nothing lost; one that insists begins with a write that passes.
 local inbox, group, consumer = KEYS[1], ARGV[1], ARGV[2]
 local items, bytes = tonumber(ARGV[3]), tonumber(ARGV[4])
 local AT_ONCE = 8 -- entries of unknown size
 
+if ARGV[5] == '1' then redis.call('DEL', inbox .. ':nothing') end
 local moved, size = 0, 0
 for n = 2, #KEYS do
   while moved < items and size < bytes and redis.call('TYPE', KEYS[n]).ok == 'list' do

@@ -1,12 +1,14 @@
 -- Admit messages: into a lane, or into the dead letters, and out of the inbox; all or nothing.
--- ARGV: prefix, inbox key (or '' when the inbox is in another Redis), inbox group, number of entries,
+-- ARGV: prefix, inbox key (or '' when the inbox is in another Redis), inbox group, insist ('1' or ''),
+--   number of entries,
 --   then per entry: entry id or '', id of the replayed letter or '', number of items, and per item nine fields:
 --     'waiting', project, lane, asset id, model, stamp, digest, payload, decision
 --     'dead',    project, cause, letter, original, '', '', '', ''
 -- Returns {admitted, superseded, dead, skipped}, in items; skipped were admitted by somebody else.
 local P, inbox, group = ARGV[1], ARGV[2], ARGV[3]
 
--- Out of memory must stop the script here, before anything has moved.
+-- A full memory stops the script here, before anything has moved; one that insists begins with a write that passes.
+if ARGV[4] == '1' then redis.call('DEL', P .. 'nothing') end
 redis.call('HINCRBY', P .. 'ledger', 'received', 0)
 
 local time = redis.call('TIME')
@@ -85,8 +87,8 @@ end
 
 local result = { admitted = 0, superseded = 0, dead = 0, skipped = 0 }
 local done = {}
-local i = 5
-for _ = 1, tonumber(ARGV[4]) do
+local i = 6
+for _ = 1, tonumber(ARGV[5]) do
   local id, letter, items = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   i = i + 3
   local here = is_here(id) and (letter == '' or take_from_dead(letter))

@@ -1,0 +1,21 @@
+"""What the workers of a house have written in their logs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from tests.faults.house import House
+from worker.demo.processes import WorkerProcess
+
+
+def lines(worker: WorkerProcess) -> Iterator[dict[str, Any]]:
+    """Every line of a worker's log; each must be one JSON object."""
+    for line in worker.log.read_text("utf-8").splitlines():
+        yield json.loads(line)
+
+
+def said(house: House, action: str) -> list[dict[str, Any]]:
+    """The lines with an action, of all workers that the house ever had."""
+    return [line for worker in house.workers for line in lines(worker) if line["action"] == action]

@@ -1,0 +1,230 @@
+"""The report as one page of HTML that needs nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.feedback import charts
+from worker.feedback.gallery import Exhibit, card
+from worker.feedback.links import Links
+from worker.feedback.markup import Markup, el, join
+from worker.feedback.page_style import STYLE
+from worker.feedback.page_tables import audits, comparisons, folded, matrix, ranking, table, tags
+from worker.feedback.wording import DAY, age, clock, detector_name, estimate_words, meaning_of, percent, warnings_of
+
+BANDS = {"3": "must be reviewed", "2": "audits", "1": "doubtful"}
+
+HOW_TO_READ = (
+    "Doubtful predictions are reviewed first, so the plain average of the answers says nothing of live traffic; it is shown "
+    "as naive and used for nothing. Estimates count every answer once and let the random audits speak for what nobody "
+    "answered; intervals are 95 % score intervals. Where no audit was answered there is no estimate, only what the answers "
+    "leave possible. Times are in UTC."
+)
+
+
+def page(figures: dict[str, Any], title: str, links: Links, shown: Sequence[Exhibit] = ()) -> str:
+    """Write the page; ``figures`` as :func:`worker.feedback.figures.figures_of` computes them."""
+    newest_first = list(reversed(figures["models"]))
+    sections = [
+        ("models", "Model versions", _models(figures)),
+        ("time", "Agreement over time", _over_time(figures["models"])),
+        ("worst", "Where the model is wrong most", _worst(newest_first)),
+        ("confusion", "What was mistaken for what", _confusion(newest_first)),
+        ("calibration", "Does the confidence tell the truth?", _calibration(newest_first)),
+        ("drift", "Drift", _drift(newest_first)),
+        ("versions", "Versions on the same assets", _comparisons(figures["comparisons"])),
+        ("reviewers", "Reviewers and audits", _reviewers(figures)),
+        ("gallery", "Disagreements", _gallery(shown, links)),
+    ]
+    kept = [section for section in sections if section[2]]
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width,initial-scale=1"),
+        el("title", f"{title}: model against humans"),
+        el("style", Markup(STYLE)),
+    )
+    body = el(
+        "body",
+        el(
+            "header",
+            _heading(figures, title, links),
+            el("nav", [el("a", name, href=f"#{key}") for key, name, _ in kept]),
+        ),
+        el(
+            "main",
+            _alarms(figures["models"], links),
+            _warnings(figures),
+            [el("section", el("h2", name), content, id=key) for key, name, content in kept],
+        ),
+        el("footer", el("p", el("strong", "How to read this. "), HOW_TO_READ)),
+    )
+    return f"<!doctype html>{el('html', head, body, lang='en')}"
+
+
+def _heading(figures: dict[str, Any], title: str, links: Links) -> list[Markup]:
+    moment = datetime.fromtimestamp(figures["at"], UTC).strftime("%d %B %Y, %H:%M UTC")
+    words = f"How often the model agrees with the humans on live traffic of the last {figures['days']:g} days, as of {moment}. "
+    return [el("h1", title), el("p", words, el("a", "Open the project in Kili", href=links.home), class_="soft")]
+
+
+def _alarms(models: Sequence[dict[str, Any]], links: Links) -> list[Markup]:
+    alarms = [alarm for model in models for alarm in model["drift"]["alarms"]]
+    return [_alarm(alarm, links) for alarm in alarms if alarm["acknowledged_at"] is None]
+
+
+def _alarm(alarm: dict[str, Any], links: Links) -> Markup:
+    sides = [f"{name} {estimate_words(alarm[name])}" for name in ("before", "after") if name in alarm]
+    when = f"Since about {clock(alarm['since'], DAY)}, noticed at a prediction of {clock(alarm['at'], DAY)}."
+    fallen = [row for row in alarm["classes"] if row["lost"] > 0]
+    cases = [
+        [el("a", case["external_id"] or case["asset_id"], href=links.asset(case["asset_id"])), " "]
+        for case in alarm["cases"][:8]
+    ]
+    return el(
+        "div",
+        el("h3", f"{detector_name(alarm['detector'])}: {alarm['model']}"),
+        el("p", f"{alarm['meaning'].capitalize()}. {when} Agreement {', '.join(sides)}."),
+        tags((f"{row['name']}: {percent(row['before'])} → {percent(row['after'])}", "") for row in fallen),
+        el("p", "Latest wrong ones: ", cases or "none answered yet", class_="small"),
+        el("p", f"Acknowledge it as {alarm['id']}", class_="small soft"),
+        class_="note bad",
+    )
+
+
+def _warnings(figures: dict[str, Any]) -> list[Markup]:
+    return [el("div", words, class_="note warn") for words in warnings_of(figures)]
+
+
+def _models(figures: dict[str, Any]) -> Markup | None:
+    cards = [_model(model, index, figures["at"]) for index, model in enumerate(figures["models"])]
+    return el("div", cards, class_="cards") if cards else el("p", "No predictions yet.", class_="soft")
+
+
+def _model(model: dict[str, Any], index: int, now: float) -> Markup:
+    row = model["agreement"]
+    youngest = f"youngest answer {age(now - row['youngest'])} old" if row["youngest"] else "no answer yet"
+    counts = (
+        f"{row['population']} predictions, {row['verdicts']} answered, {row['audits']} of them audits; "
+        f"{row['missing_audits']} audits without an answer; {youngest}."
+    )
+    naive = f"Naive average of the answers: {percent(row['naive'], 1)}, not of live traffic."
+    states = [(f"{detector_name(name)}: {state}", state) for name, state in model["drift"]["states"].items()]
+    return el(
+        "article",
+        el("h3", _key(index), model["model"]),
+        el("p", percent(row["value"], 1), class_="big"),
+        el("p", f"between {percent(row['low'], 1)} and {percent(row['high'], 1)} ", charts.interval_bar(row)),
+        el("p", counts, class_="small soft"),
+        el("p", naive, class_="small soft"),
+        tags(states),
+        class_="card",
+    )
+
+
+def _key(index: int) -> Markup:
+    return el("span", class_=f"key s{index % charts.SERIES}")
+
+
+def _over_time(models: Sequence[dict[str, Any]]) -> Markup | None:
+    chart = charts.agreement_over_time(models)
+    keys = [el("span", _key(index), model["model"], class_="tag") for index, model in enumerate(models)]
+    return chart and el("div", el("div", chart, class_="scroll"), el("p", keys), class_="card")
+
+
+def _worst(models: Sequence[dict[str, Any]]) -> Markup:
+    parts = []
+    for model in models:
+        tables = [(job, found["classes"]) for job, found in model["jobs"].items()]
+        tables += [(f"metadata: {key}", rows) for key, rows in model["slices"].items()]
+        rankings = [ranking(name, rows) for name, rows in tables if rows]
+        if rankings:
+            parts.append([el("h3", model["model"]), *rankings])
+    return _first_open(parts)
+
+
+def _confusion(models: Sequence[dict[str, Any]]) -> Markup | None:
+    note = el(
+        "p", "Rows: the model. Columns: the humans. Estimated predictions of the whole traffic.", class_="soft small"
+    )
+    parts = [
+        [el("h3", f"{model['model']}, {job}"), matrix(found["confusion"])]
+        for model in models
+        for job, found in model["jobs"].items()
+        if found["confusion"]
+    ]
+    return join([note, _first_open(parts)]) if parts else None
+
+
+def _calibration(models: Sequence[dict[str, Any]]) -> Markup | None:
+    note = (
+        "Stated probability of being right (across) against agreement found (up). On the dashed line the statement is "
+        "true; below it the model is too sure of itself."
+    )
+    names = {"confidence": "The model's own confidence", "p_error": "1 - P(error) of the review policy"}
+    parts = []
+    for model in models:
+        plots = [(title, charts.reliability(model[key], title)) for key, title in names.items()]
+        cards = [el("div", el("h3", title), plot, class_="card") for title, plot in plots if plot]
+        if cards:
+            parts.append([el("h3", model["model"]), el("div", cards, class_="pair")])
+    return join([el("p", note, class_="soft small"), _first_open(parts)]) if parts else None
+
+
+def _first_open(parts: Sequence[Any]) -> Markup:
+    """The newest version's part, and the others folded."""
+    return join([*parts[:1], folded("earlier versions", *parts[1:]) if parts[1:] else None])
+
+
+def _drift(models: Sequence[dict[str, Any]]) -> Markup | None:
+    note = "Evidence that errors became more frequent, per window of predictions; the dashed line raises the alarm."
+    cards = [_drift_of(model["model"], model["drift"]) for model in models]
+    return join([el("p", note, class_="soft small"), *cards]) if cards else None
+
+
+def _drift_of(model: str, drift: dict[str, Any]) -> Markup:
+    rows = [[detector_name(name), tags([(state, state)]), meaning_of(name)] for name, state in drift["states"].items()]
+    past = [alarm for alarm in drift["alarms"] if alarm["acknowledged_at"] is not None]
+    words = [
+        f"{detector_name(alarm['detector'])}: raised for a prediction of {clock(alarm['at'], DAY)}, acknowledged "
+        f"{clock(alarm['acknowledged_at'], DAY)}."
+        for alarm in past
+    ]
+    chart = charts.evidence_over_time(drift["points"], drift["alarms"])
+    return el(
+        "div",
+        el("h3", model),
+        el("div", chart, class_="scroll"),
+        table(["detector", "state", "what its alarm says"], rows),
+        [el("p", one, class_="small") for one in words],
+        class_="card",
+    )
+
+
+def _comparisons(rows: Sequence[dict[str, Any]]) -> Markup | None:
+    return comparisons(rows) if rows else None
+
+
+def _reviewers(figures: dict[str, Any]) -> Markup | None:
+    found = figures["reviewers"]
+    if not found["verdicts"]:
+        return None
+    waiting = [f"{count} {BANDS.get(band, band)}" for band, count in sorted(found["waiting"].items(), reverse=True)]
+    longest = "" if found["longest_wait"] is None else f", the oldest for {age(found['longest_wait'])}"
+    words = (
+        f"{found['verdicts']} answers by {found['people']} people, about {found['capacity_per_day']:g} a day. "
+        f"Waiting: {', '.join(waiting) or 'nothing'}{longest}."
+    )
+    chart = charts.bars([(row["day"], row["verdicts"]) for row in found["per_day"]], "Answers a day")
+    return el("div", el("p", words), el("div", chart, class_="scroll"), audits(figures["models"]), class_="card")
+
+
+def _gallery(shown: Sequence[Exhibit], links: Links) -> Markup | None:
+    if not shown:
+        return None
+    cards = [card(exhibit, links.asset(exhibit.row["asset_id"])) for exhibit in shown]
+    sides = [el("span", "Model: dashed. ", class_="said"), el("span", "Human: solid.", class_="meant")]
+    note = el("p", "Most confident first. ", sides, class_="soft small")
+    return join([note, el("div", cards, class_="gallery")])

@@ -1,0 +1,79 @@
+"""The report for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from worker.feedback.wording import (
+    DAY,
+    age,
+    clock,
+    detector_name,
+    difference_words,
+    estimate_words,
+    percent,
+    warnings_of,
+)
+
+WORST = 5
+
+
+def text(figures: dict[str, Any], title: str) -> str:
+    """Write the figures that matter most, line by line."""
+    return "\n".join(_lines(figures, title))
+
+
+def _lines(figures: dict[str, Any], title: str) -> Iterator[str]:
+    yield f"{title}: agreement of live traffic, last {figures['days']:g} days"
+    if not figures["models"]:
+        yield "no predictions yet"
+    for model in figures["models"]:
+        yield ""
+        yield from _model(model, figures["at"])
+    for row in figures["comparisons"]:
+        yield ""
+        yield _comparison(row)
+    yield ""
+    yield from _around(figures)
+
+
+def _model(model: dict[str, Any], now: float) -> Iterator[str]:
+    row = model["agreement"]
+    yield f"{model['model']}  {estimate_words(row)}"
+    missing = f", {row['missing_audits']} audits unanswered" if row["missing_audits"] else ""
+    youngest = f", youngest answer {age(now - row['youngest'])} old" if row["youngest"] else ""
+    yield f"  {row['population']} predictions, {row['verdicts']} answered, {row['audits']} audits{missing}{youngest}"
+    if row["naive"] is not None:
+        yield f"  naive average of the answers, not of live traffic: {percent(row['naive'], 1)}"
+    for job, found in model["jobs"].items():
+        for worst in [one for one in found["classes"] if one["errors_per_day"]][:WORST]:
+            yield f"  {worst['errors_per_day']:8.1f} errors a day  {job} {worst['name']}: {estimate_words(worst)}"
+    yield from _drift(model["drift"])
+
+
+def _drift(drift: dict[str, Any]) -> Iterator[str]:
+    yield "  drift: " + ", ".join(f"{detector_name(name)} {state}" for name, state in drift["states"].items())
+    for alarm in drift["alarms"]:
+        if alarm["acknowledged_at"] is not None:
+            continue
+        yield f"  ALARM {alarm['id']}: {alarm['meaning']}, since about {clock(alarm['since'], DAY)}"
+        for side in ("before", "after"):
+            if side in alarm:
+                yield f"        {side:6} {estimate_words(alarm[side])}"
+        fallen = [f"{one['name']} {percent(one['before'])} to {percent(one['after'])}" for one in alarm["classes"][:3]]
+        if fallen:
+            yield f"        {'; '.join(fallen)}"
+
+
+def _comparison(row: dict[str, Any]) -> str:
+    pair = f"{row['challenger']} against {row['champion']} on {row['population']} shared assets"
+    return f"{pair}: {difference_words(row)}"
+
+
+def _around(figures: dict[str, Any]) -> Iterator[str]:
+    reviewers = figures["reviewers"]
+    waiting = sum(reviewers["waiting"].values())
+    capacity = reviewers["capacity_per_day"] or 0
+    yield f"reviewers: {reviewers['people']}, about {capacity:g} answers a day; {waiting} assets wait for them"
+    yield from (f"WARNING {words}" for words in warnings_of(figures))

@@ -1,0 +1,69 @@
+"""The words that every form of the report shares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.feedback.drift import DETECTORS
+
+DAY = 86_400.0
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share for people."""
+    return "unknown" if value is None else f"{100 * value:.{digits}f}\u202f%"
+
+
+def clock(at: float, span: float = 30 * DAY) -> str:
+    """A time for people, in UTC: as fine as the span shown, in seconds, needs it."""
+    form = "%H:%M" if span < DAY else "%d %b %H:%M" if span < 4 * DAY else "%d %b"
+    return datetime.fromtimestamp(at, UTC).strftime(form)
+
+
+def age(seconds: float) -> str:
+    """A span of time for people."""
+    for length, unit in ((DAY, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f}\u202f{unit}"
+    return f"{max(0.0, seconds):.0f}\u202fs"
+
+
+def estimate_words(row: dict[str, Any]) -> str:
+    """An estimate with its interval."""
+    if row["value"] is None:
+        return f"unknown ({percent(row['low'])} to {percent(row['high'])})"
+    return f"{percent(row['value'], 1)} ({percent(row['low'], 1)} to {percent(row['high'], 1)})"
+
+
+def difference_words(row: dict[str, Any]) -> str:
+    """A difference of two agreements with its interval."""
+    if row["value"] is None:
+        return "unknown, no answered audit among them"
+    value, low, high = (f"{100 * row[name]:+.1f}" for name in ("value", "low", "high"))
+    return f"{value} points ({low} to {high}){'' if row['decided'] else ', undecided'}"
+
+
+def detector_name(name: str) -> str:
+    """A detector's name for people."""
+    return name.replace("_", " ")
+
+
+def meaning_of(name: str) -> str:
+    """What an alarm of a detector says."""
+    return DETECTORS[name].meaning
+
+
+def warnings_of(figures: dict[str, Any]) -> Iterator[str]:
+    """What makes the figures worth less than they look."""
+    marks = figures["marks"]
+    if marks["conflicts"]:
+        first = marks["examples"][0]
+        pair = f"{first['external_id']}: ours {percent(first['agreement'])}, Kili's {percent(first['mark'])}"
+        yield f"Kili's marks contradict ours on {marks['conflicts']} of {marks['compared']} answers, such as {pair}."
+    for model in figures["models"]:
+        if model["agreement"]["value"] is None:
+            yield f"{model['model']}: no audit is answered, so nothing is known of what nobody answered."
+        if model["audits"]["overdue"]:
+            yield f"{model['model']}: {model['audits']['overdue']} audits are overdue and counted as missing."

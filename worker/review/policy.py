@@ -1,0 +1,104 @@
+"""The review policy: what humans see first, what they see as a sample, and what they need not see."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from worker.review.confidence import own_confidence
+from worker.review.decision import ReviewDecision, Subject
+from worker.review.expected_errors import read_errors
+from worker.review.policy_file import Policy
+from worker.review.ranking import ErrorRanker, Verdict
+from worker.review.state import MemoryState, ReviewState, Source, board_name
+from worker.review.triage import Work, triage
+
+SAME_CONFIDENCE = 1e-9
+"""A confidence that differs less from the output's own was not stated by the producer."""
+
+
+class PolicySource(Protocol):
+    """Knows the policy that is in force."""
+
+    def current(self) -> Policy:
+        """The policy to decide by."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPolicy:
+    """A policy that never changes."""
+
+    policy: Policy = Policy()  # noqa: RUF009 - immutable
+
+    def current(self) -> Policy:
+        """The policy to decide by."""
+        return self.policy
+
+
+class RankedPolicy:
+    """Ranks by calibrated expected errors, within the reviewers' capacity, with an audit sample.
+
+    Args:
+        policies: the policy in force.
+        state: what is remembered; in this process alone by default.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        policies: PolicySource | None = None,
+        state: ReviewState | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._policies = policies or FixedPolicy()
+        self._state = state or MemoryState()
+        self._ranker = ErrorRanker(self._state)
+        self._clock = clock
+
+    def decide(self, subject: Subject) -> ReviewDecision:
+        """Lane, priority and reason of one prediction."""
+        return self.decide_all([subject])[0]
+
+    def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
+        """Decide on predictions that arrive together, in their order; their scores are counted first."""
+        policy = self._policies.current()
+        works = [_work_of(subject, policy) for subject in subjects]
+        self._state.refresh({work.source for work in works}, {work.board for work in works})
+        for group in _grouped(works, lambda work: work.source.key):
+            ranks = self._ranker.rank(group[0].source, [work.reading for work in group])
+            for work, ranked in zip(group, ranks, strict=True):
+                work.ranked = ranked
+        for group in _grouped(works, lambda work: work.board):
+            triage(group, policy, self._state.board(group[0].board), self._clock())
+        self._state.flush()
+        return [work.decision for work in works if work.decision is not None]
+
+    def learn(self, verdicts: Iterable[Verdict]) -> None:
+        """Learn from what humans found; the decisions that follow are better for it."""
+        known = [verdict for verdict in verdicts if verdict.decision.error_probability is not None]
+        self._state.refresh({verdict.source for verdict in known}, ())
+        self._ranker.learn(known)
+
+    def set_reviewers(self, project: str, rule: str, per_day: float) -> None:
+        """Tell how many reviews a day the reviewers of a project finish, for rules that follow them."""
+        self._state.set_reviewers(board_name(project, rule), per_day)
+
+
+def _work_of(subject: Subject, policy: Policy) -> Work:
+    output = subject.output
+    source = Source(subject.project, output.job or "", subject.model)
+    stated = subject.confidence
+    if stated is not None and (own := own_confidence(output)) is not None and abs(stated - own) < SAME_CONFIDENCE:
+        stated = None
+    rule = policy.rule_for(source.project, source.job, source.model)
+    return Work(subject, read_errors(output, stated), source, rule)
+
+
+def _grouped(works: Iterable[Work], key: Callable[[Work], str]) -> list[list[Work]]:
+    groups: dict[str, list[Work]] = {}
+    for work in works:
+        groups.setdefault(key(work), []).append(work)
+    return list(groups.values())

@@ -1,0 +1,87 @@
+"""From scores to probabilities of an error that models of different calibration can be compared by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+
+from worker.review.calibration import Calibration, Example, Features
+from worker.review.decision import ReviewDecision
+from worker.review.expected_errors import Reading
+from worker.review.fitting import KEPT_EXAMPLES, fit
+from worker.review.state import ReviewState, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a human found: ``wrong`` is 0 (the prediction was right) to 1 (it was wrong).
+
+    ``decision`` is the one that was made about the prediction, as it came from the policy or back from Kili's
+    jsonMetadata (``ReviewDecision.from_metadata``).
+    """
+
+    project: str
+    model: str
+    decision: ReviewDecision
+    wrong: float
+    external_id: str = ""
+
+    @property
+    def source(self) -> Source:
+        """Whose prediction it was."""
+        return Source(self.project, self.decision.job, self.model)
+
+    @property
+    def example(self) -> Example:
+        """What the calibration learns from."""
+        one = self.decision
+        return Example(Features(one.percentile, one.deviation, one.predicted, one.runner_up), self.wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """A reading with its place among the same model's scores and the log odds of an error."""
+
+    features: Features
+    log_odds: float
+
+
+class ErrorRanker:
+    """Scores in, log odds of an error out; verdicts make it better.
+
+    Args:
+        state: where distributions and fits are kept.
+    """
+
+    def __init__(self, state: ReviewState) -> None:
+        self._state = state
+
+    def rank(self, source: Source, readings: Sequence[Reading]) -> list[Ranked]:
+        """Count the scores of one source, then rank them among all that it has shown so far."""
+        histogram = self._state.histogram(source)
+        positions = [reading.position for reading in readings]
+        histogram.observe([position for position in positions if position is not None])
+        calibration = self._state.calibration(source)
+        return [self._ranked(source, calibration, *pair) for pair in zip(readings, positions, strict=True)]
+
+    def learn(self, verdicts: Iterable[Verdict]) -> None:
+        """Fit anew the model versions that got verdicts."""
+        ordered = sorted(verdicts, key=lambda verdict: verdict.source.key)
+        for _, found in groupby(ordered, key=lambda verdict: verdict.source.key):
+            group = list(found)
+            self._learn(group[0].source, [verdict.example for verdict in group])
+
+    def _learn(self, source: Source, examples: Sequence[Example]) -> None:
+        kept = self._state.add_examples(source, examples, KEPT_EXAMPLES)
+        inherited = self._state.inherited(source)
+        start: Calibration | None = self._state.calibration(source)
+        self._state.save_calibration(source, fit(kept, start, inherited))
+
+    def _ranked(self, source: Source, calibration: Calibration, reading: Reading, position: float | None) -> Ranked:
+        percentile = deviation = None
+        if position is not None:
+            histogram = self._state.histogram(source)
+            percentile, deviation = histogram.percentile(position), histogram.deviation(position)
+        features = Features(percentile, deviation, reading.predicted, reading.runner_up)
+        return Ranked(features, calibration.log_odds(features))

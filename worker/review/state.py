@@ -1,0 +1,143 @@
+"""What the policy remembers, in this process alone: for simulations, tests and benchmarks.
+
+The same interface over Redis is in ``redis_state``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from worker.review.calibration import Calibration, Example
+from worker.review.capacity import Counts
+from worker.review.histogram import Histogram
+
+SEPARATOR = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One model version's answers to one job of one project: what is comparable with itself."""
+
+    project: str
+    job: str
+    model: str
+
+    @property
+    def key(self) -> str:
+        """Its name in the state."""
+        return SEPARATOR.join((self.project, self.job, self.model))
+
+    @property
+    def family(self) -> str:
+        """The same for all versions of the model (``name:version``)."""
+        return SEPARATOR.join((self.project, self.job, self.model.rpartition(":")[0] or self.model))
+
+
+def board_name(project: str, rule: str) -> str:
+    """The name of a rule in a project."""
+    return SEPARATOR.join((project, rule))
+
+
+@dataclass(slots=True)
+class Board:
+    """One rule in one project: the distribution of log odds of an error, and what passed."""
+
+    log_odds: Histogram = field(default_factory=Histogram)
+    counts: Counts = field(default_factory=Counts)
+    reviewers: float | None = None
+
+
+class ReviewState(Protocol):
+    """What the policy remembers. Whatever is handed out is changed in place and kept by ``flush``."""
+
+    def refresh(self, sources: Collection[Source], boards: Collection[str]) -> None:
+        """Bring what will be asked for up to date."""
+
+    def histogram(self, source: Source) -> Histogram:
+        """The scores of a source."""
+        ...
+
+    def calibration(self, source: Source) -> Calibration:
+        """The fit of a source; of the model's previous version or none, when it has no verdicts."""
+        ...
+
+    def board(self, name: str) -> Board:
+        """A rule in a project."""
+        ...
+
+    def flush(self) -> None:
+        """Keep what was counted."""
+
+    def add_examples(self, source: Source, examples: Sequence[Example], keep: int) -> list[Example]:
+        """Keep verdicts; return the newest ``keep`` of the source, oldest first."""
+        ...
+
+    def inherited(self, source: Source) -> Calibration | None:
+        """The fit of the model's version before this one."""
+        ...
+
+    def save_calibration(self, source: Source, calibration: Calibration) -> None:
+        """Keep a fit."""
+
+    def set_reviewers(self, board: str, per_day: float) -> None:
+        """Keep how many reviews the reviewers finish a day."""
+
+
+class MemoryState:
+    """Everything in dictionaries."""
+
+    def __init__(self) -> None:
+        self._histograms: dict[str, Histogram] = {}
+        self._calibrations: dict[str, Calibration] = {}
+        self._newest: dict[str, list[str]] = {}
+        self._boards: dict[str, Board] = {}
+        self._examples: dict[str, list[Example]] = {}
+
+    def refresh(self, sources: Collection[Source], boards: Collection[str]) -> None:
+        """Nothing is anywhere else."""
+
+    def histogram(self, source: Source) -> Histogram:
+        """The scores of a source."""
+        return self._histograms.setdefault(source.key, Histogram())
+
+    def calibration(self, source: Source) -> Calibration:
+        """The fit of a source; of the model's previous version or none, when it has no verdicts."""
+        return self._calibrations.get(source.key) or self.inherited(source) or Calibration()
+
+    def board(self, name: str) -> Board:
+        """A rule in a project."""
+        return self._boards.setdefault(name, Board())
+
+    def flush(self) -> None:
+        """Nothing is anywhere else: what was counted is let go."""
+        for histogram in self._histograms.values():
+            histogram.take_pending()
+        for board in self._boards.values():
+            board.log_odds.take_pending()
+            board.counts.take_pending()
+
+    def add_examples(self, source: Source, examples: Sequence[Example], keep: int) -> list[Example]:
+        """Keep verdicts; return the newest ``keep`` of the source, oldest first."""
+        kept = self._examples.setdefault(source.key, [])
+        kept.extend(examples)
+        del kept[:-keep]
+        return list(kept)
+
+    def inherited(self, source: Source) -> Calibration | None:
+        """The fit of the model's version before this one."""
+        versions = self._newest.get(source.family, [])
+        before = versions[: versions.index(source.key)] if source.key in versions else versions
+        return self._calibrations[before[-1]] if before else None
+
+    def save_calibration(self, source: Source, calibration: Calibration) -> None:
+        """Keep a fit."""
+        versions = self._newest.setdefault(source.family, [])
+        if source.key not in versions:
+            versions.append(source.key)
+        self._calibrations[source.key] = calibration
+
+    def set_reviewers(self, board: str, per_day: float) -> None:
+        """Keep how many reviews the reviewers finish a day."""
+        self.board(board).reviewers = per_day
