@@ -9,7 +9,7 @@ from worker.formats import OutputError
 from worker.kili import derived_asset_id
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.ontology import Interface, OntologyError
-from worker.outputs import reading_of, rows_of
+from worker.outputs import output_of, reading_of, rows_of
 from worker.projects import ProjectConfig
 from worker.responses import response_of
 from worker.review import Subject, own_confidence
@@ -19,7 +19,7 @@ from worker.settings import Settings
 
 def explain_message(settings: Settings, raw: bytes, interface: Interface | None) -> dict[str, Any]:
     """The format and why it was recognised, and per asset what was read, the json_response (when the interface is
-    given) and the decision; or ``refused`` with field, problem and fix.
+    given), the confidence and the decision; or ``refused`` with field, problem and fix, and what was known by then.
     """
     found: dict[str, Any] = {}
     try:
@@ -27,25 +27,31 @@ def explain_message(settings: Settings, raw: bytes, interface: Interface | None)
         message = read_message(read_json(raw, limits))
         config = projects_of(settings).of(message.project_id or settings.default_project or "-")
         reading = reading_of(message, config)
-        found |= {"format": reading.format, "why": reading.why}
-        rows = [message] if isinstance(message, Prediction) else rows_of(message, config)
-        found["predictions"] = [_explained(settings, row, interface, config) for row in rows]
+        found |= {"format": reading.format, "why": reading.why, "predictions": []}
+        for row in [message] if isinstance(message, Prediction) else rows_of(message, config):
+            found["predictions"].append(about := {"external_id": row.external_id})
+            _explain(settings, row, interface, config, about)
     except (MessageError, OutputError, OntologyError) as error:
+        if isinstance(error, OutputError) and error.format:
+            found |= {"format": error.format, "why": error.why}
         found["refused"] = {"field": error.field, "problem": error.problem, "fix": error.fix}
     return found
 
 
-def _explained(
-    settings: Settings, prediction: Prediction, interface: Interface | None, config: ProjectConfig
-) -> dict[str, Any]:
-    output = reading_of(prediction, config).outputs[0]
+def _explain(
+    settings: Settings,
+    prediction: Prediction,
+    interface: Interface | None,
+    config: ProjectConfig,
+    about: dict[str, Any],
+) -> None:
+    output = output_of(prediction, config)
     project = prediction.project_id or settings.default_project or "-"
     asset_id = derived_asset_id(project, prediction.external_id)
     confidence = prediction.confidence if prediction.confidence is not None else own_confidence(output)
-    found = {"external_id": prediction.external_id, "asset_id": asset_id, "output": asdict(output)}
+    model = prediction.model.label
+    subject = Subject(project, prediction.external_id, asset_id, model, output, confidence, prediction.metadata)
+    about |= {"asset_id": asset_id, "output": asdict(output), "confidence": confidence}
+    about["decision"] = asdict(policy_of(settings).decide(subject))
     if interface is not None:
-        found["json_response"] = response_of(prediction, interface, config)
-    subject = Subject(
-        project, prediction.external_id, asset_id, prediction.model.label, output, confidence, prediction.metadata
-    )
-    return {**found, "confidence": confidence, "decision": asdict(policy_of(settings).decide(subject))}
+        about["json_response"] = response_of(prediction, interface, config)

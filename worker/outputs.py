@@ -64,7 +64,9 @@ def reading_of(prediction: Prediction | PredictionBatch, config: ProjectConfig =
         return _read(prediction, config)
     except OutputError as error:
         cause = _CAUSES.get(type(error), "unreadable_output")
-        raise UnreadableOutput(f"output.{error.field}", error.problem, error.fix, cause) from error
+        refused = UnreadableOutput(f"output.{error.field}", error.problem, error.fix, cause)
+        refused.format, refused.why = error.format, error.why
+        raise refused from error
 
 
 def _read(prediction: Prediction | PredictionBatch, config: ProjectConfig) -> Reading:

@@ -28,6 +28,7 @@ from worker.demo.processes import WorkerProcess
 from worker.embedded_redis import EmbeddedRedis
 from worker.kili import derived_asset_id
 from worker.ledger import CallCounter
+from worker.runtime import admitter_of
 from worker.sandbox.process import SandboxProcess
 from worker.settings import Settings
 from worker.spool import Ledger, Spool
@@ -274,6 +275,15 @@ class House:
     def condemn(self, count: int) -> None:
         """So many of the valid messages are to become dead letters."""
         self.published.wrong += count
+
+    def replay(self, letter_ids: Iterable[str]) -> None:
+        """Replay dead letters, as ``prediction-worker dead-letters replay`` does."""
+        settings = Settings(redis_url=self.redis.url, kili_api_key=self.kili.api_key)  # type: ignore[arg-type]
+        admitter = admitter_of(settings, self.spool)
+        for letter_id in letter_ids:
+            letter = self.letters.get(letter_id)
+            assert letter is not None
+            admitter.replay(letter)
 
     def judge(self, *, dead: int | None = None, waiting: int = 0) -> dict[str, Any]:
         """Compare what was published, what the worker says and what Kili has.

@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -44,11 +45,15 @@ FULL = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What arrives: so many predictions a second over so many projects, on top of a first heap."""
+    """What arrives: so many predictions a second over so many projects, on top of a first heap.
+
+    ``warm_up`` are the seconds after which the first burst of calls is spent and the rate is taken.
+    """
 
     projects: int
     heap: int
     per_second: int
+    warm_up: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +99,7 @@ class Outage:
         self._publish(self._load.heap)
         with self._arriving():
             house.await_that(lambda: self._answers() > 5, "the first answers")
+            time.sleep(self._load.warm_up)
             before = self._rate()
             bring_back = self._take_away(how)
             failed, begun = self._failures(), time.monotonic()
@@ -101,7 +107,7 @@ class Outage:
             attempts, waiting = self._failures() - failed, house.ledger().waiting
             pauses = tuple(f"{pause.scope}: {pause.kind}" for pause in house.pauses().values())
             bring_back()
-            back = self._time_until(lambda: self._rate() >= FULL * before)
+            back = self._time_until_rate(FULL * before)
         return Report(
             how, seconds, round(before, 1), attempts, round(attempts / seconds, 2), waiting, round(back, 1), pauses
         )
@@ -154,11 +160,21 @@ class Outage:
         time.sleep(WINDOW)
         return (self._answers() - answers) / (time.monotonic() - begun)
 
-    def _time_until(self, condition: Callable[[], bool]) -> float:
-        """Seconds until the condition held; the window that showed it is not counted."""
+    def _time_until_rate(self, rate: float) -> float:
+        """Seconds until a window began in which Kili answered at this rate."""
         begun = time.monotonic()
-        self._house.await_that(condition, "the former rate", 60)
-        return time.monotonic() - begun - WINDOW
+        samples = deque([(begun, self._answers())])
+
+        def reached() -> bool:
+            now, answers = time.monotonic(), self._answers()
+            samples.append((now, answers))
+            while samples[0][0] < now - WINDOW - 0.1:
+                samples.popleft()
+            first, then = samples[0]
+            return now - first >= WINDOW and (answers - then) / (now - first) >= rate
+
+        self._house.await_that(reached, f"{rate:.1f} answers a second", 60)
+        return samples[0][0] - begun
 
 
 def main() -> None:
@@ -171,13 +187,13 @@ def main() -> None:
     with House(PRODUCTION, has_front=True) as house:
         for _ in range(options.workers):
             house.worker()
-        report = Outage(house, Load(projects=20, heap=8000, per_second=400)).run(options.how, options.seconds)
+        report = Outage(house, Load(projects=20, heap=8000, per_second=400, warm_up=5)).run(options.how, options.seconds)
         bound = most_attempts(options.seconds, workers=options.workers, probe_cap=5)
         print(json.dumps({**asdict(report), "most_attempts": round(bound), **settled(house)}, indent=1))
 
 
 def settled(house: House) -> Mapping[str, object]:
-    """Let fresh workers without a call limit deliver the rest, and ask the judge."""
+    """Let a fresh worker without a call limit deliver the rest, and ask the judge."""
     for worker in house.workers:
         worker.stop()
     house.worker(WORKER_KILI__CALLS_PER_MINUTE="60000", WORKER_KILI__BURST="50")

@@ -151,7 +151,7 @@ def test_workers_killed_again_and_again_while_they_move_messages(house: House) -
 
 
 def test_spool_and_broker_on_two_servers_count_every_message_once_although_workers_are_killed() -> None:
-    with EmbeddedRedis() as broker, House({"CELERY_BROKER_URL": broker.url}) as house:
+    with EmbeddedRedis() as broker, House({"CELERY_BROKER_URL": broker.url, "WORKER_INTAKE__BATCH": "2"}) as house:
         project = house.project()
         for message in predictions(project, 900):
             house.published.count += 1
@@ -159,9 +159,9 @@ def test_spool_and_broker_on_two_servers_count_every_message_once_although_worke
         with Publisher(broker.url, chunk=50) as stream, Publisher(broker.url, via="celery", chunk=50) as celery:
             for number, message in enumerate(predictions(project, 900)):
                 (stream if number % 2 else celery).send(message)
-        for _ in range(3):
-            worker = house.worker()
-            house.await_that(lambda: house.client.exists("pw:admitted"), "entries are between the two servers")
+        for received in (1, 300, 600):
+            worker = house.worker(wait=False)
+            house.await_that(lambda: house.ledger().received >= received, "it is at work")  # noqa: B023
             worker.kill()
         house.worker()
         house.await_settled()
@@ -173,7 +173,7 @@ def test_spool_and_broker_on_two_servers_count_every_message_once_although_worke
             stream.send(late)
         house.await_settled()
         house.judge()
-        house.await_that(lambda: not house.client.exists("pw:admitted"), "what has left the inbox is forgotten")
+        assert house.client.zcard("pw:admitted") <= 3 * 2, "what has left the inbox is forgotten, but for the kills"
 
 
 def test_above_the_limit_the_doors_stop_and_say_so_and_then_take_again() -> None:
@@ -204,10 +204,11 @@ def settings(
         "REDIS_URL": redis_server.url,
         "CELERY_BROKER_URL": "memory://",
         "KILI_API_KEY": "key",
+        "KILI_API_ENDPOINT": "http://127.0.0.1:9/graphql",
         "WORKER_HEARTBEAT_FILE": str(tmp_path / "heartbeat"),
-        "WORKER_INTAKE__MAX_WAITING": "40",
-        "WORKER_INTAKE__BATCH": "10",
-        "WORKER_DELIVERY__LINGER_SECONDS": "600",
+        "WORKER_INTAKE__MAX_WAITING": "300",
+        "WORKER_INTAKE__BATCH": "50",
+        "WORKER_KILI__ATTEMPTS": "1",
     }.items():
         monkeypatch.setenv(name, value)
     return Settings()
@@ -218,25 +219,27 @@ def test_a_broker_that_is_no_redis_is_consumed_without_loss_and_only_while_the_d
 ) -> None:
     app = create_app(settings)
     runtime = bind_runtime(app, settings)
-    spool, messages = runtime.spool, predictions("p", 540)
-    send(app, [messages[0]], serializer="pickle")
-    send(app, [messages[0]], name="somebody.elses.task")
-    send(app, [messages[:20]], compression="gzip")
-    for message in messages[20:]:
-        send(app, [message])
+    spool, messages = runtime.spool, predictions("p", 800)
+    with Celery(broker=settings.broker) as foreign:
+        send(foreign, [messages[0]], serializer="pickle")
+        send(foreign, [messages[0]], name="somebody.elses.task")
+        send(foreign, [messages[:20]], compression="gzip")
+        for message in messages[20:]:
+            send(foreign, [message])
     with start_worker(app, pool="threads", perform_ping_check=False, shutdown_timeout=20):
-        await_that(lambda: spool.ledger().waiting >= 40)
-        assert spool.ledger().received + spool.redis.xlen("predictions:inbox") < 542, "the rest stays in the broker"
-        await_that(lambda: deliver(spool) or spool.ledger().received == 542)
+        await_that(lambda: spool.ledger().waiting >= 300)
+        assert spool.ledger().received + spool.redis.xlen("predictions:inbox") < 700, "the rest stays in the broker"
+        await_that(lambda: deliver(spool) or spool.ledger().received == 802)
         assert DeadLetters(spool.redis, spool.prefix).causes() == {"content_type_refused": 1, "unknown_task": 1}
         ledger = spool.ledger()
-        assert (ledger.balance, ledger.waiting + ledger.delivered) == (0, 540)
+        assert (ledger.balance, ledger.waiting + ledger.delivered) == (0, 800)
 
 
 def deliver(spool: Spool) -> None:
-    """A wave that always goes well."""
+    """A wave that goes well, unless the worker is at the project, which it cannot deliver."""
     token = spool.acquire("p")
-    assert token is not None
+    if token is None:
+        return
     entries = spool.lease("p", token, items=1000, max_bytes=10**8, aging_ms=60_000)
     spool.settle("p", token, [Settlement(entry, Fate.DELIVERED) for entry in entries])
     spool.release("p", token)

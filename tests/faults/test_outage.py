@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.house import House, predictions
-from tests.faults.outage import Load, Outage, How, most_attempts, settled
+from tests.faults.outage import How, Load, Outage, most_attempts
 
 SECONDS = 3.0
 SCALED = {
     "WORKER_KILI__CALLS_PER_MINUTE": "1200",
     "WORKER_KILI__BURST": "2",
-    "WORKER_KILI__TIMEOUT_SECONDS": "1",
+    "WORKER_KILI__TIMEOUT_SECONDS": "0.5",
     "WORKER_DELIVERY__BATCH_ITEMS": "20",
 }
 
@@ -29,9 +29,43 @@ def limited() -> Iterator[House]:
 def test_an_outage_under_load_causes_no_storm_and_the_former_rate_is_soon_back(limited: House, how: How) -> None:
     limited.begin_case()
     limited.staffed()
-    report = Outage(limited, Load(projects=5, heap=500, per_second=100)).run(how, SECONDS)
+    report = Outage(limited, Load(projects=5, heap=300, per_second=100)).run(how, SECONDS)
     assert report.attempts <= most_attempts(SECONDS, workers=1, probe_cap=1)
-    assert "endpoint" in report.pauses[0] or any(pause.startswith("endpoint") for pause in report.pauses)
+    assert report.pauses
     assert report.waiting_at_the_return > 200
     assert report.back_after_seconds <= 3
-    settled(limited)
+    limited.heal()
+    limited.await_settled()
+    limited.judge()
+
+
+def test_the_endpoint_pauses_once_and_says_so_once_however_many_projects_fail(house: House) -> None:
+    worker = house.workers[-1]
+    said = worker.log.read_text().count('"endpoint is paused')
+    projects = [house.project() for _ in range(8)]
+    house.harm({"action": {"kind": "status", "status": 503}})
+    for project in projects:
+        house.publish(predictions(project, 20))
+    house.await_that(lambda: "endpoint" in house.pauses(), "a pause of the endpoint")
+    house.await_that(lambda: house.pauses()["endpoint"].failures >= 3, "three probes of the endpoint")
+    assert worker.log.read_text().count('"endpoint is paused') == said + 1
+    assert any(pause["reason"].endswith("Service Unavailable") for pause in house.status()["pauses"])
+    house.heal()
+    house.await_that(lambda: not house.pauses(), "every project is awake", limit=3)
+    house.await_settled()
+    house.judge()
+
+
+def test_a_key_that_expires_pauses_the_endpoint_and_a_renewed_one_wakes_it(house: House) -> None:
+    key = house.kili.api_key
+    projects = [house.project() for _ in range(4)]
+    house.admin("keys", {"key": key, "expiry": -1})
+    for project in projects:
+        house.publish(predictions(project, 20))
+    house.await_that(lambda: "endpoint" in house.pauses(), "a pause of the endpoint")
+    ledger = house.ledger()
+    assert ledger.waiting + ledger.leased == 80
+    house.admin("keys", {"key": key, "expiry": 3600})
+    house.await_settled(limit=6)
+    house.judge()
+    assert house.pauses() == {}

@@ -191,6 +191,15 @@ def test_an_inbox_entry_is_admitted_once_whoever_admits_it(spool: Spool) -> None
     check(spool)
 
 
+def test_an_entry_of_an_inbox_in_another_redis_is_admitted_once_until_it_has_left(spool: Spool) -> None:
+    arrival = Arrival("7-1", (waiting("a"),))
+    assert spool.admit([arrival]).admitted == 1
+    assert spool.admit([arrival]).skipped == 1
+    check(spool)
+    spool.forget(["7-1"])
+    assert spool.redis.exists("t:admitted") == 0
+
+
 def test_a_dead_letter_is_replayed_once(spool: Spool) -> None:
     admit(spool, Dead("p", "bad", b"{}", b"zz"))
     ((letter_id, _),) = spool.redis.xrange("t:dead")

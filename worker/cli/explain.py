@@ -15,12 +15,14 @@ from worker.cli.loading import fail, load_settings, print_json
     "--interface", type=click.File("rb"), help="A project's jsonInterface as JSON, to show the json_response."
 )
 @click.option("--input-type", default="IMAGE", show_default=True, help="The project's input type, with --interface.")
-def explain(file: IO[bytes], interface: IO[bytes] | None, input_type: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def explain(file: IO[bytes], interface: IO[bytes] | None, input_type: str, as_json: bool) -> None:
     """Show what would become of the message in FILE, sending nothing.
 
-    Prints the format and why it was recognised, what was read, the json_response and the review decision as JSON;
-    exits 1 when the message would become a dead letter.
+    Prints the format and why it was recognised, what was read, the json_response, the confidence and the review
+    decision; exits 1 when the message would become a dead letter.
     """
+    from worker.cli.explained import explained_text
     from worker.explaining import explain_message
     from worker.ontology import Interface, InterfaceError
 
@@ -29,6 +31,9 @@ def explain(file: IO[bytes], interface: IO[bytes] | None, input_type: str) -> No
     except (InterfaceError, UnicodeDecodeError) as error:
         fail(f"--interface: {error}")
     found = explain_message(load_settings(), file.read(), known)
-    print_json(found)
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(explained_text(found))
     if "refused" in found:
         raise SystemExit(1)

@@ -29,12 +29,16 @@ from worker.delivery.prepare import Prepared, cause_of, prepare, refit
 from worker.interfaces import InterfaceCache
 from worker.kili import AssetUpdate, KiliClient, KiliError, NewAsset, NewLabel, RefusedItems, TimedOut, TooLarge
 from worker.projects import Projects
+from worker.review import ReviewDecision
 from worker.spool import Fate, Leased, LeaseLost, Settlement, Spool
 
 logger = logging.getLogger(__name__)
 
 INTERFACE_DOUBT_SECONDS = 15.0
-"""Before an item is condemned for not fitting the interface, the interface is read anew unless it is this young."""
+"""Before an item is condemned for not fitting the interface, the interface is read anew unless it is this young.
+
+For one that was replayed it is read anew in any case: it comes back because the interface was mended.
+"""
 
 T = TypeVar("T")
 
@@ -111,8 +115,9 @@ class Wave:
     def _prepared(self, entries: Sequence[Leased]) -> Prepared:
         config = self._tools.projects.of(self._project)
         prepared = prepare(self._project, entries, self._tools.interfaces.get(self._project), config)
-        if prepared.unfit and self._tools.interfaces.renew(self._project, older_than=INTERFACE_DOUBT_SECONDS):
-            unfit = [one.entry for one in prepared.unfit]
+        unfit = [one.entry for one in prepared.unfit]
+        young = 0.0 if any(ReviewDecision.history_in(entry.decision) for entry in unfit) else INTERFACE_DOUBT_SECONDS
+        if unfit and self._tools.interfaces.renew(self._project, older_than=young):
             again = prepare(self._project, unfit, self._tools.interfaces.get(self._project), config)
             prepared.items = sorted([*prepared.items, *again.items], key=lambda item: item.entry.lane)
             prepared.unfit = again.unfit

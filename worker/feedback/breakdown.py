@@ -12,10 +12,11 @@ from worker.feedback.estimator import Estimate, estimate_of
 from worker.feedback.population import Case
 from worker.feedback.records import Classes
 
-BUCKETS = (60.0, 600.0, 3600.0, 6 * 3600.0, 86_400.0, 7 * 86_400.0, 28 * 86_400.0)
+BUCKETS = (60.0, 300.0, 900.0, 3600.0, 6 * 3600.0, 86_400.0, 2 * 86_400.0, 7 * 86_400.0, 28 * 86_400.0)
 """Lengths of time, in seconds, from which that of the report's windows is chosen."""
 
 MOST_BUCKETS = 40
+BUCKET_AUDITS = 5
 NOTHING = "—"
 
 
@@ -46,11 +47,21 @@ class Weighed:
         return [(case, 1 + weight) for case, weight in pairs if case.unit.answered]
 
 
-def bucket_of(cases: Sequence[Case]) -> float:
-    """Choose the shortest window, in seconds, by which the cases fill at most 40."""
+def bucket_of(groups: Iterable[Sequence[Case]]) -> float:
+    """Choose the windows' length, in seconds: the shortest with five audits in each on average, and at most 40 windows.
+
+    One length serves all groups, so that model versions can be compared.
+    """
+    lengths = [_bucket(cases) for cases in groups if cases]
+    return max(lengths, default=BUCKETS[-1])
+
+
+def _bucket(cases: Sequence[Case]) -> float:
     times = [case.unit.at for case in cases]
-    span = max(times, default=0.0) - min(times, default=0.0)
-    return next((length for length in BUCKETS if span / length <= MOST_BUCKETS), BUCKETS[-1])
+    audits = sum(case.unit.audited and case.unit.answered for case in cases)
+    count = min(MOST_BUCKETS, max(1, audits // BUCKET_AUDITS))
+    span = max(times) - min(times)
+    return next((length for length in BUCKETS if span / length <= count), BUCKETS[-1])
 
 
 def by_time(whole: Weighed, bucket: float) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from worker.feedback.detectors import AccuracyFell
 from worker.feedback.markup import Markup, el
 from worker.feedback.wording import clock, detector_name, percent
 
@@ -77,7 +78,7 @@ def evidence_over_time(points: Sequence[dict[str, Any]], alarms: Sequence[dict[s
         _times(frame),
         el("polyline", class_="limit", points=frame.points([(frame.x0, 1.0), (frame.x1, 1.0)])),
         el("polyline", class_="line s0", points=line),
-        [_mark(frame, alarm["at"], alarm["detector"]) for alarm in alarms],
+        [_mark(frame, alarm["at"], alarm["detector"]) for alarm in alarms if alarm["detector"] == AccuracyFell.name],
     )
 
 
@@ -91,7 +92,10 @@ def reliability(rows: Sequence[dict[str, Any]], title: str) -> Markup | None:
         title,
         frame,
         _grid(frame, HALVES),
-        [_below(frame, value, percent(value), "middle") for value in HALVES],
+        [
+            _below(frame, *tick)
+            for tick in ((0.0, "0", "start"), (0.5, percent(0.5), "middle"), (1.0, percent(1.0), "end"))
+        ],
         el("polyline", class_="limit", points=frame.points([(0, 0), (1, 1)])),
         el("polyline", class_="line s0", points=frame.points((row["stated"], row["agreement"]) for row in rows)),
         [_bubble(frame, row, most) for row in rows],

@@ -64,6 +64,7 @@ class Collector:
         store: of the project.
         interface: of the project.
         now: Unix seconds; decides only what is older than the horizon.
+        judged: told of the assets with verdicts whose records changed.
         may_read: asked before each page of predictions: whether the call budget has room beside delivery.
         horizon_days: how far back labels are kept.
     """
@@ -75,6 +76,7 @@ class Collector:
         interface: Interface,
         *,
         now: Callable[[], float],
+        judged: Callable[[list[tuple[ReadAsset, AssetRecord]]], None] | None = None,
         may_read: Callable[[], bool] = lambda: True,
         horizon_days: int = HORIZON_DAYS,
     ) -> None:
@@ -82,6 +84,7 @@ class Collector:
         self._store = store
         self._interface = interface
         self._now = now
+        self._judged = judged
         self._may_read = may_read
         self._horizon_days = horizon_days
         self._changed = 0
@@ -134,11 +137,15 @@ class Collector:
 
     def prune(self) -> int:
         """Drop assets whose last label is older than the horizon; how many."""
-        first = self._first_day()
-        old = [record.asset_id for record in self._store.records() if all(key.day < first for key in record.labels)]
-        self._store.drop(old)
-        self._store.forget_labels_before(first)
-        return len(old)
+        if not self._store.acquire():
+            return 0
+        try:
+            first = self._first_day()
+            old = [one.asset_id for one in self._store.records() if all(key.day < first for key in one.labels)]
+            self._store.forget_labels_before(first)
+            return self._store.drop(old)
+        finally:
+            self._store.release()
 
     def _follow(self, kind: Kind) -> bool:
         complete = self._read_end(kind)
@@ -170,10 +177,15 @@ class Collector:
             self._keep(row.asset for row in part if row.label_id not in known)
 
     def _keep(self, assets: Iterable[ReadAsset]) -> list[AssetRecord]:
-        records = [record_of(asset, self._interface) for asset in {asset.id: asset for asset in assets}.values()]
+        pairs = [(asset, record_of(asset, self._interface)) for asset in {one.id: one for one in assets}.values()]
+        records = [record for _, record in pairs]
         if records:
-            self._changed += self._store.put(records)
+            changed = self._store.put(records)
+            self._changed += len(changed)
             self._store.await_mark(records, self._now())
+            news = [(asset, record) for asset, record in pairs if record.asset_id in changed and record.verdicts]
+            if self._judged is not None and news:
+                self._judged(news)
         return records
 
     def _reconcile(self, kind: Kind) -> None:

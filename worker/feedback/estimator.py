@@ -74,15 +74,16 @@ def estimate_of(units: Sequence[Unit], weights: Sequence[float], level: float = 
     taken over ``units``. With nothing unanswered the interval is that of a sample of as many answers.
     """
     errors = [unit.error for unit in units if unit.error is not None]
-    seen, unanswered = fsum(errors), len(units) - len(errors)
+    seen, unanswered = fsum(errors), fsum(unit.copies for unit in units if unit.error is None)
     naive = 1 - seen / len(errors) if errors else None
     rest = _rest(units, weights) if unanswered else None
-    value, low, high = _bounds(seen, len(units), unanswered, rest, level)
+    total = len(errors) + unanswered
+    value, low, high = _bounds(seen, total, unanswered, rest, level)
     return Estimate(
         value=value,
         low=low,
         high=high,
-        population=len(units),
+        population=round(total),
         verdicts=len(errors),
         audits=sum(unit.audited and unit.answered for unit in units),
         missing_audits=sum(unit.audited and not unit.answered for unit in units),
@@ -93,7 +94,7 @@ def estimate_of(units: Sequence[Unit], weights: Sequence[float], level: float = 
 
 
 def _bounds(
-    seen: float, total: int, unanswered: int, rest: _Rest | None, level: float
+    seen: float, total: float, unanswered: float, rest: _Rest | None, level: float
 ) -> tuple[float | None, float, float]:
     if not total:
         return None, 0.0, 1.0
@@ -115,13 +116,14 @@ def _rest(units: Sequence[Unit], weights: Sequence[float]) -> _Rest | None:
     predicted = all(unit.p_error is not None for unit in units if not unit.answered)
     predicted = predicted and all(unit.p_error is not None for unit, _ in audits)
     prior = [unit.p_error or 0.0 if predicted else 0.0 for unit, _ in audits]
-    outside = [unit.p_error or 0.0 if predicted else 0.0 for unit in units if not unit.answered]
+    outside = [(unit.copies, unit.p_error or 0.0 if predicted else 0.0) for unit in units if not unit.answered]
+    size = fsum(copies for copies, _ in outside)
     shares = _shares([weight for _, weight in audits])
     errors = [unit.error or 0.0 for unit, _ in audits]
     shift = fsum(share * (error - p) for share, error, p in zip(shares, errors, prior, strict=True))
-    rate = min(1.0, max(0.0, fsum(outside) / len(outside) + shift))
-    size = _effective_n(shares, errors, prior, rate) if predicted else _kish(shares)
-    return _Rest(rate, min(size, float(len(outside))), _hits(shares, errors))
+    rate = min(1.0, max(0.0, fsum(copies * p for copies, p in outside) / size + shift))
+    n = _effective_n(shares, errors, prior, rate) if predicted else _kish(shares)
+    return _Rest(rate, min(n, size), _hits(shares, errors))
 
 
 def _hits(shares: Sequence[float], errors: Sequence[float]) -> int:

@@ -50,13 +50,15 @@ def figures_of(records: Iterable[AssetRecord], interface: Interface, question: Q
     jobs = [job.name for job in interface.root_jobs]
     by_model = cases_by_model(chosen)
     by_job = {job: cases_by_model(chosen, job, len(jobs)) for job in jobs}
+    bucket = breakdown.bucket_of(by_model.values())
     models = [
-        _model(model, cases, {job: found.get(model, []) for job, found in by_job.items()}, question)
+        _model(model, cases, {job: found.get(model, []) for job, found in by_job.items()}, bucket, question)
         for model, cases in by_model.items()
     ]
     return {
         "at": question.now,
         "days": question.days,
+        "window": bucket,
         "models": models,
         "comparisons": _comparisons(by_model),
         "reviewers": _reviewers(chosen, question.now),
@@ -98,7 +100,9 @@ def _newest(record: AssetRecord) -> float:
     return max([*times, record.decision.at if record.decision else 0.0])
 
 
-def _model(model: str, cases: list[Case], by_job: Mapping[str, list[Case]], question: Question) -> dict[str, Any]:
+def _model(
+    model: str, cases: list[Case], by_job: Mapping[str, list[Case]], bucket: float, question: Question
+) -> dict[str, Any]:
     whole = _weighed(cases)
     days = _span_days(cases)
     return {
@@ -106,8 +110,7 @@ def _model(model: str, cases: list[Case], by_job: Mapping[str, list[Case]], ques
         "first_at": min(case.unit.at for case in cases),
         "last_at": max(case.unit.at for case in cases),
         "agreement": breakdown.estimate_row(whole.estimate()),
-        "bucket": breakdown.bucket_of(cases),
-        "windows": breakdown.by_time(whole, breakdown.bucket_of(cases)),
+        "windows": breakdown.by_time(whole, bucket),
         "jobs": {job: _job(_weighed(found), job, days) for job, found in by_job.items()},
         "slices": breakdown.by_slice(whole, days),
         "confidence": breakdown.reliability(whole, lambda case: case.confidence),
@@ -226,6 +229,7 @@ def _reviewers(records: Sequence[AssetRecord], now: float) -> dict[str, Any]:
     oldest = min((record.decision.at for record in waiting if record.decision), default=None)
     seconds = [verdict.seconds for verdict in verdicts.values() if verdict.seconds]
     return {
+        "rules": sorted({_rule(record.decision.policy) for record in records if record.decision} - {""}),
         "people": len({verdict.author for verdict in verdicts.values()}),
         "verdicts": len(verdicts),
         "per_day": [{"day": day * DAY, "verdicts": count} for day, count in sorted(per_day.items())],
@@ -234,6 +238,11 @@ def _reviewers(records: Sequence[AssetRecord], now: float) -> dict[str, Any]:
         "waiting": dict(Counter(str(record.decision.band) for record in waiting if record.decision)),
         "longest_wait": None if oldest is None else now - oldest,
     }
+
+
+def _rule(policy: str) -> str:
+    """The rule's name in ``policy/version/rule``."""
+    return policy.rpartition("/")[2]
 
 
 def _marks(by_model: Mapping[str, list[Case]]) -> dict[str, Any]:

@@ -59,7 +59,8 @@ _BOXES = """
 .key { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 6px; }
 """
 _CHARTS = """
-.chart { display: block; width: 100%; min-width: min(var(--w), 560px); max-width: var(--w); height: auto; }
+.chart { display: block; width: 100%; min-width: min(var(--w), 560px); height: auto; }
+.pair .chart { max-width: var(--w); }
 .pair .chart { min-width: 0; }
 .grid { stroke: var(--line); stroke-width: 1; }
 .tick { fill: var(--soft); font-size: 11px; }

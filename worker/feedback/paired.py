@@ -45,13 +45,14 @@ def compare(pairs: Sequence[tuple[Unit, Unit]], level: float = LEVEL) -> Differe
     """
     gaps = [_gap(first, second) for first, second in pairs]
     seen = [gap for gap in gaps if gap is not None]
-    unanswered = len(pairs) - len(seen)
+    unanswered = fsum(first.copies for first, _ in pairs if not first.answered)
+    total = len(seen) + unanswered
     better, worse = fsum(max(0.0, gap) for gap in seen), fsum(max(0.0, -gap) for gap in seen)
     rest = _rest([first for first, _ in pairs], gaps, level) if unanswered else (0.0, 0.0, 0.0)
     if not unanswered:
         value, low, high = ((better - worse) / max(1, len(pairs)), *tango(better, worse, len(pairs), level))
     else:
-        value, low, high = ((better - worse + unanswered * part) / len(pairs) for part in rest or (0.0, -1.0, 1.0))
+        value, low, high = ((better - worse + unanswered * part) / total for part in rest or (0.0, -1.0, 1.0))
     return Difference(
         value=value if pairs and rest else None,
         low=low,

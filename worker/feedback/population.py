@@ -71,6 +71,7 @@ def _case(record: AssetRecord, answer: Answer, job: str | None, jobs: int) -> Ca
         doubt=_doubt(decision),
         p_error=own.p_error if own and (job is None or jobs == 1) else None,
         error=_error(standing, job),
+        copies=1 / decision.uploaded if decision and decision.band == 0 else 1.0,
         answered_at=max((verdict.at for verdict in standing), default=0.0),
     )
     return Case(unit, record, answer, own.confidence if own else None)

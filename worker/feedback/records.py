@@ -17,7 +17,8 @@ Classes = dict[str, list[str]]
 class Decision:
     """The review decision stored with the asset, about the model version that led at that time.
 
-    ``band``: 3 must-review, 2 audit, 1 scored, 0 untouched; ``at`` in seconds since the epoch.
+    ``band``: 3 must-review, 2 audit, 1 scored, 0 untouched; ``at`` in seconds since the epoch; ``uploaded`` is the
+    share of the predictions like it that were uploaded at all.
     """
 
     model: str
@@ -26,6 +27,7 @@ class Decision:
     p_error: float | None = None
     inclusion: float | None = None
     confidence: float | None = None
+    uploaded: float = 1.0
     reason: str = ""
     policy: str = ""
 

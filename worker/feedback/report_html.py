@@ -17,10 +17,10 @@ from worker.feedback.wording import DAY, age, clock, detector_name, estimate_wor
 BANDS = {"3": "must be reviewed", "2": "audits", "1": "doubtful"}
 
 HOW_TO_READ = (
-    "Doubtful predictions are reviewed first, so the plain average of the answers says nothing of live traffic; it is shown "
-    "as naive and used for nothing. Estimates count every answer once and let the random audits speak for what nobody "
-    "answered; intervals are 95 % score intervals. Where no audit was answered there is no estimate, only what the answers "
-    "leave possible. Times are in UTC."
+    "Doubtful predictions are reviewed first, so the plain average of the answers says nothing of live traffic; it is "
+    "shown as naive and used for nothing. Estimates count every answer once and let the random audits speak for what "
+    "nobody answered; intervals are 95 % score intervals. Where no audit was answered there is no estimate, only what "
+    "the answers leave possible. Times are in UTC."
 )
 
 
@@ -66,7 +66,8 @@ def page(figures: dict[str, Any], title: str, links: Links, shown: Sequence[Exhi
 
 def _heading(figures: dict[str, Any], title: str, links: Links) -> list[Markup]:
     moment = datetime.fromtimestamp(figures["at"], UTC).strftime("%d %B %Y, %H:%M UTC")
-    words = f"How often the model agrees with the humans on live traffic of the last {figures['days']:g} days, as of {moment}. "
+    days = f"the last {figures['days']:g} days"
+    words = f"How often the model agrees with the humans on live traffic of {days}, as of {moment}. "
     return [el("h1", title), el("p", words, el("a", "Open the project in Kili", href=links.home), class_="soft")]
 
 

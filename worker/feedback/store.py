@@ -72,8 +72,8 @@ class FeedbackStore:
         if self._redis.get(f"{self._base}lock") == self._token.encode():
             self._redis.delete(f"{self._base}lock")
 
-    def put(self, records: Iterable[AssetRecord]) -> int:
-        """Put records in the place of those of the same assets; how many changed. One without labels is none.
+    def put(self, records: Iterable[AssetRecord]) -> set[str]:
+        """Put records in the place of those of the same assets; which changed. One without labels is none.
 
         Raises:
             LockLost: nothing was changed.
@@ -90,7 +90,7 @@ class FeedbackStore:
                 self._remember(pipe, record)
             if changed:
                 pipe.execute()
-        return len(changed)
+        return set(changed)
 
     def drop(self, asset_ids: Iterable[str]) -> int:
         """Remove assets that Kili no longer has; how many there were."""
@@ -106,8 +106,9 @@ class FeedbackStore:
         return len(found)
 
     def clear(self) -> None:
-        """Forget the project but for the lock."""
-        keys = [key for key in self._redis.scan_iter(f"{self._base}*", count=1000) if not key.endswith(b":lock")]
+        """Forget everything that came from Kili."""
+        patterns = ("records:*", "index:*", "differences:*", "days", "unmarked", "verified")
+        keys = [key for one in patterns for key in self._redis.scan_iter(f"{self._base}{one}", count=1000)]
         for start in range(0, len(keys), CHUNK):
             self._redis.delete(*keys[start : start + CHUNK])
 

@@ -17,6 +17,8 @@ class Unit:
         doubt: what ranks it among the others, 0-1: P(error), else 1 - confidence.
         p_error: P(error) as stored with the decision of this very model version, else None.
         error: 1 - agreement with the humans, 0-1; None while no human has answered.
+        copies: how many predictions of the traffic it stands for because the others like it were not uploaded; 1 if all
+            were.
         answered_at: when the youngest answer came, seconds since the epoch; 0 without one.
     """
 
@@ -27,6 +29,7 @@ class Unit:
     doubt: float = 0.5
     p_error: float | None = None
     error: float | None = None
+    copies: float = 1.0
     answered_at: float = 0.0
 
     @property

@@ -71,6 +71,7 @@ def decision_in(metadata: Mapping[str, Any]) -> Decision | None:
         p_error=_number(metadata.get("review_error_probability", metadata.get("review_p_error"))),
         inclusion=inclusion,
         confidence=_number(metadata.get("prediction_confidence")),
+        uploaded=_number(metadata.get("review_uploaded_share")) or 1.0,
         reason=str(metadata.get("review_reason", "")),
         policy=str(metadata.get("review_policy", "")),
     )

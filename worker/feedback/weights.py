@@ -31,7 +31,7 @@ def weigh(units: Sequence[Unit]) -> list[float]:
     Within a block of time, weight ~ ``(1 - d) · (1 - pi) / (pi · r) + (1 / r - 1)``: ``pi`` is the coin's probability,
     ``d`` the share answered among the nearest in doubt outside of the sample (an audit that would have been answered
     anyway stands for none of them) and ``r`` the share of audits of like doubt that were answered. The weights of a
-    block sum up to its unanswered units (J. Hájek's ratio form of the Horvitz-Thompson estimator).
+    block sum up to its unanswered units, copies included (J. Hájek's ratio form of the Horvitz-Thompson estimator).
     """
     weights = [0.0] * len(units)
     order = sorted(range(len(units)), key=lambda index: (units[index].at, units[index].asset_id))
@@ -72,7 +72,7 @@ def _blocks(units: Sequence[Unit], order: Sequence[int]) -> Iterator[list[int]]:
 
 def _scaled(units: Sequence[Unit], weights: list[float]) -> list[float]:
     total = sum(weights)
-    unanswered = sum(not unit.answered for unit in units)
+    unanswered = sum(unit.copies for unit in units if not unit.answered)
     return [weight * unanswered / total for weight in weights] if total else weights
 
 

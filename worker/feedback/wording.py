@@ -18,7 +18,7 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 def clock(at: float, span: float = 30 * DAY) -> str:
     """A time for people, in UTC: as fine as the span shown, in seconds, needs it."""
-    form = "%H:%M" if span < DAY else "%d %b %H:%M" if span < 4 * DAY else "%d %b"
+    form = "%H:%M" if span < DAY else "%d %b %H:%M" if span < 6 * DAY else "%d %b"
     return datetime.fromtimestamp(at, UTC).strftime(form)
 
 

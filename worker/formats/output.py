@@ -14,7 +14,13 @@ Point = tuple[float, float]
 
 
 class OutputError(ValueError):
-    """A model output that cannot be read: names the field, what is wrong with it, and the fix."""
+    """A model output that cannot be read: names the field, what is wrong with it, and the fix.
+
+    ``format`` and ``why`` tell what the payload was taken for, where that was clear before it turned out to be wrong.
+    """
+
+    format = ""
+    why = ""
 
     def __init__(self, field: str, problem: str, fix: str = "") -> None:
         self.field = field

@@ -60,19 +60,23 @@ def read_payload(payload: Any, options: ReadOptions | None = None) -> Reading:
     inside = _unwrap(payload)
     _require_envelope(wanted, inside)
     family, reason = _family(wanted, inside)
-    outputs = family.read(inside.payload, chosen, inside.at)
+    name, why = "/".join((*inside.names, family.name)), "; inside: ".join((*inside.reasons, reason))
+    try:
+        outputs = _outputs(family, inside, chosen)
+    except OutputError as error:
+        error.format, error.why = name, why
+        raise
+    told = tuple(with_evidence(output, inside.evidence) for output in outputs)
+    return Reading(name, why, told, family.by_id)
+
+
+def _outputs(family: Family, inside: _Inside, options: ReadOptions) -> tuple[ModelOutput, ...]:
+    outputs = family.read(inside.payload, options, inside.at)
     if not outputs and not family.by_id:
         fail(inside.at, "no item in the payload", "send at least one")
-    if chosen.frames and family.by_id:
+    if options.frames and family.by_id:
         fail(inside.at, "results by id do not tell which frame is which", "leave frames out, or send rows in order")
-    if chosen.frames:
-        outputs = (_video(outputs, chosen, inside.at),)
-    return Reading(
-        "/".join((*inside.names, family.name)),
-        "; inside: ".join((*inside.reasons, reason)),
-        tuple(with_evidence(output, inside.evidence) for output in outputs),
-        family.by_id,
-    )
+    return (_video(outputs, options, inside.at),) if options.frames else outputs
 
 
 def _video(outputs: tuple[ModelOutput, ...], options: ReadOptions, at: Path) -> ModelOutput:

@@ -37,6 +37,9 @@ class Unwrapped:
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
+MISSPELT = 0.8
+"""How alike (difflib's ratio) a key must be to one of a format of which no other key is there."""
+
 Reader = Callable[[Any, ReadOptions, Path], tuple[ModelOutput, ...]]
 Unwrapper = Callable[[Any, Path], Unwrapped]
 
@@ -113,7 +116,7 @@ class Keys:
             return None
         present = self.required.keys() & value.keys()
         if not present:
-            return None
+            return self._misspelt(value, at)
         wrong = [key for key in self.required if key in present and not self.required[key].test(value[key])]
         share = (len(present) - 0.5 * len(wrong)) / len(self.required)
         if wrong:
@@ -123,11 +126,19 @@ class Keys:
         return self._missing(missing, value, at, share) if missing else self._extra_miss(value, at, share)
 
     def _missing(self, key: str, value: Mapping[str, Any], at: Path, share: float) -> Miss:
-        others = [other for other in value if other not in self.required]
+        others = [other for other in value if isinstance(other, str) and other not in self.required]
         close = get_close_matches(key, others, n=1)
         if close:
             return Miss(show((*at, key)), f"missing (is it {close[0]!r}?)", share + 0.5 / len(self.required))
         return Miss(show((*at, key)), "missing", share)
+
+    def _misspelt(self, value: Mapping[str, Any], at: Path) -> Miss | None:
+        names = [key for key in value if isinstance(key, str)]
+        for key in self.required:
+            close = get_close_matches(key, names, n=1, cutoff=MISSPELT)
+            if close:
+                return Miss(show((*at, key)), f"missing (is it {close[0]!r}?)", 0.5 / len(self.required))
+        return None
 
     def _extra(self, value: Mapping[str, Any]) -> str | None:
         for key in value:

@@ -47,6 +47,10 @@ class Inbox:
         """Add an envelope that came from another broker; it is durable when this returns."""
         self._redis.xadd(self.key, {"envelope": envelope})
 
+    def length(self) -> int:
+        """Entries in the inbox, those included that are being admitted."""
+        return int(self._redis.xlen(self.key))
+
     def take(self, *, items: int, max_bytes: int, insist: bool = False) -> list[InboxEntry]:
         """Move envelopes in from the Celery queue and read new entries; does not block.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,8 @@ from worker.intake.inbox import Inbox
 logger = logging.getLogger(__name__)
 
 PREFETCH = 200
+AHEAD = 200
+"""Entries of the inbox at which the door lets admission catch up."""
 RETRY_SECONDS = 0.5
 
 
@@ -37,6 +40,7 @@ class QueueDoor:
         self._inbox = inbox
         self._closed = closed
         self._waiting: deque[Any] = deque()
+        self._guard = threading.Lock()  # some transports have a clock in a thread of its own
 
     def take(self, message: Any) -> None:
         """Called by the consumer with each message."""
@@ -49,19 +53,18 @@ class QueueDoor:
 
     def move(self) -> None:
         """Move what waits, as far as possible now."""
-        while self._waiting and not self._closed():
-            message = self._waiting[0]
+        with self._guard:
             try:
-                self._inbox.put(envelope_of(message))
+                while self._waiting and not self._closed() and self._inbox.length() < AHEAD:
+                    self._inbox.put(envelope_of(self._waiting[0]))
+                    self._waiting.popleft().ack_log_error(logger, (OSError,))
             except redis.RedisError as error:
                 logger.debug("not moved: %s", error, extra={"action": "queue_waits"})
-                return
-            self._waiting.popleft()
-            message.ack_log_error(logger, (OSError,))
 
     def forget(self) -> None:
         """The connection is gone: the broker delivers again what was not acknowledged."""
-        self._waiting.clear()
+        with self._guard:
+            self._waiting.clear()
 
 
 def envelope_of(message: Any) -> bytes:

@@ -32,8 +32,8 @@ def unknown_class(label: str, job: Job, classes: Mapping[str, str], field: str) 
     word = classes.get(label, label)
     mapped = f" (mapped to {word!r})" if word != label else ""
     near = nearest(word, _names(job))
-    hint = f"map it, for example to {near!r}" if near else "give the job categories"
-    fix = f"{hint}, in the project's classes, or add the category to the project"
+    mapped_to = f"map it, for example to {near!r}, under categories in the projects file, or " if near else ""
+    fix = f"{mapped_to}add the category to the project"
     return OntologyError(field, f"no category of job {job.name} for class {label!r}{mapped}", fix, "unknown_class")
 
 
@@ -78,6 +78,6 @@ def _only(names: tuple[str, ...], word: str, job: Job, field: str) -> str:
     raise OntologyError(
         field,
         f"class {word!r} could be any of {choice} of job {job.name}",
-        "name the category in the project's classes",
+        "map the class to one of them under categories in the projects file",
         "ambiguous_class",
     )

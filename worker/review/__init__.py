@@ -1,7 +1,33 @@
 """What humans should see first, and why."""
 
 from worker.review.confidence import own_confidence
-from worker.review.decision import ReviewDecision, ReviewPolicy, Subject
+from worker.review.decision import METADATA_KEYS, ReviewDecision, ReviewPolicy, Subject
+from worker.review.policy import FixedPolicy, PolicySource, RankedPolicy
+from worker.review.policy_file import Policy, PolicyError, parse_policy, read_policy
+from worker.review.ranking import Verdict
+from worker.review.redis_state import RedisState
+from worker.review.reloading import WatchedPolicy
+from worker.review.state import MemoryState, ReviewState, Source
 from worker.review.threshold import ThresholdPolicy
 
-__all__ = ["ReviewDecision", "ReviewPolicy", "Subject", "ThresholdPolicy", "own_confidence"]
+__all__ = [
+    "METADATA_KEYS",
+    "FixedPolicy",
+    "MemoryState",
+    "Policy",
+    "PolicyError",
+    "PolicySource",
+    "RankedPolicy",
+    "RedisState",
+    "ReviewDecision",
+    "ReviewPolicy",
+    "ReviewState",
+    "Source",
+    "Subject",
+    "ThresholdPolicy",
+    "Verdict",
+    "WatchedPolicy",
+    "own_confidence",
+    "parse_policy",
+    "read_policy",
+]

@@ -27,11 +27,10 @@ TESTED = 50
 """Scores that are compared at once with what was before."""
 
 SHIFT = 2.0
-"""Kolmogorov-Smirnov: a shift is seen when sup |F_new - F_old| > SHIFT / √n (1 in 1,500 by chance)."""
+"""Kolmogorov-Smirnov: a shift is seen when sup |F_new - F_old| > SHIFT √(1/n + 1/m), 1 in 1,500 by chance."""
 
-PRIOR_WEIGHT = 2.0
-PRIOR_CENTRE, PRIOR_SCALE = -3.0, 2.0
-"""Before any score is known: a logistic distribution, counted as two scores."""
+UNKNOWN_MEAN, UNKNOWN_SPREAD = -3.0, 2.0
+"""What is assumed of the logarithmic scores before any is known."""
 
 _WIDTH = (HIGH - LOW) / BINS
 _MIDDLES = [LOW + (number + 0.5) * _WIDTH for number in range(BINS)]
@@ -71,13 +70,13 @@ class Histogram:
     @property
     def mean(self) -> float:
         """Mean of the logarithmic scores."""
-        return self._sum / self.weight if self.weight else PRIOR_CENTRE
+        return self._sum / self.weight if self.weight else UNKNOWN_MEAN
 
     @property
     def spread(self) -> float:
         """Standard deviation of the logarithmic scores, at least 0.5."""
         if not self.weight:
-            return PRIOR_SCALE
+            return UNKNOWN_SPREAD
         return math.sqrt(max(0.0, self._sum_of_squares / self.weight - self.mean**2) + 0.25)
 
     def observe(self, positions: Sequence[float]) -> None:
@@ -100,7 +99,7 @@ class Histogram:
         self._cumulative = []
 
     def percentile(self, position: float) -> float:
-        """Share of the scores below this one, in (0, 1), linear within a bin."""
+        """Share of the scores below this one, in (0, 1), linear within a bin; half a score is added at either end."""
         totals = self._totals()
         place = min(max((position - LOW) / _WIDTH, 0.0), BINS - 1e-9)
         number = int(place)
@@ -111,7 +110,7 @@ class Histogram:
         """The logarithmic score below which ``share`` of the scores lie."""
         totals = self._totals()
         if not totals[-1]:
-            return PRIOR_CENTRE + PRIOR_SCALE * math.log(max(share, 1e-9) / max(1 - share, 1e-9))
+            return UNKNOWN_MEAN
         wanted = share * totals[-1]
         number = min(bisect_right(totals, wanted) - 1, BINS - 1)
         inside = (wanted - totals[number]) / self.bins[number] if self.bins[number] else 0.0

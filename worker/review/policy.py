@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -57,6 +58,7 @@ class RankedPolicy:
         self._state = state or MemoryState()
         self._ranker = ErrorRanker(self._state)
         self._clock = clock
+        self._lock = threading.RLock()
 
     def decide(self, subject: Subject) -> ReviewDecision:
         """Lane, priority and reason of one prediction."""
@@ -64,7 +66,21 @@ class RankedPolicy:
 
     def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
         """Decide on predictions that arrive together, in their order; their scores are counted first."""
-        policy = self._policies.current()
+        with self._lock:
+            return self._decide(subjects, self._policies.current())
+
+    def learn(self, verdicts: Iterable[Verdict]) -> None:
+        """Learn from what humans found; the decisions that follow are better for it."""
+        known = [verdict for verdict in verdicts if verdict.decision.error_probability is not None]
+        with self._lock:
+            self._state.refresh({verdict.source for verdict in known}, ())
+            self._ranker.learn(known)
+
+    def set_reviewers(self, project: str, rule: str, per_day: float) -> None:
+        """Tell how many reviews a day the reviewers of a project finish, for rules that follow them."""
+        self._state.set_reviewers(board_name(project, rule), per_day)
+
+    def _decide(self, subjects: Sequence[Subject], policy: Policy) -> list[ReviewDecision]:
         works = [_work_of(subject, policy) for subject in subjects]
         self._state.refresh({work.source for work in works}, {work.board for work in works})
         for group in _grouped(works, lambda work: work.source.key):
@@ -75,16 +91,6 @@ class RankedPolicy:
             triage(group, policy, self._state.board(group[0].board), self._clock())
         self._state.flush()
         return [work.decision for work in works if work.decision is not None]
-
-    def learn(self, verdicts: Iterable[Verdict]) -> None:
-        """Learn from what humans found; the decisions that follow are better for it."""
-        known = [verdict for verdict in verdicts if verdict.decision.error_probability is not None]
-        self._state.refresh({verdict.source for verdict in known}, ())
-        self._ranker.learn(known)
-
-    def set_reviewers(self, project: str, rule: str, per_day: float) -> None:
-        """Tell how many reviews a day the reviewers of a project finish, for rules that follow them."""
-        self._state.set_reviewers(board_name(project, rule), per_day)
 
 
 def _work_of(subject: Subject, policy: Policy) -> Work:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from uuid import uuid4
 
 from worker.review.calibration import Calibration, Example, Features
 from worker.review.decision import ReviewDecision
@@ -66,17 +67,16 @@ class ErrorRanker:
         return [self._ranked(source, calibration, *pair) for pair in zip(readings, positions, strict=True)]
 
     def learn(self, verdicts: Iterable[Verdict]) -> None:
-        """Fit anew the model versions that got verdicts."""
+        """Fit anew the model versions that got verdicts; a second verdict on an asset replaces the first."""
         ordered = sorted(verdicts, key=lambda verdict: verdict.source.key)
         for _, found in groupby(ordered, key=lambda verdict: verdict.source.key):
             group = list(found)
-            self._learn(group[0].source, [verdict.example for verdict in group])
+            self._learn(group[0].source, {one.external_id or uuid4().hex: one.example for one in group})
 
-    def _learn(self, source: Source, examples: Sequence[Example]) -> None:
+    def _learn(self, source: Source, examples: Mapping[str, Example]) -> None:
         kept = self._state.add_examples(source, examples, KEPT_EXAMPLES)
-        inherited = self._state.inherited(source)
-        start: Calibration | None = self._state.calibration(source)
-        self._state.save_calibration(source, fit(kept, start, inherited))
+        start = self._state.calibration(source)
+        self._state.save_calibration(source, fit(kept, start, self._state.inherited(source)))
 
     def _ranked(self, source: Source, calibration: Calibration, reading: Reading, position: float | None) -> Ranked:
         percentile = deviation = None

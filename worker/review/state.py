@@ -5,7 +5,7 @@ The same interface over Redis is in ``redis_state``.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -70,8 +70,8 @@ class ReviewState(Protocol):
     def flush(self) -> None:
         """Keep what was counted."""
 
-    def add_examples(self, source: Source, examples: Sequence[Example], keep: int) -> list[Example]:
-        """Keep verdicts; return the newest ``keep`` of the source, oldest first."""
+    def add_examples(self, source: Source, examples: Mapping[str, Example], keep: int) -> list[Example]:
+        """Keep verdicts by external id; return the newest ``keep`` of the source, oldest first."""
         ...
 
     def inherited(self, source: Source) -> Calibration | None:
@@ -93,7 +93,7 @@ class MemoryState:
         self._calibrations: dict[str, Calibration] = {}
         self._newest: dict[str, list[str]] = {}
         self._boards: dict[str, Board] = {}
-        self._examples: dict[str, list[Example]] = {}
+        self._examples: dict[str, dict[str, Example]] = {}
 
     def refresh(self, sources: Collection[Source], boards: Collection[str]) -> None:
         """Nothing is anywhere else."""
@@ -118,12 +118,15 @@ class MemoryState:
             board.log_odds.take_pending()
             board.counts.take_pending()
 
-    def add_examples(self, source: Source, examples: Sequence[Example], keep: int) -> list[Example]:
-        """Keep verdicts; return the newest ``keep`` of the source, oldest first."""
-        kept = self._examples.setdefault(source.key, [])
-        kept.extend(examples)
-        del kept[:-keep]
-        return list(kept)
+    def add_examples(self, source: Source, examples: Mapping[str, Example], keep: int) -> list[Example]:
+        """Keep verdicts by external id; return the newest ``keep`` of the source, oldest first."""
+        kept = self._examples.setdefault(source.key, {})
+        for external_id, example in examples.items():
+            kept.pop(external_id, None)
+            kept[external_id] = example
+        for old in list(kept)[:-keep]:
+            del kept[old]
+        return list(kept.values())
 
     def inherited(self, source: Source) -> Calibration | None:
         """The fit of the model's version before this one."""

@@ -37,6 +37,7 @@ def test_an_ambiguous_payload_is_read_when_the_format_is_named() -> None:
     ("payload", "nearest", "field", "problem"),
     [
         ({"predictions": 1}, "tf-serving-rows", "payload.predictions", "1 is not a list"),
+        ({"prediction": [[0.1, 0.9]]}, "tf-serving-rows", "payload.predictions", "is it 'prediction'?"),
         (
             [{"label": "cat", "score": 0.9, "bbox": [1, 2, 3, 4]}],
             "hf-object-detection",
@@ -124,6 +125,15 @@ def test_a_named_format_reports_what_does_not_fit() -> None:
     with pytest.raises(OutputError) as caught:
         read_payload({"outputs": []}, ReadOptions(format="tf-serving-rows"))
     assert (caught.value.field, caught.value.problem) == ("payload.predictions", "missing")
+
+
+def test_what_a_payload_was_taken_for_is_told_when_it_turns_out_to_be_wrong() -> None:
+    with pytest.raises(OutputError) as caught:
+        read_payload({"predictions": [[0.9, 0.9]]}, ReadOptions(classes=["a", "b"]))
+    assert (caught.value.format, caught.value.why) == (
+        "tf-serving-rows",
+        "an object whose predictions is a list of rows",
+    )
 
 
 def test_a_named_envelope_that_is_not_there_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""ReviewBench: how many model errors a review policy finds with the same number of reviews."""

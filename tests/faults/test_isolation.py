@@ -1,0 +1,136 @@
+"""One bad project among many: it waits, and the others neither wait nor slow down."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.faults.house import INTERFACE, House, predictions
+
+HEALTHY = 19
+LIMITED = {
+    "WORKER_KILI__CALLS_PER_MINUTE": "2400",
+    "WORKER_KILI__BURST": "2",
+    "WORKER_KILI__BACKOFF_SECONDS": "0.5",
+    "WORKER_KILI__TIMEOUT_SECONDS": "1",
+    "WORKER_DELIVERY__PROBE_SECONDS": "2",
+    "WORKER_DELIVERY__PROBE_CAP_SECONDS": "5",
+}
+DELETE = "mutation ($where: ProjectWhere!) { data: deleteProjectAsynchronously(where: $where) }"
+UPDATE = """
+mutation ($where: ProjectWhere!, $data: ProjectData!) {
+  data: updatePropertiesInProject(where: $where, data: $data) { id }
+}
+"""
+NO_ACCESS = {"kind": "errors", "message": "[noAccessRights] You do not have the access to this project."}
+ALWAYS_500 = {"kind": "status", "status": 500}
+
+
+class Street:
+    """Nineteen healthy projects in a house whose call budget is the bottleneck."""
+
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.projects = [house.project() for _ in range(HEALTHY)]
+        self.sent = 0
+
+    def seconds_for(self, count: int) -> float:
+        """How long the healthy projects take for so many predictions each."""
+        for project in self.projects:
+            self.house.publish(predictions(project, count, start=self.sent))
+        self.sent += count
+        begun = time.monotonic()
+        self.house.await_that(lambda: self._delivered() == HEALTHY * self.sent, "the healthy projects")
+        return time.monotonic() - begun
+
+    def _delivered(self) -> int:
+        return sum(self.house.spool.ledger(project).delivered for project in self.projects)
+
+
+@pytest.fixture(scope="module")
+def street() -> Iterator[Street]:
+    """A house with a worker and its healthy projects, known to the worker."""
+    with House(LIMITED) as house:
+        house.worker()
+        street = Street(house)
+        street.seconds_for(20)
+        yield street
+
+
+def test_nineteen_healthy_projects_do_not_feel_the_twentieth(street: Street) -> None:
+    house = street.house
+    alone = street.seconds_for(40)
+    kept = 0
+    for harm in ("gone", "no access", "always 500"):
+        bad = house.project()
+        go_bad(house, bad, harm)
+        house.publish(predictions(bad, 40))
+        kept += 40
+        seen = house.outcomes().total()
+        beside = street.seconds_for(40)
+        print(harm, alone, beside, house.outcomes().total() - seen)
+        assert house.outcomes().total() - seen <= 4 * HEALTHY + 12
+        assert beside <= 1.25 * alone + 0.3, (harm, alone, beside)
+        assert f"project:{bad}" in house.pauses()
+    print(house.status()["pauses"])
+    reasons = {pause["scope"]: pause["reason"] for pause in house.status()["pauses"]}
+    assert "endpoint" not in reasons
+    assert sum("access" in reason for reason in reasons.values()) == 2
+    house.judge(waiting=kept)
+
+
+def go_bad(house: House, project: str, harm: str) -> None:
+    if harm == "gone":
+        house.graphql(DELETE, {"where": {"id": project}})
+        return
+    house.harm({"project": project, "action": NO_ACCESS if harm == "no access" else ALWAYS_500})
+
+
+def test_a_project_that_is_served_again_goes_on_by_itself(house: House) -> None:
+    bad, good = house.project(), house.project()
+    worker = house.workers[-1]
+    house.harm({"project": bad, "action": NO_ACCESS})
+    house.publish(predictions(bad, 60))
+    house.await_that(lambda: f"project:{bad}" in house.pauses(), "a pause")
+    house.publish(predictions(good, 60))
+    house.await_that(lambda: house.spool.ledger(good).delivered == 60, "the neighbour")
+    house.await_that(lambda: house.pauses()[f"project:{bad}"].failures >= 2, "a failed probe")
+    house.heal()
+    house.await_settled()
+    house.judge()
+    assert house.pauses() == {}
+    assert worker.log.read_text().count(f"project:{bad} is paused") == 1
+    assert worker.log.read_text().count(f"project:{bad} goes on") == 1
+
+
+def test_a_renamed_class_stops_only_what_needs_it_and_a_mended_interface_lets_it_be_replayed(house: House) -> None:
+    project = house.project()
+    house.publish(predictions(project, 20))
+    house.await_settled()
+    set_interface(house, project, renamed(INTERFACE, "RED", "CRIMSON"))
+    house.publish(predictions(project, 200, start=20))
+    house.await_settled()
+    ledger = house.spool.ledger(project)
+    assert (ledger.delivered, ledger.dead) == (20 + 150, 50)
+    assert house.calls()["appendManyLabels"]["count"] <= 12
+    letters = [letter for letter in house.letters.letters() if letter.project == project]
+    assert {letter.about["cause"] for letter in letters} == {"unknown_class"}
+    set_interface(house, project, INTERFACE)
+    house.replay(letter.id for letter in letters)
+    house.await_settled()
+    house.judge()
+
+
+def renamed(interface: dict[str, Any], old: str, new: str) -> dict[str, Any]:
+    changed: dict[str, Any] = json.loads(json.dumps(interface))
+    categories = changed["jobs"]["COLOUR"]["content"]["categories"]
+    categories[new] = categories.pop(old) | {"name": new.title()}
+    return changed
+
+
+def set_interface(house: House, project: str, interface: dict[str, Any]) -> None:
+    house.graphql(UPDATE, {"where": {"id": project}, "data": {"jsonInterface": json.dumps(interface)}})

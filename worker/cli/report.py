@@ -1,0 +1,162 @@
+"""``prediction-worker report``."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import click
+import redis
+
+from worker.cli.loading import fail, load_settings, print_json, start_logging
+from worker.feedback.export import export_rows
+from worker.feedback.figures import disagreements
+from worker.feedback.gallery import Contents, Exhibit, exhibits
+from worker.feedback.reading import Reader
+from worker.feedback.report_html import page
+from worker.feedback.report_text import text
+from worker.feedback.service import Feedback
+from worker.kili import KiliError
+from worker.ontology import Interface
+from worker.runtime import access_of, budget_of, kili_of, spool_of
+from worker.settings import Settings
+
+LISTED = 200
+FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A project's feedback room with what it reads from."""
+
+    settings: Settings
+    title: str
+    reader: Reader
+    feedback: Feedback
+
+
+@click.command()
+@click.option("--project", help="Project id; the default project, or the only one known, if left out.")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="How far back predictions are looked at.")
+@click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
+@click.option("--html", type=FILE, help="Write one self-contained page.")
+@click.option("--export", type=click.File("w", encoding="utf-8"), help="Write answered predictions as JSON Lines.")
+@click.option("--gallery", type=click.IntRange(0), default=40, show_default=True, help="Disagreements on the page.")
+@click.option("--acknowledge", metavar="ALARM", help="Accept an alarm: its detector learns anew from now on.")
+@click.option("--rebuild", is_flag=True, help="Forget what was collected and read it from Kili again.")
+@click.option("--collect/--no-collect", default=True, help="Read what is new in Kili before.")
+def report(
+    project: str | None,
+    days: float | None,
+    as_json: bool,
+    html: Path | None,
+    export: IO[str] | None,
+    gallery: int,
+    acknowledge: str | None,
+    rebuild: bool,
+    collect: bool,
+) -> None:
+    """Show how often the model agrees with the humans on live traffic, where it does not, and whether it drifts."""
+    with opened(project) as found, told():
+        if acknowledge is not None:
+            _acknowledge(found.feedback, acknowledge)
+        if rebuild or collect:
+            _collect(found.feedback, rebuild=rebuild)
+        figures = found.feedback.figures(days)
+        found.feedback.conclude(figures)
+        _print(found, figures, as_json=as_json)
+        if html is not None:
+            html.write_text(page(figures, found.title, found.feedback.links, _exhibits(found, gallery)), "utf-8")
+            click.echo(f"page written: {html}", err=True)
+        if export is not None:
+            _export(found, export)
+
+
+@contextmanager
+def opened(project: str | None) -> Iterator[Opened]:
+    """Open the feedback room of a project, named or found; errors end the command with words."""
+    settings = load_settings()
+    start_logging(settings)
+    spool = spool_of(settings)
+    with told():
+        budget = budget_of(settings, spool)
+        name = project or settings.default_project or _only(spool.projects())
+        kili, reader = kili_of(settings, budget), Reader(access_of(settings), budget=budget)
+        try:
+            found = kili.project_interface(name)
+            feedback = Feedback(
+                reader,
+                spool.redis,
+                spool.prefix,
+                name,
+                Interface.parse(found.json_interface, found.input_type),
+                endpoint=settings.kili_api_endpoint,
+                now=time.time,
+            )
+            yield Opened(settings, found.title or name, reader, feedback)
+        finally:
+            kili.close()
+            reader.close()
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Turn the errors of Kili, Redis and the settings into words."""
+    try:
+        yield
+    except KiliError as error:
+        fail(f"Kili: {error}")
+    except redis.RedisError as error:
+        fail(f"Redis cannot be asked: {error}")
+    except ValueError as error:
+        fail(str(error))
+
+
+def _only(projects: list[str]) -> str:
+    if len(projects) != 1:
+        raise ValueError(f"{len(projects)} projects are known: name one with --project")
+    return projects[0]
+
+
+def _acknowledge(feedback: Feedback, alarm: str) -> None:
+    feedback.book.acknowledge(alarm, time.time())
+    click.echo(f"acknowledged: {alarm}", err=True)
+
+
+def _collect(feedback: Feedback, *, rebuild: bool) -> None:
+    result = feedback.rebuild() if rebuild else feedback.collect()
+    if not result.complete:
+        click.echo("another process collects this project now; the figures are of what it has so far", err=True)
+
+
+def _print(found: Opened, figures: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        rows = disagreements(found.feedback.store.records(), LISTED)
+        print_json({"project": found.feedback.project, "title": found.title, **figures, "disagreements": rows})
+    else:
+        click.echo(text(figures, found.title))
+
+
+def _exhibits(found: Opened, count: int) -> list[Exhibit]:
+    rows = disagreements(found.feedback.store.records(), count)
+    assets = found.reader.assets(found.feedback.project, sorted({row["asset_id"] for row in rows}))
+    key = found.settings.kili_api_key
+    contents = Contents(found.settings.kili_api_endpoint, key.get_secret_value() if key else "")
+    try:
+        return exhibits(rows, assets, contents)
+    finally:
+        contents.close()
+
+
+def _export(found: Opened, file: IO[str]) -> None:
+    rows = export_rows(found.feedback.store.records(), found.reader, found.feedback.project)
+    count = 0
+    for row in rows:
+        file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        count += 1
+    click.echo(f"{count} answered predictions written: {file.name}", err=True)

@@ -1,0 +1,192 @@
+"""What the worker does with the answers of humans, project by project: collect, learn, look for drift, tell."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from worker.feedback.alarms import AlarmBook
+from worker.feedback.collector import HORIZON_DAYS, Collector, Round, Source
+from worker.feedback.detectors import RUN_LENGTH
+from worker.feedback.figures import Question, figures_of
+from worker.feedback.learning import Judged, lessons
+from worker.feedback.links import Links
+from worker.feedback.notices import Notice
+from worker.feedback.store import FeedbackStore
+from worker.ontology import Interface
+from worker.review import Verdict
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedbackRules:
+    """How the feedback room works; times in seconds.
+
+    Attributes:
+        horizon_days: how far back labels are kept.
+        report_days: how far back predictions are looked at by the figures.
+        audit_sla: age at which an audit without an answer is overdue.
+        run_length: mean number of predictions between false drift alarms.
+        figures_every: how often figures and alarms are computed.
+        verify_every: how often one day of labels is read anew on purpose.
+    """
+
+    horizon_days: int = HORIZON_DAYS
+    report_days: float = 30.0
+    audit_sla: float = 72 * 3600.0
+    run_length: float = RUN_LENGTH
+    figures_every: float = 300.0
+    verify_every: float = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ears:
+    """Who is told: of verdicts to learn from, of new alarms, of the reviewers' pace (rule name, reviews a day)."""
+
+    lessons: Callable[[list[Verdict]], None] | None = None
+    alarm: Callable[[Notice], None] | None = None
+    pace: Callable[[str, str, float], None] | None = None
+
+
+class Feedback:
+    """The feedback room of one project.
+
+    Args:
+        source: reads from Kili.
+        client: of the spool's Redis, with ``decode_responses`` off.
+        prefix: of every key of the worker.
+        project: id.
+        interface: of the project.
+        endpoint: Kili's GraphQL URL, for links.
+        now: Unix seconds.
+        rules: how it works.
+        ears: who is told.
+        may_read: whether the call budget has room for reading predictions.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        client: redis.Redis,
+        prefix: str,
+        project: str,
+        interface: Interface,
+        *,
+        endpoint: str,
+        now: Callable[[], float],
+        rules: FeedbackRules = FeedbackRules(),
+        ears: Ears = Ears(),
+        may_read: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.project = project
+        self.links = Links.of(endpoint, project)
+        self.store = FeedbackStore(client, prefix, project)
+        self.book = AlarmBook(client, prefix, project)
+        self._interface = interface
+        self._now = now
+        self._rules = rules
+        self._ears = ears
+        self._redis = client
+        self._key = f"{prefix}feedback:{project}:"
+        self._collector = Collector(
+            source,
+            self.store,
+            interface,
+            now=now,
+            judged=self._learn,
+            may_read=may_read,
+            horizon_days=rules.horizon_days,
+        )
+
+    def tick(self) -> Round:
+        """Collect what is new; verify a day, compute figures and tell of alarms when it is time.
+
+        Raises:
+            KiliError, redis.RedisError: nothing that was read before is lost.
+        """
+        result = self._collector.collect()
+        if self._due("verify", self._rules.verify_every):
+            self._verify()
+        if self._due("figures", self._rules.figures_every):
+            self.conclude(self.figures())
+        return result
+
+    def collect(self) -> Round:
+        """Collect what is new, and no more."""
+        return self._collector.collect()
+
+    def rebuild(self) -> Round:
+        """Forget everything that came from Kili and collect it anew."""
+        return self._collector.rebuild()
+
+    def figures(self, days: float | None = None, run_length: float | None = None) -> dict[str, Any]:
+        """Compute every figure from what was collected."""
+        question = Question(
+            now=self._now(),
+            days=days or self._rules.report_days,
+            audit_sla=self._rules.audit_sla,
+            run_length=run_length or self._rules.run_length,
+            acknowledged=self.book.acknowledged(),
+        )
+        return figures_of(self.store.records(), self._interface, question)
+
+    def conclude(self, figures: Mapping[str, Any]) -> None:
+        """Keep what ``status`` shows, tell of new alarms, and tell the policy the reviewers' pace."""
+        self._redis.set(f"{self._key}summary", json.dumps(summary_of(figures)))
+        raised = {alarm["id"]: alarm for model in figures["models"] for alarm in model["drift"]["alarms"]}
+        for alarm_id in self.book.untold(raised, self._now()):
+            self._tell(raised[alarm_id])
+        pace = figures["reviewers"]["capacity_per_day"]
+        if self._ears.pace is not None and pace:
+            for rule in figures["reviewers"]["rules"]:
+                self._ears.pace(self.project, rule, pace)
+
+    def _tell(self, alarm: Mapping[str, Any]) -> None:
+        notice = Notice(alarm, self.links)
+        extra = {name: alarm[name] for name in ("id", "detector", "model", "at", "since")}
+        logger.warning(notice.headline, extra={"action": "drift_alarm", "project": self.project, **extra})
+        if self._ears.alarm is not None:
+            self._ears.alarm(notice)
+
+    def _learn(self, judged: list[Judged]) -> None:
+        found = list(lessons(self.project, judged))
+        if self._ears.lessons is not None and found:
+            self._ears.lessons(found)
+
+    def _verify(self) -> None:
+        day = self._collector.next_to_verify()
+        if day is not None:
+            self._collector.verify(day)
+        self._collector.prune()
+
+    def _due(self, what: str, seconds: float) -> bool:
+        """Whether it is time; the fleet does it once."""
+        return bool(self._redis.set(f"{self._key}next:{what}", 1, nx=True, px=max(1, int(seconds * 1000))))
+
+
+def summary_of(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """What is worth a line in ``status`` and a metric: per model version agreement, audits, drift."""
+    models = {
+        model["model"]: {
+            **{name: model["agreement"][name] for name in ("value", "low", "high", "population", "verdicts", "audits")},
+            "overdue_audits": model["audits"]["overdue"],
+            "drift": model["drift"]["states"],
+        }
+        for model in figures["models"]
+    }
+    return {"at": figures["at"], "models": models, "mark_conflicts": figures["marks"]["conflicts"]}
+
+
+def summaries(client: redis.Redis, prefix: str, projects: Sequence[str]) -> dict[str, Any]:
+    """The last summary of each project that has one."""
+    if not projects:
+        return {}
+    found: Any = client.mget([f"{prefix}feedback:{project}:summary" for project in projects])
+    pairs = zip(projects, found, strict=True)
+    return {project: json.loads(text) for project, text in pairs if text is not None}
