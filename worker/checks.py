@@ -13,6 +13,8 @@ import redis
 from worker.connections import connect
 from worker.kili import CallBudget, KiliError
 from worker.projects import ProjectsFileError
+from worker.results import SETTING as RESULT_PLACES
+from worker.results import ResultPlaces
 from worker.runtime import access_of, budget_of, kili_of, projects_of, spool_of
 from worker.settings import Settings
 
@@ -40,6 +42,7 @@ def setting_checks(settings: Settings) -> Iterator[Check]:
     yield _transport(settings)
     yield _visibility(settings)
     yield _roots(settings)
+    yield _places(settings)
     yield _sizes(settings)
     yield _projects_file(settings)
 
@@ -115,6 +118,17 @@ def _roots(settings: Settings) -> Check:
     if missing:
         return Check(name, "warning", f"no such folder: {', '.join(missing)}", "mount or create it")
     return Check(name, "ok")
+
+
+def _places(settings: Settings) -> Check:
+    try:
+        folders = ResultPlaces(settings.intake.result_places).folders
+    except ValueError as error:
+        return Check(RESULT_PLACES, "refused", str(error), "correct the place")
+    if any(folder.resolve() == Path("/") for folder in folders):
+        problem = "lets messages read every file of this machine"
+        return Check(RESULT_PLACES, "refused", problem, "name the folders of the results")
+    return Check(RESULT_PLACES, "ok")
 
 
 def _sizes(settings: Settings) -> Check:

@@ -6,15 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.formats import OutputError
-from worker.kili import derived_asset_id
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.ontology import Interface, OntologyError
 from worker.outputs import output_of, reading_of, rows_of
 from worker.projects import ProjectConfig
 from worker.responses import response_of
-from worker.review import Subject, own_confidence
 from worker.runtime import policy_of, projects_of
 from worker.settings import Settings
+from worker.subjects import subject_of
 
 
 def explain_message(settings: Settings, raw: bytes, interface: Interface | None) -> dict[str, Any]:
@@ -47,11 +46,8 @@ def _explain(
 ) -> None:
     output = output_of(prediction, config)
     project = prediction.project_id or settings.default_project or "-"
-    asset_id = derived_asset_id(project, prediction.external_id)
-    confidence = prediction.confidence if prediction.confidence is not None else own_confidence(output)
-    model = prediction.model.label
-    subject = Subject(project, prediction.external_id, asset_id, model, output, confidence, prediction.metadata)
-    about |= {"asset_id": asset_id, "output": asdict(output), "confidence": confidence}
+    subject = subject_of(prediction, output, project)
+    about |= {"asset_id": subject.asset_id, "output": asdict(output), "confidence": subject.confidence}
     about["decision"] = asdict(policy_of(settings).decide(subject))
     if interface is not None:
         about["json_response"] = response_of(prediction, interface, config)

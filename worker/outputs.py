@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,11 +26,7 @@ from worker.projects import ProjectConfig
 NO_CONFIG = ProjectConfig()
 _NEUTRAL = TypeAdapter(ModelOutput)
 _SHARED = ("schema_", "project_id", "model", "predicted_at", "metadata", "message_id")
-_CAUSES = {
-    UnknownFormat: "unknown_format",
-    AmbiguousFormat: "ambiguous_format",
-    ResultPointer: "result_elsewhere",
-}
+_CAUSES = {UnknownFormat: "unknown_format", AmbiguousFormat: "ambiguous_format"}
 
 
 class UnreadableOutput(OutputError):
@@ -40,28 +37,51 @@ class UnreadableOutput(OutputError):
         self.cause = cause
 
 
+class ResultElsewhere(UnreadableOutput):
+    """An output that was not sent along: it lies at ``location``."""
+
+    def __init__(self, pointer: ResultPointer) -> None:
+        super().__init__(f"output.{pointer.field}", pointer.problem, pointer.fix, "result_elsewhere")
+        self.location = pointer.location
+
+
 def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> ModelOutput:
     """What the model said about the one asset of a prediction.
 
     Raises:
         UnreadableOutput: the payload cannot be read, or speaks of another asset or of more than one.
     """
-    reading = reading_of(prediction, config)
-    outputs = _by_id(reading, [prediction.external_id], prediction.output, config)
-    if len(outputs) != 1:
-        problem = f"holds {len(outputs)} answers for one external_id"
-        raise UnreadableOutput("output.payload", problem, "send one external_id per answer", "wrong_row_count")
-    return outputs[0]
+    return _only(reading_of(prediction, config), prediction, config)
 
 
-def reading_of(prediction: Prediction | PredictionBatch, config: ProjectConfig = NO_CONFIG) -> Reading:
-    """What an output holds: its format, why it was recognised, one output per asset.
+def with_result(prediction: Prediction, result: Any, config: ProjectConfig = NO_CONFIG) -> Prediction:
+    """The prediction with its answer in the neutral form, read from the result that its payload pointed to.
 
     Raises:
+        UnreadableOutput: as ``output_of``; paths within the result begin with ``output.result``.
+    """
+    reading = reading_of(prediction, config, result)
+    return prediction.model_copy(update={"output": _answered(_only(reading, prediction, config))})
+
+
+def reading_of(
+    prediction: Prediction | PredictionBatch, config: ProjectConfig = NO_CONFIG, result: Any = None
+) -> Reading:
+    """What an output holds: its format, why it was recognised, one output per asset.
+
+    Args:
+        prediction: one, or a batch.
+        config: the operator's word on the project.
+        result: what lies at the place that the payload only points to, when it has been fetched.
+
+    Raises:
+        ResultElsewhere: the payload only says where the result is.
         UnreadableOutput: it cannot be read; the field is a path that begins with ``output``.
     """
     try:
-        return _read(prediction, config)
+        return _read(prediction, config, result)
+    except ResultPointer as pointer:
+        raise ResultElsewhere(pointer) from pointer
     except OutputError as error:
         cause = _CAUSES.get(type(error), "unreadable_output")
         refused = UnreadableOutput(f"output.{error.field}", error.problem, error.fix, cause)
@@ -69,7 +89,7 @@ def reading_of(prediction: Prediction | PredictionBatch, config: ProjectConfig =
         raise refused from error
 
 
-def _read(prediction: Prediction | PredictionBatch, config: ProjectConfig) -> Reading:
+def _read(prediction: Prediction | PredictionBatch, config: ProjectConfig, result: Any) -> Reading:
     output = prediction.output
     if output.json_response is not None:
         return Reading("json_response", "Kili's own", (read_kili_response(output.json_response),))
@@ -77,7 +97,7 @@ def _read(prediction: Prediction | PredictionBatch, config: ProjectConfig) -> Re
         return Reading("answer", "the neutral form", (_neutral(output.answer),))
     if output.scores is not None:
         return Reading("scores", "class scores", (read_scores(output.scores, output.job or config.job),))
-    return read_payload(output.payload, _options(output, prediction, config))
+    return read_payload(output.payload, replace(_options(output, prediction, config), result=result))
 
 
 def rows_of(batch: PredictionBatch, config: ProjectConfig = NO_CONFIG) -> list[Prediction]:
@@ -90,18 +110,36 @@ def rows_of(batch: PredictionBatch, config: ProjectConfig = NO_CONFIG) -> list[P
         UnreadableOutput: the output cannot be read, names an asset that is not in the batch, or has more or fewer
             rows than external ids.
     """
-    outputs = _by_id(reading_of(batch, config), batch.external_ids, batch.output, config)
+    outputs = _by_id(_read_batch(batch, config), batch.external_ids, batch.output, config)
     if len(outputs) != len(batch.external_ids):
         problem = f"holds {len(outputs)} answers for {len(batch.external_ids)} external_ids"
         raise UnreadableOutput("output", problem, "send one external_id per answer, in order", "wrong_row_count")
     assets = batch.assets or [None] * len(outputs)
     shared = {name: getattr(batch, name) for name in _SHARED}
     return [
-        Prediction.model_construct(
-            **shared, external_id=name, asset=asset, confidence=None, output=Output(answer=_NEUTRAL.dump_python(output))
-        )
+        Prediction.model_construct(**shared, external_id=name, asset=asset, confidence=None, output=_answered(output))
         for name, asset, output in zip(batch.external_ids, assets, outputs, strict=True)
     ]
+
+
+def _read_batch(batch: PredictionBatch, config: ProjectConfig) -> Reading:
+    try:
+        return reading_of(batch, config)
+    except ResultElsewhere as error:
+        fix = "send one message per asset, or have the notification include the response"
+        raise UnreadableOutput(error.field, f"{error.problem}, and a batch cannot wait for it", fix, error.cause) from error
+
+
+def _only(reading: Reading, prediction: Prediction, config: ProjectConfig) -> ModelOutput:
+    outputs = _by_id(reading, [prediction.external_id], prediction.output, config)
+    if len(outputs) != 1:
+        problem = f"holds {len(outputs)} answers for one external_id"
+        raise UnreadableOutput("output.payload", problem, "send one external_id per answer", "wrong_row_count")
+    return outputs[0]
+
+
+def _answered(output: ModelOutput) -> Output:
+    return Output(answer=_NEUTRAL.dump_python(output))
 
 
 def _by_id(

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from worker import __version__
 from worker.connections import connect, same_server
-from worker.delivery import Deliverer, DeliveryRules, Pace, Ticker
+from worker.delivery import AwaitedResults, Deliverer, DeliveryRules, Pace, Ticker
 from worker.health import Pulse
 from worker.hints import Hints
 from worker.intake import Admitter, Inbox, QueueDoor, Reader, ReaderLimits, Rules
@@ -21,6 +21,7 @@ from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPol
 from worker.ledger import CallCounter
 from worker.messages import ReadingLimits
 from worker.projects import Projects
+from worker.results import ResultPlaces, ResultReader
 from worker.review import ReviewPolicy, ThresholdPolicy
 from worker.settings import Settings
 from worker.spool import Spool, Watch
@@ -55,7 +56,8 @@ def projects_of(settings: Settings) -> Projects:
 def admitter_of(settings: Settings, spool: Spool, projects: Projects | None = None) -> Admitter:
     """The one admission behind both doors."""
     limits = ReadingLimits(settings.intake.max_message_bytes, settings.intake.max_depth)
-    rules = Rules(settings.default_project, limits, tuple(settings.intake.path_roots))
+    places = ResultPlaces(settings.intake.result_places)
+    rules = Rules(settings.default_project, limits, tuple(settings.intake.path_roots), places)
     return Admitter(spool, policy_of(settings), rules, projects or projects_of(settings))
 
 
@@ -249,6 +251,18 @@ class Runtime:
             pool=self._pool,
             rules=rules,
             projects=self._projects,
+            awaited=self._awaited(),
+            stop=self.stop_event,
+        )
+
+    def _awaited(self) -> AwaitedResults:
+        intake = self.settings.intake
+        limits = ReadingLimits(intake.max_message_bytes, intake.max_depth)
+        return AwaitedResults(
+            ResultReader(ResultPlaces(intake.result_places), limits=limits),
+            policy_of(self.settings),
+            grace_ms=int(intake.result_grace_seconds * 1000),
+            max_bytes=self.settings.delivery.wave_bytes,
             stop=self.stop_event,
         )
 

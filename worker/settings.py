@@ -55,6 +55,13 @@ class IntakeSettings(_Group):
         600, ge=1, description="The broker's visibility timeout; must outlast the longest call with its repeats."
     )
     path_roots: list[Path] = Field(default_factory=list, description="Folders below which asset.path is honoured.")
+    result_places: list[str] = Field(
+        default_factory=list,
+        description="Places that results are read from: https://host/folder/, or s3://bucket/folder/=https://host/folder/.",
+    )
+    result_grace_seconds: float = Field(
+        900.0, ge=0, description="How long a result is waited for that a message points to."
+    )
 
 
 class SpoolSettings(_Group):

@@ -8,9 +8,10 @@ from typing import Protocol
 
 import numpy as np
 
-from benchmarks.review.queues import Window
+from benchmarks.review.queues import Answer, Window
 from worker.review import FixedPolicy, RankedPolicy, ReviewDecision, Subject, Verdict, parse_policy
 from worker.review.histogram import Histogram
+from worker.review.kernel import KernelScorer
 
 CAPACITY = 0.10
 AUDIT = 0.05
@@ -70,19 +71,29 @@ class Percentile:
 
 
 class Worker:
-    """The worker's policy, through its public classes."""
+    """The worker's policy, through its public classes.
 
-    def __init__(self) -> None:
+    Args:
+        vectors: with the stronger scorer, which looks at the whole distribution.
+        embedding: and at the input columns, which stand for an embedding.
+    """
+
+    def __init__(self, *, vectors: bool = False, embedding: bool = False) -> None:
+        self._embedding = embedding
         rule = {"capacity": {"share": CAPACITY + AUDIT}, "audit": {"rate": AUDIT}}
-        self.policy = RankedPolicy(FixedPolicy(parse_policy({"rules": [rule]})))
+        scorer = KernelScorer() if vectors or embedding else None
+        self.policy = RankedPolicy(FixedPolicy(parse_policy({"rules": [rule]})), scorer=scorer)
         self._decisions: dict[str, ReviewDecision] = {}
 
     def scores(self, window: Window) -> Sequence[float]:
         """The calibrated probability of an error."""
-        subjects = [Subject("bench", one.asset, one.asset, one.model, one.output(), None) for one in window]
-        decisions = self.policy.decide_all(subjects)
+        decisions = self.policy.decide_all([self._subject(one) for one in window])
         self._decisions |= {one.asset: decision for one, decision in zip(window, decisions, strict=True)}
         return [decision.error_probability or 0.0 for decision in decisions]
+
+    def _subject(self, one: Answer) -> Subject:
+        embedding = one.columns.tolist() if self._embedding else None
+        return Subject("bench", one.asset, one.asset, one.model, one.output(), None, embedding=embedding)
 
     def learn(self, window: Window, reviewed: Sequence[int]) -> None:
         """Hand the verdicts to the policy."""
@@ -99,6 +110,8 @@ RULES: dict[str, Callable[[], Rule]] = {
     "least confidence": lambda: Plain(lambda window: [one.others for one in window]),
     "percentile per model": Percentile,
     "worker": Worker,
+    "worker, distribution": lambda: Worker(vectors=True),
+    "worker, distribution and embedding": lambda: Worker(embedding=True),
     "oracle": lambda: Plain(lambda window: [float(one.wrong) for one in window]),
 }
 """By the name shown in the results, weakest first."""

@@ -8,6 +8,16 @@ import pytest
 
 from tests.faults.house import House
 
+QUICK = {
+    "WORKER_KILI__BACKOFF_SECONDS": "0.02",
+    "WORKER_KILI__BACKOFF_CAP_SECONDS": "0.2",
+    "WORKER_KILI__RETRY_AFTER_CAP_SECONDS": "1",
+    "WORKER_KILI__TIMEOUT_SECONDS": "0.75",
+    "WORKER_SPOOL__LEASE_SECONDS": "1",
+    "WORKER_DELIVERY__CONCURRENCY": "8",
+    "WORKER_DELIVERY__LINGER_SECONDS": "0.1",
+}
+
 
 class Keeper:
     """Keeps a house open for the next case, as long as every case ended with the judge's consent."""
@@ -19,7 +29,7 @@ class Keeper:
         """The house, ready for a case, with a worker in it."""
         if self._house is None or not self._house.is_sound:
             self.close()
-            self._house = House({"WORKER_KILI__TIMEOUT_SECONDS": "1", "WORKER_DELIVERY__CONCURRENCY": "8"})
+            self._house = House(QUICK)
         self._house.begin_case()
         self._house.staffed()
         return self._house

@@ -84,8 +84,9 @@ class Published:
         """Remember a valid message."""
         model = f"{message['model']['name']}:{message['model']['version']}"
         key = (message["project_id"], message["external_id"], model)
-        contents = self.contents.setdefault(derived_asset_id(key[0], key[1]), set())
-        contents.add(message.get("asset", {}).get("url", ""))
+        url = message.get("asset", {}).get("url")
+        if url is not None:
+            self.contents.setdefault(derived_asset_id(key[0], key[1]), set()).add(url)
         answer = max(message["output"]["scores"], key=lambda name: message["output"]["scores"][name])
         newest = (message["predicted_at"], answer)
         if key not in self.expected or newest > self.expected[key]:

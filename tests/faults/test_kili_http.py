@@ -65,7 +65,7 @@ def test_a_burst_of_401_pauses_nobody_for_long(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("value", "least"),
-    [("1", 0.9), ("in two seconds, as a date", 0.5), ("99999999999", 1.9), ("-3", 0.0), ("soon", 0.0)],
+    [("1", 0.9), ("in two seconds, as a date", 0.9), ("99999999999", 0.9), ("-3", 0.0)],
 )
 def test_retry_after_holds_the_fleet_back_as_long_as_it_asks_and_no_longer_than_allowed(
     house: House, value: str, least: float
@@ -77,7 +77,7 @@ def test_retry_after_holds_the_fleet_back_as_long_as_it_asks_and_no_longer_than_
     house.await_that(lambda: house.struck() == [1], "the refusal")
     refused = time.monotonic()
     house.await_settled()
-    assert least <= time.monotonic() - refused < least + 2.5
+    assert least <= time.monotonic() - refused < least + 2
     house.judge()
 
 
@@ -85,8 +85,8 @@ def test_answers_slower_than_the_timeout_may_come_to_nothing_or_be_applied_late(
     project = house.project()
     seen = house.outcomes()
     house.harm(
-        {"operation": "appendManyAssets", "times": 1, "action": {"kind": "delay", "seconds": 1.4}},
-        {"operation": "appendManyLabels", "times": 1, "action": {"kind": "delay", "seconds": 2.4}},
+        {"operation": "appendManyAssets", "times": 1, "action": {"kind": "delay", "seconds": 1}},
+        {"operation": "appendManyLabels", "times": 1, "action": {"kind": "delay", "seconds": 1.8}},
     )
     house.publish(predictions(project, 60))
     house.await_settled()

@@ -11,7 +11,7 @@ from tests.faults.outage import How, Load, Outage, most_attempts
 
 SECONDS = 3.0
 SCALED = {
-    "WORKER_KILI__CALLS_PER_MINUTE": "1200",
+    "WORKER_KILI__CALLS_PER_MINUTE": "2400",
     "WORKER_KILI__BURST": "2",
     "WORKER_KILI__TIMEOUT_SECONDS": "0.5",
     "WORKER_DELIVERY__BATCH_ITEMS": "20",
@@ -29,7 +29,7 @@ def limited() -> Iterator[House]:
 def test_an_outage_under_load_causes_no_storm_and_the_former_rate_is_soon_back(limited: House, how: How) -> None:
     limited.begin_case()
     limited.staffed()
-    report = Outage(limited, Load(projects=5, heap=300, per_second=100)).run(how, SECONDS)
+    report = Outage(limited, Load(projects=5, heap=400, per_second=200)).run(how, SECONDS)
     assert report.attempts <= most_attempts(SECONDS, workers=1, probe_cap=1)
     assert report.pauses
     assert report.waiting_at_the_return > 200

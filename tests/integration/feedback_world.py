@@ -14,7 +14,7 @@ import httpx
 
 from worker.demo.digits import CLASS_NAMES, load_digits
 from worker.feedback.reading import Reader
-from worker.kili import KiliAccess, KiliClient, NewAsset, NewLabel, RetryPolicy, derived_asset_id
+from worker.kili import AssetUpdate, KiliAccess, KiliClient, NewAsset, NewLabel, RetryPolicy, derived_asset_id
 from worker.sandbox.labelers import Labelers
 from worker.sandbox.process import SandboxProcess
 
@@ -30,6 +30,8 @@ INTERFACE = {
     }
 }
 CREATE = "mutation ($data: CreateProjectData!) { data: createProject(data: $data) { id } }"
+LABEL = """mutation ($data: AppendManyLabelsData!, $where: AssetWhere!) {
+  data: appendManyLabels(data: $data, where: $where) { id } }"""
 DELETE = "mutation ($ids: [ID!]!) { data: deleteLabels(ids: $ids) }"
 
 
@@ -128,6 +130,12 @@ class World:
         ) as labelers:
             return labelers.label(count).labeled
 
+    def answer(self, asset_id: str, digit: int, label_type: str = "DEFAULT") -> None:
+        """Write one human label."""
+        label = {"assetID": asset_id, "jsonResponse": json.dumps(says(digit))}
+        where = {"idIn": [asset_id], "project": {"id": self.project}}
+        self.call(LABEL, data={"labelType": label_type, "labelsData": [label]}, where=where)
+
     def delete_labels(self, *ids: str) -> None:
         """Delete labels for good."""
         self.call(DELETE, ids=list(ids))
@@ -143,8 +151,6 @@ class World:
         ]
 
     def _upload(self, assets: list[NewAsset], labels: list[NewLabel], priorities: dict[str, int]) -> None:
-        from worker.kili import AssetUpdate
-
         for start in range(0, len(assets), 100):
             part = assets[start : start + 100]
             known = self.kili.existing_external_ids(self.project, [asset.external_id for asset in part])

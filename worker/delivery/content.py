@@ -14,6 +14,9 @@ from worker.kili import KiliClient, NewAsset
 from worker.messages import AssetContent
 from worker.paths import allowed_path
 
+MAX_FILE_BYTES = 200_000_000
+"""Files are read one at a time, and none that a worker's memory could not hold."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
@@ -38,7 +41,7 @@ class ContentSource:
     def assets_for(self, project: str, items: Sequence[Item]) -> tuple[list[tuple[Item, NewAsset]], list[Unreadable]]:
         """Pair each item with its asset; what cannot be read is told apart. Errors of Kili pass through."""
         ready: dict[str, tuple[str, str]] = {}
-        uploads: list[tuple[Item, bytes, str]] = []
+        uploads: list[tuple[Item, bytes | Path, str]] = []
         unreadable: list[Unreadable] = []
         for item in items:
             asset = item.prediction.asset
@@ -55,30 +58,44 @@ class ContentSource:
         return pairs, unreadable
 
     def _read(
-        self, item: Item, asset: AssetContent, uploads: list[tuple[Item, bytes, str]], unreadable: list[Unreadable]
+        self,
+        item: Item,
+        asset: AssetContent,
+        uploads: list[tuple[Item, bytes | Path, str]],
+        unreadable: list[Unreadable],
     ) -> None:
         if asset.text is not None:
             uploads.append((item, asset.text.encode(), "text/plain; charset=utf-8"))
             return
         path = asset.path or ""
-        allowed = allowed_path(path, self._roots)
         try:
-            if allowed is None:
-                raise PermissionError("it is not below a folder of WORKER_INTAKE__PATH_ROOTS")
-            kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-            uploads.append((item, allowed.read_bytes(), kind))
+            found = _readable(path, self._roots)
+            uploads.append((item, found, mimetypes.guess_type(path)[0] or "application/octet-stream"))
         except OSError as error:
             problem = f"cannot be read: {error.strerror or error}"
             cause = Cause("asset_unreadable", "asset", "asset.path", problem, "make it readable and replay")
             unreadable.append(Unreadable(item, cause))
 
-    def _uploaded(self, project: str, uploads: Sequence[tuple[Item, bytes, str]]) -> dict[str, tuple[str, str]]:
+    def _uploaded(
+        self, project: str, uploads: Sequence[tuple[Item, bytes | Path, str]]
+    ) -> dict[str, tuple[str, str]]:
         if not uploads:
             return {}
         urls = self._kili.signed_upload_urls(project, [item.asset_id for item, _, _ in uploads])
         for url, (_, data, kind) in zip(urls, uploads, strict=True):
-            self._kili.upload(url, data, kind)
+            self._kili.upload(url, data if isinstance(data, bytes) else data.read_bytes(), kind)
         return {item.asset_id: (url, "") for url, (item, _, _) in zip(urls, uploads, strict=True)}
+
+
+def _readable(path: str, roots: Sequence[Path]) -> Path:
+    found = allowed_path(path, roots)
+    if found is None:
+        raise PermissionError("it is not below a folder of WORKER_INTAKE__PATH_ROOTS")
+    with found.open("rb") as file:
+        size = file.seek(0, 2)
+    if size > MAX_FILE_BYTES:
+        raise OSError(f"{size:,} bytes are more than {MAX_FILE_BYTES:,}")
+    return found
 
 
 def missing_asset() -> Cause:

@@ -13,6 +13,7 @@ from typing import Protocol
 import redis
 
 from worker.delivery.assets import AssetKeeper, MadeAssets
+from worker.delivery.awaited import AwaitedResults
 from worker.delivery.callers import Callers
 from worker.delivery.content import ContentSource
 from worker.delivery.lease import Lease, LeaseKeeper
@@ -63,6 +64,7 @@ class Deliverer:
         pool: runs a wave's batches side by side.
         rules: limits and times.
         projects: the operator's word on each project's outputs.
+        awaited: completes predictions whose results are elsewhere.
         stop: set when the worker drains.
     """
 
@@ -77,12 +79,14 @@ class Deliverer:
         pool: Executor,
         rules: DeliveryRules,
         projects: Projects,
+        awaited: AwaitedResults,
         stop: threading.Event,
     ) -> None:
         self._spool = spool
         self._budget = budget
         self._rules = rules
         self._projects = projects
+        self._awaited = awaited
         self._stop = stop
         self._pace = pace
         self._pool = pool
@@ -176,6 +180,7 @@ class Deliverer:
             spool=self._spool,
             interfaces=InterfaceCache(client, prefix, rules.interface_age, callers.first.project_interface),
             projects=self._projects,
+            awaited=self._awaited,
             assets=AssetKeeper(
                 callers,
                 MadeAssets(client, prefix),

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from worker.deadletters import Cause
 from worker.delivery.assets import LOOK_AGAIN_MS, AssetKeeper
+from worker.delivery.awaited import AwaitedResults
 from worker.delivery.batches import batches, grouped
 from worker.delivery.bisect import Sent, send_each
 from worker.delivery.callers import Callers
@@ -51,6 +52,7 @@ class WaveTools:
     spool: Spool
     interfaces: InterfaceCache
     projects: Projects
+    awaited: AwaitedResults
     assets: AssetKeeper
     content: ContentSource
     pool: Executor
@@ -100,7 +102,7 @@ class Wave:
         return self._result
 
     def _deliver(self, entries: Sequence[Leased]) -> None:
-        prepared = self._prepared(entries)
+        prepared = self._prepared(self._completed(entries))
         self._settle([*prepared.settled, *prepared.unfit])
         self._lease.check()
         if not prepared.items:
@@ -111,6 +113,11 @@ class Wave:
         self._settle([self._bury(item, cause, "check") for item, cause in located.missing])
         self._settle([self._bury(item, cause_of(problem), "check") for item, problem in located.refused])
         self._send(located.ready)
+
+    def _completed(self, entries: Sequence[Leased]) -> Sequence[Leased]:
+        completed = self._tools.awaited.complete(self._project, entries, self._tools.projects.of(self._project))
+        self._settle(completed.settled)
+        return completed.entries
 
     def _prepared(self, entries: Sequence[Leased]) -> Prepared:
         config = self._tools.projects.of(self._project)

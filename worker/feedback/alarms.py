@@ -1,7 +1,7 @@
 """What is remembered of alarms: which were acknowledged, and which have been told to people.
 
-Two hashes below ``{prefix}feedback:{project}:`` from alarm id to Unix seconds: ``acknowledged`` and ``told``. An alarm's id
-is ``detector/model version/number``.
+Two hashes below ``{prefix}feedback:{project}:`` from alarm id to Unix seconds: ``acknowledged`` and ``told``. The id
+of an alarm is ``detector/model version/number``.
 """
 
 from __future__ import annotations

@@ -78,6 +78,13 @@ def by_class(whole: Weighed, job: str, days: float) -> list[dict[str, Any]]:
     return _ranked(whole.grouped(lambda case: case.answer.classes.get(job, ())), days)
 
 
+def by_human_class(whole: Weighed, job: str) -> list[dict[str, Any]]:
+    """Agreement of answered cases per class that the humans gave, the worst first."""
+    groups = whole.grouped(lambda case: {name for one in case.standing for name in one.classes.get(job, ())})
+    rows = [{"name": str(name), **estimate_row(part.estimate())} for name, part in groups.items()]
+    return sorted(rows, key=lambda row: (row["value"] is None, row["value"], row["name"]))
+
+
 def by_slice(whole: Weighed, days: float) -> dict[str, list[dict[str, Any]]]:
     """Agreement per value of each metadata key that has more than one value and not one per asset."""
     keys = sorted({key for case in whole.cases for key in case.record.slices})

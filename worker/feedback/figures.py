@@ -22,7 +22,7 @@ from worker.ontology import Interface
 DAY = 86_400.0
 ALARM_CASES = 20
 MARK_DIRECTION = (0.99, 0.75)
-"""Kili's mark contradicts ours when one of the two is at least the first and the other at most the second."""
+"""One of the two figures is at least the first and the other at most the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,12 @@ def _disagreement(case: Case) -> dict[str, Any]:
         "predicted_at": case.unit.at,
         "answered_at": case.unit.answered_at,
     }
+
+
+def contradicts(agreement: float, mark: float) -> bool:
+    """Whether our figure and Kili's mark point in opposite directions; formulas may differ for what is half right."""
+    low, high = sorted((agreement, mark))
+    return high >= MARK_DIRECTION[0] and low <= MARK_DIRECTION[1]
 
 
 def _newest(record: AssetRecord) -> float:
@@ -248,15 +254,13 @@ def _rule(policy: str) -> str:
 def _marks(by_model: Mapping[str, list[Case]]) -> dict[str, Any]:
     """Kili's own figure beside ours: how often the two point in opposite directions."""
     compared, conflicts = 0, []
-    high, low = MARK_DIRECTION
     for model, cases in by_model.items():
         for case in cases:
             for verdict in case.standing:
                 if verdict.mark is None:
                     continue
                 compared += 1
-                pair = sorted((verdict.agreement, verdict.mark))
-                if pair[1] >= high and pair[0] <= low:
+                if contradicts(verdict.agreement, verdict.mark):
                     row = {"asset_id": case.record.asset_id, "external_id": case.record.external_id, "model": model}
                     conflicts.append({**row, "agreement": verdict.agreement, "mark": verdict.mark})
     return {"compared": compared, "conflicts": len(conflicts), "examples": conflicts[:10]}

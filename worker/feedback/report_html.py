@@ -24,8 +24,13 @@ HOW_TO_READ = (
 )
 
 
-def page(figures: dict[str, Any], title: str, links: Links, shown: Sequence[Exhibit] = ()) -> str:
-    """Write the page; ``figures`` as :func:`worker.feedback.figures.figures_of` computes them."""
+def page(
+    figures: dict[str, Any], title: str, links: Links, shown: Sequence[Exhibit] = (), *, about: str | None = None
+) -> str:
+    """Write the page; ``figures`` as :func:`worker.feedback.figures.figures_of` computes them.
+
+    ``about`` says in a sentence what they are of; by default live traffic.
+    """
     newest_first = list(reversed(figures["models"]))
     sections = [
         ("models", "Model versions", _models(figures)),
@@ -50,7 +55,7 @@ def page(figures: dict[str, Any], title: str, links: Links, shown: Sequence[Exhi
         "body",
         el(
             "header",
-            _heading(figures, title, links),
+            _heading(figures, title, links, about),
             el("nav", [el("a", name, href=f"#{key}") for key, name, _ in kept]),
         ),
         el(
@@ -64,10 +69,10 @@ def page(figures: dict[str, Any], title: str, links: Links, shown: Sequence[Exhi
     return f"<!doctype html>{el('html', head, body, lang='en')}"
 
 
-def _heading(figures: dict[str, Any], title: str, links: Links) -> list[Markup]:
+def _heading(figures: dict[str, Any], title: str, links: Links, about: str | None) -> list[Markup]:
     moment = datetime.fromtimestamp(figures["at"], UTC).strftime("%d %B %Y, %H:%M UTC")
-    days = f"the last {figures['days']:g} days"
-    words = f"How often the model agrees with the humans on live traffic of {days}, as of {moment}. "
+    traffic = f"How often the model agrees with the humans on live traffic of the last {figures['days']:g} days"
+    words = f"{about or traffic}, as of {moment}. "
     return [el("h1", title), el("p", words, el("a", "Open the project in Kili", href=links.home), class_="soft")]
 
 
@@ -181,7 +186,7 @@ def _first_open(parts: Sequence[Any]) -> Markup:
 
 def _drift(models: Sequence[dict[str, Any]]) -> Markup | None:
     note = "Evidence that errors became more frequent, per window of predictions; the dashed line raises the alarm."
-    cards = [_drift_of(model["model"], model["drift"]) for model in models]
+    cards = [_drift_of(model["model"], model["drift"]) for model in models if model["drift"]["states"]]
     return join([el("p", note, class_="soft small"), *cards]) if cards else None
 
 

@@ -8,7 +8,8 @@ OutputError              a field, its problem, the fix
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from worker.formats.output import OutputError
 
@@ -32,10 +33,11 @@ class AmbiguousFormat(OutputError):
 class ResultPointer(OutputError):
     """The result was not sent along: it lies at ``location``.
 
-    Fetch it where the settings allow that place, then read the body with the same options.
+    Fetch it where the settings allow that place, then read the payload again with the body as ``ReadOptions.result``.
+    ``evidence`` is what the payload says beside it.
     """
 
-    def __init__(self, field: str, location: str, content_type: str | None, inference_id: str | None) -> None:
+    def __init__(self, field: str, location: str, content_type: str | None, evidence: Mapping[str, Any]) -> None:
         super().__init__(
             field,
             f"the result is not inline, it is at {location}",
@@ -43,4 +45,4 @@ class ResultPointer(OutputError):
         )
         self.location = location
         self.content_type = content_type
-        self.inference_id = inference_id
+        self.evidence = dict(evidence)

@@ -29,6 +29,7 @@ class ReadOptions:
     - ``point_names``: names of a pose's points in the model's order.
     - ``frames``: the rows are the frames of one video, in order, not several items.
     - ``strings``: whether a bare string is a class ``label`` or a ``text`` the model wrote.
+    - ``result``: what lies at the place that the payload only points to (see ``ResultPointer``).
 
     Raises OutputError when an option has no meaning.
     """
@@ -45,6 +46,7 @@ class ReadOptions:
     point_names: Sequence[str] | None = None
     strings: Strings = "label"
     frames: bool = False
+    result: Any = None
 
     def __post_init__(self) -> None:
         _check_names("classes", self.classes)

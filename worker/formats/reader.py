@@ -7,14 +7,14 @@ from difflib import get_close_matches
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, fail, show
-from worker.formats.errors import AmbiguousFormat
+from worker.formats.errors import AmbiguousFormat, ResultPointer
 from worker.formats.evidence import with_evidence
 from worker.formats.json_text import looks_like_json, parse_json
 from worker.formats.options import ReadOptions
 from worker.formats.output import Classification, Detection, Frame, Frames, ModelOutput, OutputError
 from worker.formats.recognise import choose
 from worker.formats.registry import ANSWERS, ENVELOPES, FAMILIES
-from worker.formats.structure import Envelope, Family
+from worker.formats.structure import Envelope, Family, Unwrapped
 
 MAX_ENVELOPES = 4
 """How many envelopes may lie around one another."""
@@ -57,7 +57,7 @@ def read_payload(payload: Any, options: ReadOptions | None = None) -> Reading:
     """
     chosen = options or ReadOptions()
     wanted = _wanted(chosen.format)
-    inside = _unwrap(payload)
+    inside = _unwrap(payload, chosen)
     _require_envelope(wanted, inside)
     family, reason = _family(wanted, inside)
     name, why = "/".join((*inside.names, family.name)), "; inside: ".join((*inside.reasons, reason))
@@ -105,7 +105,7 @@ def _named(name: str) -> Family | Envelope:
     return family
 
 
-def _unwrap(payload: Any) -> _Inside:
+def _unwrap(payload: Any, options: ReadOptions) -> _Inside:
     inside = _Inside(payload, ROOT)
     while True:
         if isinstance(inside.payload, str) and looks_like_json(inside.payload):
@@ -115,10 +115,19 @@ def _unwrap(payload: Any) -> _Inside:
             return inside
         if len(inside.names) == MAX_ENVELOPES:
             fail(inside.at, f"more than {MAX_ENVELOPES} envelopes around one another", "send what is inside")
-        unwrapped = envelope.unwrap(inside.payload, inside.at)
+        unwrapped = _unwrapped(envelope, inside, options)
         inside.payload, inside.at = unwrapped.payload, unwrapped.at
         inside.names.append(envelope.name)
         inside.evidence |= unwrapped.evidence
+
+
+def _unwrapped(envelope: Envelope, inside: _Inside, options: ReadOptions) -> Unwrapped:
+    try:
+        return envelope.unwrap(inside.payload, inside.at)
+    except ResultPointer as pointer:
+        if options.result is None:
+            raise
+        return Unwrapped(options.result, ("result",), pointer.evidence)
 
 
 def _envelope(inside: _Inside) -> Envelope | None:

@@ -24,13 +24,18 @@ from worker.messages import (
     read_json,
     read_message,
 )
-from worker.outputs import output_of, rows_of
+from worker.outputs import ResultElsewhere, output_of, rows_of
 from worker.paths import allowed_path
 from worker.projects import ProjectConfig, Projects
-from worker.review import ReviewPolicy, Subject, own_confidence
+from worker.results import AWAITED, ResultPlaces
+from worker.review import ReviewDecision, ReviewPolicy
 from worker.spool import Admission, Arrival, Item, Spool, Waiting
+from worker.subjects import subject_of
 
 FUTURE = timedelta(hours=24)
+AWAITED_LANE = 5
+"""Of predictions whose result is yet to be read: how doubtful they are is not known."""
+
 BATCH_BYTES = 64_000_000
 TRANSACTION_BYTES = 16_000_000
 TRANSACTION_ITEMS = 5_000
@@ -52,6 +57,7 @@ class Rules:
     default_project: str | None = None
     limits: ReadingLimits = field(default_factory=ReadingLimits)
     path_roots: tuple[Path, ...] = ()
+    result_places: ResultPlaces = field(default_factory=ResultPlaces)
 
 
 class Admitter:
@@ -142,23 +148,26 @@ class Admitter:
 
     def _waiting(self, prediction: Prediction, message: bytes, history: History) -> Waiting:
         project = self._checked(prediction)
-        output = output_of(prediction, self._config(prediction))
-        asset_id = derived_asset_id(project, prediction.external_id)
-        confidence = prediction.confidence if prediction.confidence is not None else own_confidence(output)
-        model = prediction.model.label
-        decision = self._policy.decide(
-            Subject(project, prediction.external_id, asset_id, model, output, confidence, prediction.metadata)
-        )
+        decision = self._decided(prediction, project)
         return Waiting(
             project=project,
             lane=decision.lane,
-            asset_id=asset_id,
-            model=model,
+            asset_id=derived_asset_id(project, prediction.external_id),
+            model=prediction.model.label,
             stamp=prediction.stamp,
             digest=hashlib.blake2b(message, digest_size=8).hexdigest(),
             payload=message,
             decision=decision.to_bytes(history),
         )
+
+    def _decided(self, prediction: Prediction, project: str) -> ReviewDecision:
+        """What the policy says; a result that lies elsewhere is fetched, and decided on, by the wave."""
+        try:
+            output = output_of(prediction, self._config(prediction))
+        except ResultElsewhere as elsewhere:
+            self._rules.result_places.address(elsewhere.location)
+            return ReviewDecision(AWAITED_LANE, 0, AWAITED, "none")
+        return self._policy.decide(subject_of(prediction, output, project))
 
     def _checked(self, prediction: Prediction) -> str:
         project = prediction.project_id or self._rules.default_project

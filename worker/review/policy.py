@@ -5,14 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from worker.review.calibration import Example
 from worker.review.confidence import own_confidence
 from worker.review.decision import ReviewDecision, Subject
 from worker.review.expected_errors import read_errors
 from worker.review.policy_file import Policy
 from worker.review.ranking import ErrorRanker, Verdict
+from worker.review.scorer import StrongerScorer
 from worker.review.state import MemoryState, ReviewState, Source, board_name
 from worker.review.triage import Work, triage
 
@@ -46,6 +48,7 @@ class RankedPolicy:
         policies: the policy in force.
         state: what is remembered; in this process alone by default.
         clock: seconds since the epoch.
+        scorer: looks at more than the score, where messages carry more; see ``kernel``.
     """
 
     def __init__(
@@ -53,11 +56,13 @@ class RankedPolicy:
         policies: PolicySource | None = None,
         state: ReviewState | None = None,
         clock: Callable[[], float] = time.time,
+        scorer: StrongerScorer | None = None,
     ) -> None:
         self._policies = policies or FixedPolicy()
         self._state = state or MemoryState()
         self._ranker = ErrorRanker(self._state)
         self._clock = clock
+        self._scorer = scorer
         self._lock = threading.RLock()
 
     def decide(self, subject: Subject) -> ReviewDecision:
@@ -75,6 +80,9 @@ class RankedPolicy:
         with self._lock:
             self._state.refresh({verdict.source for verdict in known}, ())
             self._ranker.learn(known)
+            if self._scorer:
+                for source, examples in _examples_of(known).items():
+                    self._scorer.learn(source, examples, self._state.calibration(source))
 
     def set_reviewers(self, project: str, rule: str, per_day: float) -> None:
         """Tell how many reviews a day the reviewers of a project finish, for rules that follow them."""
@@ -84,13 +92,29 @@ class RankedPolicy:
         works = [_work_of(subject, policy) for subject in subjects]
         self._state.refresh({work.source for work in works}, {work.board for work in works})
         for group in _grouped(works, lambda work: work.source.key):
-            ranks = self._ranker.rank(group[0].source, [work.reading for work in group])
-            for work, ranked in zip(group, ranks, strict=True):
-                work.ranked = ranked
+            self._rank(group)
         for group in _grouped(works, lambda work: work.board):
             triage(group, policy, self._state.board(group[0].board), self._clock())
         self._state.flush()
+        self._remember(works)
         return [work.decision for work in works if work.decision is not None]
+
+    def _rank(self, works: Sequence[Work]) -> None:
+        """Rank the predictions of one source."""
+        source = works[0].source
+        ranks = self._ranker.rank(source, [work.reading for work in works])
+        if self._scorer:
+            predicted = [ranked.features.predicted for ranked in ranks]
+            more = self._scorer.corrections(source, [work.subject for work in works], predicted)
+            ranks = [replace(one, log_odds=one.log_odds + add) for one, add in zip(ranks, more, strict=True)]
+        for work, ranked in zip(works, ranks, strict=True):
+            work.ranked = ranked
+
+    def _remember(self, works: Sequence[Work]) -> None:
+        if self._scorer:
+            for group in _grouped(works, lambda work: work.source.key):
+                reviewed = [work.decision is not None and work.decision.band > 0 for work in group]
+                self._scorer.remember(group[0].source, [work.subject for work in group], reviewed)
 
 
 def _work_of(subject: Subject, policy: Policy) -> Work:
@@ -101,6 +125,13 @@ def _work_of(subject: Subject, policy: Policy) -> Work:
         stated = None
     rule = policy.rule_for(source.project, source.job, source.model)
     return Work(subject, read_errors(output, stated), source, rule)
+
+
+def _examples_of(verdicts: Iterable[Verdict]) -> dict[Source, dict[str, Example]]:
+    found: dict[Source, dict[str, Example]] = {}
+    for verdict in verdicts:
+        found.setdefault(verdict.source, {})[verdict.external_id] = verdict.example
+    return found
 
 
 def _grouped(works: Iterable[Work], key: Callable[[Work], str]) -> list[list[Work]]:

@@ -34,6 +34,6 @@ class ThresholdPolicy:
             return ReviewDecision(UNKNOWN_LANE, 0, "confidence unknown", self.name)
         if confidence >= self.threshold:
             return ReviewDecision(ROUTINE_LANE, 0, "confident", self.name, confidence)
-        priority = max(1, math.floor(100 * (1 - confidence) + 0.5))
+        priority = max(1, math.floor(round(100 * (1 - confidence), 6) + 0.5))
         lane = min(ROUTINE_LANE - 1, int(ROUTINE_LANE * confidence / self.threshold))
         return ReviewDecision(lane, priority, "below threshold", self.name, confidence)

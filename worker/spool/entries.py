@@ -70,7 +70,10 @@ class Admission:
 
 @dataclass(frozen=True, slots=True)
 class Leased:
-    """A prediction that a wave has taken; ``deliveries`` counts the waves that took it, this one included."""
+    """A prediction that a wave has taken; ``deliveries`` counts the waves that took it, this one included.
+
+    ``original`` is what arrived, where the wave has put something more complete into ``payload``.
+    """
 
     lane: int
     entry_id: str
@@ -81,6 +84,7 @@ class Leased:
     digest: str
     payload: bytes
     decision: bytes
+    original: bytes = b""
 
     @property
     def waited_since_ms(self) -> int:

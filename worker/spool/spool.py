@@ -100,7 +100,7 @@ class Spool:
         args: list[Any] = [self.prefix, project, token, self._remember_ms]
         for one in settlements:
             entry = one.entry
-            original = entry.payload if one.letter else b""
+            original = (entry.original or entry.payload) if one.letter else b""
             args += (entry.lane, entry.entry_id, one.fate.value, entry.asset_id, entry.model, entry.stamp, entry.digest)
             args += (one.delay_ms or one.cause, one.letter, original)
         if self._run("settle", args) == -1:

@@ -189,7 +189,8 @@ def test_a_completed_notice_without_its_response_points_to_it() -> None:
     }
     error = refusal({"Type": "Notification", "Message": json.dumps(notice)})
     assert isinstance(error, ResultPointer)
-    assert (error.location, error.content_type, error.inference_id) == ("s3://bucket/x.out", "application/json", "id-1")
+    assert (error.location, error.content_type) == ("s3://bucket/x.out", "application/json")
+    assert error.evidence["sagemaker"] == {"inference_id": "id-1", "output_location": "s3://bucket/x.out"}
     assert error.field == "payload.Message.responseParameters.outputLocation"
 
 

@@ -30,7 +30,7 @@ def unwrap_notice(payload: Any, at: Path = ROOT) -> Unwrapped:
         evidence |= texts_of(request, {"endpointName": "endpoint", "inputLocation": "input_location"})
     body = notice.get("responseBody")
     if body is None:
-        raise _pointer(notice, at)
+        raise _pointer(notice, evidence, at)
     place = (*at, "responseBody", "content")
     content = member(mapping(body, *at, "responseBody"), "content", (*at, "responseBody"))
     return Unwrapped(_decode(content, place), place, {"sagemaker": evidence})
@@ -61,18 +61,13 @@ def _reason(notice: Mapping[str, Any]) -> str:
     return str(notice.get("failureReason") or message or "no reason given")[:300]
 
 
-def _pointer(notice: Mapping[str, Any], at: Path) -> ResultPointer:
+def _pointer(notice: Mapping[str, Any], evidence: Mapping[str, Any], at: Path) -> ResultPointer:
     parameters = mapping(member(notice, "responseParameters", at), *at, "responseParameters")
     place = (*at, "responseParameters", "outputLocation")
     location = string(member(parameters, "outputLocation", (*at, "responseParameters")), *place)
     content_type = parameters.get("contentType")
-    identifier = notice.get("inferenceId")
-    return ResultPointer(
-        show(place),
-        location,
-        content_type if isinstance(content_type, str) else None,
-        identifier if isinstance(identifier, str) else None,
-    )
+    known = content_type if isinstance(content_type, str) else None
+    return ResultPointer(show(place), location, known, {"sagemaker": {**evidence, "output_location": location}})
 
 
 NOTICE = Envelope(

@@ -1,0 +1,70 @@
+"""Calls are counted: as few as there can be without a fault, and every failed and repeated one in plain sight."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.faults.house import House, predictions
+from worker.status import prometheus_text, text
+
+
+@pytest.fixture(scope="module")
+def at_once() -> Iterator[House]:
+    """A house whose doors admit a thousand predictions in one go, so that one wave takes them all."""
+    with House({"WORKER_INTAKE__BATCH": "1000"}) as house:
+        yield house
+
+
+def test_a_wave_that_meets_no_fault_makes_no_extra_call(at_once: House) -> None:
+    project = at_once.project()
+    at_once.admin("reset", {})
+    at_once.publish(predictions(project, 1000))
+    at_once.worker()
+    at_once.await_settled()
+    at_once.judge()
+    counts = {name: call["count"] for name, call in at_once.calls().items()}
+    assert counts == {
+        "projects": 1,
+        "filterExistingAssets": 1,
+        "appendManyAssets": 10,
+        "appendManyLabels": 10,
+        "updatePropertiesInAssets": 2,
+    }
+    found = at_once.status()
+    assert all(call["outcome"] == "ok" and call["repeats"] == 0 for call in found["calls"])
+    assert "calls          24, 0 failed, 0 repeated" in text(found)
+
+
+def test_a_second_wave_of_the_same_project_asks_for_its_interface_no_more(at_once: House) -> None:
+    at_once.staffed()
+    project = at_once.project()
+    for start in (0, 100):
+        at_once.admin("reset", {})
+        at_once.publish(predictions(project, 100, start=start))
+        at_once.await_settled()
+    at_once.judge()
+    counts = {name: call["count"] for name, call in at_once.calls().items()}
+    assert counts == {
+        "filterExistingAssets": 1,
+        "appendManyAssets": 1,
+        "appendManyLabels": 1,
+        "updatePropertiesInAssets": 1,
+    }
+
+
+def test_failed_and_repeated_calls_show_in_status_and_metrics(at_once: House) -> None:
+    at_once.staffed()
+    project = at_once.project()
+    at_once.harm({"operation": "appendManyLabels", "times": 2, "action": {"kind": "status", "status": 502}})
+    at_once.publish(predictions(project, 100))
+    at_once.await_settled()
+    at_once.judge()
+    found = at_once.status()
+    assert "2 failed, 2 repeated" in text(found)
+    assert "  appendManyLabels: 2 UnknownOutcome" in text(found)
+    metrics = prometheus_text(found)
+    assert 'prediction_worker_calls_total{operation="appendManyLabels",outcome="UnknownOutcome"} 2' in metrics
+    assert 'prediction_worker_repeated_calls_total{operation="appendManyLabels",outcome="UnknownOutcome"} 1' in metrics
+    assert 'prediction_worker_repeated_calls_total{operation="appendManyLabels",outcome="ok"} 1' in metrics

@@ -1,0 +1,174 @@
+"""Anything at all thrown at both doors: it ends in the spool or in the dead letters, and nothing raises."""
+
+from __future__ import annotations
+
+import base64
+import copy
+import json
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from tests.faults.house import INTERFACE
+from worker.delivery.prepare import prepare
+from worker.intake import Admitter, Inbox, Rules
+from worker.messages.export import EXAMPLE
+from worker.ontology import Interface
+from worker.projects import Projects
+from worker.review import ThresholdPolicy
+from worker.spool import Fate, Settlement, Spool
+
+STREAM, QUEUE = "predictions:inbox", "predictions"
+FUZZ = settings(
+    max_examples=250,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.sampled_from(["", "RED", "COLOUR", "2026-11-23T10:15:00Z", "auto", "-", 10**400, -(10**30), 1e308, "\x00"])
+)
+KEYS = st.text(max_size=8) | st.sampled_from(
+    ["project_id", "external_id", "external_ids", "assets", "asset", "url", "path", "text", "model", "name", "version"]
+    + ["output", "scores", "payload", "json_response", "job", "format", "classes", "predicted_at", "confidence"]
+    + ["metadata", "schema", "message_id", "categories", "predictions", "outputs", "data", "shape", "datatype"]
+)
+VALUES = st.recursive(
+    LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4), max_leaves=12
+)
+ENVELOPE: dict[str, Any] = {
+    "body": base64.b64encode(json.dumps([[EXAMPLE], {}, {}]).encode()).decode(),
+    "content-type": "application/json",
+    "content-encoding": "utf-8",
+    "headers": {"task": "predictions.ingest", "id": "1", "expires": None, "compression": None},
+    "properties": {"body_encoding": "base64", "priority": 0},
+}
+
+
+class Doors:
+    """Both doors and what is behind them, on a real server."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self.spool = Spool(client, prefix="f:", lease_ms=60_000, remember_ms=60_000)
+        self.admitter = Admitter(self.spool, ThresholdPolicy(0.8), Rules(), Projects(None))
+        self.inbox = Inbox(client, key=STREAM, queue=QUEUE, consumer="fuzz")
+        self.inbox.open()
+        self.interface = Interface.parse(INTERFACE, "IMAGE")
+
+    def check(self) -> None:
+        """Admit what is at the doors; afterwards nothing is there, and every message is accounted for."""
+        before = self.spool.ledger()
+        entries = self.inbox.take(items=100, max_bytes=10**7)
+        result = self.admitter.admit_entries(entries, inbox=STREAM)
+        after = self.spool.ledger()
+        assert len(entries) == 1
+        assert self.inbox.backlog() == 0
+        assert result.skipped == 0
+        assert after.received - before.received == result.admitted + result.superseded + result.dead >= 1
+        assert after.balance == 0
+        for project in self.spool.projects():
+            assert self.spool.ledger(project).balance == 0
+            self._prepare(project)
+        assert self.spool.measured() == (0, self.spool.ledger().dead)
+
+    def _prepare(self, project: str) -> None:
+        if not self.spool.ledger(project).waiting:
+            return
+        token = self.spool.acquire(project)
+        assert token is not None
+        entries = self.spool.lease(project, token, items=100, max_bytes=10**7, aging_ms=1000)
+        found = prepare(project, entries, self.interface)
+        settlements = [*found.settled, *found.unfit]
+        settlements += [Settlement(item.entry, Fate.DELIVERED) for item in found.items]
+        self.spool.settle(project, token, settlements)
+        self.spool.release(project, token)
+        self.client.delete(f"f:ledger:{project}")
+        self.client.hset("f:ledger", mapping={name: 0 for name in ("received", "delivered", "superseded")})
+        self.client.hset("f:ledger", "received", self.spool.ledger().dead)
+
+
+@pytest.fixture
+def doors(client: redis.Redis) -> Doors:
+    return Doors(client)
+
+
+@st.composite
+def mutated(draw: st.DrawFn, original: Any) -> Any:
+    """A valid document in which one to three places hold something else, are gone, or are new."""
+    found = copy.deepcopy(original)
+    for _ in range(draw(st.integers(1, 3))):
+        node = found
+        while isinstance(node, dict) and node:
+            key = draw(st.sampled_from(sorted(node)))
+            if isinstance(node[key], dict) and node[key] and draw(st.booleans()):
+                node = node[key]
+                continue
+            match draw(st.sampled_from(["other", "gone", "new"])):
+                case "other":
+                    node[key] = draw(VALUES)
+                case "gone":
+                    del node[key]
+                case _:
+                    node[draw(KEYS)] = draw(VALUES)
+            break
+    return found
+
+
+@FUZZ
+@given(payload=st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()))
+def test_any_payload_at_the_stream_door(doors: Doors, payload: bytes) -> None:
+    doors.client.xadd(STREAM, {"payload": payload})
+    doors.check()
+
+
+@FUZZ
+@given(message=mutated(EXAMPLE))
+def test_almost_predictions_at_the_stream_door(doors: Doors, message: Any) -> None:
+    doors.client.xadd(STREAM, {"payload": json.dumps(message)})
+    doors.check()
+
+
+@FUZZ
+@given(fields=st.dictionaries(st.binary(max_size=10), st.binary(max_size=50), min_size=1, max_size=4))
+def test_any_fields_at_the_stream_door(doors: Doors, fields: dict[bytes, bytes]) -> None:
+    doors.client.xadd(STREAM, fields)
+    doors.check()
+
+
+@FUZZ
+@given(envelope=st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()))
+def test_any_bytes_at_the_celery_door(doors: Doors, envelope: bytes) -> None:
+    doors.client.lpush(QUEUE, envelope)
+    doors.check()
+
+
+@FUZZ
+@given(envelope=mutated(ENVELOPE))
+def test_almost_celery_messages_at_the_celery_door(doors: Doors, envelope: Any) -> None:
+    doors.client.lpush(QUEUE, json.dumps(envelope))
+    doors.check()
+
+
+@FUZZ
+@given(body=mutated({"args": [EXAMPLE], "kwargs": {}}) | VALUES, compression=st.none() | LEAVES, plain=st.booleans())
+def test_any_body_in_a_celery_message(doors: Doors, body: Any, compression: Any, plain: bool) -> None:
+    if isinstance(body, dict) and {"args", "kwargs"} <= set(body):
+        body = [body["args"], body["kwargs"], {}]
+    raw = json.dumps(body)
+    headers = {**ENVELOPE["headers"], "compression": compression}
+    envelope = {**ENVELOPE, "headers": headers, "body": base64.b64encode(raw.encode()).decode()}
+    if plain:
+        assume(raw.isascii())
+        envelope |= {"body": raw, "properties": {}}
+    doors.client.lpush(QUEUE, json.dumps(envelope))
+    doors.check()

@@ -1,0 +1,143 @@
+"""Read the results that leased messages only point to, so that they become predictions like any other."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+
+from worker.delivery.item import Burial
+from worker.delivery.prepare import NO_LIMITS, cause_of
+from worker.formats import OutputError
+from worker.messages import MessageError, Prediction, read_json, read_prediction
+from worker.outputs import ResultElsewhere, output_of, with_result
+from worker.projects import ProjectConfig
+from worker.results import AWAITED, ResultReader, ResultUnavailable, unavailable
+from worker.review import ReviewDecision, ReviewPolicy
+from worker.spool import Fate, Leased, Settlement
+from worker.subjects import subject_of
+
+logger = logging.getLogger(__name__)
+
+READERS = 4
+WAVE_SECONDS = 10.0
+"""After this time a wave reads no further results, and delivers what it has."""
+
+FIRST_DELAY_MS = 1000
+LAST_DELAY_MS = 60_000
+
+
+@dataclass(slots=True)
+class Completed:
+    """Entries with their answers in them, and those whose fate is known; any other was not looked at."""
+
+    entries: list[Leased] = field(default_factory=list)
+    settled: list[Settlement] = field(default_factory=list)
+
+
+class AwaitedResults:
+    """Completes entries whose results are elsewhere.
+
+    Args:
+        reader: of the allowed places.
+        policy: decides anew, now that the output is known.
+        grace_ms: how long a result that cannot be read is waited for.
+        max_bytes: of all results of a wave together.
+        stop: ends the reading.
+    """
+
+    def __init__(
+        self, reader: ResultReader, policy: ReviewPolicy, *, grace_ms: int, max_bytes: int, stop: threading.Event
+    ) -> None:
+        self.reader = reader
+        self.policy = policy
+        self.grace_ms = grace_ms
+        self.max_bytes = max_bytes
+        self.stop = stop
+
+    def complete(self, project: str, entries: Sequence[Leased], config: ProjectConfig) -> Completed:
+        """Read what is awaited, several at a time; entries that await nothing pass."""
+        awaited = [entry for entry in entries if AWAITED.encode() in entry.decision]
+        if not awaited:
+            return Completed(list(entries))
+        wave = _Wave(self, project, config)
+        with ThreadPoolExecutor(READERS, thread_name_prefix="result") as pool:
+            outcomes = pool.map(wave.complete, awaited)
+            found = {(entry.lane, entry.entry_id): outcome for entry, outcome in zip(awaited, outcomes, strict=True)}
+        completed = Completed()
+        for entry in entries:
+            outcome = found.get((entry.lane, entry.entry_id), entry)
+            if isinstance(outcome, Settlement):
+                completed.settled.append(outcome)
+            elif outcome is not None:
+                completed.entries.append(outcome)
+        return completed
+
+
+class _Wave:
+    """The results of one wave: what was read so far, and which places cannot be read."""
+
+    def __init__(self, tools: AwaitedResults, project: str, config: ProjectConfig) -> None:
+        self._tools = tools
+        self._project = project
+        self._config = config
+        self._burial = Burial(project)
+        self._end = time.monotonic() + WAVE_SECONDS
+        self._bytes = 0
+        self._down: dict[str, ResultUnavailable] = {}
+
+    def complete(self, entry: Leased) -> Leased | Settlement | None:
+        """The entry with its answer, or its fate; None when the wave has no time or room left for it."""
+        if self._tools.stop.is_set() or time.monotonic() > self._end or self._bytes > self._tools.max_bytes:
+            return None
+        prediction: Prediction | None = None
+        try:
+            prediction = read_prediction(read_json(entry.payload, NO_LIMITS))
+            return self._completed(entry, prediction)
+        except ResultUnavailable as error:
+            return self._put_off(entry, prediction, error)
+        except redis.RedisError:
+            raise
+        except Exception as error:
+            if not isinstance(error, MessageError | OutputError):
+                logger.exception("a result cannot be used", extra={"action": "fetch_failed"})
+            return self._burial.of(entry, prediction, cause_of(error), "fetch")
+
+    def _completed(self, entry: Leased, prediction: Prediction) -> Leased:
+        whole = prediction
+        try:
+            output = output_of(prediction, self._config)
+        except ResultElsewhere as elsewhere:
+            whole = with_result(prediction, self._read(elsewhere.location), self._config)
+            output = output_of(whole)
+        decision = self._tools.policy.decide(subject_of(prediction, output, self._project))
+        history = ReviewDecision.history_in(entry.decision)
+        payload = whole.model_dump_json(by_alias=True, exclude_none=True).encode()
+        return replace(entry, payload=payload, decision=decision.to_bytes(history), original=entry.payload)
+
+    def _read(self, location: str) -> Any:
+        place = "/".join(urlsplit(location)[:2])
+        if place in self._down:
+            raise self._down[place]
+        try:
+            result = self._tools.reader.read(location)
+        except ResultUnavailable as error:
+            self._down[place] = error
+            raise
+        self._bytes += result.size
+        return result.value
+
+    def _put_off(self, entry: Leased, prediction: Prediction | None, error: ResultUnavailable) -> Settlement:
+        waited = time.time() * 1000 - entry.waited_since_ms
+        if waited > self._tools.grace_ms:
+            cause = cause_of(unavailable(error, waited / 1000))
+            return self._burial.of(entry, prediction, cause, "fetch")
+        delay = min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** min(entry.deliveries - 1, 20))
+        return Settlement(entry, Fate.LATER, delay_ms=delay)

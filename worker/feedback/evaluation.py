@@ -1,0 +1,111 @@
+"""A model version against assets that humans have labeled already: their labels are the truth, each counts once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from worker.feedback import breakdown
+from worker.feedback.breakdown import Weighed
+from worker.feedback.figures import Question, contradicts, disagreements, figures_of
+from worker.feedback.population import cases_by_model
+from worker.feedback.reading import Kind, ReadAsset, ReadLabel
+from worker.feedback.records import AssetRecord, Decision
+from worker.feedback.verdicts import record_of
+from worker.ontology import Interface
+
+
+class AssetSource(Protocol):
+    """Reads assets by id."""
+
+    def assets(self, project: str, asset_ids: Sequence[str]) -> list[ReadAsset]:
+        """Those of the assets that exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """What the model says of one asset: the json_response, and its confidence where it is known."""
+
+    asset_id: str
+    external_id: str
+    response: Mapping[str, Any]
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """The predictions of one model version, held against the labels of a project."""
+
+    project: str
+    model: str
+    interface: Interface
+    candidates: Mapping[str, Candidate]
+
+    def await_marks(
+        self, source: AssetSource, *, patience: float, pause: float = 2.0, sleep: Callable[[float], None] = time.sleep
+    ) -> list[ReadAsset]:
+        """Read the assets until each shows the model's label and the mark it calls for.
+
+        Kili computes marks late, so an old one may still be there. Gives up after ``patience`` seconds.
+        """
+        found = {asset.id: asset for asset in source.assets(self.project, list(self.candidates))}
+        end = time.monotonic() + patience
+        while (waiting := [key for key, one in found.items() if not self._settled(one)]) and time.monotonic() < end:
+            sleep(pause)
+            found |= {asset.id: asset for asset in source.assets(self.project, waiting)}
+        return list(found.values())
+
+    def record(self, asset: ReadAsset, now: float) -> AssetRecord:
+        """What is to be said of an asset when the candidate is the model version's answer."""
+        candidate = self.candidates[asset.id]
+        record = record_of(with_answer(asset, self.model, candidate.response, now), self.interface)
+        return replace(record, decision=Decision(self.model, now, confidence=candidate.confidence))
+
+    def _settled(self, asset: ReadAsset) -> bool:
+        if not any(label.kind is Kind.INFERENCE and label.model == self.model for label in asset.labels):
+            return False
+        verdicts = [one for answer in self.record(asset, time.time()).answers for one in answer.verdicts]
+        mark = verdicts[-1].mark if verdicts else None
+        return not verdicts or (mark is not None and not contradicts(verdicts[-1].agreement, mark))
+
+
+def evaluation_of(examination: Examination, assets: Sequence[ReadAsset]) -> dict[str, Any]:
+    """Hold what the model says against the humans' labels; what Kili has of this model version does not matter.
+
+    Returns the figures of a report, and besides ``unlabeled`` (external ids without a usable human label),
+    ``missing`` (those without an asset), ``disagreements`` and per job ``recall`` (agreement by the humans' class).
+    """
+    now = datetime.now(UTC).timestamp()
+    interface = examination.interface
+    records = [examination.record(asset, now) for asset in assets]
+    labeled = [record for record in records if record.verdicts]
+    figures = figures_of(labeled, interface, Question(now=now))
+    for one in figures["models"]:
+        one |= {"windows": [], "drift": {"states": {}, "alarms": [], "points": []}}
+        for job in one["jobs"]:
+            one["jobs"][job]["recall"] = _recall(labeled, job, len(interface.root_jobs))
+    there = {asset.id for asset in assets}
+    return {
+        **figures,
+        "model": examination.model,
+        "unlabeled": [record.external_id for record in records if not record.verdicts],
+        "missing": [one.external_id for key, one in examination.candidates.items() if key not in there],
+        "disagreements": disagreements(labeled),
+    }
+
+
+def with_answer(asset: ReadAsset, model: str, response: Mapping[str, Any], at: float) -> ReadAsset:
+    """The asset with this as the model version's only answer; marks stay where Kili computed them for it."""
+    known = [label for label in asset.labels if label.kind is Kind.INFERENCE and label.model == model]
+    own = ReadLabel("given", "INFERENCE", model, at, "", dict(response), None, None, usable=True)
+    human = [label for label in asset.labels if label.kind is Kind.HUMAN]
+    kept = human if known else [replace(label, mark=None) for label in human]
+    return replace(asset, labels=(*kept, own))
+
+
+def _recall(records: Sequence[AssetRecord], job: str, jobs: int) -> list[dict[str, Any]]:
+    cases = [case for found in cases_by_model(records, job, jobs).values() for case in found]
+    return breakdown.by_human_class(Weighed(cases, [0.0] * len(cases)), job)

@@ -1,0 +1,24 @@
+"""The interface of scorers that look at more than the score."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from worker.review.calibration import Calibration, Example
+from worker.review.decision import Subject
+from worker.review.state import Source
+
+
+class StrongerScorer(Protocol):
+    """Corrects log odds of an error by more than the score."""
+
+    def corrections(self, source: Source, subjects: Sequence[Subject], predicted: Sequence[str]) -> Sequence[float]:
+        """What to add to the log odds of each subject; 0 where nothing is known."""
+        ...
+
+    def remember(self, source: Source, subjects: Sequence[Subject], reviewed: Sequence[bool]) -> None:
+        """Keep what is needed to learn from verdicts; ``reviewed`` tells which subjects humans are asked about."""
+
+    def learn(self, source: Source, verdicts: Mapping[str, Example], calibration: Calibration) -> None:
+        """Learn from examples by external id; ``calibration`` is what will be corrected."""
