@@ -8,9 +8,10 @@ from typing import Any
 from worker.formats import OutputError
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.ontology import Interface, OntologyError
-from worker.outputs import output_of, reading_of, rows_of
+from worker.outputs import ResultElsewhere, output_of, reading_of, rows_of
 from worker.projects import ProjectConfig
 from worker.responses import response_of
+from worker.results import ResultPlaces
 from worker.runtime import policy_of, projects_of
 from worker.settings import Settings
 from worker.subjects import subject_of
@@ -18,7 +19,8 @@ from worker.subjects import subject_of
 
 def explain_message(settings: Settings, raw: bytes, interface: Interface | None) -> dict[str, Any]:
     """The format and why it was recognised, and per asset what was read, the json_response (when the interface is
-    given), the confidence and the decision; or ``refused`` with field, problem and fix, and what was known by then.
+    given), the confidence and the decision; ``result`` where the payload only points to it; or ``refused`` with field,
+    problem and fix, and what was known by then.
     """
     found: dict[str, Any] = {}
     try:
@@ -30,11 +32,26 @@ def explain_message(settings: Settings, raw: bytes, interface: Interface | None)
         for row in [message] if isinstance(message, Prediction) else rows_of(message, config):
             found["predictions"].append(about := {"external_id": row.external_id})
             _explain(settings, row, interface, config, about)
+    except ResultElsewhere as elsewhere:
+        found |= _elsewhere(settings, elsewhere)
     except (MessageError, OutputError, OntologyError) as error:
         if isinstance(error, OutputError) and error.format:
             found |= {"format": error.format, "why": error.why}
-        found["refused"] = {"field": error.field, "problem": error.problem, "fix": error.fix}
+        found["refused"] = _refused(error)
     return found
+
+
+def _elsewhere(settings: Settings, elsewhere: ResultElsewhere) -> dict[str, Any]:
+    """Where the result would be read; nothing is read now."""
+    try:
+        address = ResultPlaces(settings.intake.result_places).address(elsewhere.location)
+    except OutputError as error:
+        return {"refused": _refused(error)}
+    return {"result": {"location": elsewhere.location, "read_from": address}}
+
+
+def _refused(error: MessageError | OutputError | OntologyError) -> dict[str, str]:
+    return {"field": error.field, "problem": error.problem, "fix": error.fix}
 
 
 def _explain(

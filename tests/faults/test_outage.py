@@ -9,7 +9,6 @@ import pytest
 from tests.faults.house import House, predictions
 from tests.faults.outage import How, Load, Outage, most_attempts
 
-SECONDS = 3.0
 SCALED = {
     "WORKER_KILI__CALLS_PER_MINUTE": "2400",
     "WORKER_KILI__BURST": "2",
@@ -25,12 +24,14 @@ def limited() -> Iterator[House]:
         yield house
 
 
-@pytest.mark.parametrize("how", ["unavailable", "refused", "silent"])
-def test_an_outage_under_load_causes_no_storm_and_the_former_rate_is_soon_back(limited: House, how: How) -> None:
+@pytest.mark.parametrize(("how", "seconds"), [("unavailable", 3.0), ("refused", 1.5), ("silent", 2.5)])
+def test_an_outage_under_load_causes_no_storm_and_the_former_rate_is_soon_back(
+    limited: House, how: How, seconds: float
+) -> None:
     limited.begin_case()
     limited.staffed()
-    report = Outage(limited, Load(projects=5, heap=400, per_second=200)).run(how, SECONDS)
-    assert report.attempts <= most_attempts(SECONDS, workers=1, probe_cap=1)
+    report = Outage(limited, Load(projects=5, heap=500, per_second=100)).run(how, seconds)
+    assert report.attempts <= most_attempts(seconds, workers=1, probe_cap=1)
     assert report.pauses
     assert report.waiting_at_the_return > 200
     assert report.back_after_seconds <= 3

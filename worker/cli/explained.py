@@ -25,6 +25,10 @@ def _lines(found: Mapping[str, Any]) -> Iterator[str]:
     for prediction in found.get("predictions", ()):
         yield ""
         yield from _prediction(prediction)
+    if "result" in found:
+        result = found["result"]
+        yield f"result         not sent along, it is at {result['location']}"
+        yield f"read from      {result['read_from']}, when it is delivered"
     if "refused" in found:
         refused = found["refused"]
         yield from ("", f"REFUSED        {refused['field']}: {refused['problem']}", f"fix            {refused['fix']}")

@@ -1,8 +1,9 @@
 """Delivery: waves of predictions from the spool to Kili."""
 
+from worker.delivery.awaited import AwaitedResults
 from worker.delivery.deliverer import Deliverer, DeliveryRules
 from worker.delivery.pace import Pace
 from worker.delivery.pauses import Pause, Pauses
 from worker.delivery.ticker import HintSender, Ticker
 
-__all__ = ["Deliverer", "DeliveryRules", "HintSender", "Pace", "Pause", "Pauses", "Ticker"]
+__all__ = ["AwaitedResults", "Deliverer", "DeliveryRules", "HintSender", "Pace", "Pause", "Pauses", "Ticker"]

@@ -5,9 +5,8 @@ A Gaussian process corrects the calibration's log odds by what verdicts on simil
     f ~ GP(0, v · exp(-|√p - √p'|² / 2·0.3²) · [same class] + e · exp(-|x - x'|) · (0.1 + 0.9·[same class]))
 
 over the roots of the class probabilities and the standardised embedding x, divided by √dimensions. The posterior is
-Laplace's approximation (Rasmussen & Williams, Gaussian Processes for Machine Learning, algorithms 3.1 and 5.1); the
-amplitudes v and e are those of a few with the greatest marginal likelihood, zero among them, so that vectors which say
-nothing about errors change nothing.
+Laplace's approximation (Rasmussen & Williams, Gaussian Processes for Machine Learning, algorithms 3.1 and 5.1). An
+embedding that says nothing about errors is found out by its marginal likelihood, and left out (e = 0).
 """
 
 from __future__ import annotations
@@ -30,10 +29,13 @@ KEPT_ROWS = 600
 FEWEST_ROWS = 20
 
 CHOOSING_ROWS = 250
-"""Rows that the amplitudes are chosen by."""
+"""Rows by which the embedding is judged."""
 
-ROOT_AMPLITUDES = (0.0, 1.0, 3.0)
-EMBEDDING_AMPLITUDES = (0.0, 4.0, 12.0)
+ROOT_AMPLITUDE = 1.0
+EMBEDDING_AMPLITUDE = 12.0
+
+BENEFIT_OF_DOUBT = 3.0
+"""Logarithm of the odds at which the evidence must speak against an embedding before it is left out."""
 
 _ROOT_LENGTH = 0.3
 _EMBEDDING_LENGTH = 1.0
@@ -150,7 +152,7 @@ def _fitted(rows: Sequence[Row], calibration: Calibration) -> _Fit:
     points = _points([row.vectors for row in rows], predicted, labels, mean, spread)
     offsets = np.array([calibration.log_odds(row.example.features) for row in rows])
     wrong = np.array([row.example.wrong for row in rows], float)
-    amplitudes = _best_amplitudes(points, offsets, wrong)
+    amplitudes = _amplitudes(points, offsets, wrong)
     weights, _ = _laplace(_kernel(points, points, amplitudes), offsets, wrong)
     return _Fit(labels, mean, spread, points, weights, amplitudes)
 
@@ -186,14 +188,15 @@ def _squared_distances(one: Array, other: Array) -> Array:
     return result
 
 
-def _best_amplitudes(points: _Points, offsets: Array, wrong: Array) -> tuple[float, float]:
-    """Those with the greatest marginal likelihood of the newest rows."""
+def _amplitudes(points: _Points, offsets: Array, wrong: Array) -> tuple[float, float]:
+    """With the embedding, unless the newest rows are clearly more likely without it."""
+    without, both = (ROOT_AMPLITUDE, 0.0), (ROOT_AMPLITUDE, EMBEDDING_AMPLITUDE)
+    if not points.embeddings.shape[1]:
+        return without
     last = slice(-CHOOSING_ROWS, None)
     some = _Points(points.roots[last], points.embeddings[last], points.classes[last])
-    choices = EMBEDDING_AMPLITUDES if points.embeddings.shape[1] else (0.0,)
-    tried = [(root, embedding) for root in ROOT_AMPLITUDES for embedding in choices]
-    evidence = [_laplace(_kernel(some, some, one), offsets[last], wrong[last])[1] for one in tried]
-    return tried[int(np.argmax(evidence))]
+    evidence = [_laplace(_kernel(some, some, one), offsets[last], wrong[last])[1] for one in (without, both)]
+    return both if evidence[1] + BENEFIT_OF_DOUBT > evidence[0] else without
 
 
 def _laplace(kernel: Array, offsets: Array, wrong: Array) -> tuple[Array, float]:
