@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,9 @@ import redis
 
 from worker.connections import insist
 from worker.kili.operations import ProjectInterface
-from worker.ontology import Interface
+from worker.ontology import Interface, drift
+
+logger = logging.getLogger(__name__)
 
 
 class InterfaceCache:
@@ -56,11 +59,21 @@ class InterfaceCache:
         return True
 
     def refresh(self, project: str) -> Interface:
-        """Ask Kili, and tell the fleet."""
+        """Ask Kili, tell the fleet, and say what has changed."""
         found = self._fetch(project)
         about = {"at": time.time(), "input_type": found.input_type, "json_interface": found.json_interface}
+        self._compare(project, Interface.parse(found.json_interface, found.input_type))
         insist(self._redis, "SET", self._key(project), json.dumps(about), "EX", max(1, int(self._max_age)))
         return self._keep(project, about)
+
+    def _compare(self, project: str, now: Interface) -> None:
+        """One line for a change, however many items it concerns; what is gone will have dead letters."""
+        known = self._known.get(project)
+        changes = drift(known[1], now) if known is not None else None
+        if changes:
+            level = logging.WARNING if changes.gone or changes.altered else logging.INFO
+            extra = {"action": "interface_changed", "project": project, "gone": changes.gone, "new": changes.new}
+            logger.log(level, "the interface of project %s has changed: %s", project, changes, extra=extra)
 
     def _keep(self, project: str, about: Mapping[str, Any]) -> Interface:
         interface = Interface.parse(about["json_interface"], about["input_type"])

@@ -126,8 +126,9 @@ def _read_batch(batch: PredictionBatch, config: ProjectConfig) -> Reading:
     try:
         return reading_of(batch, config)
     except ResultElsewhere as error:
+        problem = f"{error.problem}, and a batch cannot wait for it"
         fix = "send one message per asset, or have the notification include the response"
-        raise UnreadableOutput(error.field, f"{error.problem}, and a batch cannot wait for it", fix, error.cause) from error
+        raise UnreadableOutput(error.field, problem, fix, error.cause) from error
 
 
 def _only(reading: Reading, prediction: Prediction, config: ProjectConfig) -> ModelOutput:

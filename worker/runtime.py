@@ -167,6 +167,7 @@ class Runtime:
             stop=self.stop_event,
         )
         self._watch = Watch(self.spool)
+        self._watchdog = threading.Timer(settings.delivery.drain_seconds, self._give_up)
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -186,9 +187,8 @@ class Runtime:
         self.stop_event.set()
         limit = self.settings.delivery.drain_seconds
         logger.info("draining, at most %g s", limit, extra={"action": "draining", "limit_seconds": limit})
-        watchdog = threading.Timer(limit, self._give_up)
-        watchdog.daemon = True
-        watchdog.start()
+        self._watchdog.daemon = True
+        self._watchdog.start()
 
     def close(self) -> None:
         """Wait for the threads and say what remains."""
@@ -198,6 +198,7 @@ class Runtime:
         self.hints.close()
         self.deliverer.leases.wait_released(self.settings.delivery.drain_seconds)
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._watchdog.cancel()
         self._say_remaining("drained")
         self._pulse.end()
 

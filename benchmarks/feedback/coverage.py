@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from math import fsum, sqrt
 
@@ -12,7 +13,7 @@ from benchmarks.feedback.stream import Day, Setting, days
 from worker.feedback.estimator import estimate_agreement
 from worker.feedback.intervals import wilson
 
-REPETITIONS_OF_A_STREAM = 10
+REPETITIONS_OF_A_STREAM = 25
 """Days that are taken from one stream, with one history of learning."""
 
 
@@ -20,7 +21,7 @@ REPETITIONS_OF_A_STREAM = 10
 class Quality:
     """How an estimator did on a queue; agreement in points of a hundred.
 
-    ``width_of_audits`` is that of Wilson's interval on a flat audit sample alone, with as many labels of each kind.
+    ``width_of_audits`` is that of Wilson's interval on a flat audit sample alone, as large as ours, of the same days.
     """
 
     queue: str
@@ -43,8 +44,11 @@ class Quality:
 
 def measure(queue: Queue, repetitions: int, setting: Setting, seed: int = 1) -> Quality:
     """Estimate on so many days of many streams."""
-    ours = [_judged(day) for day in _days(queue, repetitions, setting, seed)]
-    audits = [_audited(day) for day in _days(queue, repetitions, replace(setting, uniform=1.0), seed + 10_000)]
+    dice = random.Random(seed)
+    ours, audits = [], []
+    for day in _days(queue, repetitions, setting, seed):
+        ours.append(_judged(day))
+        audits.append(_audited(day, setting.audit, dice))
     errors = [value - truth for value, _, _, truth, _, _ in ours]
     return Quality(
         queue=queue.name,
@@ -98,9 +102,10 @@ def _judged(day: Day) -> tuple[float, float, float, float, float, int]:
     return value, found.low - slack, found.high + slack, day.agreement, day.naive, found.verdicts
 
 
-def _audited(day: Day) -> tuple[float, float, float]:
-    errors = [unit.error for unit in day.units if unit.audited and unit.error is not None]
-    low, high = wilson(sum(errors) / max(1, len(errors)), len(errors))
+def _audited(day: Day, rate: float, dice: random.Random) -> tuple[float, float, float]:
+    """The interval of a flat audit sample of the same day, and the truth."""
+    chosen = [wrong for wrong in day.wrong if dice.random() < rate]
+    low, high = wilson(sum(chosen) / max(1, len(chosen)), len(chosen))
     return 1 - high, 1 - low, day.agreement
 
 

@@ -48,7 +48,12 @@ class Day:
     number: int
     units: list[Unit]
     confidences: list[float]
-    agreement: float
+    wrong: list[bool]
+
+    @property
+    def agreement(self) -> float:
+        """Agreement of all predictions of the day, which only a simulation knows."""
+        return 1 - sum(self.wrong) / len(self.wrong)
 
     @property
     def naive(self) -> float:
@@ -117,8 +122,7 @@ def _review(
         units.append(_unit(f"{day}/{place}", day + place / len(said), decision, wrong if place in answered else None))
         if place in answered:
             verdicts.append(Verdict(PROJECT, one.model, decision, wrong, f"{day}/{place}"))
-    agreement = 1 - sum(one.wrong for one in said) / len(said)
-    return Day(day, units, [one.confidence for one in said], agreement), verdicts
+    return Day(day, units, [one.confidence for one in said], [one.wrong for one in said]), verdicts
 
 
 def _answered(decisions: Sequence[ReviewDecision], setting: Setting, dice: random.Random) -> set[int]:

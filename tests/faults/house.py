@@ -222,7 +222,9 @@ class House:
         operations: dict[str, Any] = self.admin("calls")["operations"]
         return operations
 
-    def publish(self, messages: Iterable[Mapping[str, Any] | bytes], *, door: str = "stream", together: int = 1) -> None:
+    def publish(
+        self, messages: Iterable[Mapping[str, Any] | bytes], *, door: str = "stream", together: int = 1
+    ) -> None:
         """Send messages through a door; bytes are sent as they are and count as wrong.
 
         ``together`` messages share one Celery message.

@@ -70,13 +70,14 @@ class Report:
     pauses: tuple[str, ...]
 
 
-def most_attempts(seconds: float, *, workers: int, probe_cap: float, threads: int = 12, attempts: int = 4) -> float:
-    """The bound: what is under way when Kili goes, with its repeats; then a probe a pause, with its two witnesses.
+def most_attempts(seconds: float, *, workers: int, probe_cap: float, batches: int = 8, waves: int = 4) -> float:
+    """The bound: what is under way when Kili goes, with its repeats and witnesses; then one probe a pause.
 
-    ``threads`` are the batches and waves of one worker. Pauses grow from below ``probe_cap`` to it, and jitter takes up
-    to a quarter off: two more probes than the longest pauses give.
+    A worker has so many ``batches`` and ``waves`` under way; after these have failed, each wave tries one batch more. A
+    call is sent four times, and two other items are sent alone to see whether the server is at fault; a probe sends
+    once, and two alone. Pauses grow to ``probe_cap`` seconds, less up to a quarter of jitter: two shorter ones come first.
     """
-    return workers * threads * attempts + 3 * (seconds / (0.75 * probe_cap) + 3)
+    return workers * (batches + 2 * waves) * (4 + 2) + (1 + 2) * (seconds / (0.75 * probe_cap) + 3)
 
 
 class Outage:
@@ -121,7 +122,12 @@ class Outage:
         if how == "silent":
             os.kill(house.kili.pid, signal.SIGSTOP)
             return lambda: os.kill(house.kili.pid, signal.SIGCONT)
-        internal = {"kind": "errors", "status": 500, "code": "INTERNAL_SERVER_ERROR", "message": "Internal server error"}
+        internal = {
+            "kind": "errors",
+            "status": 500,
+            "code": "INTERNAL_SERVER_ERROR",
+            "message": "Internal server error",
+        }
         house.harm({"action": internal if how == "internal error" else {"kind": "status", "status": 503}})
         return house.heal
 
@@ -187,7 +193,9 @@ def main() -> None:
     with House(PRODUCTION, has_front=True) as house:
         for _ in range(options.workers):
             house.worker()
-        report = Outage(house, Load(projects=20, heap=8000, per_second=400, warm_up=5)).run(options.how, options.seconds)
+        report = Outage(house, Load(projects=20, heap=8000, per_second=400, warm_up=5)).run(
+            options.how, options.seconds
+        )
         bound = most_attempts(options.seconds, workers=options.workers, probe_cap=5)
         print(json.dumps({**asdict(report), "most_attempts": round(bound), **settled(house)}, indent=1))
 

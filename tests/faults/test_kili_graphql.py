@@ -21,7 +21,10 @@ def errors(message: str | None = None, **options: Any) -> dict[str, Any]:
 FAULTS = {
     "200 with an unexpected error": (errors(), "ServerFault"),
     "200 with an unexpected error after the write": (errors(after=True), "ServerFault"),
-    "500 with an internal error": (errors("Internal server error", status=500, code="INTERNAL_SERVER_ERROR"), "ServerFault"),
+    "500 with an internal error": (
+        errors("Internal server error", status=500, code="INTERNAL_SERVER_ERROR"),
+        "ServerFault",
+    ),
     "500 with a database away": (errors("Can't reach database server at db:5432", status=500), "ServerFault"),
     "data beside an error": ({"kind": "partial"}, "ServerFault"),
     "an operation unknown during a deployment": (
@@ -90,7 +93,9 @@ def test_a_lone_item_behind_an_error_that_names_nobody_waits_until_others_clear_
 
 def test_half_of_a_batch_at_fault_is_condemned_and_the_other_half_delivered(house: House) -> None:
     project = house.project()
-    house.harm({"operation": "appendManyLabels", "action": {"kind": "refuse", "categories": ["RED", "GREY"], "key": "no"}})
+    house.harm(
+        {"operation": "appendManyLabels", "action": {"kind": "refuse", "categories": ["RED", "GREY"], "key": "no"}}
+    )
     house.publish(predictions(project, 60))
     house.condemn(30)
     house.await_settled()

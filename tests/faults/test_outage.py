@@ -32,7 +32,7 @@ def test_an_outage_under_load_causes_no_storm_and_the_former_rate_is_soon_back(
     limited.staffed()
     report = Outage(limited, Load(projects=5, heap=500, per_second=100)).run(how, seconds)
     assert report.attempts <= most_attempts(seconds, workers=1, probe_cap=1)
-    assert report.pauses
+    assert report.pauses or how == "silent"
     assert report.waiting_at_the_return > 200
     assert report.back_after_seconds <= 3
     limited.heal()

@@ -152,6 +152,24 @@ def test_a_batch_is_explained_asset_by_asset(tmp_path: Path) -> None:
     assert "objects: 2" in output
 
 
+POINTER = {
+    "invocationStatus": "Completed",
+    "inferenceId": "id-1",
+    "responseParameters": {"contentType": "application/json", "outputLocation": "s3://results/out/x.json"},
+}
+
+
+def test_a_result_elsewhere_is_not_read_but_its_place_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = changed(tmp_path, "sagemaker-async", payload=POINTER)
+    refused = explain(path)
+    assert refused.exit_code == 1
+    assert "WORKER_INTAKE__RESULT_PLACES" in refused.output
+    monkeypatch.setenv("WORKER_INTAKE__RESULT_PLACES", '["s3://results/=https://results.example.com/"]')
+    allowed = explain(path)
+    assert allowed.exit_code == 0
+    assert "read from      https://results.example.com/out/x.json, when it is delivered" in allowed.output
+
+
 def test_long_outputs_are_cut(tmp_path: Path) -> None:
     rows = [[0.04] * 25]
     path = changed(tmp_path, "tf-serving-rows", payload={"predictions": rows}, classes=[f"c{n}" for n in range(25)])

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from worker.delivery.callers import Callers
-from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, ServerFault, UnknownOutcome
+from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, ServerFault, TimedOut, UnknownOutcome
 
 T = TypeVar("T")
 
 WITNESSES = 2
-"""Items sent alone to see whether the server takes anything at all."""
+"""Items sent alone to see whether the server takes anything at all; one after a timeout, since it may cost another."""
 
 Send = Callable[[Sequence[T], KiliClient], None]
 Sift = Callable[[Sequence[T], KiliError], Mapping[int, Exception | None] | None]
@@ -122,7 +122,7 @@ class _Bisection(Generic[T]):
             self._take_apart(part, refusal)
         except UnknownOutcome as fault:
             self._faulted = True
-            if not may_be_items(fault) or not self._server_takes_others(part):
+            if not may_be_items(fault) or not self._server_takes_others(part, fault):
                 raise
             self._take_apart(part, fault)
 
@@ -158,9 +158,9 @@ class _Bisection(Generic[T]):
             parts = [part[:middle], part[middle:]]
         self._parts.extendleft(reversed(parts))
 
-    def _server_takes_others(self, part: list[int]) -> bool:
+    def _server_takes_others(self, part: list[int], fault: UnknownOutcome) -> bool:
         """Send a few other items alone: one that is taken, or refused for its own sake, clears the server."""
-        for index in self._witnesses(part):
+        for index in self._witnesses(part, 1 if isinstance(fault, TimedOut) else WITNESSES):
             try:
                 self._call([index], self._callers.once)
             except RefusedItems:
@@ -171,11 +171,11 @@ class _Bisection(Generic[T]):
             return True
         return False
 
-    def _witnesses(self, part: list[int]) -> list[int]:
+    def _witnesses(self, part: list[int], most: int) -> list[int]:
         waiting = [index for other in self._parts for index in other if index not in self._verdicts]
         waiting += part if len(part) > 1 else []
         accepted = [index for index, problem in self._verdicts.items() if problem is None]
-        return [*random.sample(waiting, min(WITNESSES, len(waiting))), *accepted[:1]]
+        return [*random.sample(waiting, min(most, len(waiting))), *accepted[:1]]
 
     def _of(self, part: list[int]) -> list[T]:
         return [self._items[index] for index in part]

@@ -139,8 +139,10 @@ class Pauses:
         asked = min(getattr(error, "retry_after", None) or 0.0, self._retry_after_cap)
         until = now + int(max(seconds, asked) * 1000)
         kind = type(error).__name__
-        self._write(Pause(scope, kind, str(error)[:300], earlier.since if earlier else now, until, failures))
-        if earlier is None:
+        pause = Pause(scope, kind, str(error)[:300], earlier.since if earlier else now, until, failures)
+        if earlier is not None:
+            self._write(pause)
+        elif insist(self._redis, "HSETNX", self._key, scope, json.dumps(asdict(pause))):
             extra = {"action": "paused", "scope": scope, "kind": kind}
             logger.warning("%s is paused: %s", scope, str(error)[:300], extra=extra)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from .agreement import Agreement, agreement
 from .compose import to_json_response
 from .confidence import confidence_of
+from .drift import Drift, drift
 from .errors import CAUSES, Cause, InterfaceError, OntologyError
 from .interface import IGNORED_JOBS, Category, Interface, Job, KeyPoint
 from .validate import validate
@@ -18,6 +19,7 @@ __all__ = [
     "Agreement",
     "Category",
     "Cause",
+    "Drift",
     "Interface",
     "InterfaceError",
     "Job",
@@ -25,6 +27,7 @@ __all__ = [
     "OntologyError",
     "agreement",
     "confidence_of",
+    "drift",
     "to_json_response",
     "validate",
 ]
