@@ -4,10 +4,10 @@
     python scripts/make_review_data.py benchmarks/review/queues.npz
 
 Every queue mixes the answers of two or three really trained models of different calibration: linear models and forests
-beside over-fitted networks and naive Bayes. A model is trained once on a part of the data and answers assets that it has
-not seen, each at most once; two models may answer the same asset. All data sets are from the UCI Machine Learning Repository,
-licence CC BY 4.0, as the packages above carry them. Per model: class probabilities (float16), true class, and the
-standardised input columns (8 bits), which stand for an embedding.
+beside over-fitted networks and naive Bayes. A model is trained once on a part of the data and answers assets that it
+has not seen, each at most once; two models may answer the same asset. All data sets are from the UCI Machine Learning
+Repository, licence CC BY 4.0, as the packages above carry them. Per model: class probabilities (float16), true class,
+and the standardised input columns (8 bits), which stand for an embedding.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Any
 
 import redis
@@ -27,6 +28,14 @@ def connect(url: str) -> redis.Redis:
         client_name="prediction-worker",
     )
     return client
+
+
+def broker_ssl(url: str) -> dict[str, Any] | None:
+    """Celery's ``broker_use_ssl`` for a broker URL; the URL's own ``ssl_…`` parameters go first.
+
+    Without it kombu takes any certificate of a ``rediss://`` broker.
+    """
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss://") else None
 
 
 def insist(client: redis.Redis, command: str, key: str, *args: str | bytes | float) -> Any:

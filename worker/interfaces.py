@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -41,39 +42,41 @@ class InterfaceCache:
         self._max_age = max_age
         self._known: dict[str, tuple[float, Interface]] = {}
         self._lock = threading.Lock()
+        self._asking: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def get(self, project: str) -> Interface:
         """The project's interface; errors of Kili pass through."""
         known = self._known.get(project)
         if known is not None and time.time() - known[0] < self._max_age:
             return known[1]
-        stored = self._redis.get(self._key(project))
-        return self._keep(project, json.loads(stored)) if isinstance(stored, bytes) else self.refresh(project)
+        return self._take_over(project) or self.refresh(project)
 
-    def renew(self, project: str, *, older_than: float) -> bool:
-        """Ask Kili again when what is known is older than so many seconds; whether it was asked."""
-        known = self._known.get(project)
-        if known is not None and time.time() - known[0] < older_than:
-            return False
-        self.refresh(project)
-        return True
+    def renew(self, project: str, *, since: float) -> bool:
+        """Ask Kili again, unless it was asked after this moment (seconds since the epoch); whether it was asked."""
+        with self._asking[project]:
+            known = self._known.get(project)
+            if known is not None and known[0] > since:
+                return False
+            self.refresh(project)
+            return True
 
     def refresh(self, project: str) -> Interface:
         """Ask Kili, tell the fleet, and say what has changed."""
+        asked = time.time()
         found = self._fetch(project)
-        about = {"at": time.time(), "input_type": found.input_type, "json_interface": found.json_interface}
-        self._compare(project, Interface.parse(found.json_interface, found.input_type))
-        insist(self._redis, "SET", self._key(project), json.dumps(about), "EX", max(1, int(self._max_age)))
-        return self._keep(project, about)
-
-    def _compare(self, project: str, now: Interface) -> None:
-        """One line for a change, however many items it concerns; what is gone will have dead letters."""
+        about = {"at": asked, "input_type": found.input_type, "json_interface": found.json_interface}
         known = self._known.get(project)
-        changes = drift(known[1], now) if known is not None else None
-        if changes:
-            level = logging.WARNING if changes.gone or changes.altered else logging.INFO
-            extra = {"action": "interface_changed", "project": project, "gone": changes.gone, "new": changes.new}
-            logger.log(level, "the interface of project %s has changed: %s", project, changes, extra=extra)
+        before = self._take_over(project) or (known[1] if known else None)
+        interface = self._keep(project, about)
+        insist(self._redis, "SET", self._key(project), json.dumps(about), "EX", max(1, int(self._max_age)))
+        if before is not None:
+            _say_changes(project, before, interface)
+        return interface
+
+    def _take_over(self, project: str) -> Interface | None:
+        """What the fleet knows."""
+        stored = self._redis.get(self._key(project))
+        return self._keep(project, json.loads(stored)) if isinstance(stored, bytes) else None
 
     def _keep(self, project: str, about: Mapping[str, Any]) -> Interface:
         interface = Interface.parse(about["json_interface"], about["input_type"])
@@ -83,3 +86,12 @@ class InterfaceCache:
 
     def _key(self, project: str) -> str:
         return f"{self._prefix}interface:{project}"
+
+
+def _say_changes(project: str, before: Interface, after: Interface) -> None:
+    """One line for a change, however many predictions it concerns."""
+    changes = drift(before, after)
+    if changes:
+        level = logging.WARNING if changes.gone or changes.altered else logging.INFO
+        extra = {"action": "interface_changed", "project": project, "gone": changes.gone, "new": changes.new}
+        logger.log(level, "the interface of project %s has changed: %s", project, changes, extra=extra)

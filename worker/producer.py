@@ -17,7 +17,7 @@ from typing import Any, Literal, Self
 import redis
 from celery import Celery
 
-from worker.connections import connect
+from worker.connections import broker_ssl, connect
 
 TASK = "predictions.ingest"
 Message = Mapping[str, Any] | str | bytes
@@ -49,7 +49,7 @@ class Publisher:
         self._chunk = chunk
         self._waiting: list[Message] = []
         self._redis: redis.Redis | None = connect(broker_url) if via == "stream" else None
-        self._celery = Celery(broker=broker_url) if via == "celery" else None
+        self._celery = _producing(broker_url) if via == "celery" else None
 
     def send(self, prediction: Message) -> None:
         """Send one prediction, a mapping or JSON; it may wait for its chunk to fill."""
@@ -89,6 +89,12 @@ class Publisher:
     def _send_task(self, app: Celery) -> None:
         messages: Sequence[Any] = [_plain(message) for message in self._waiting]
         app.send_task(TASK, [messages], queue=self._queue, ignore_result=True, argsrepr="", kwargsrepr="")
+
+
+def _producing(broker_url: str) -> Celery:
+    app = Celery(broker=broker_url)
+    app.conf.broker_use_ssl = broker_ssl(broker_url)
+    return app
 
 
 def _json(message: Message) -> str | bytes:

@@ -75,15 +75,19 @@ def overall(qualities: Sequence[Quality]) -> Quality:
 def table(qualities: Sequence[Quality]) -> str:
     """A table in Markdown."""
     head = (
-        "| queue | agreement | bias | RMSE | coverage | width | audits alone: coverage, width | width, relative | naive bias |\n"
-        "|---|---|---|---|---|---|---|---|---|"
+        "| queue | agreement | bias | RMSE | coverage | width | audits alone: coverage, width | width, relative "
+        "| naive bias |\n|---|---|---|---|---|---|---|---|---|"
     )
-    lines = [
-        f"| {one.queue} | {one.agreement:.1f} | {one.bias:+.2f} | {one.rmse:.2f} | {one.coverage:.3f} | {one.width:.1f} "
-        f"| {one.coverage_of_audits:.3f}, {one.width_of_audits:.1f} | {one.relative_width:.2f} | {one.naive_bias:+.1f} |"
-        for one in [*qualities, overall(qualities)]
-    ]
+    lines = [_line(one) for one in [*qualities, overall(qualities)]]
     return "\n".join([head, *lines])
+
+
+def _line(one: Quality) -> str:
+    ours = f"{one.bias:+.2f} | {one.rmse:.2f} | {one.coverage:.3f} | {one.width:.1f}"
+    audits = f"{one.coverage_of_audits:.3f}, {one.width_of_audits:.1f}"
+    return (
+        f"| {one.queue} | {one.agreement:.1f} | {ours} | {audits} | {one.relative_width:.2f} | {one.naive_bias:+.1f} |"
+    )
 
 
 def _days(queue: Queue, repetitions: int, setting: Setting, seed: int) -> Iterable[Day]:

@@ -97,9 +97,7 @@ def days(queue: Queue, setting: Setting, seed: int, change: Change | None = None
         switch.day += 1
 
 
-def _decide(
-    policy: RankedPolicy, said: Sequence[Said], seed: int, day: int, now: list[float]
-) -> list[ReviewDecision]:
+def _decide(policy: RankedPolicy, said: Sequence[Said], seed: int, day: int, now: list[float]) -> list[ReviewDecision]:
     """Decide in batches, as they come in over the day."""
     found: list[ReviewDecision] = []
     for start in range(0, len(said), BATCH):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,17 @@ def main(arguments: list[str] | None = None) -> None:
     seeds = range(FIRST_SEED[part], FIRST_SEED[part] + options.seeds)
     began = time.perf_counter()
     results = measure(tuning=options.tuning, seeds=seeds, pattern=options.queues)
-    print(f"errors found in the reviewed tenth, as a share of the oracle's; {results.runs} runs of {WINDOWS} windows\n")
-    print(table(results))
-    found_structures = structures()
-    print(f"\n{structures_table(found_structures)}")
+    found = structures()
     cost = {name: microseconds_per_asset(name) for name in ("worker", "worker, distribution")}
-    print("\n" + "\n".join(f"{name}: {one:.0f} µs per asset" for name, one in cost.items()))
-    print(f"{time.perf_counter() - began:.0f} s")
+    lines = [
+        f"errors found in the reviewed tenth, as a share of the oracle's; {results.runs} runs of {WINDOWS} windows",
+        f"\n{table(results)}\n\n{structures_table(found)}\n",
+        *(f"{name}: {one:.0f} µs per asset" for name, one in cost.items()),
+        f"{time.perf_counter() - began:.0f} s",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")
     if options.output:
-        content = {**results.summary(), "structures": found_structures, "microseconds_per_asset": cost}
+        content = {**results.summary(), "structures": found, "microseconds_per_asset": cost}
         _write(options.output, results, content)
 
 

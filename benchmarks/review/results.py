@@ -32,7 +32,7 @@ class Results:
         return len(self.names)
 
     def row(self, rule: str) -> dict[str, float]:
-        """Means over all runs; ``against`` is the paired difference to the baseline and ``error`` its standard error."""
+        """Means over all runs; ``against`` is the paired difference to the baseline, ``error`` its standard error."""
         plain = [found.share() for found in self.plain[rule]]
         paired = np.subtract(plain, [found.share() for found in self.plain[BASELINE]])
         return {
@@ -83,8 +83,8 @@ def table(results: Results) -> str:
         "",
         "per queue: " + ", ".join(RULES),
     ]
-    for queue in sorted({queue for queue, _ in results.names}):
-        lines.append(f"{queue:16} " + " ".join(f"{results.per_queue(rule)[queue]:.3f}" for rule in RULES))
+    shares = [results.per_queue(rule) for rule in RULES]
+    lines += [f"{queue:16} " + " ".join(f"{one[queue]:.3f}" for one in shares) for queue in sorted(shares[0])]
     return "\n".join(lines)
 
 

@@ -1,4 +1,4 @@
-"""Turn the events of KServe's inference logger into messages: the assets from the request, the answer from the response.
+"""Turn the events of KServe's inference logger into messages: assets from the request, answers from the response.
 
     python examples/kserve/join_events.py --classes cat,dog,bird < events.jsonl | prediction-worker publish -
 

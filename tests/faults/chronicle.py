@@ -9,11 +9,14 @@ from typing import Any
 from tests.faults.house import House
 from worker.demo.processes import WorkerProcess
 
+FAREWELL = "worker: Warm shutdown (MainProcess)"
+
 
 def lines(worker: WorkerProcess) -> Iterator[dict[str, Any]]:
-    """Every line of a worker's log; each must be one JSON object."""
+    """Every line of a worker's log; each must be one JSON object, but for what Celery prints on standard output."""
     for line in worker.log.read_text("utf-8").splitlines():
-        yield json.loads(line)
+        if line not in ("", FAREWELL):
+            yield json.loads(line)
 
 
 def said(house: House, action: str) -> list[dict[str, Any]]:

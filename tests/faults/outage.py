@@ -75,7 +75,7 @@ def most_attempts(seconds: float, *, workers: int, probe_cap: float, batches: in
 
     A worker has so many ``batches`` and ``waves`` under way; after these have failed, each wave tries one batch more. A
     call is sent four times, and two other items are sent alone to see whether the server is at fault; a probe sends
-    once, and two alone. Pauses grow to ``probe_cap`` seconds, less up to a quarter of jitter: two shorter ones come first.
+    once, and two alone. Pauses grow to ``probe_cap`` seconds, less up to a quarter of jitter, from shorter ones.
     """
     return workers * (batches + 2 * waves) * (4 + 2) + (1 + 2) * (seconds / (0.75 * probe_cap) + 3)
 

@@ -63,3 +63,17 @@ def test_a_wrong_file_is_refused_with_project_and_key(tmp_path: Path, text: str,
 def test_a_missing_file_is_refused_at_start(tmp_path: Path) -> None:
     with pytest.raises(ProjectsFileError, match="none"):
         Projects(tmp_path / "none.toml")
+
+
+def test_every_option_of_the_file_is_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
+    rows = [line.split("`")[1] for line in page.partition("| option |")[2].splitlines()[2:] if line.startswith("| `")]
+    assert set(rows[: len(ProjectConfig.model_fields)]) == set(ProjectConfig.model_fields)
+
+
+def test_the_example_of_the_documentation_is_a_projects_file(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text("utf-8")
+    path = tmp_path / "projects.toml"
+    path.write_text(page.partition("```toml\n")[2].partition("```")[0], "utf-8")
+    [config] = read_projects_file(path).values()
+    assert (config.score_kind, config.categories) == ("logit", {"moggy": "CAT"})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from worker.bench.competitors.us import workers
+from worker.bench.competitors.us import ONE_DOCUMENT, workers
 from worker.bench.ground import Ground
 from worker.bench.predictions import Work
 from worker.bench.race import SDK_CHUNK, child_of, task_of
@@ -30,16 +30,13 @@ class Minute:
     refused: int
 
 
-def measure_minute(ways: tuple[str, ...], *, calls_per_minute: int, seconds: float) -> list[Minute]:
-    """Let this worker and the SDK in each of the ``ways`` work side by side; Kili answers without delay."""
+def measure_minute(names: Sequence[str], *, calls_per_minute: int, seconds: float) -> list[Minute]:
+    """Let competitors work side by side, this worker and the SDK in bulk; Kili answers without delay."""
     work = Work(int(PER_CALL * calls_per_minute * max(1.0, seconds / 60)))
     with ExitStack() as stack:
-        grounds = {name: stack.enter_context(Ground(calls_per_minute=calls_per_minute)) for name in ("us", *ways)}
+        grounds = {name: stack.enter_context(Ground(calls_per_minute=calls_per_minute)) for name in names}
         with ExitStack() as racers:
-            begins = [
-                racers.enter_context(_us(ground, work) if name == "us" else _sdk(ground, work, name, seconds))
-                for name, ground in grounds.items()
-            ]
+            begins = [racers.enter_context(_racer(name, ground, work, seconds)) for name, ground in grounds.items()]
             begun = time.perf_counter()
             for begin in begins:
                 begin()
@@ -49,19 +46,16 @@ def measure_minute(ways: tuple[str, ...], *, calls_per_minute: int, seconds: flo
 
 
 @contextmanager
-def _us(ground: Ground, work: Work) -> Iterator[Begin]:
-    with workers(ground):
-        yield ground.stage_stream(work, Settings().intake.inbox)
-
-
-@contextmanager
-def _sdk(ground: Ground, work: Work, way: str, seconds: float) -> Iterator[Begin]:
-    task = task_of(ground, work, 2 * seconds) | {"way": way, "chunk": SDK_CHUNK}
-    with child_of(ground, "worker.bench.competitors.sdk_script", task) as child:
-        yield child.go
+def _racer(name: str, ground: Ground, work: Work, seconds: float) -> Iterator[Begin]:
+    if name.startswith("us"):
+        with workers(ground, extra={ONE_DOCUMENT: "true"} if name != "us" else None):
+            yield ground.stage_stream(work, Settings().intake.inbox)
+    else:
+        task = task_of(ground, work, 2 * seconds) | {"way": name.removeprefix("sdk-"), "chunk": SDK_CHUNK}
+        with child_of(ground, "worker.bench.competitors.sdk_script", task) as child:
+            yield child.go
 
 
 def _counted(name: str, ground: Ground, work: Work, seconds: float) -> Minute:
     books = ground.admin("calls")
-    competitor = name if name == "us" else f"sdk-{name}"
-    return Minute(competitor, seconds, ground.finished(work), books["total"], books["refused_429"])
+    return Minute(name, seconds, ground.finished(work), books["total"], books["refused_429"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,18 +37,18 @@ class Plan:
     light_per_second: float = 10.0
     light_seconds: float = 15.0
     backlog: int = 50_000
-    backlog_seconds: float = 30.0
+    backlog_seconds: float = 24.0
     backlog_every: float = 0.4
     fleets: tuple[int, ...] = (1, 2, 4)
-    fleet_seconds: float = 20.0
+    fleet_seconds: float = 15.0
     micro_repetitions: int = 2_000
-    sdk_ways: tuple[str, ...] = ("best", "tutorial")
-    environment: Mapping[str, str] = field(default_factory=dict)
+    minute_competitors: tuple[str, ...] = ("us", "us-one-document", "sdk-best", "sdk-tutorial")
 
 
 def _all(us: int, bulk: int = 1, tasks: int = 1) -> dict[str, int]:
     return {
         "us": us,
+        "us-one-document": bulk,
         "floor": us,
         "sdk-best": bulk,
         "sdk-tutorial": bulk,
@@ -60,13 +60,13 @@ def _all(us: int, bulk: int = 1, tasks: int = 1) -> dict[str, int]:
 WHOLE = Plan(
     "whole",
     races=(
-        Cell(0.1, 10_000, 10.0, _all(5, 3, 2)),
+        Cell(0.1, 10_000, 10.0, _all(3, 2)),
         Cell(0.0, 10_000, 6.0, _all(3)),
         Cell(0.4, 10_000, 25.0, {"us": 1, "floor": 1}),
         Cell(0.4, 10_000, 6.0, {"sdk-best": 1, "sdk-tutorial": 1, "sdk-batches": 1, "sdk-one": 1}),
-        Cell(0.0, 1_000, 10.0, {"us": 3, "floor": 3}),
-        Cell(0.1, 1_000, 10.0, {"us": 3, "floor": 3}),
-        Cell(0.4, 1_000, 10.0, {"us": 3, "floor": 3}),
+        Cell(0.0, 1_000, 10.0, {"us": 2, "floor": 2}),
+        Cell(0.1, 1_000, 10.0, {"us": 2, "floor": 2}),
+        Cell(0.4, 1_000, 10.0, {"us": 2, "floor": 2}),
         Cell(0.1, 100_000, 70.0, {"us": 1, "floor": 1}),
     ),
 )
@@ -86,10 +86,10 @@ QUICK = Plan(
     producer_messages=1_000,
     levels=(1_000, 10_000),
     level_sample=3_000,
-    light_seconds=6.0,
+    light_seconds=5.0,
     backlog=5_000,
-    backlog_seconds=10.0,
+    backlog_seconds=8.0,
     fleets=(2,),
-    fleet_seconds=8.0,
+    fleet_seconds=6.0,
     micro_repetitions=300,
 )

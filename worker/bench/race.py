@@ -7,15 +7,16 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from worker.bench.celery_process import CeleryProcess, stage_tasks
 from worker.bench.competitors import sdk_tasks
-from worker.bench.competitors.us import await_that, workers
+from worker.bench.competitors.us import ONE_DOCUMENT, await_that, workers
 from worker.bench.ground import Ground
 from worker.bench.predictions import Work
 from worker.bench.processes import Child, cpu_seconds
-from worker.settings import Settings
+from worker.settings import Settings, environment_names
 
 SDK_CHUNK = 1000
 GRACE_SECONDS = 90.0
@@ -55,12 +56,14 @@ class Competitor:
     name: str
     title: str
     run: Run
-    needs: str = ""
+    package: str = ""
+    setting: str = ""
 
     @property
     def is_here(self) -> bool:
-        """Whether the package it needs is installed."""
-        return not self.needs or importlib.util.find_spec(self.needs) is not None
+        """Whether the package it needs is installed, and this worker has the setting it needs."""
+        installed = not self.package or importlib.util.find_spec(self.package) is not None
+        return installed and (not self.setting or self.setting in environment_names())
 
 
 def race(competitor: Competitor, ground: Ground, predictions: int, seconds: float) -> Result:
@@ -156,6 +159,12 @@ def _many_options(processes: int) -> list[str]:
 
 
 US = Competitor("us", "this worker", run_us)
+US_ONE_DOCUMENT = Competitor(
+    "us-one-document",
+    "this worker, one document a batch",
+    partial(run_us, extra={ONE_DOCUMENT: "true"}),
+    setting=ONE_DOCUMENT,
+)
 FLOOR = Competitor("floor", "bare loop, bodies made beforehand", run_floor)
 SDK_BEST = Competitor("sdk-best", "SDK, 1,000 at a time, at its best", run_sdk("best"), "kili")
 SDK_TUTORIAL = Competitor("sdk-tutorial", "SDK, 1,000 at a time, as the tutorial", run_sdk("tutorial"), "kili")
@@ -171,4 +180,4 @@ SDK_ONE = Competitor(
     run_tasks(sdk_tasks.ONE, TASKS_AT_MOST, lambda processes: ["-c", str(processes)]),
     "kili",
 )
-COMPETITORS = (SDK_ONE, SDK_TUTORIAL, SDK_BEST, SDK_BATCHES, US, FLOOR)
+COMPETITORS = (SDK_ONE, SDK_TUTORIAL, SDK_BEST, SDK_BATCHES, US, US_ONE_DOCUMENT, FLOOR)

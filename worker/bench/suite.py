@@ -119,8 +119,8 @@ def _line(result: Result) -> str:
 
 def _minute(plan: Plan, found: Measured, _: Say) -> None:
     if plan.minute_seconds:
-        ways = plan.sdk_ways if SDK_BEST.is_here else ()
-        found.minute = measure_minute(ways, calls_per_minute=plan.calls_per_minute, seconds=plan.minute_seconds)
+        here = [one.name for one in COMPETITORS if one.is_here and one.name in plan.minute_competitors]
+        found.minute = measure_minute(here, calls_per_minute=plan.calls_per_minute, seconds=plan.minute_seconds)
 
 
 def _arriving(plan: Plan, found: Measured, _: Say) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import IO, Any, Literal
 
 import click
@@ -50,5 +51,5 @@ def _progress(file: IO[bytes], quiet: bool) -> Any:
         start = file.tell()
         length = file.seek(0, 2)
         file.seek(start)
-    stream = open(os.devnull, "w") if quiet else click.get_text_stream("stderr")  # noqa: SIM115
+    stream = Path(os.devnull).open("w", encoding="utf-8") if quiet else click.get_text_stream("stderr")  # noqa: SIM115
     return click.progressbar(length=length or None, label="publishing", file=stream)

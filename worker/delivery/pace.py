@@ -1,8 +1,8 @@
 """How much is sent at once: calls side by side and bytes a batch, as much as the server takes without pushing back.
 
-Additive increase, multiplicative decrease. A refusal for load, a timeout or a lost connection halves the calls that may
-go side by side; calls that take much longer than they used to take a fifth off. Every round of good answers adds one
-call, and every single one does after a collapse to one. What was too large, or took too long, halves the bytes of a
+Additive increase, multiplicative decrease. A refusal for load, a timeout, a lost connection, or answers that take much
+longer than they used to, halve the calls that may go side by side. Every round of good answers adds one call; at first,
+and after a collapse to one, every single answer does. What was too large, or took too long, halves the bytes of a
 batch; they grow back by half a percent (a quarter after a timeout) with each request that uses them up.
 """
 
@@ -22,15 +22,15 @@ logger = logging.getLogger(__name__)
 PUSHED_BACK = frozenset({"ConnectFailed", "RateLimited", "TimedOut", "Unavailable", "UnknownOutcome"})
 """Outcomes that speak of a server with too much to do."""
 
+FIRST = 2
 HALF = 0.5
-SLOWER = 0.8
 AFTER_TOO_LARGE = 1.005
 AFTER_TIMEOUT = 1.25
 
 
 @dataclass(slots=True)
 class Usual:
-    """How long calls of one kind take: a lower mark that rises slowly, the lately usual time, and its scatter."""
+    """How long calls of one kind take: the mark of good times (it rises slowly), what is usual lately, its scatter."""
 
     mark: float
     lately: float
@@ -42,14 +42,18 @@ class Usual:
     def add(self, seconds: float) -> None:
         """Learn from one answer."""
         self.seen += 1
-        self.mark += (0.3 if seconds < self.mark else 0.005) * (seconds - self.mark)
+        self.mark += (0.3 if seconds < self.mark else 0.001) * (seconds - self.mark)
         self.scatter += 0.2 * (abs(seconds - self.lately) - self.scatter)
         self.lately += 0.3 * (seconds - self.lately)
 
     @property
     def is_slow(self) -> bool:
         """Whether calls lately take so long that neither the mark nor the scatter explains it."""
-        return self.seen >= self.TRUSTED and self.lately > 2 * self.mark + 3 * self.scatter
+        return self.seen >= self.TRUSTED and self.lately > 1.5 * self.mark + 3 * self.scatter
+
+    def accept(self) -> None:
+        """Take what is usual lately for good: it is not our calls that make the server slow."""
+        self.mark = self.lately
 
 
 class Pace:
@@ -65,7 +69,7 @@ class Pace:
         self._most = slots
         self._most_bytes = batch_bytes
         self._clock = clock
-        self._limit = float(max(1, slots // 2))
+        self._limit = float(min(FIRST, slots))
         self._bytes = float(batch_bytes)
         self._growth = AFTER_TOO_LARGE
         self._collapsed = True
@@ -116,7 +120,7 @@ class Pace:
             if record.outcome == "ok":
                 self._answered(record, is_news)
             elif record.outcome in PUSHED_BACK and is_news:
-                self._lower(HALF)
+                self._lower()
 
     def too_much(self, size: int, error: KiliError) -> None:
         """A batch of ``size`` bytes was too large, or the server did not finish it in time."""
@@ -155,8 +159,10 @@ class Pace:
             usual.add(record.seconds)
         if not is_news:
             return
-        if usual.is_slow:
-            self._lower(SLOWER)
+        if usual.is_slow and self.limit > 1:
+            self._lower()
+        elif usual.is_slow:
+            usual.accept()
         elif self._was_full:
             self._raise()
 
@@ -165,8 +171,8 @@ class Pace:
         self._was_full = self._under_way >= self.limit
         self._free.notify_all()
 
-    def _lower(self, factor: float) -> None:
-        self._limit = max(1.0, self._limit * factor)
+    def _lower(self) -> None:
+        self._limit = max(1.0, self._limit * HALF)
         self._collapsed = self._limit <= 1.0
         self._changed = self._clock()
         self._was_full = False

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from pydantic_core import to_json
 
 from worker.deadletters import Cause
 from worker.delivery.item import Burial, Item
@@ -112,5 +113,4 @@ def _item(entry: Leased, prediction: Prediction, interface: Interface, config: P
 
 
 def _json_response(prediction: Prediction, interface: Interface, config: ProjectConfig) -> str:
-    response = response_of(prediction, interface, config)
-    return json.dumps(response, separators=(",", ":"), ensure_ascii=False)
+    return to_json(response_of(prediction, interface, config)).decode()

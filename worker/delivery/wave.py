@@ -124,7 +124,7 @@ class Wave:
         prepared = prepare(self._project, entries, self._tools.interfaces.get(self._project), config)
         unfit = [one.entry for one in prepared.unfit]
         young = 0.0 if any(ReviewDecision.history_in(entry.decision) for entry in unfit) else INTERFACE_DOUBT_SECONDS
-        if unfit and self._tools.interfaces.renew(self._project, older_than=young):
+        if unfit and self._tools.interfaces.renew(self._project, since=self._begun - young):
             again = prepare(self._project, unfit, self._tools.interfaces.get(self._project), config)
             prepared.items = sorted([*prepared.items, *again.items], key=lambda item: item.entry.lane)
             prepared.unfit = again.unfit
@@ -248,7 +248,7 @@ class Wave:
             self._access_checked = True
         if error.code != "jsonResponseMalformed":
             return None
-        self._tools.interfaces.renew(self._project, older_than=time.time() - self._begun)
+        self._tools.interfaces.renew(self._project, since=self._begun)
         config = self._tools.projects.of(self._project)
         return refit(part, self._tools.interfaces.get(self._project), config)
 

@@ -101,15 +101,17 @@ class AccuracyFell:
 
 @dataclass(slots=True)
 class WorseThanConfidence:
-    """Tests whether the answered predictions are worse than their stored P(error) said.
+    """Tests whether the answered predictions are clearly worse than their stored P(error) said.
 
     ``R <- (1 + R) · theta^error / (1 - P + theta P)`` for odds multiplied by ``theta`` = 1.5, 2 and 4 (the chart of
-    S. Steiner et al., Biostatistics 1, 2000, in Shiryaev-Roberts form). Which predictions are reviewed does not
-    matter, how many does: the threshold is ``run_length`` times the share answered.
+    S. Steiner et al., Biostatistics 1, 2000, in Shiryaev-Roberts form). ``P`` is the stored one with its odds times
+    ``slack``, since no P(error) is exactly true. Which predictions are reviewed does not matter, how many does: the
+    threshold is ``run_length`` times the share answered.
     """
 
     run_length: float = RUN_LENGTH
     ratios: tuple[float, ...] = (1.5, 2.0, 4.0)
+    slack: float = 1.25
     seen: int = 0
     answered: int = 0
     bets: Bets = field(default_factory=Bets)
@@ -123,7 +125,8 @@ class WorseThanConfidence:
         self.answered += len(known)
         threshold = max(1.0, self.run_length * self.answered / self.seen) if self.seen else self.run_length
         for place, unit in known:
-            p, error = unit.p_error or 0.0, unit.error or 0.0
+            stated, error = unit.p_error or 0.0, unit.error or 0.0
+            p = self.slack * stated / (1 - stated + self.slack * stated)
             gains = [ratio**error / (1 - p + ratio * p) for ratio in self.ratios]
             if self.bets.step(gains, unit.at) >= threshold:
                 return _finding(window, place, self.bets.since)

@@ -95,6 +95,10 @@ class Bets:
             self.climbs[index] = max(0.0, self.climbs[index] + log(gain)) if gain > 0 else 0.0
         return fsum(self.capitals) / len(self.capitals)
 
+    def rearm(self) -> None:
+        """Begin to bet again, against the same level: the last alarm was a false one."""
+        self.capitals, self.climbs, self.starts = [], [], []
+
     def _lose(self, count: int) -> None:
         """Take ``count`` predictions with a score of 0 at once: a geometric series."""
         if not count or not self.capitals:

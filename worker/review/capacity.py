@@ -1,14 +1,16 @@
 """How much of the traffic may be reviewed now, so that the reviewers' budget is kept.
 
 Counts of 15 minutes are kept for a day. The budget that was granted and not used, or overdrawn, since then is the
-balance. What may be spent over the coming window is its own grant, plus a part of a surplus (spread over six hours, so
-that a quiet night is not made up for within minutes) or minus all of a deficit. Divided by the traffic expected in the
-window this is the share of predictions to review. The expectation is the greater of the last hour's traffic and the
-present one's: a burst is believed at once, a lull only when it lasts.
+balance. What may be spent over the coming window is its own grant, plus a part of a surplus (spread over three hours,
+so that a quiet night is not made up for within minutes) or minus all of a deficit. Divided by the traffic expected in
+the window this is the share of predictions to review. The expectation is the greater of the last hour's traffic and
+the present one's: a burst is believed at once, a lull only when it lasts.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
@@ -20,14 +22,12 @@ BUCKET = 900.0
 DAY = 86_400.0
 HOUR = 3600.0
 
-CARRY = 6 * HOUR
+CARRY = 3 * HOUR
 """Time over which a surplus is spent."""
 
 SETTLING = 500
-"""Predictions over which a share of the traffic makes up for what was reviewed too much or too little."""
-
-LARGEST_BALANCE = 4 * SETTLING
-"""Predictions whose share is the most that may be owed, either way."""
+"""Predictions over which a share of the traffic makes up for what was reviewed too much or too little; their share is
+also the most that is made up for."""
 
 _SHORTEST = 60.0
 
@@ -43,47 +43,64 @@ class Kind(StrEnum):
 
 
 class Counts:
-    """What passed under one rule in one project, by quarter of an hour."""
+    """What passed under one rule in one project, by quarter of an hour, over the last day."""
 
-    __slots__ = ("buckets", "pending")
+    __slots__ = ("_totals", "buckets", "pending")
 
     def __init__(self) -> None:
-        self.buckets: dict[int, dict[Kind, int]] = {}
-        self.pending: dict[str, int] = {}
+        self.buckets: dict[int, Counter[Kind]] = {}
+        self.pending: Counter[str] = Counter()
+        self._totals: Counter[Kind] = Counter()
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int]) -> Counts:
         """Rebuild from fields ``bucket:kind``, as ``take_pending`` gives them."""
         found = cls()
-        for name, count in counts.items():
+        for name, count in sorted(counts.items()):
             bucket, _, kind = name.partition(":")
-            found.buckets.setdefault(int(bucket), {})[Kind(kind)] = count
+            found._count(int(bucket), Kind(kind), count)
         return found
 
     def add(self, now: float, numbers: Mapping[Kind, int]) -> None:
         """Count at a time, in seconds since the epoch."""
         number = int(now // BUCKET)
-        bucket = self.buckets.setdefault(number, {})
         for kind, count in numbers.items():
             if count:
-                bucket[kind] = bucket.get(kind, 0) + count
-                self.pending[f"{number}:{kind}"] = self.pending.get(f"{number}:{kind}", 0) + count
-        for old in [one for one in self.buckets if _too_old(one, now)]:
-            del self.buckets[old]
+                self._count(number, kind, count)
+                self.pending[f"{number}:{kind}"] += count
 
-    def total(self, kind: Kind, now: float, seconds: float = DAY) -> int:
-        """How many in the buckets that reach into the last seconds."""
-        first = int((now - seconds) // BUCKET)
-        return sum(bucket.get(kind, 0) for number, bucket in self.buckets.items() if number > first)
+    def day(self, kind: Kind, now: float) -> int:
+        """How many in the last day."""
+        self._forget(now)
+        return self._totals[kind]
+
+    def hour(self, kind: Kind, now: float) -> int:
+        """How many in this quarter of an hour and the three before it."""
+        last = int(now // BUCKET)
+        return sum(self.buckets[number][kind] for number in range(last - 3, last + 1) if number in self.buckets)
+
+    def present(self, kind: Kind, now: float) -> int:
+        """How many in this quarter of an hour."""
+        bucket = self.buckets.get(int(now // BUCKET))
+        return bucket[kind] if bucket else 0
 
     def began(self, now: float) -> float:
-        """When the oldest kept bucket began; now, without any."""
-        return min((number * BUCKET for number in self.buckets), default=now)
+        """When the oldest kept quarter of an hour began; now, without any."""
+        return min(self.buckets) * BUCKET if self.buckets else now
 
     def take_pending(self) -> dict[str, int]:
         """What was counted here since the last call."""
-        taken, self.pending = self.pending, {}
+        taken, self.pending = self.pending, Counter()
         return taken
+
+    def _count(self, number: int, kind: Kind, count: int) -> None:
+        self.buckets.setdefault(number, Counter())[kind] += count
+        self._totals[kind] += count
+
+    def _forget(self, now: float) -> None:
+        if self.buckets and _too_old(next(iter(self.buckets)), now):
+            for old in [number for number in self.buckets if _too_old(number, now)]:
+                self._totals -= self.buckets.pop(old)
 
 
 def stale_fields(names: Iterable[str], now: float) -> list[str]:
@@ -107,25 +124,26 @@ def review_share(
 
 
 def _share_of_traffic(share: float, counts: Counts, now: float, arriving: int) -> float:
-    limit = share * LARGEST_BALANCE
-    balance = share * counts.total(Kind.SEEN, now) - counts.total(Kind.REVIEWS, now)
+    limit = share * SETTLING
+    balance = share * counts.day(Kind.SEEN, now) - counts.day(Kind.REVIEWS, now)
     balance = min(limit, max(-limit, balance))
     return min(1.0, max(0.0, share + balance / max(SETTLING, arriving)))
 
 
 def _share_of_day(per_second: float, window: float, counts: Counts, now: float, arriving: int) -> float:
-    balance = per_second * min(DAY, now - counts.began(now)) - counts.total(Kind.REVIEWS, now)
+    balance = per_second * min(DAY, now - counts.began(now)) - counts.day(Kind.REVIEWS, now)
     allowance = per_second * window + (balance * min(1.0, window / CARRY) if balance > 0 else balance)
     expected = max(arriving, traffic(counts, now, arriving) * window)
     return min(1.0, max(0.0, allowance / expected))
 
 
 def traffic(counts: Counts, now: float, arriving: int = 0) -> float:
-    """Predictions per second to expect."""
+    """Predictions per second to expect; of the present quarter of an hour only what is no accident counts."""
     span = max(_SHORTEST, min(now - counts.began(now), HOUR - BUCKET + now % BUCKET))
-    lately = counts.total(Kind.SEEN, now, HOUR) + arriving
-    current = counts.buckets.get(int(now // BUCKET), {}).get(Kind.SEEN, 0) + arriving
-    return max(lately / span, current / max(_SHORTEST, now % BUCKET))
+    lately = counts.hour(Kind.SEEN, now) + arriving
+    present = counts.present(Kind.SEEN, now) + arriving
+    sure = max(0.0, present - 2 * math.sqrt(present))
+    return max(lately / span, sure / max(_SHORTEST, now % BUCKET))
 
 
 def _too_old(bucket: int, now: float) -> bool:

@@ -37,9 +37,10 @@ class ReviewDecision:
     policy draws no audit sample. ``audit`` tells whether it did.
 
     ``band`` is 3 (must be reviewed), 2 (audit sample), 1 (doubtful, within the capacity) or 0. ``upload`` is False
-    for a prediction that is only counted. ``expected_errors`` (0 and up) is read from the output by way of
-    ``evidence``; ``error_probability`` in (0, 1) is calibrated with verdicts. ``percentile``, ``deviation``,
-    ``predicted`` and ``runner_up`` are what the calibration looked at, kept so that it can learn from the verdict.
+    for a prediction that is only counted; ``uploaded_share`` is the share of predictions like it that are uploaded,
+    None for all of them. ``expected_errors`` (0 and up) is read from the output by way of ``evidence``;
+    ``error_probability`` in (0, 1) is calibrated with verdicts. ``percentile``, ``deviation``, ``predicted`` and
+    ``runner_up`` are what the calibration looked at, kept so that it can learn from the verdict.
     """
 
     lane: int
@@ -51,6 +52,7 @@ class ReviewDecision:
     upload: bool = True
     band: int = 0
     audit: bool = False
+    uploaded_share: float | None = None
     job: str = ""
     expected_errors: float | None = None
     error_probability: float | None = None
@@ -101,6 +103,7 @@ METADATA_KEYS = {
     "review_band": "band",
     "review_audit": "audit",
     "review_inclusion_probability": "inclusion_probability",
+    "review_uploaded_share": "uploaded_share",
     "review_expected_errors": "expected_errors",
     "review_error_probability": "error_probability",
     "review_evidence": "evidence",

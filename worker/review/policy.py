@@ -12,11 +12,14 @@ from worker.review.calibration import Example
 from worker.review.confidence import own_confidence
 from worker.review.decision import ReviewDecision, Subject
 from worker.review.expected_errors import read_errors
-from worker.review.policy_file import Policy
+from worker.review.policy_file import Policy, Rule
 from worker.review.ranking import ErrorRanker, Verdict
 from worker.review.scorer import StrongerScorer
 from worker.review.state import MemoryState, ReviewState, Source, board_name
 from worker.review.triage import Work, triage
+
+REMEMBERED = 4096
+"""Combinations of project, job and model whose rule is remembered."""
 
 SAME_CONFIDENCE = 1e-9
 """A confidence that differs less from the output's own was not stated by the producer."""
@@ -63,6 +66,8 @@ class RankedPolicy:
         self._ranker = ErrorRanker(self._state)
         self._clock = clock
         self._scorer = scorer
+        self._rules: dict[Source, Rule] = {}
+        self._rules_of: Policy | None = None
         self._lock = threading.RLock()
 
     def decide(self, subject: Subject) -> ReviewDecision:
@@ -89,7 +94,7 @@ class RankedPolicy:
         self._state.set_reviewers(board_name(project, rule), per_day)
 
     def _decide(self, subjects: Sequence[Subject], policy: Policy) -> list[ReviewDecision]:
-        works = [_work_of(subject, policy) for subject in subjects]
+        works = [self._work_of(subject, policy) for subject in subjects]
         self._state.refresh({work.source for work in works}, {work.board for work in works})
         for group in _grouped(works, lambda work: work.source.key):
             self._rank(group)
@@ -98,6 +103,23 @@ class RankedPolicy:
         self._state.flush()
         self._remember(works)
         return [work.decision for work in works if work.decision is not None]
+
+    def _work_of(self, subject: Subject, policy: Policy) -> Work:
+        output = subject.output
+        source = Source(subject.project, output.job or "", subject.model)
+        stated = subject.confidence
+        if stated is not None and (own := own_confidence(output)) is not None and abs(stated - own) < SAME_CONFIDENCE:
+            stated = None
+        return Work(subject, read_errors(output, stated), source, self._rule_for(source, policy))
+
+    def _rule_for(self, source: Source, policy: Policy) -> Rule:
+        if policy is not self._rules_of or len(self._rules) >= REMEMBERED:
+            self._rules_of = policy
+            self._rules.clear()
+        rule = self._rules.get(source)
+        if rule is None:
+            rule = self._rules[source] = policy.rule_for(source.project, source.job, source.model)
+        return rule
 
     def _rank(self, works: Sequence[Work]) -> None:
         """Rank the predictions of one source."""
@@ -115,16 +137,6 @@ class RankedPolicy:
             for group in _grouped(works, lambda work: work.source.key):
                 reviewed = [work.decision is not None and work.decision.band > 0 for work in group]
                 self._scorer.remember(group[0].source, [work.subject for work in group], reviewed)
-
-
-def _work_of(subject: Subject, policy: Policy) -> Work:
-    output = subject.output
-    source = Source(subject.project, output.job or "", subject.model)
-    stated = subject.confidence
-    if stated is not None and (own := own_confidence(output)) is not None and abs(stated - own) < SAME_CONFIDENCE:
-        stated = None
-    rule = policy.rule_for(source.project, source.job, source.model)
-    return Work(subject, read_errors(output, stated), source, rule)
 
 
 def _examples_of(verdicts: Iterable[Verdict]) -> dict[Source, dict[str, Example]]:

@@ -15,13 +15,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from worker.review.a2i import translate
 from worker.review.conditions import AllOf, AnyOf, Condition, Share
-
-REMEMBERED = 4096
-"""Combinations of project, job and model whose rule is remembered."""
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -132,7 +129,7 @@ class Rest(_Part):
 class Rule(_Part):
     """One rule; predictions of one project under one rule share a capacity."""
 
-    name: str = Field("", max_length=100)
+    name: str = Field("", max_length=100, pattern="^[^/\x1f]*$")
     match: Match = Match()
     capacity: Capacity = Capacity()
     must_review: MustReview = MustReview()
@@ -147,7 +144,6 @@ class Policy(_Part):
     version: int | str = 1
     salt: str = "prediction-worker"
     rules: tuple[Rule, ...] = (Rule(),)
-    _found: dict[tuple[str, str, str], Rule] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _names(self) -> Policy:
@@ -166,12 +162,7 @@ class Policy(_Part):
 
     def rule_for(self, project: str, job: str, model: str) -> Rule:
         """The first rule that matches; without any, one with all defaults."""
-        key = (project, job, model)
-        if key not in self._found:
-            if len(self._found) >= REMEMBERED:
-                self._found.clear()
-            self._found[key] = next((rule for rule in self.rules if rule.match.holds(*key)), _DEFAULT)
-        return self._found[key]
+        return next((rule for rule in self.rules if rule.match.holds(project, job, model)), _DEFAULT)
 
 
 _DEFAULT = Rule(name="default")

@@ -1,12 +1,12 @@
 """What the policy remembers, shared by all processes through Redis.
 
-Everything that grows is counts that add up, sent in one pipeline per batch; a process sees the others' within
-``refresh_seconds``. Keys that nobody touches for thirty days expire.
+Everything that grows is counts that add up, sent in one pipeline for all batches of a moment; a process sees the
+others' within ``refresh_seconds``. Keys that nobody touches for thirty days expire.
 
 =====================  ======  ==============================================================
 ``review:scores:…``    hash    ``epoch:bin``, ``seen``, ``jumps``: the scores of a source
 ``review:odds:…``      hash    the same, of the log odds of an error under a rule in a project
-``review:counts:…``    hash    ``quarter hour:kind``: what passed under a rule in a project
+``review:counts:…``    hash    ``quarter:kind``: what passed under a rule in a project
 ``review:reviewers:…`` string  reviews that reviewers finish a day
 ``review:fit:…``       string  calibration, JSON
 ``review:versions:…``  zset    sources of one model's versions by the time of their first verdict
@@ -39,6 +39,7 @@ class RedisState:
         client: of the spool's Redis, with ``decode_responses`` off.
         prefix: of every key.
         refresh_seconds: age at which what others counted is read again.
+        flush_seconds: least time between two sendings of what was counted here.
         clock: seconds, for that age.
         wall_clock: seconds since the epoch.
     """
@@ -49,12 +50,15 @@ class RedisState:
         *,
         prefix: str,
         refresh_seconds: float = 2.0,
+        flush_seconds: float = 0.2,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = client
         self._prefix = f"{prefix}review:"
         self._refresh_seconds = refresh_seconds
+        self._flush_seconds = flush_seconds
+        self._sent_at = -flush_seconds
         self._clock = clock
         self._wall_clock = wall_clock
         self._read_at: dict[str, float] = {}
@@ -68,6 +72,7 @@ class RedisState:
         old_boards = [board for board in boards if self._is_old(f"odds:{board}")]
         if not old_sources and not old_boards:
             return
+        self.send()
         with self._redis.pipeline(transaction=False) as pipe:
             for source in old_sources:
                 pipe.hgetall(self._key("scores", source.key))
@@ -84,7 +89,9 @@ class RedisState:
 
     def histogram(self, source: Source) -> Histogram:
         """The scores of a source."""
-        return self._histograms.setdefault(source.key, Histogram())
+        if source.key not in self._histograms:
+            self._histograms[source.key] = Histogram()
+        return self._histograms[source.key]
 
     def calibration(self, source: Source) -> Calibration:
         """The fit of a source; of the model's previous version or none, when it has no verdicts."""
@@ -92,10 +99,18 @@ class RedisState:
 
     def board(self, name: str) -> Board:
         """A rule in a project."""
-        return self._boards.setdefault(name, Board())
+        if name not in self._boards:
+            self._boards[name] = Board()
+        return self._boards[name]
 
     def flush(self) -> None:
-        """Send what was counted."""
+        """Send what was counted, unless something was sent a moment ago."""
+        if self._clock() - self._sent_at >= self._flush_seconds:
+            self.send()
+
+    def send(self) -> None:
+        """Send what was counted, in one pipeline; a process that dies before loses these counts, and nothing else."""
+        self._sent_at = self._clock()
         with self._redis.pipeline(transaction=False) as pipe:
             for key, found in self._histograms.items():
                 self._send(pipe, self._key("scores", key), found.take_pending())

@@ -9,11 +9,17 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.review.calibration import Calibration, Example
+from worker.review.audit import openness
+from worker.review.calibration import Calibration, Example, probability
 from worker.review.capacity import Counts
-from worker.review.histogram import Histogram
+from worker.review.histogram import Histogram, middles
 
 SEPARATOR = "\x1f"
+
+OPENNESS_EVERY = 50
+"""Predictions after which the mean openness is computed anew."""
+
+_OPENNESS = [openness(probability(middle)) for middle in middles()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,15 @@ class Board:
     log_odds: Histogram = field(default_factory=Histogram)
     counts: Counts = field(default_factory=Counts)
     reviewers: float | None = None
+    _openness: float | None = None
+    _open_at: int = -OPENNESS_EVERY
+
+    def mean_openness(self) -> float | None:
+        """Mean of √(P(1 - P)) over the recent predictions; None without any."""
+        if self.log_odds.seen - self._open_at >= OPENNESS_EVERY:
+            self._open_at = self.log_odds.seen
+            self._openness = self.log_odds.mean_of(_OPENNESS)
+        return self._openness
 
 
 class ReviewState(Protocol):
@@ -100,7 +115,9 @@ class MemoryState:
 
     def histogram(self, source: Source) -> Histogram:
         """The scores of a source."""
-        return self._histograms.setdefault(source.key, Histogram())
+        if source.key not in self._histograms:
+            self._histograms[source.key] = Histogram()
+        return self._histograms[source.key]
 
     def calibration(self, source: Source) -> Calibration:
         """The fit of a source; of the model's previous version or none, when it has no verdicts."""
@@ -108,7 +125,9 @@ class MemoryState:
 
     def board(self, name: str) -> Board:
         """A rule in a project."""
-        return self._boards.setdefault(name, Board())
+        if name not in self._boards:
+            self._boards[name] = Board()
+        return self._boards[name]
 
     def flush(self) -> None:
         """Nothing is anywhere else: what was counted is let go."""

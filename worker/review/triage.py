@@ -7,13 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.review.audit import coin, inclusion_probability, openness
+from worker.review.audit import coin, inclusion_probability
 from worker.review.calibration import probability
 from worker.review.capacity import Kind, review_share
 from worker.review.conditions import Case, describe
 from worker.review.decision import ReviewDecision, Subject
 from worker.review.expected_errors import Reading
-from worker.review.histogram import middles
 from worker.review.policy_file import Policy, Rule
 from worker.review.ranking import Ranked
 from worker.review.state import Board, Source, board_name
@@ -29,8 +28,6 @@ MUST_BURST = 10
 
 TIE = 0.125
 """Width, in log odds, within which the coin decides who comes first: equal scores share the capacity."""
-
-_OPENNESS = [openness(probability(middle)) for middle in middles()]
 
 
 def priority_of(band: int, error_probability: float) -> int:
@@ -59,7 +56,7 @@ def scored_share(rule: Rule, board: Board, now: float, arriving: int) -> float:
     """Share of the predictions arriving now that may be reviewed for their score: what the others leave."""
     counts = board.counts
     share = review_share(rule.capacity, counts, now, arriving=arriving, reviewers=board.reviewers)
-    must = counts.total(Kind.MUST, now) / max(1, counts.total(Kind.SEEN, now))
+    must = counts.day(Kind.MUST, now) / max(1, counts.day(Kind.SEEN, now))
     return max(0.0, share - rule.audit.rate - must)
 
 
@@ -81,10 +78,10 @@ class _Table:
         self.label = f"{policy.label}/{rule.name}"
         self.rule = rule
         self.log_odds = board.log_odds
-        self.mean_openness = board.log_odds.mean_of(_OPENNESS)
+        self.mean_openness = board.mean_openness()
         self.cut = 1 - scored_share(rule, board, now, arriving)
-        seen = board.counts.total(Kind.SEEN, now) + arriving
-        self.must_left = rule.must_review.max_share * seen + MUST_BURST - board.counts.total(Kind.MUST, now)
+        seen = board.counts.day(Kind.SEEN, now) + arriving
+        self.must_left = rule.must_review.max_share * seen + MUST_BURST - board.counts.day(Kind.MUST, now)
         self.numbers: Counter[Kind] = Counter({Kind.SEEN: arriving})
 
     def decide(self, work: Work) -> ReviewDecision:
@@ -114,6 +111,7 @@ class _Table:
             upload=upload,
             band=band,
             audit=audited,
+            uploaded_share=None if band or self.rule.rest.uploaded >= 1 else self.rule.rest.uploaded,
             job=work.source.job,
             expected_errors=_short(work.reading.expected_errors),
             error_probability=round(chance, 6),

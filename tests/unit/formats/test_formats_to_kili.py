@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from typing import Any
 
@@ -12,6 +13,8 @@ from kili.utils.labels.parsing import ParsedLabel
 
 from worker.formats import read_payload
 from worker.ontology import Interface, to_json_response
+from worker.sandbox.interface import read_interface
+from worker.sandbox.validation import check_json_response
 
 CASES = golden_cases()
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['family']}: {case['name']}")
@@ -24,6 +27,14 @@ def test_an_official_payload_becomes_the_json_response_beside_it(case: dict[str,
     outputs = read_payload(case["payload"], options_of(case)).outputs
     responses = [to_json_response(output, interface, text=case["options"].get("text")) for output in outputs]
     assert same(responses, case["json_responses"]), responses
+
+
+@EVERY_CASE
+def test_the_local_kili_takes_it(case: dict[str, Any]) -> None:
+    raw, input_type = project_for(case)
+    interface = read_interface(json.dumps(raw), input_type)
+    for response in case["json_responses"]:
+        check_json_response(json.dumps(response), interface, text=case["options"].get("text"))
 
 
 @EVERY_CASE

@@ -16,6 +16,9 @@ from worker.demo.processes import WorkerProcess
 from worker.settings import Settings
 
 NO_LIMIT = {"WORKER_KILI__CALLS_PER_MINUTE": "1000000", "WORKER_KILI__BURST": "50"}
+ONE_DOCUMENT = "WORKER_DELIVERY__ONE_DOCUMENT"
+"""The setting that puts the mutations of a batch into one GraphQL document."""
+
 POLL_SECONDS = 0.005
 HOLD_MS = 3_600_000
 

@@ -79,7 +79,7 @@ NOTICE = Envelope(
     unwrap=unwrap_notice,
     limits=(
         "A response that is included (up to 128 KB, when the endpoint asks for it) is read by its own family. "
-        "Otherwise the notice points to the result, which is fetched only from places that the settings allow."
+        "Otherwise the notice points to the result, which is read only from places that the settings allow."
     ),
     sources=(
         "https://docs.aws.amazon.com/sagemaker/latest/dg/async-inference-check-predictions.html",

@@ -1,0 +1,12 @@
+"""A short soak with a fixed seed; the long one is ``make soak``."""
+
+from __future__ import annotations
+
+from tests.faults.soak import soak
+
+
+def test_everything_going_wrong_at_once_loses_and_doubles_nothing() -> None:
+    found = soak(seconds=10, seed=3)
+    assert found["published"] > 500
+    assert found["samples"] > 20
+    assert found["duplicate_assets"] == found["duplicate_labels"] == 0

@@ -1,0 +1,84 @@
+"""A category disappears: only the predictions that need it wait, one line says so, a mapping sets them free."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.house import COLOURS, INTERFACE, House, found_labels, predictions
+from worker.demo.processes import WorkerProcess
+
+UPDATE = """
+mutation ($data: ProjectData!, $where: ProjectWhere!) {
+  data: updatePropertiesInProject(data: $data, where: $where) { id }
+}
+"""
+
+
+@pytest.fixture
+def projects_file(tmp_path: Path) -> Path:
+    path = tmp_path / "projects.toml"
+    path.write_text("", "utf-8")
+    return path
+
+
+@pytest.fixture
+def house(projects_file: Path) -> Iterator[House]:
+    with House({"WORKER_PROJECTS_FILE": str(projects_file), "WORKER_DELIVERY__INTERFACE_SECONDS": "600"}) as house:
+        yield house
+
+
+def without(colour: str) -> dict[str, Any]:
+    interface: dict[str, Any] = deepcopy(INTERFACE)
+    del interface["jobs"]["COLOUR"]["content"]["categories"][colour]
+    return interface
+
+
+def logged(worker: WorkerProcess, action: str) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in worker.log.read_text("utf-8").splitlines() if line.startswith("{")]
+    return [line for line in lines if line.get("action") == action]
+
+
+def run(house: House, *command: str) -> str:
+    arguments = [sys.executable, "-m", "worker", *command]
+    environment = {**os.environ, **house.environment}
+    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def answers(house: House) -> dict[str, str]:
+    return {name: answer for (_, name, _), answer in found_labels(house.admin("state?full=1")).items()}
+
+
+def test_a_category_that_disappears_holds_up_only_those_that_need_it(house: House, projects_file: Path) -> None:
+    worker = house.worker()
+    project = house.project()
+    house.publish(predictions(project, 40))
+    house.await_settled()
+    house.graphql(UPDATE, {"data": {"jsonInterface": json.dumps(without("GREY"))}, "where": {"id": project}})
+    house.publish(predictions(project, 400, start=40))
+    house.await_settled()
+
+    assert house.letters.causes() == {"unknown_class": 100}
+    [change] = logged(worker, "interface_changed")
+    assert change["message"] == f"the interface of project {project} has changed: gone: COLOUR.GREY"
+    about = next(house.letters.letters()).about
+    assert (about["field"], about["stage"]) == ("output.scores.GREY", "label")
+    assert "under categories in the projects file" in about["fix"]
+    wanted = {f"a/{number}.jpg": COLOURS[number % 4] for number in range(440)}
+    kept = {name: colour for name, colour in wanted.items() if colour != "GREY" or int(name[2:-4]) < 40}
+    assert answers(house) == kept
+
+    projects_file.write_text('["*"]\ncategories = { GREY = "BLACK" }\n', "utf-8")
+    assert "100 admitted" in run(house, "dead-letters", "replay", "--cause", "unknown_class")
+    house.await_that(lambda: house.letters.count() == 0 and house.ledger().waiting == 0, "letters delivered")
+    house.await_that(lambda: house.ledger().leased == 0, "nothing under way")
+    assert house.letters.count() == 0
+    assert answers(house) == {name: "BLACK" if name not in kept else colour for name, colour in wanted.items()}

@@ -1,0 +1,176 @@
+"""A Kili in memory, and what waves are made of."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import redis
+
+from worker.delivery import Deliverer, DeliveryRules, Pace
+from worker.delivery.callers import Callers
+from worker.kili import AssetUpdate, FoundAsset, KiliError, NewAsset, NewLabel, ProjectInterface, derived_asset_id
+from worker.projects import Projects
+from worker.review import ReviewDecision
+from worker.spool import Arrival, Leased, Spool, Waiting
+
+PROJECT = "project-1"
+INTERFACE = {
+    "jobs": {
+        "COLOUR": {
+            "content": {
+                "categories": {name: {"children": [], "name": name.title()} for name in ("RED", "BLACK", "GREY")},
+                "input": "radio",
+            },
+            "instruction": "Which colour?",
+            "mlTask": "CLASSIFICATION",
+            "required": 1,
+            "isChild": False,
+        }
+    }
+}
+
+_NUMBERS = itertools.count(1)
+Rule = Callable[[str, Sequence[str]], KiliError | None]
+
+
+@dataclass
+class MemoryKili:
+    """What the worker uses of Kili; ``rule`` may refuse a call by its operation and the asset ids it is about."""
+
+    interface: dict[str, Any] = field(default_factory=lambda: INTERFACE)
+    rule: Rule = lambda operation, ids: None
+    lag: set[str] = field(default_factory=set)
+    assets: dict[str, NewAsset] = field(default_factory=dict)
+    labels: dict[tuple[str, str], str] = field(default_factory=dict)
+    priorities: dict[str, int | None] = field(default_factory=dict)
+    calls: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(operation for operation, _ in self.calls)
+
+    def project_interface(self, project: str) -> ProjectInterface:
+        self._called("project_interface", [])
+        return ProjectInterface(project, "IMAGE", self.interface, "title")
+
+    def existing_external_ids(self, project: str, names: Sequence[str]) -> set[str]:
+        self._called("existing_external_ids", [derived_asset_id(project, name) for name in names])
+        return {asset.external_id for asset in self._seen()} & set(names)
+
+    def find_assets(self, project: str, names: Sequence[str]) -> dict[str, list[FoundAsset]]:
+        self._called("find_assets", [])
+        found: dict[str, list[FoundAsset]] = {}
+        for asset in self._seen():
+            if asset.external_id in names:
+                found.setdefault(asset.external_id, []).append(self._found(asset))
+        return found
+
+    def assets_by_id(self, project: str, ids: Sequence[str]) -> dict[str, FoundAsset]:
+        self._called("assets_by_id", ids)
+        return {asset.id: self._found(asset) for asset in self._seen() if asset.id in ids}
+
+    def append_assets(self, project: str, assets: Sequence[NewAsset]) -> list[str]:
+        self._called("append_assets", [asset.id for asset in assets])
+        self.assets |= {asset.id: asset for asset in assets}
+        return [asset.id for asset in assets]
+
+    def append_labels(self, project: str, labels: Sequence[NewLabel]) -> None:
+        self._called("append_labels", [label.asset_id for label in labels])
+        self.labels |= {(label.asset_id, label.model_name): label.json_response for label in labels}
+
+    def update_assets(self, project: str, updates: Sequence[AssetUpdate]) -> None:
+        self._called("update_assets", [update.asset_id for update in updates])
+        self.priorities |= {update.asset_id: update.priority for update in updates}
+
+    def _called(self, operation: str, ids: Sequence[str]) -> None:
+        self.calls.append((operation, list(ids)))
+        error = self.rule(operation, ids)
+        if error is not None:
+            raise error
+
+    def _seen(self) -> list[NewAsset]:
+        return [asset for asset in list(self.assets.values()) if asset.id not in self.lag]
+
+    def _found(self, asset: NewAsset) -> FoundAsset:
+        return FoundAsset(asset.id, asset.external_id, json.loads(asset.metadata), 0)
+
+
+def callers(kili: Any, *, once: Any = None, probing: bool = False) -> Callers:
+    return Callers(kili, once if once is not None else kili, threading.Event(), probing=probing)
+
+
+def message(name: str, *, answer: str = "RED", score: float = 0.95, **changes: Any) -> dict[str, Any]:
+    found = {
+        "project_id": PROJECT,
+        "external_id": name,
+        "asset": {"url": f"https://example.com/{name}"},
+        "model": {"name": "m", "version": "1"},
+        "output": {"scores": {answer: score, "BLACK": round(1 - score, 4)}},
+        "predicted_at": "2026-11-23T10:15:00Z",
+    }
+    return {key: value for key, value in {**found, **changes}.items() if value is not None}
+
+
+def waiting(name: str, *, lane: int = 9, stamp: int = 1, priority: int = 0, **changes: Any) -> Waiting:
+    body = message(name, **changes)
+    decision = ReviewDecision(lane, priority, "confident", "threshold/0.8", 0.95).to_bytes()
+    model = f"{body['model']['name']}:{body['model']['version']}"
+    asset_id = derived_asset_id(PROJECT, name)
+    return Waiting(PROJECT, lane, asset_id, model, stamp, "aa", json.dumps(body).encode(), decision)
+
+
+def leased(name: str, *, entry_id: str = "", lane: int = 9, deliveries: int = 1, **changes: Any) -> Leased:
+    one = waiting(name, lane=lane, **changes)
+    return Leased(
+        lane=lane,
+        entry_id=entry_id or f"{next(_NUMBERS)}-0",
+        deliveries=deliveries,
+        asset_id=one.asset_id,
+        model=one.model,
+        stamp=one.stamp,
+        digest=one.digest,
+        payload=one.payload,
+        decision=one.decision,
+    )
+
+
+class FreeBudget:
+    """A budget in which a call is always free."""
+
+    def peek(self) -> dict[str, float]:
+        return {"next_in": 0.0}
+
+
+class Bench:
+    """A deliverer on a real spool and a Kili in memory."""
+
+    def __init__(self, client: redis.Redis, kili: Any, *, prober: Any = None, **rules: Any) -> None:
+        self.spool = Spool(client, prefix="t:", lease_ms=5000, remember_ms=60_000)
+        self.stop = threading.Event()
+        self.pool = ThreadPoolExecutor(4)
+        self.deliverer = Deliverer(
+            self.spool,
+            kili,
+            prober if prober is not None else kili,
+            budget=FreeBudget(),
+            pace=Pace(slots=4, batch_bytes=2_000_000),
+            pool=self.pool,
+            rules=DeliveryRules(**{"read_lag": 0.0, "probe": 0.01, "probe_cap": 0.05, **rules}),
+            projects=Projects(None),
+            stop=self.stop,
+        )
+
+    def admit(self, *items: Waiting) -> None:
+        self.spool.admit([Arrival("", items)])
+
+    def deliver(self) -> bool:
+        more = self.deliverer.deliver(PROJECT)
+        assert self.spool.ledger().balance == 0
+        return more

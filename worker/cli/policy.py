@@ -1,0 +1,204 @@
+"""``prediction-worker policy``."""
+
+from __future__ import annotations
+
+import json
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+import redis
+
+from worker.cli.loading import fail, load_settings, print_json
+
+if TYPE_CHECKING:
+    from worker.review import Policy, Subject
+
+POLICY = click.option(
+    "--policy",
+    "path",
+    type=click.Path(path_type=Path, dir_okay=False),
+    envvar="WORKER_REVIEW__POLICY",
+    help="The policy file; the built-in policy otherwise.",
+)
+JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+_DEFAULTS = {"model": {"name": "model", "version": "1"}, "predicted_at": "2026-01-01T00:00:00Z"}
+_DAY_COLUMNS = ("predictions", "reviews", "must_review", "audits", "doubtful", "errors_expected", "errors_in_reviews")
+
+
+@click.group()
+def policy() -> None:
+    """Test, try out and look at the review policy."""
+
+
+@policy.command()
+@click.argument("cases", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@POLICY
+@JSON
+def test(cases: Path, path: Path | None, as_json: bool) -> None:
+    """Run the unit tests of a policy in CASES (JSON, TOML or YAML); exit 1 when one fails.
+
+    CASES holds `cases`: each with `name`, `message` (a prediction; what the policy does not look at may be left out)
+    and `expect` (fields of the decision; texts are shell patterns).
+    """
+    from worker.review.cases import TestCase, run_cases
+
+    found = [
+        TestCase(one["name"], _subject({"external_id": one["name"], **one["message"]}), one["expect"])
+        for one in _cases(cases)
+    ]
+    try:
+        results = run_cases(_policy(path), found)
+    except ValueError as error:
+        fail(str(error))
+    if as_json:
+        print_json([{"name": one.name, "passed": one.passed, "differences": one.differences} for one in results])
+    else:
+        for one in results:
+            click.echo(f"{'passed' if one.passed else 'FAILED'}  {one.name}")
+            for name, (expected, decided) in one.differences.items():
+                click.echo(f"        {name}: expected {expected!r}, decided {decided!r}")
+    if not all(one.passed for one in results):
+        raise SystemExit(1)
+
+
+@policy.command()
+@click.argument("file", type=click.File("rb"))
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Spread FILE evenly over so many days.")
+@click.option("--learned", is_flag=True, help="With what the running worker has learned from verdicts.")
+@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write a chart (SVG).")
+@POLICY
+@JSON
+def simulate(
+    file: IO[bytes], days: float | None, learned: bool, plot: Path | None, path: Path | None, as_json: bool
+) -> None:
+    """Show what the policy would do to the recorded messages in FILE (JSON Lines); sends nothing.
+
+    Their times are those of `predicted_at`, unless --days is given.
+    """
+    from worker.review.simulation import simulate as run
+    from worker.review.simulation import spread_over
+
+    timed = list(_recorded(file))
+    subjects = [subject for _, subject in timed]
+    found = run(_policy(path), spread_over(subjects, days) if days else timed, _learned(subjects) if learned else None)
+    if plot:
+        plot.write_text(found.plot(), "utf-8")
+    summary = found.summary()
+    if as_json:
+        print_json(summary)
+    else:
+        _print_table([("day", row["day"], row) for row in summary["days"]])
+        _print_table([("class", name, row) for name, row in summary["classes"].items()])
+
+
+@policy.command()
+@POLICY
+@JSON
+def show(path: Path | None, as_json: bool) -> None:
+    """Show the policy, where its cut is now, the budget spent, and what it has learned."""
+    from worker.connections import connect
+    from worker.review import RedisState
+    from worker.review.overview import overview
+
+    settings = load_settings()
+    try:
+        found = overview(_policy(path), RedisState(connect(settings.redis), prefix=settings.spool.prefix), time.time())
+    except redis.RedisError as error:
+        fail(f"Redis cannot be asked: {error}")
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"policy {found['policy']}")
+    for rule in found["rules"]:
+        click.echo(f"  rule {json.dumps(rule, ensure_ascii=False)}")
+    for section in ("projects", "models"):
+        for row in found[section]:
+            click.echo(f"{section[:-1]:8}" + "  ".join(f"{key} {value}" for key, value in row.items()))
+
+
+def _policy(path: Path | None) -> Policy:
+    from worker.review import Policy, PolicyError, read_policy
+
+    try:
+        return read_policy(path) if path else Policy()
+    except PolicyError as error:
+        fail(f"the policy cannot be used:\n{error}")
+
+
+def _cases(path: Path) -> list[dict[str, Any]]:
+    text = path.read_text("utf-8")
+    try:
+        if path.suffix == ".toml":
+            found: Any = tomllib.loads(text)
+        elif path.suffix in (".yaml", ".yml"):
+            import yaml
+
+            found = yaml.safe_load(text)
+        else:
+            found = json.loads(text)
+        cases = list(found["cases"])
+        if any(not {"name", "message", "expect"} <= set(one) for one in cases):
+            fail(f"{path}: every case needs name, message and expect")
+    except ImportError:
+        fail("YAML needs PyYAML: install pyyaml, or write the cases as TOML or JSON")
+    except (ValueError, KeyError, TypeError) as error:
+        fail(f"{path}: needs a list `cases`: {error}")
+    return cases
+
+
+def _subject(message: dict[str, Any]) -> Subject:
+    subjects = [subject for _, subject in _subjects(json.dumps(_DEFAULTS | message).encode(), "the case")]
+    return subjects[0]
+
+
+def _recorded(file: IO[bytes]) -> Iterator[tuple[float, Subject]]:
+    for number, line in enumerate(file, 1):
+        if line.strip():
+            yield from _subjects(line, f"line {number}")
+
+
+def _subjects(raw: bytes, at: str) -> Iterator[tuple[float, Subject]]:
+    """The subjects of a message, one per asset, each with its time."""
+    from worker.formats import OutputError
+    from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
+    from worker.outputs import output_of, rows_of
+    from worker.subjects import subject_of
+
+    try:
+        message = read_message(read_json(raw, ReadingLimits()))
+        for row in [message] if isinstance(message, Prediction) else rows_of(message):
+            subject = subject_of(row, output_of(row), row.project_id or "-")
+            yield row.predicted_at.timestamp(), subject
+    except (MessageError, OutputError) as error:
+        fail(f"{at}: {error}")
+
+
+def _learned(subjects: list[Subject]) -> Any:
+    """A state in memory with the running worker's fits."""
+    from worker.connections import connect
+    from worker.review import MemoryState, RedisState, Source
+
+    settings = load_settings()
+    shared = RedisState(connect(settings.redis), prefix=settings.spool.prefix)
+    sources = {Source(one.project, one.output.job or "", one.model) for one in subjects}
+    found = MemoryState()
+    try:
+        shared.refresh(sources, ())
+    except redis.RedisError as error:
+        fail(f"Redis cannot be asked: {error}")
+    for source in sources:
+        found.save_calibration(source, shared.calibration(source))
+    return found
+
+
+def _print_table(rows: list[tuple[str, Any, dict[str, Any]]]) -> None:
+    if not rows:
+        return
+    click.echo(f"\n{rows[0][0]:24}" + "".join(f"{name.replace('_', ' '):>18}" for name in _DAY_COLUMNS))
+    for _, name, row in rows:
+        click.echo(f"{name!s:24}" + "".join(f"{row[column]:>18}" for column in _DAY_COLUMNS))

@@ -1,0 +1,62 @@
+"""The policy as it works now: thresholds, budget, what it has learned."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.review.calibration import probability
+from worker.review.capacity import Kind, granted_per_day
+from worker.review.policy_file import Policy, Rule
+from worker.review.redis_state import RedisState
+from worker.review.state import SEPARATOR, Board, Source
+from worker.review.triage import scored_share
+
+
+def overview(policy: Policy, state: RedisState, now: float) -> dict[str, Any]:
+    """Rules as written, then every rule in every project and every model version that has been seen."""
+    sources, boards = state.sources(), state.board_names()
+    state.refresh(sources, boards)
+    rules = {rule.name: rule for rule in policy.rules}
+    return {
+        "policy": policy.label,
+        "rules": [rule.model_dump(mode="json", by_alias=True, exclude_defaults=True) for rule in policy.rules],
+        "projects": [
+            _board(name, state.board(name), rules[name.partition(SEPARATOR)[2]], now)
+            for name in boards
+            if name.partition(SEPARATOR)[2] in rules
+        ],
+        "models": [_source(source, state) for source in sources],
+    }
+
+
+def _board(name: str, board: Board, rule: Rule, now: float) -> dict[str, Any]:
+    counts = board.counts
+    seen = counts.day(Kind.SEEN, now)
+    per_day = granted_per_day(rule.capacity, board.reviewers)
+    share = scored_share(rule, board, now, arriving=1)
+    return {
+        "project": name.partition(SEPARATOR)[0],
+        "rule": rule.name,
+        "predictions_24h": seen,
+        "reviews_24h": counts.day(Kind.REVIEWS, now),
+        "budget_24h": round(per_day if per_day is not None else seen * (rule.capacity.traffic_share or 0.0), 1),
+        "must_review_24h": counts.day(Kind.MUST, now),
+        "audits_24h": counts.day(Kind.AUDITS, now),
+        "counted_only_24h": counts.day(Kind.LEFT_OUT, now),
+        "reviewers_per_day": board.reviewers,
+        "share_for_doubtful": round(share, 4),
+        "doubtful_above": round(probability(board.log_odds.quantile(1 - share)), 4) if share else None,
+    }
+
+
+def _source(source: Source, state: RedisState) -> dict[str, Any]:
+    calibration = state.calibration(source)
+    return {
+        "project": source.project,
+        "job": source.job,
+        "model": source.model,
+        "predictions": state.histogram(source).seen,
+        "verdicts": calibration.examples,
+        "percentile_slope": round(calibration.numbers[1], 3),
+        "error_probability_at_median": round(probability(calibration.numbers[0]), 4),
+    }

@@ -1,0 +1,105 @@
+"""What a policy would have done to recorded traffic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from worker.review.capacity import DAY
+from worker.review.decision import ReviewDecision, Subject
+from worker.review.plot import line_chart
+from worker.review.policy import FixedPolicy, RankedPolicy
+from worker.review.policy_file import Policy
+from worker.review.state import ReviewState
+from worker.review.triage import AUDIT, MUST_REVIEW, SCORED
+
+STEP = 60.0
+"""Seconds of traffic that are decided on together."""
+
+Moment = tuple[float, Subject]
+
+_BANDS = {MUST_REVIEW: "must_review", AUDIT: "audits", SCORED: "doubtful"}
+
+
+@dataclass(slots=True)
+class Tally:
+    """Predictions, reviews by band, and errors: expected in all, and in those that would be reviewed."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    errors: float = 0.0
+    errors_reviewed: float = 0.0
+
+    def add(self, decision: ReviewDecision) -> None:
+        """Count one decision."""
+        chance = decision.error_probability or 0.0
+        self.counts["predictions"] += 1
+        self.errors += chance
+        if decision.band:
+            self.counts["reviews"] += 1
+            self.counts[_BANDS[decision.band]] += 1
+            self.errors_reviewed += chance
+        if not decision.upload:
+            self.counts["counted_only"] += 1
+
+    def row(self) -> dict[str, Any]:
+        """For JSON and tables."""
+        names = ("predictions", "reviews", *_BANDS.values(), "counted_only")
+        errors = {"errors_expected": round(self.errors, 1), "errors_in_reviews": round(self.errors_reviewed, 1)}
+        return {name: self.counts[name] for name in names} | errors
+
+
+@dataclass(slots=True)
+class Simulation:
+    """Tallies by day (from 1) and by predicted class."""
+
+    days: dict[int, Tally] = field(default_factory=dict)
+    classes: dict[str, Tally] = field(default_factory=dict)
+
+    def add(self, day: int, decision: ReviewDecision) -> None:
+        """Count one decision of a day."""
+        self.days.setdefault(day, Tally()).add(decision)
+        self.classes.setdefault(decision.predicted, Tally()).add(decision)
+
+    def summary(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "days": [{"day": day, **tally.row()} for day, tally in sorted(self.days.items())],
+            "classes": {name: tally.row() for name, tally in sorted(self.classes.items())},
+        }
+
+    def plot(self) -> str:
+        """Reviews and expected errors per day, as SVG."""
+        rows = [self.days.get(day, Tally()).row() for day in range(1, max(self.days, default=0) + 1)]
+        names = ("reviews", *_BANDS.values(), "errors_expected", "errors_in_reviews")
+        lines = {name.replace("_", " "): [float(row[name]) for row in rows] for name in names}
+        return line_chart("What the policy would have done", "day", "per day", lines)
+
+
+def simulate(policy: Policy, moments: Iterable[Moment], state: ReviewState | None = None) -> Simulation:
+    """Let a policy decide on predictions in the order of their times (seconds since the epoch)."""
+    ordered = sorted(moments, key=lambda moment: moment[0])
+    found = Simulation()
+    if not ordered:
+        return found
+    began = ordered[0][0]
+    clock = [began]
+    ranked = RankedPolicy(FixedPolicy(policy), state, clock=lambda: clock[0])
+    for at, batch in _steps(ordered):
+        clock[0] = at
+        for decision in ranked.decide_all(batch):
+            found.add(1 + int((at - began) // DAY), decision)
+    return found
+
+
+def spread_over(subjects: Sequence[Subject], days: float, began: float = 0.0) -> Iterator[Moment]:
+    """Give predictions times at equal distances over so many days."""
+    for number, subject in enumerate(subjects):
+        yield began + days * DAY * number / len(subjects), subject
+
+
+def _steps(moments: Iterable[Moment]) -> Iterator[tuple[float, list[Subject]]]:
+    for number, group in groupby(moments, key=lambda moment: moment[0] // STEP):
+        yield number * STEP, [subject for _, subject in group]
