@@ -16,6 +16,7 @@ import redis
 
 MAX_WORDS = 2000
 MAX_FIELD = 300
+MAX_HISTORY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def write_letter(
             "external_id": sender.external_id,
             "model": sender.model,
             "message_id": sender.message_id,
-            "history": [*history, event],
+            "history": [*history[-MAX_HISTORY:], event],
         }
     ).encode()
 
@@ -112,28 +113,25 @@ class DeadLetters:
         found: Any = self._redis.xrange(f"{self._prefix}dead", letter_id, letter_id)
         return _letter(*found[0]) if found else None
 
-    def ids(self, cause: str | None = None) -> list[str]:
-        """Ids, oldest first, of all letters or of one cause."""
-        if cause is None:
-            return [entry_id.decode() for entry_id in self._walk_ids()]
-        found: Any = self._redis.zrange(f"{self._prefix}dead:of:{cause}", 0, -1)
-        return [entry_id.decode() for entry_id in found]
+    def ids(self, cause: str | None = None, limit: int | None = None) -> list[str]:
+        """Ids, oldest first, of all letters or of one cause; reads no letter."""
+        last = -1 if limit is None else limit - 1
+        found: list[bytes] = []
+        for one in self.causes() if cause is None else [cause]:
+            found += self._redis.zrange(f"{self._prefix}dead:of:{one}", 0, last)
+        return sorted((entry_id.decode() for entry_id in found), key=_age)[:limit]
 
     def letters(self, cause: str | None = None, limit: int | None = None) -> Iterator[DeadLetter]:
         """Letters, oldest first."""
-        for letter_id in self.ids(cause)[:limit]:
+        for letter_id in self.ids(cause, limit):
             letter = self.get(letter_id)
             if letter is not None:
                 yield letter
 
-    def _walk_ids(self) -> Iterator[bytes]:
-        start = "-"
-        while True:
-            page: Any = self._redis.xrange(f"{self._prefix}dead", start, "+", count=500)
-            yield from (entry_id for entry_id, _ in page)
-            if len(page) < 500:
-                return
-            start = f"({page[-1][0].decode()}"
+
+def _age(entry_id: str) -> tuple[int, int]:
+    moment, _, number = entry_id.partition("-")
+    return int(moment), int(number)
 
 
 def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:

@@ -11,7 +11,7 @@ import redis
 from worker.cli.loading import fail, load_settings, print_json, start_logging
 from worker.deadletters import DeadLetter, DeadLetters
 from worker.runtime import admitter_of, spool_of
-from worker.spool import Spool
+from worker.spool import Admission, Spool
 
 CAUSE = click.option("--cause", help="Only letters with this cause.")
 IDS = click.argument("ids", nargs=-1)
@@ -74,18 +74,14 @@ def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: floa
     if dry_run:
         click.echo(f"{len(chosen)} letters would be replayed")
         return
-    admitter = admitter_of(settings, spool)
-    counts = {"admitted": 0, "superseded": 0, "dead": 0, "gone": 0}
-    for letter in _paced(letters, chosen, rate):
-        if letter is None:
-            counts["gone"] += 1
-            continue
-        result = admitter.replay(letter)
-        counts["admitted"] += result.admitted
-        counts["superseded"] += result.superseded
-        counts["dead"] += result.dead
-        counts["gone"] += result.skipped
-    click.echo(", ".join(f"{count} {name}" for name, count in counts.items()))
+    admitter, total = admitter_of(settings, spool), Admission(0, 0, 0, 0)
+    gone = Admission(0, 0, 0, skipped=1)
+    try:
+        for letter in _paced(letters, chosen, rate):
+            total += admitter.replay(letter) if letter is not None else gone
+    except redis.RedisError as error:
+        fail(f"{_told(total)}; then Redis refused: {error}; call again for the rest")
+    click.echo(_told(total))
 
 
 @dead_letters.command()
@@ -114,6 +110,10 @@ def _spool() -> Spool:
 
 def _stored(spool: Spool) -> DeadLetters:
     return DeadLetters(spool.redis, spool.prefix)
+
+
+def _told(total: Admission) -> str:
+    return f"{total.admitted} admitted, {total.superseded} superseded, {total.dead} dead, {total.skipped} gone"
 
 
 def _chosen(letters: DeadLetters, ids: tuple[str, ...], cause: str | None, everything: bool) -> list[str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from worker.deadletters import Cause
 from worker.delivery.item import Item
-from worker.kili import KiliClient, NewAsset
+from worker.kili import KiliClient, NewAsset, RefusedItems
 from worker.messages import AssetContent
 from worker.paths import allowed_path
 
@@ -41,7 +41,7 @@ class ContentSource:
     def assets_for(self, project: str, items: Sequence[Item]) -> tuple[list[tuple[Item, NewAsset]], list[Unreadable]]:
         """Pair each item with its asset; what cannot be read is told apart. Errors of Kili pass through."""
         ready: dict[str, tuple[str, str]] = {}
-        uploads: list[tuple[Item, bytes | Path, str]] = []
+        uploads: list[_Upload] = []
         unreadable: list[Unreadable] = []
         for item in items:
             asset = item.prediction.asset
@@ -53,38 +53,56 @@ class ContentSource:
                 ready[item.asset_id] = ("", json.dumps(asset.json_content, ensure_ascii=False))
             else:
                 self._read(item, asset, uploads, unreadable)
-        ready |= self._uploaded(project, uploads)
+        ready |= self._uploaded(project, uploads, unreadable)
         pairs = [(item, _asset(item, *ready[item.asset_id])) for item in items if item.asset_id in ready]
         return pairs, unreadable
 
-    def _read(
-        self,
-        item: Item,
-        asset: AssetContent,
-        uploads: list[tuple[Item, bytes | Path, str]],
-        unreadable: list[Unreadable],
-    ) -> None:
+    def _read(self, item: Item, asset: AssetContent, uploads: list[_Upload], unreadable: list[Unreadable]) -> None:
         if asset.text is not None:
-            uploads.append((item, asset.text.encode(), "text/plain; charset=utf-8"))
+            uploads.append(_Upload(item, asset.text.encode(), "text/plain; charset=utf-8"))
             return
         path = asset.path or ""
         try:
             found = _readable(path, self._roots)
-            uploads.append((item, found, mimetypes.guess_type(path)[0] or "application/octet-stream"))
+            uploads.append(_Upload(item, found, mimetypes.guess_type(path)[0] or "application/octet-stream"))
         except OSError as error:
-            problem = f"cannot be read: {error.strerror or error}"
-            cause = Cause("asset_unreadable", "asset", "asset.path", problem, "make it readable and replay")
-            unreadable.append(Unreadable(item, cause))
+            unreadable.append(Unreadable(item, _unreadable_file(error)))
 
     def _uploaded(
-        self, project: str, uploads: Sequence[tuple[Item, bytes | Path, str]]
+        self, project: str, uploads: Sequence[_Upload], unreadable: list[Unreadable]
     ) -> dict[str, tuple[str, str]]:
         if not uploads:
             return {}
-        urls = self._kili.signed_upload_urls(project, [item.asset_id for item, _, _ in uploads])
-        for url, (_, data, kind) in zip(urls, uploads, strict=True):
-            self._kili.upload(url, data if isinstance(data, bytes) else data.read_bytes(), kind)
-        return {item.asset_id: (url, "") for url, (item, _, _) in zip(urls, uploads, strict=True)}
+        urls = self._kili.signed_upload_urls(project, [upload.item.asset_id for upload in uploads])
+        ready = {}
+        for url, upload in zip(urls, uploads, strict=True):
+            try:
+                self._kili.upload(url, upload.data(), upload.kind)
+                ready[upload.item.asset_id] = (url, "")
+            except OSError as error:
+                unreadable.append(Unreadable(upload.item, _unreadable_file(error)))
+            except RefusedItems as refusal:
+                fix = "send content that the bucket takes"
+                cause = Cause("upload_refused", "refused", "asset", str(refusal), fix, refusal.words)
+                unreadable.append(Unreadable(upload.item, cause))
+        return ready
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """Content on its way to the bucket; a file is read only when its turn has come."""
+
+    item: Item
+    content: bytes | Path
+    kind: str
+
+    def data(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+
+def _unreadable_file(error: OSError) -> Cause:
+    problem = f"cannot be read: {error.strerror or error}"
+    return Cause("asset_unreadable", "asset", "asset.path", problem, "make it readable and replay")
 
 
 def _readable(path: str, roots: Sequence[Path]) -> Path:

@@ -18,6 +18,9 @@ from worker.feedback.windows import Window
 
 RUN_LENGTH = 100_000.0
 
+LEAST_CHANCE = 0.002
+"""P(error) below this counts as this: nobody knows better, and a single error is no proof."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -103,14 +106,15 @@ class AccuracyFell:
 class WorseThanConfidence:
     """Tests whether the answered predictions are clearly worse than their stored P(error) said.
 
-    ``R <- (1 + R) · theta^error / (1 - P + theta P)`` for odds multiplied by ``theta`` = 1.5, 2 and 4 (the chart of
-    S. Steiner et al., Biostatistics 1, 2000, in Shiryaev-Roberts form). ``P`` is the stored one with its odds times
-    ``slack``, since no P(error) is exactly true. Which predictions are reviewed does not matter, how many does: the
-    threshold is ``run_length`` times the share answered.
+    The alternatives: a share ``d`` of what would have been right is wrong, ``Q = P + d (1 - P)``, so ``R <- (1 + R) g`` with
+    ``g = error · Q/P + (1 - error) · (1 - Q)/(1 - P)`` (a risk-adjusted chart as of S. Steiner et al., Biostatistics 1,
+    2000, in Shiryaev-Roberts form). ``P`` is the stored one with its odds times ``slack``, since no P(error) is exactly
+    true. Which predictions are reviewed does not matter, how many does: the threshold is ``run_length`` times the
+    share answered.
     """
 
     run_length: float = RUN_LENGTH
-    ratios: tuple[float, ...] = (1.5, 2.0, 4.0)
+    shares: tuple[float, ...] = (0.02, 0.05, 0.1)
     slack: float = 1.25
     seen: int = 0
     answered: int = 0
@@ -125,9 +129,9 @@ class WorseThanConfidence:
         self.answered += len(known)
         threshold = max(1.0, self.run_length * self.answered / self.seen) if self.seen else self.run_length
         for place, unit in known:
-            stated, error = unit.p_error or 0.0, unit.error or 0.0
+            stated, error = max(LEAST_CHANCE, unit.p_error or 0.0), unit.error or 0.0
             p = self.slack * stated / (1 - stated + self.slack * stated)
-            gains = [ratio**error / (1 - p + ratio * p) for ratio in self.ratios]
+            gains = [error * (1 + d * (1 - p) / p) + (1 - error) * (1 - d) for d in self.shares]
             if self.bets.step(gains, unit.at) >= threshold:
                 return _finding(window, place, self.bets.since)
         return None
@@ -139,7 +143,7 @@ class WorseThanConfidence:
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Self:
         """The detector that ``state`` described."""
-        return cls(**{**state, "ratios": tuple(state["ratios"]), "bets": Bets(**state["bets"])})
+        return cls(**{**state, "shares": tuple(state["shares"]), "bets": Bets(**state["bets"])})
 
 
 @dataclass(slots=True)

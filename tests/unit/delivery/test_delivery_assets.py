@@ -1,0 +1,183 @@
+"""Assets: found, created once, recognised where an earlier call had created them after all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from delivery_doubles import INTERFACE, PROJECT, MemoryKili, callers, leased
+
+from worker.delivery.assets import AssetKeeper, MadeAssets
+from worker.delivery.bisect import Sent
+from worker.delivery.content import ContentSource
+from worker.delivery.item import Item
+from worker.delivery.prepare import prepare
+from worker.kili import KiliError, NewAsset, RefusedItems, ServerFault, TooLarge, UnknownOutcome, derived_asset_id
+from worker.ontology import Interface
+
+
+def items_of(*names: str, **changes: Any) -> list[Item]:
+    return prepare(PROJECT, [leased(name, **changes) for name in names], Interface.parse(INTERFACE, "IMAGE")).items
+
+
+def keeper(kili: MemoryKili, client: redis.Redis, *, grace_ms: int = 10_000) -> AssetKeeper:
+    return AssetKeeper(callers(kili), MadeAssets(client, "t:"), read_lag=0.0, grace_ms=grace_ms)
+
+
+def create(kili: MemoryKili, client: redis.Redis, *names: str, **changes: Any) -> Sent[tuple[Item, NewAsset]]:
+    pairs, unreadable = ContentSource(kili, []).assets_for(PROJECT, items_of(*names, **changes))  # type: ignore[arg-type]
+    assert unreadable == []
+
+    def append(part: Sequence[tuple[Item, NewAsset]], client: Any) -> None:
+        client.append_assets(PROJECT, [asset for _, asset in part])
+
+    return keeper(kili, client).create(PROJECT, pairs, append, lambda part: True)
+
+
+def names_of(sent: Sent[tuple[Item, NewAsset]]) -> list[str]:
+    return sorted(item.external_id for item, _ in sent.accepted)
+
+
+def test_an_asset_that_nobody_has_is_to_be_created(client: redis.Redis) -> None:
+    located = keeper(MemoryKili(), client).locate(PROJECT, items_of("a"))
+    assert [(item.external_id, item.exists) for item in located.ready] == [("a", False)]
+
+
+def test_an_asset_of_somebody_else_is_used_under_its_own_id(client: redis.Redis) -> None:
+    kili = MemoryKili()
+    kili.append_assets(PROJECT, [NewAsset("foreign", "a", "https://x/a", "", '{"theirs": 1}')])
+    [item] = keeper(kili, client).locate(PROJECT, items_of("a")).ready
+    assert (item.asset_id, item.exists, item.found_metadata) == ("foreign", True, {"theirs": 1})
+
+
+def test_an_asset_of_ours_is_preferred_to_a_duplicate_of_somebody_else(client: redis.Redis) -> None:
+    kili, own = MemoryKili(), derived_asset_id(PROJECT, "a")
+    for asset_id in ("foreign", own):
+        kili.append_assets(PROJECT, [NewAsset(asset_id, "a", "https://x/a", "", "{}")])
+    [item] = keeper(kili, client).locate(PROJECT, items_of("a")).ready
+    assert item.asset_id == own
+
+
+def test_an_asset_made_lately_exists_although_reads_do_not_show_it(client: redis.Redis) -> None:
+    kili = MemoryKili()
+    create(kili, client, "a")
+    kili.lag = set(kili.assets)
+    [item] = keeper(kili, client).locate(PROJECT, items_of("a")).ready
+    assert item.exists
+
+
+def test_an_item_without_content_waits_for_its_asset_and_then_dies(client: redis.Redis) -> None:
+    items = items_of("a", asset=None, entry_id="9999999999999-0")
+    assert keeper(MemoryKili(), client).locate(PROJECT, items).later == items
+    old = items_of("a", asset=None, entry_id="1-0")
+    [(item, cause)] = keeper(MemoryKili(), client).locate(PROJECT, old).missing
+    assert (item, cause.slug) == (old[0], "asset_missing")
+
+
+def test_a_name_that_the_check_refuses_does_not_keep_the_others(client: redis.Redis) -> None:
+    poison = derived_asset_id(PROJECT, "poison")
+    kili = MemoryKili(rule=lambda step, ids: RefusedItems("bad name") if poison in ids else None)
+    located = keeper(kili, client).locate(PROJECT, items_of("a", "poison", "b"))
+    assert [item.external_id for item in located.ready] == ["a", "b"]
+    assert [item.external_id for item, _ in located.refused] == ["poison"]
+
+
+def test_a_check_that_nobody_answers_fails_as_a_whole(client: redis.Redis) -> None:
+    kili = MemoryKili(rule=lambda step, ids: UnknownOutcome("503"))
+    with pytest.raises(UnknownOutcome):
+        keeper(kili, client).locate(PROJECT, items_of("a", "b"))
+
+
+def test_assets_are_created_in_one_call_with_what_the_message_says(client: redis.Redis) -> None:
+    kili = MemoryKili()
+    assert names_of(create(kili, client, "a", "b")) == ["a", "b"]
+    assert kili.counts == {"append_assets": 1}
+    assert {asset.content for asset in kili.assets.values()} == {"https://example.com/a", "https://example.com/b"}
+
+
+def refused_if_there(kili: MemoryKili, *, words: KiliError) -> None:
+    """Let Kili refuse ids that it has."""
+    kili.rule = lambda step, ids: words if step == "append_assets" and set(ids) & set(kili.assets) else None
+
+
+@pytest.mark.parametrize("deliveries", [1, 2])
+def test_assets_of_a_half_applied_call_are_recognised_and_the_rest_is_created(
+    client: redis.Redis, deliveries: int
+) -> None:
+    kili = MemoryKili()
+    create(kili, client, "a", "b")
+    refused_if_there(kili, words=RefusedItems("Unique constraint failed", already_exists=True))
+    assert names_of(create(kili, client, "a", "b", "c", deliveries=deliveries)) == ["a", "b", "c"]
+    assert kili.counts["assets_by_id"] == 1
+
+
+def test_what_is_said_to_exist_counts_as_created_although_reads_do_not_show_it(client: redis.Redis) -> None:
+    kili = MemoryKili()
+    create(kili, client, "a")
+    kili.lag = set(kili.assets)
+    refused_if_there(kili, words=RefusedItems("Unique constraint failed", already_exists=True))
+    assert names_of(create(kili, client, "a", "b")) == ["a", "b"]
+
+
+def test_ids_refused_in_words_that_say_nothing_are_recognised_too(client: redis.Redis) -> None:
+    kili, murky = MemoryKili(), ServerFault("unexpected")
+    murky.may_be_items = True
+    create(kili, client, "a", "b")
+    refused_if_there(kili, words=murky)
+    assert names_of(create(kili, client, "a", "b", "c")) == ["a", "b", "c"]
+
+
+def test_only_what_was_created_is_remembered_as_made(client: redis.Redis) -> None:
+    poison = derived_asset_id(PROJECT, "poison")
+    kili = MemoryKili(rule=lambda step, ids: RefusedItems("no") if step == "append_assets" and poison in ids else None)
+    sent = create(kili, client, "a", "poison")
+    assert [item.external_id for (item, _), _ in sent.refused] == ["poison"]
+    made = MadeAssets(client, "t:").among([poison, derived_asset_id(PROJECT, "a")])
+    assert made == {derived_asset_id(PROJECT, "a")}
+
+
+class Bucket(MemoryKili):
+    """A Kili whose bucket takes no large content."""
+
+    def signed_upload_urls(self, project: str, ids: Sequence[str]) -> list[str]:
+        return [f"https://bucket/{one}" for one in ids]
+
+    def upload(self, url: str, data: bytes, kind: str) -> None:
+        if len(data) > 10:
+            raise TooLarge("upload: HTTP 413", words="too large")
+
+
+def test_texts_are_uploaded_and_one_the_bucket_refuses_dies_alone() -> None:
+    items = [*items_of("a", asset={"text": "short"}), *items_of("b", asset={"text": "far too long a text"})]
+    pairs, [refused] = ContentSource(Bucket(), []).assets_for(PROJECT, items)  # type: ignore[arg-type]
+    assert [asset.content for _, asset in pairs] == [f"https://bucket/{items[0].asset_id}"]
+    assert (refused.item, refused.cause.slug, refused.cause.words) == (items[1], "upload_refused", "too large")
+
+
+def test_a_file_is_read_below_the_allowed_folders_only(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for place in ("in/a.txt", "out.txt"):
+        (tmp_path / place).write_text("text")
+    items = [
+        *items_of("a", asset={"path": str(tmp_path / "in/a.txt")}),
+        *items_of("b", asset={"path": str(tmp_path / "out.txt")}),
+        *items_of("c", asset={"path": str(tmp_path / "in/gone.txt")}),
+    ]
+    pairs, unreadable = ContentSource(Bucket(), [tmp_path / "in"]).assets_for(PROJECT, items)  # type: ignore[arg-type]
+    assert [item.external_id for item, _ in pairs] == ["a"]
+    assert {one.item.external_id: one.cause.slug for one in unreadable} == {
+        "b": "asset_unreadable",
+        "c": "asset_unreadable",
+    }
+
+
+def test_two_items_with_one_entry_id_in_two_lanes_keep_their_own_contents() -> None:
+    items = [*items_of("a", lane=0, entry_id="5-0"), *items_of("b", lane=9, entry_id="5-0")]
+    pairs, _ = ContentSource(Bucket(), []).assets_for(PROJECT, items)  # type: ignore[arg-type]
+    assert {item.external_id: asset.content for item, asset in pairs} == {
+        "a": "https://example.com/a",
+        "b": "https://example.com/b",
+    }
