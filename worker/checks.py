@@ -15,7 +15,8 @@ from worker.kili import CallBudget, KiliError
 from worker.projects import ProjectsFileError
 from worker.results import SETTING as RESULT_PLACES
 from worker.results import ResultPlaces
-from worker.runtime import access_of, budget_of, kili_of, projects_of, spool_of
+from worker.review import PolicyError
+from worker.runtime import access_of, budget_of, kili_of, policy_of, projects_of, spool_of
 from worker.settings import Settings
 
 OLDEST_REDIS = (6, 2)
@@ -45,6 +46,7 @@ def setting_checks(settings: Settings) -> Iterator[Check]:
     yield _places(settings)
     yield _sizes(settings)
     yield _projects_file(settings)
+    yield _policy_file(settings)
 
 
 def redis_checks(settings: Settings) -> Iterator[Check]:
@@ -145,6 +147,15 @@ def _projects_file(settings: Settings) -> Check:
     except ProjectsFileError as error:
         return Check("WORKER_PROJECTS_FILE", "refused", str(error), "correct the file")
     return Check("WORKER_PROJECTS_FILE", "ok")
+
+
+def _policy_file(settings: Settings) -> Check:
+    name = "WORKER_REVIEW__POLICY"
+    try:
+        policy_of(settings)
+    except PolicyError as error:
+        return Check(name, "refused", str(error), "correct the file; `prediction-worker policy show` reads it")
+    return Check(name, "ok")
 
 
 def _server(name: str, info: dict[str, Any]) -> Iterator[Check]:

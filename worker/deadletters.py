@@ -116,7 +116,7 @@ class DeadLetters:
     def ids(self, cause: str | None = None, limit: int | None = None) -> list[str]:
         """Ids, oldest first, of all letters or of one cause; reads no letter."""
         last = -1 if limit is None else limit - 1
-        found: list[bytes] = []
+        found: list[Any] = []
         for one in self.causes() if cause is None else [cause]:
             found += self._redis.zrange(f"{self._prefix}dead:of:{one}", 0, last)
         return sorted((entry_id.decode() for entry_id in found), key=_age)[:limit]

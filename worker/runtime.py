@@ -22,7 +22,7 @@ from worker.ledger import CallCounter
 from worker.messages import ReadingLimits
 from worker.projects import Projects
 from worker.results import ResultPlaces, ResultReader
-from worker.review import ReviewPolicy, ThresholdPolicy
+from worker.review import RankedPolicy, RedisState, ReviewPolicy, ThresholdPolicy, WatchedPolicy
 from worker.settings import Settings
 from worker.spool import Spool, Watch
 
@@ -39,9 +39,16 @@ def spool_of(settings: Settings) -> Spool:
     )
 
 
-def policy_of(settings: Settings) -> ReviewPolicy:
-    """The review policy that the settings name."""
-    return ThresholdPolicy(settings.review.threshold)
+def policy_of(settings: Settings, spool: Spool | None = None) -> ReviewPolicy:
+    """The review policy that the settings name; what it learns is kept in the spool's Redis, without one nowhere.
+
+    Raises:
+        PolicyError: the policy file is missing or wrong.
+    """
+    if settings.review.policy is None:
+        return ThresholdPolicy(settings.review.threshold)
+    state = RedisState(spool.redis, prefix=spool.prefix) if spool is not None else None
+    return RankedPolicy(WatchedPolicy(settings.review.policy), state)
 
 
 def projects_of(settings: Settings) -> Projects:
@@ -58,7 +65,7 @@ def admitter_of(settings: Settings, spool: Spool, projects: Projects | None = No
     limits = ReadingLimits(settings.intake.max_message_bytes, settings.intake.max_depth)
     places = ResultPlaces(settings.intake.result_places)
     rules = Rules(settings.default_project, limits, tuple(settings.intake.path_roots), places)
-    return Admitter(spool, policy_of(settings), rules, projects or projects_of(settings))
+    return Admitter(spool, policy_of(settings, spool), rules, projects or projects_of(settings))
 
 
 def inbox_of(settings: Settings, consumer: str = "reader") -> Inbox:
@@ -261,7 +268,7 @@ class Runtime:
         limits = ReadingLimits(intake.max_message_bytes, intake.max_depth)
         return AwaitedResults(
             ResultReader(ResultPlaces(intake.result_places), limits=limits),
-            policy_of(self.settings),
+            policy_of(self.settings, self.spool),
             grace_ms=int(intake.result_grace_seconds * 1000),
             max_bytes=self.settings.delivery.wave_bytes,
             stop=self.stop_event,

@@ -98,8 +98,9 @@ class DeliverySettings(_Group):
 
 
 class ReviewSettings(_Group):
-    """The first review rule: doubtful below a threshold."""
+    """What humans see first: a policy file, or without one a threshold of confidence."""
 
+    policy: Path | None = Field(None, description="Review policy (TOML, YAML or JSON); see docs/review.md.")
     threshold: float = Field(0.8, ge=0, le=1, description="Predictions below this confidence get a priority.")
 
 

@@ -74,10 +74,10 @@ def most_attempts(seconds: float, *, workers: int, probe_cap: float, batches: in
     """The bound: what is under way when Kili goes, with its repeats and witnesses; then one probe a pause.
 
     A worker has so many ``batches`` and ``waves`` under way; after these have failed, each wave tries one batch more. A
-    call is sent four times, and two other items are sent alone to see whether the server is at fault; a probe sends
-    once, and two alone. Pauses grow to ``probe_cap`` seconds, less up to a quarter of jitter, from shorter ones.
+    call is sent four times, then the assets are looked up and two other items are sent alone; a probe sends
+    once, and as much besides. Pauses grow to ``probe_cap`` seconds, less up to a quarter of jitter, from shorter ones.
     """
-    return workers * (batches + 2 * waves) * (4 + 2) + (1 + 2) * (seconds / (0.75 * probe_cap) + 3)
+    return workers * (batches + 2 * waves) * (4 + 3) + (1 + 3) * (seconds / (0.75 * probe_cap) + 3)
 
 
 class Outage:

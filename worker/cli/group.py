@@ -14,6 +14,7 @@ COMMANDS = {
     "demo": "the whole loop on this machine, nothing to install or start",
     "explain": "what would become of a message; sends nothing",
     "health": "cheap liveness and readiness of a running worker",
+    "policy": "test, try out and look at the review policy",
     "publish": "send JSON Lines to a door",
     "sandbox": "the local Kili",
     "schema": "JSON Schema and AsyncAPI of the message contract",

@@ -15,7 +15,7 @@ from worker.delivery.bisect import Fits, Send, Sent, send_each
 from worker.delivery.callers import Callers
 from worker.delivery.content import missing_asset
 from worker.delivery.item import Item
-from worker.kili import FoundAsset, KiliClient, KiliError, NewAsset, RefusedItems
+from worker.kili import FoundAsset, KiliClient, KiliError, NewAsset, RefusedItems, UnknownOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -119,10 +119,11 @@ class AssetKeeper:
         sent.check()
         return existing, dict(sent.refused)
 
-    def _there(self, project: str, asset_ids: Sequence[str], *, wait: bool) -> set[str]:
+    def _there(self, project: str, asset_ids: Sequence[str], error: KiliError, *, wait: bool) -> set[str]:
         if wait:
             self._callers.stop.wait(self._read_lag)
-        return set(self._callers.first.assets_by_id(project, asset_ids))
+        kili = self._callers.once if isinstance(error, UnknownOutcome) else self._callers.first
+        return set(kili.assets_by_id(project, asset_ids))
 
     def _place(self, item: Item, located: Located) -> None:
         if item.exists or item.prediction.asset is not None:
@@ -150,7 +151,7 @@ class _Recheck:
             return None
         self._asked = True
         wait = says_so or error.maybe_applied or any(item.entry.deliveries > 1 for item, _ in part)
-        there = self._there(self._project, [asset.id for _, asset in part], wait=wait)
+        there = self._there(self._project, [asset.id for _, asset in part], error, wait=wait)
         return {place: None for place, (_, asset) in enumerate(part) if asset.id in there} or None
 
 

@@ -110,7 +110,7 @@ class _Wave:
                 logger.exception("a result cannot be used", extra={"action": "fetch_failed"})
             return self._burial.of(entry, prediction, cause_of(error), "fetch")
 
-    def _completed(self, entry: Leased, prediction: Prediction) -> Leased:
+    def _completed(self, entry: Leased, prediction: Prediction) -> Leased | Settlement:
         whole = prediction
         try:
             output = output_of(prediction, self._config)
@@ -118,6 +118,8 @@ class _Wave:
             whole = with_result(prediction, self._read(elsewhere.location), self._config)
             output = output_of(whole)
         decision = self._tools.policy.decide(subject_of(prediction, output, self._project))
+        if not decision.upload:
+            return Settlement(entry, Fate.SAMPLED_OUT)
         history = ReviewDecision.history_in(entry.decision)
         payload = whole.model_dump_json(by_alias=True, exclude_none=True).encode()
         return replace(entry, payload=payload, decision=decision.to_bytes(history), original=entry.payload)

@@ -122,7 +122,7 @@ class _Bisection(Generic[T]):
             self._take_apart(part, refusal)
         except UnknownOutcome as fault:
             self._faulted = True
-            if not may_be_items(fault) or not self._server_takes_others(part, fault):
+            if not may_be_items(fault):
                 raise
             self._take_apart(part, fault)
 
@@ -143,6 +143,8 @@ class _Bisection(Generic[T]):
         if told is not None:
             self._verdicts |= {part[position]: problem for position, problem in told.items()}
             self._parts.appendleft(part)
+        elif isinstance(refusal, UnknownOutcome) and not self._server_takes_others(part, refusal):
+            raise refusal
         elif len(part) == 1:
             self._verdicts[part[0]] = refusal
         else:

@@ -46,12 +46,8 @@ class Item:
         own = {
             "prediction_model": self.prediction.model.label,
             "prediction_at": self._moment,
-            "prediction_confidence": self.decision.confidence,
-            "review_reason": self.decision.reason,
-            "review_policy": self.decision.policy,
+            **self.decision.metadata(),
         }
-        if self.decision.inclusion_probability is not None:
-            own["review_inclusion_probability"] = self.decision.inclusion_probability
         return {**(self.found_metadata or {}), **self.prediction.metadata, **own}
 
     @property

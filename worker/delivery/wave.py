@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError, Executor, Future
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -147,7 +147,7 @@ class Wave:
 
     def _in_parallel(self, work: Iterable[tuple[Callable[[list[Item]], None], list[Item]]]) -> None:
         futures: list[Future[None]] = [self._tools.pool.submit(self._guarded, step, batch) for step, batch in work]
-        failures = [failure for future in futures if (failure := _failure_of(future)) is not None]
+        failures = [failure for future in futures if (failure := future.exception()) is not None]
         unexpected = [failure for failure in failures if not isinstance(failure, KiliError)]
         for failure in [*unexpected, *failures]:
             raise failure
@@ -263,13 +263,6 @@ class Wave:
             for one in settlements:
                 self._open.pop((one.entry.lane, one.entry.entry_id), None)
                 self._result.fates[one.fate] = self._result.fates.get(one.fate, 0) + 1
-
-
-def _failure_of(future: Future[None]) -> BaseException | None:
-    try:
-        return future.exception()
-    except CancelledError:  # the worker ends before the batch began
-        return None
 
 
 def _bytes_of(part: Sequence[Item]) -> int:

@@ -104,18 +104,16 @@ class AccuracyFell:
 
 @dataclass(slots=True)
 class WorseThanConfidence:
-    """Tests whether the answered predictions are clearly worse than their stored P(error) said.
+    """Tests whether the answered predictions are worse than their stored P(error) said.
 
-    The alternatives: a share ``d`` of what would have been right is wrong, ``Q = P + d (1 - P)``, so ``R <- (1 + R) g`` with
-    ``g = error · Q/P + (1 - error) · (1 - Q)/(1 - P)`` (a risk-adjusted chart as of S. Steiner et al., Biostatistics 1,
-    2000, in Shiryaev-Roberts form). ``P`` is the stored one with its odds times ``slack``, since no P(error) is exactly
-    true. Which predictions are reviewed does not matter, how many does: the threshold is ``run_length`` times the
-    share answered.
+    The alternatives: a share ``d`` of what would have been right is wrong, ``Q = P + d (1 - P)``, so ``R <- (1 + R) g``
+    with ``g = error · Q/P + (1 - error) · (1 - Q)/(1 - P)`` (a risk-adjusted chart as of S. Steiner et al.,
+    Biostatistics 1, 2000, in Shiryaev-Roberts form). Which predictions are reviewed does not matter, how many does: the threshold is
+    ``run_length`` times the share answered.
     """
 
     run_length: float = RUN_LENGTH
     shares: tuple[float, ...] = (0.02, 0.05, 0.1)
-    slack: float = 1.25
     seen: int = 0
     answered: int = 0
     bets: Bets = field(default_factory=Bets)
@@ -129,8 +127,7 @@ class WorseThanConfidence:
         self.answered += len(known)
         threshold = max(1.0, self.run_length * self.answered / self.seen) if self.seen else self.run_length
         for place, unit in known:
-            stated, error = max(LEAST_CHANCE, unit.p_error or 0.0), unit.error or 0.0
-            p = self.slack * stated / (1 - stated + self.slack * stated)
+            p, error = max(LEAST_CHANCE, unit.p_error or 0.0), unit.error or 0.0
             gains = [error * (1 + d * (1 - p) / p) + (1 - error) * (1 - d) for d in self.shares]
             if self.bets.step(gains, unit.at) >= threshold:
                 return _finding(window, place, self.bets.since)

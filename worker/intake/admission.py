@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import redis
+
 from worker.deadletters import DeadLetter
 from worker.formats import OutputError
 from worker.intake.envelope import messages_of
@@ -29,7 +31,7 @@ from worker.paths import allowed_path
 from worker.projects import ProjectConfig, Projects
 from worker.results import AWAITED, ResultPlaces
 from worker.review import ReviewDecision, ReviewPolicy
-from worker.spool import Admission, Arrival, Item, Spool, Waiting
+from worker.spool import Admission, Arrival, Counted, Dead, Item, Spool, Waiting
 from worker.subjects import subject_of
 
 FUTURE = timedelta(hours=24)
@@ -135,20 +137,24 @@ class Admitter:
             value = read_json(message, self._rules.limits)
             found = read_message(value)
             if isinstance(found, Prediction):
-                return [self._waiting(found, message, history)]
+                return [self._admitted(found, message, history)]
             rows = _within_limit(_with_json(rows_of(found, self._config(found))))
-            return [self._waiting(row, raw, history) for row, raw in rows]
+            return [self._admitted(row, raw, history) for row, raw in rows]
         except (MessageError, OutputError) as error:
             return [refusal(error, message, value, history, default_project=self._rules.default_project)]
+        except redis.RedisError:
+            raise  # the policy's memory is away: the entry stays in the inbox
         except Exception as error:  # noqa: BLE001 - whatever a message does to this code, the doors stay open
             return [refusal(not_understood(error), message, value, history)]
 
     def _config(self, message: Prediction | PredictionBatch) -> ProjectConfig:
         return self._projects.of(message.project_id or self._rules.default_project or NO_PROJECT)
 
-    def _waiting(self, prediction: Prediction, message: bytes, history: History) -> Waiting:
+    def _admitted(self, prediction: Prediction, message: bytes, history: History) -> Waiting | Counted:
         project = self._checked(prediction)
         decision = self._decided(prediction, project)
+        if not decision.upload:
+            return Counted(project)
         return Waiting(
             project=project,
             lane=decision.lane,
@@ -212,4 +218,10 @@ def _within_limit(rows: Iterable[tuple[Prediction, bytes]]) -> Iterator[tuple[Pr
 
 
 def _size(item: Item) -> int:
-    return len(item.payload) if isinstance(item, Waiting) else len(item.original)
+    match item:
+        case Waiting():
+            return len(item.payload)
+        case Dead():
+            return len(item.original)
+        case Counted():
+            return 0

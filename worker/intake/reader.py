@@ -84,9 +84,7 @@ class Reader:
         # With little left to deliver, delivery frees no more: a memory that the doors' messages fill would stay full.
         insist = ledger.waiting + ledger.leased < NEARLY_EMPTY
         self._in_hand = self._in_hand or self._recovered()
-        self._in_hand = self._in_hand or self._inbox.take(
-            items=self._limits.batch, max_bytes=READ_BYTES, insist=insist
-        )
+        self._in_hand = self._in_hand or self._inbox.take(items=self._limits.batch, max_bytes=READ_BYTES, insist=insist)
         if not self._in_hand:
             return False
         self._admit(self._in_hand, insist)

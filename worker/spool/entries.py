@@ -37,7 +37,14 @@ class Dead:
     original: bytes
 
 
-Item = Waiting | Dead
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A prediction that the review policy only counts: it ends as ``sampled_out``."""
+
+    project: str
+
+
+Item = Waiting | Dead | Counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,7 @@ class Admission:
     superseded: int
     dead: int
     skipped: int
+    sampled_out: int = 0
 
     def __add__(self, other: Admission) -> Admission:
         """Both together."""
@@ -65,6 +73,7 @@ class Admission:
             self.superseded + other.superseded,
             self.dead + other.dead,
             self.skipped + other.skipped,
+            self.sampled_out + other.sampled_out,
         )
 
 
@@ -97,6 +106,7 @@ class Fate(StrEnum):
 
     DELIVERED = "delivered"
     SUPERSEDED = "superseded"
+    SAMPLED_OUT = "sampled_out"
     DEAD = "dead"
     RETURNED = "returned"
     LATER = "later"

@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from worker.spool.entries import LANES, Admission, Arrival, Dead, Item, Leased, Ledger, Settlement, Waiting
+from worker.spool.entries import LANES, Admission, Arrival, Counted, Dead, Item, Leased, Ledger, Settlement, Waiting
 
 INBOX_GROUP = "intake"
 
@@ -149,6 +149,8 @@ def _fields_of(item: Item) -> tuple[Any, ...]:
             return ("waiting", item.project, item.lane, *order, item.payload, item.decision)
         case Dead():
             return ("dead", item.project, item.cause, item.letter, item.original, "", "", "", "")
+        case Counted():
+            return ("counted", item.project, "", "", "", "", "", "", "")
 
 
 def _leased(row: list[Any]) -> Leased:

@@ -13,11 +13,13 @@ from typing import Any
 
 import redis
 
-from worker.delivery import Deliverer, DeliveryRules, Pace
+from worker.delivery import AwaitedResults, Deliverer, DeliveryRules, Pace
 from worker.delivery.callers import Callers
 from worker.kili import AssetUpdate, FoundAsset, KiliError, NewAsset, NewLabel, ProjectInterface, derived_asset_id
+from worker.messages import ReadingLimits
 from worker.projects import Projects
-from worker.review import ReviewDecision
+from worker.results import ResultPlaces, ResultReader
+from worker.review import ReviewDecision, ThresholdPolicy
 from worker.spool import Arrival, Leased, Spool, Waiting
 
 PROJECT = "project-1"
@@ -164,8 +166,13 @@ class Bench:
             pool=self.pool,
             rules=DeliveryRules(**{"read_lag": 0.0, "probe": 0.01, "probe_cap": 0.05, **rules}),
             projects=Projects(None),
+            awaited=self._awaited(),
             stop=self.stop,
         )
+
+    def _awaited(self) -> AwaitedResults:
+        reader = ResultReader(ResultPlaces(), limits=ReadingLimits(10**6, 48))
+        return AwaitedResults(reader, ThresholdPolicy(0.8), grace_ms=1000, max_bytes=10**6, stop=self.stop)
 
     def admit(self, *items: Waiting) -> None:
         self.spool.admit([Arrival("", items)])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 
 import pytest
 import redis
@@ -12,33 +11,43 @@ from worker.delivery.pauses import ENDPOINT, ENDPOINT_FROM_PROJECTS, Pauses
 from worker.kili import ConnectFailed, KiliError, RateLimited, RefusedKey, RefusedProject, Unauthorized, UnknownOutcome
 
 
+class Clock:
+    """Milliseconds since the epoch, as a test wants them."""
+
+    def __init__(self) -> None:
+        self.now = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
 @pytest.fixture
-def pauses(client: redis.Redis) -> Pauses:
-    return Pauses(client, "t:", first=0.02, cap=0.08)
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def pauses(client: redis.Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Pauses:
+    """First pause 2 s, longest 8 s, 96 s for who fails while others are served, 60 s at a server's request."""
+    pauses = Pauses(client, "t:", first=2, cap=8, retry_after_cap=60)
+    monkeypatch.setattr(pauses, "_now", clock)
+    return pauses
 
 
 def scopes(pauses: Pauses) -> set[str]:
     return {pause.scope for pause in pauses.all()}
 
 
-def until_over(pauses: Pauses, project: str) -> None:
-    end = time.monotonic() + 5
-    while not pauses.may_try(pauses.of(project)):
-        assert time.monotonic() < end
-        time.sleep(0.005)
-    pauses.tried(pauses.of(project))
+def seconds_left(pauses: Pauses, scope: str, clock: Clock) -> float:
+    return next(one.until for one in pauses.all() if one.scope == scope) / 1000 - clock.now / 1000
 
 
-def length(pauses: Pauses, scope: str, client: redis.Redis) -> float:
-    seconds, micros = client.time()
-    pause = next(one for one in pauses.all() if one.scope == scope)
-    return pause.until / 1000 - seconds - micros / 1e6
-
-
-def fail_again(pauses: Pauses, project: str, error: Exception, times: int) -> None:
+def fail_probes(pauses: Pauses, clock: Clock, project: str, error: Exception, times: int) -> None:
     for _ in range(times):
-        until_over(pauses, project)
+        clock.now = max(pause.until for pause in pauses.of(project))
+        assert pauses.may_try(pauses.of(project))
         pauses.failed(project, error)
+        pauses.tried(pauses.of(project))
 
 
 @pytest.mark.parametrize("kind", [ConnectFailed, RefusedKey, Unauthorized, RateLimited])
@@ -88,39 +97,39 @@ def test_a_running_pause_is_neither_lengthened_nor_said_again(pauses: Pauses, ca
     assert len(caplog.records) == 1
 
 
-def test_pauses_grow_to_their_cap(pauses: Pauses, client: redis.Redis) -> None:
+def test_pauses_grow_to_their_cap(pauses: Pauses, clock: Clock) -> None:
     pauses.failed("a", ConnectFailed("refused"))
-    fail_again(pauses, "a", ConnectFailed("refused"), 4)
+    assert 1.5 <= seconds_left(pauses, ENDPOINT, clock) <= 2
+    fail_probes(pauses, clock, "a", ConnectFailed("refused"), 4)
     assert pauses.all()[0].failures == 5
-    assert 0.05 < length(pauses, ENDPOINT, client) <= 0.08
+    assert 6 <= seconds_left(pauses, ENDPOINT, clock) <= 8
 
 
-def test_a_project_is_probed_ever_less_often_while_others_are_served(pauses: Pauses, client: redis.Redis) -> None:
+def test_a_project_is_probed_ever_less_often_while_others_are_served(pauses: Pauses, clock: Clock) -> None:
     pauses.failed("bad", UnknownOutcome("500"))
-    for _ in range(4):
+    for _ in range(7):
         pauses.succeeded([])
-        fail_again(pauses, "bad", UnknownOutcome("500"), 1)
-    assert 0.2 < length(pauses, "project:bad", client) <= 0.32
+        fail_probes(pauses, clock, "bad", UnknownOutcome("500"), 1)
+    assert 72 <= seconds_left(pauses, "project:bad", clock) <= 96
 
 
-def test_a_project_is_probed_often_while_nobody_is_served(pauses: Pauses, client: redis.Redis) -> None:
+def test_a_project_is_probed_often_while_nobody_is_served(pauses: Pauses, clock: Clock) -> None:
     pauses.failed("only", UnknownOutcome("500"))
-    fail_again(pauses, "only", UnknownOutcome("500"), 4)
-    assert length(pauses, "project:only", client) <= 0.08
+    fail_probes(pauses, clock, "only", UnknownOutcome("500"), 7)
+    assert seconds_left(pauses, "project:only", clock) <= 8
 
 
-@pytest.mark.parametrize(("asked", "least", "most"), [(0.5, 0.4, 0.5), (1e12, 1.5, 2.0)])
+@pytest.mark.parametrize(("asked", "given"), [(30, 30), (1e12, 60)])
 def test_retry_after_lengthens_a_pause_up_to_what_is_allowed(
-    client: redis.Redis, asked: float, least: float, most: float
+    pauses: Pauses, clock: Clock, asked: float, given: float
 ) -> None:
-    pauses = Pauses(client, "t:", first=0.02, cap=0.08, retry_after_cap=2)
     pauses.failed("a", RateLimited("429", retry_after=asked))
-    assert least < length(pauses, ENDPOINT, client) <= most
+    assert seconds_left(pauses, ENDPOINT, clock) == given
 
 
-def test_one_probe_of_the_endpoint_at_a_time(pauses: Pauses) -> None:
+def test_one_probe_of_the_endpoint_at_a_time(pauses: Pauses, clock: Clock) -> None:
     pauses.failed("a", ConnectFailed("refused"))
-    until_over(pauses, "a")
+    clock.now += 2000
     held = pauses.of("a")
     assert pauses.may_try(held)
     assert not pauses.may_try(pauses.of("b"))
@@ -128,14 +137,14 @@ def test_one_probe_of_the_endpoint_at_a_time(pauses: Pauses) -> None:
     assert pauses.may_try(pauses.of("b"))
 
 
-def test_the_endpoints_return_wakes_every_project_but_the_refused(pauses: Pauses, client: redis.Redis) -> None:
+def test_the_endpoints_return_wakes_every_project_but_the_refused(pauses: Pauses, clock: Clock) -> None:
     pauses.failed("gone", RefusedProject("deleted"))
     for name in range(ENDPOINT_FROM_PROJECTS):
         pauses.failed(f"p{name}", UnknownOutcome("503"))
     pauses.succeeded(pauses.of("p0"))
     assert scopes(pauses) == {"project:gone", "project:p1", "project:p2"}
     assert pauses.may_try(pauses.of("p1"))
-    assert length(pauses, "project:gone", client) > 0
+    assert seconds_left(pauses, "project:gone", clock) > 0
 
 
 def test_a_pause_tells_since_when_and_in_whose_words(pauses: Pauses) -> None:
@@ -143,4 +152,4 @@ def test_a_pause_tells_since_when_and_in_whose_words(pauses: Pauses) -> None:
     [pause] = pauses.all()
     assert (pause.scope, pause.kind) == ("project:a", "RefusedProject")
     assert "You do not have the access" in pause.reason
-    assert pause.since <= pause.until
+    assert pause.since < pause.until

@@ -11,7 +11,7 @@ from format_cases import golden_cases, options_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.formats import FAMILIES, ModelOutput, OutputError, ReadOptions, read_payload
+from worker.formats import FAMILIES, ModelOutput, OutputError, Reading, ReadOptions, read_payload
 from worker.formats.output import Classification, Detection, Entities, Transcription
 
 CASES = golden_cases()
@@ -58,19 +58,20 @@ OPTIONS = st.builds(
 
 
 def read_or_refuse(payload: Any, options: ReadOptions) -> None:
-    answer = outputs_or_error(payload, options)
-    if isinstance(answer, OutputError):
-        assert answer.field
-        assert answer.problem
+    reading = reading_or_error(payload, options)
+    if isinstance(reading, OutputError):
+        assert reading.field
+        assert reading.problem
         return
-    assert answer
-    for output in answer:
+    assert reading.outputs or reading.by_id
+    for output in reading.outputs:
+        assert (output.external_id is not None) == reading.by_id
         check(output)
 
 
-def outputs_or_error(payload: Any, options: ReadOptions) -> tuple[ModelOutput, ...] | OutputError:
+def reading_or_error(payload: Any, options: ReadOptions) -> Reading | OutputError:
     try:
-        return read_payload(payload, options).outputs
+        return read_payload(payload, options)
     except OutputError as error:
         return error
 

@@ -88,4 +88,5 @@ def test_an_inclusion_probability_is_a_probability(chance: float, mean: float, r
 
 def test_openness_is_greatest_in_the_middle() -> None:
     assert openness(0.5) == 0.5
-    assert openness(0.1) == openness(0.9)
+    assert openness(0.1) == pytest.approx(openness(0.9))
+    assert openness(0.1) < openness(0.3)

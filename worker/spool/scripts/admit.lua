@@ -4,7 +4,8 @@
 --   then per entry: entry id or '', id of the replayed letter or '', number of items, and per item nine fields:
 --     'waiting', project, lane, asset id, model, stamp, digest, payload, decision
 --     'dead',    project, cause, letter, original, '', '', '', ''
--- Returns {admitted, superseded, dead, skipped}, in items; skipped were admitted by somebody else.
+--     'counted', project, '', '', '', '', '', '', ''
+-- Returns {admitted, superseded, dead, skipped, sampled_out}, in items; skipped were admitted by somebody else.
 local P, inbox, group = ARGV[1], ARGV[2], ARGV[3]
 
 -- A full memory stops the script here, before anything has moved; one that insists begins with a write that passes.
@@ -85,7 +86,13 @@ local function bury(i)
   return 'dead'
 end
 
-local result = { admitted = 0, superseded = 0, dead = 0, skipped = 0 }
+local function sample_out(i)
+  count(ARGV[i + 1], 'sampled_out', 1)
+  return 'sampled_out'
+end
+
+local admit = { waiting = wait, dead = bury, counted = sample_out }
+local result = { admitted = 0, superseded = 0, dead = 0, skipped = 0, sampled_out = 0 }
 local done = {}
 local i = 6
 for _ = 1, tonumber(ARGV[5]) do
@@ -95,7 +102,7 @@ for _ = 1, tonumber(ARGV[5]) do
   for _ = 1, items do
     if here then
       count(ARGV[i + 1], 'received', 1)
-      local what = ARGV[i] == 'dead' and bury(i) or wait(i)
+      local what = admit[ARGV[i]](i)
       result[what] = result[what] + 1
     else
       result.skipped = result.skipped + 1
@@ -116,4 +123,4 @@ for _, id in ipairs(done) do
   redis.call('XACK', inbox, group, id)
   redis.call('XDEL', inbox, id)
 end
-return { result.admitted, result.superseded, result.dead, result.skipped }
+return { result.admitted, result.superseded, result.dead, result.skipped, result.sampled_out }

@@ -1,7 +1,7 @@
 -- Settle leased entries, each by its own outcome.
 -- ARGV: prefix, project, token, remember in ms, then per entry ten fields:
 --   lane, id, outcome, asset id, model, stamp, digest, cause, letter, original
--- Outcomes: delivered, superseded, dead, returned (cause unused), later (cause is the delay in ms).
+-- Outcomes: delivered, superseded, sampled_out, dead, returned (cause unused), later (cause is the delay in ms).
 -- Returns the number of settled entries, or -1 when the lock is lost and nothing was changed.
 local P, project, token, remember = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('GET', P .. 'lock:' .. project) ~= token then return -1 end

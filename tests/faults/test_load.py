@@ -1,0 +1,71 @@
+"""Much waits: memory stays bounded, doubtful predictions overtake, and no project starves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psutil
+
+from tests.faults.backlog import work_off
+from tests.faults.house import House, prediction, predictions
+
+SCARCE = {"WORKER_KILI__CALLS_PER_MINUTE": "1200", "WORKER_KILI__BURST": "2", "WORKER_DELIVERY__WAVE_ITEMS": "200"}
+"""Twenty calls a second: the budget is what everybody waits for, as in production."""
+
+
+def test_a_backlog_is_worked_off_by_two_workers_in_bounded_memory() -> None:
+    found = work_off(messages=12_000, workers=2, limit=100)
+    assert found.most_megabytes < 200
+    assert found.calls < 12_000 * 2.1 / 100 + 12_000 * 0.2 / 100 + 150
+    assert found.samples > 20
+
+
+def test_large_messages_do_not_add_up_in_memory() -> None:
+    with House() as house:
+        project = house.project(input_type="TEXT")
+        house.publish(prediction(project, f"{n}", asset={"text": "x" * 2_000_000}) for n in range(40))
+        worker = psutil.Process(house.worker().pid)
+        most = 0
+        while house.ledger().delivered < 40:
+            most = max(most, worker.memory_info().rss)
+            house.await_that(lambda: True, "the sum holds")
+        house.judge()
+        assert most < 400_000_000, f"{most:,} bytes, of 80 MB that waited"
+
+
+def test_doubtful_predictions_overtake_a_backlog_of_routine_ones() -> None:
+    with House(SCARCE) as house:
+        project = house.project()
+        house.publish(prediction(project, f"routine/{n}", score=0.95) for n in range(2000))
+        house.worker()
+        house.await_that(lambda: house.ledger().delivered >= 200, "routine predictions are under way")
+        house.publish(prediction(project, f"doubtful/{n}", score=0.55) for n in range(100))
+        house.await_settled()
+        order = [item["externalId"] for item in by_creation(house.judge(), project)]
+        last = max(place for place, name in enumerate(order) if name.startswith("doubtful"))
+        assert last < 1000, "all doubtful ones went before more than half of the routine ones that had come first"
+
+
+def test_a_flood_in_one_project_starves_no_other() -> None:
+    with House({**SCARCE, "WORKER_DELIVERY__CONCURRENCY": "2"}) as house:
+        flooded, trickling = house.project(), [house.project() for _ in range(6)]
+        house.publish(predictions(flooded, 3000))
+        house.worker()
+        house.worker()
+        house.await_that(lambda: house.ledger().delivered >= 200, "the flood is under way")
+        for round_ in range(2):
+            for project in trickling:
+                house.publish(predictions(project, 20, start=20 * round_))
+            wanted = 20 * (round_ + 1)
+            house.await_that(
+                lambda: all(house.spool.ledger(project).delivered == wanted for project in trickling),  # noqa: B023
+                "every other project is served",
+            )
+        assert house.spool.ledger(flooded).waiting > 200, "while the flood still waits"
+        house.await_settled()
+        house.judge()
+
+
+def by_creation(state: dict[str, Any], project: str) -> list[dict[str, Any]]:
+    items = [item for item in state["items"] if item["projectId"] == project]
+    return sorted(items, key=lambda item: item["createdAt"])

@@ -1,0 +1,191 @@
+"""Three detectors, what each of them notices, and alarms that do not repeat themselves."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable
+
+import pytest
+
+from worker.feedback.detectors import AccuracyFell, ScoresChanged, WorseThanConfidence, smirnov
+from worker.feedback.drift import State, watch
+from worker.feedback.shiryaev import Bets
+from worker.feedback.units import Unit
+from worker.feedback.windows import Window, windows_of
+
+
+def stream(
+    count: int, error: Callable[[int], float], *, seed: int = 0, confidence: Callable[[int], float] | None = None
+) -> list[tuple[Unit, float | None]]:
+    """Audits alone, each answered; P(error) says 10 %."""
+    dice = random.Random(seed)
+    found = []
+    for number in range(count):
+        wrong = float(dice.random() < error(number))
+        score = dice.betavariate(8, 2) if confidence is None else confidence(number) + 0.1 * dice.random()
+        chosen = Unit(f"a{number:06d}", float(number), audited=True, inclusion=1.0, p_error=0.1, error=wrong)
+        found.append((chosen, score))
+    return found
+
+
+def look(units: list[tuple[Unit, float | None]], **options):
+    options = {"overdue_before": 1e12, "acknowledged": {}, "run_length": 10_000.0, "size": 50, **options}
+    return watch("m:1", units, **options)
+
+
+def test_a_fall_of_the_accuracy_raises_one_alarm_and_says_since_when() -> None:
+    found = look(stream(4000, lambda n: 0.05 if n < 2000 else 0.2))
+
+    (alarm,) = [one for one in found.alarms if one.detector == AccuracyFell.name]
+    assert 2000 <= alarm.at < 2150
+    assert 1900 <= alarm.since <= 2060
+    assert alarm.id == "accuracy_fell/m:1/1"
+    assert found.states[AccuracyFell.name] is State.RAISED
+
+
+def test_a_model_that_stays_as_it_is_raises_none() -> None:
+    found = look(stream(6000, lambda _: 0.1, seed=3), run_length=100_000.0)
+
+    assert found.alarms == []
+    assert set(found.states.values()) == {State.QUIET}
+
+
+def test_an_acknowledged_detector_learns_the_new_level_and_watches_on() -> None:
+    units = stream(9000, lambda n: 0.05 if n < 2000 else 0.2 if n < 6000 else 0.45, seed=1)
+
+    found = look(units, acknowledged={AccuracyFell.name: [2500.0]})
+
+    alarms = [one for one in found.alarms if one.detector == AccuracyFell.name]
+    assert [one.acknowledged_at for one in alarms] == [2500.0, None]
+    assert 6000 <= alarms[1].at < 6200
+    assert alarms[1].id == "accuracy_fell/m:1/2"
+
+
+def test_a_model_that_is_worse_than_its_p_error_is_noticed_without_a_history() -> None:
+    found = look(stream(400, lambda _: 0.3))
+
+    assert [one.detector for one in found.alarms] == [WorseThanConfidence.name]
+
+
+def test_changed_scores_are_noticed_without_any_answer() -> None:
+    units = stream(3000, lambda _: 0.1, confidence=lambda n: 0.8 if n < 2000 else 0.6)
+    blank = [(Unit(one.asset_id, one.at), score) for one, score in units]
+
+    found = look(blank)
+
+    (alarm,) = found.alarms
+    assert alarm.detector == ScoresChanged.name
+    assert 2000 <= alarm.at < 2100
+
+
+def test_unchanged_scores_hide_errors_from_the_detector_of_scores() -> None:
+    found = look(stream(4000, lambda n: 0.1 if n < 2000 else 0.5, confidence=lambda _: 0.9))
+
+    assert ScoresChanged.name not in {one.detector for one in found.alarms}
+
+
+def test_an_audit_that_may_still_be_answered_stops_the_clock() -> None:
+    units = stream(3000, lambda n: 0.05 if n < 2000 else 0.3)
+    waiting = Unit("a001500", 1500.0, audited=True, inclusion=1.0, p_error=0.1)
+    units[1500] = (waiting, 0.9)
+
+    assert look(units, overdue_before=1000.0).alarms == []
+    assert look(units, overdue_before=1600.0).alarms != []
+
+
+def test_a_window_whose_audits_all_stayed_without_an_answer_is_left_out() -> None:
+    units = [(Unit(f"a{n}", float(n), audited=n % 10 == 0, inclusion=0.1), None) for n in range(100)]
+    (window,) = windows_of(units, overdue_before=1e12, size=100)
+
+    detector = AccuracyFell()
+    detector.update(window)
+
+    assert not window.counts
+    assert detector.old.count == 0
+    assert detector.recent == []
+
+
+def test_the_mean_of_the_scores_is_the_error_rate_whoever_was_reviewed() -> None:
+    """Ten times the reviewers: the weights shrink, and the mean stays."""
+    means = []
+    for share in (0.05, 0.5):
+        dice = random.Random(7)
+        total = 0.0
+        units = []
+        for number in range(20_000):
+            doubt = dice.random() ** 3
+            wrong = dice.random() < doubt
+            audited = dice.random() < 0.05
+            answered = audited or doubt > (1 - share) ** 3
+            units.append(
+                Unit(f"{number:06d}", float(number), audited=audited, inclusion=0.05, doubt=doubt, p_error=doubt,
+                     error=float(wrong) if answered else None)
+            )  # fmt: skip
+        for window in windows_of(((one, None) for one in units), overdue_before=1e12):
+            pairs = zip(window.units, window.weights, strict=True)
+            total += sum((1 + weight) * (one.error or 0.0) for one, weight in pairs)
+        means.append(total / 20_000)
+
+    assert means[0] == pytest.approx(0.25, abs=0.02)
+    assert means[1] == pytest.approx(0.25, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", [AccuracyFell, WorseThanConfidence, ScoresChanged])
+def test_a_detector_goes_on_from_its_state_as_if_it_had_never_stopped(kind) -> None:
+    units = stream(3000, lambda n: 0.1 if n < 2000 else 0.3, confidence=lambda n: 0.8 if n < 2000 else 0.7)
+    windows = windows_of(units, overdue_before=1e12, size=50)
+    through, first = kind(run_length=5000.0), kind(run_length=5000.0)
+    expected = [through.update(window) for window in windows]
+    found = [first.update(window) for window in windows[:20]]
+
+    second = kind.restore(json.loads(json.dumps(first.state())))
+    found += [second.update(window) for window in windows[20:]]
+
+    assert found == expected
+    assert second.state() == through.state()
+
+
+def test_the_state_is_a_few_numbers() -> None:
+    detector = AccuracyFell()
+    for window in windows_of(stream(5000, lambda _: 0.1), overdue_before=1e12):
+        detector.update(window)
+
+    assert len(json.dumps(detector.state())) < 1000
+
+
+def test_many_predictions_without_an_error_at_once_are_the_same_as_one_by_one() -> None:
+    scores = [0.0] * 40 + [1.0] + [0.0] * 7 + [3.5, 0.0, 0.0]
+    at_once, stepwise = Bets(), Bets()
+    for bets in (at_once, stepwise):
+        bets.set_odds(0.05, 0.06)
+        bets.play([1.0], [0.0], 1e9)
+
+    at_once.play(scores, range(len(scores)), 1e9)
+    for place, score in enumerate(scores):
+        stepwise.step([1 + stake * (score - 0.05) for stake in stepwise.stakes], float(place))
+
+    assert at_once.capitals == pytest.approx(stepwise.capitals)
+    assert at_once.climbs == pytest.approx(stepwise.climbs)
+
+
+def test_the_p_value_of_kolmogorov_and_smirnov() -> None:
+    """At the asymptotic 5 % point 1.358 / sqrt(n), for large samples."""
+    assert smirnov(1.358 / 1000**0.5, 2000, 2000) == pytest.approx(0.05, abs=0.003)
+    assert smirnov(0.0, 100, 100) == 1.0
+    assert smirnov(1.0, 100, 100) < 1e-12
+
+
+def test_windows_are_full_and_in_the_order_of_time() -> None:
+    units = stream(130, lambda _: 0.1)
+
+    windows = windows_of(random.Random(1).sample(units, 130), overdue_before=1e12, size=50)
+
+    assert [len(window.units) for window in windows] == [50, 50]
+    assert [window.units[0].at for window in windows] == [0.0, 50.0]
+
+
+def test_window_is_made_of_plain_parts() -> None:
+    window = Window([Unit("a", 0.0, audited=True, error=1.0)], [0.0], [0.5], closed=True)
+
+    assert (window.audits, window.counts) == (1, True)
