@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SECONDS ?= 1200
 SEED ?= 1
 
-.PHONY: demo test lint bench soak lock clean
+.PHONY: demo test lint bench bench-quick soak lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -17,6 +17,12 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-quick: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.speed --quick $(ARGS)
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.soak --seconds $(SECONDS) --seed $(SEED)

@@ -185,7 +185,7 @@ class ResultReader:
 def unavailable(error: ResultUnavailable, seconds: float) -> UnreadableOutput:
     """The end of the wait for a result that did not come."""
     return _unreadable(
-        f"at {error}, for {seconds:g} s now", f"check the place in {SETTING} and replay", "result_unavailable"
+        f"at {error}, for {seconds:.0f} s now", f"check the place in {SETTING} and replay", "result_unavailable"
     )
 
 

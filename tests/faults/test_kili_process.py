@@ -117,7 +117,7 @@ def test_a_worker_asked_to_stop_while_it_is_paused_stops_at_once(house: House) -
     house.heal()
     house.worker()
     house.await_settled()
-    assert house.pauses() == {}
+    house.await_that(lambda: not house.pauses(), "the end of every pause")
     house.judge()
 
 

@@ -1,4 +1,4 @@
-"""Every example message becomes the label it should; every broken answer is refused by the worker before Kili sees it."""
+"""Every example becomes the label it should; every broken answer is refused by the worker before Kili sees it."""
 
 from __future__ import annotations
 

@@ -16,13 +16,14 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 @click.command()
 @click.option("--quick", is_flag=True, help="A short run: fewer predictions, one repetition.")
+@click.option("--section", "sections", multiple=True, help="Measure only this section, such as races; repeatable.")
 @click.option("--json", "as_json", is_flag=True, help="Print everything as JSON; progress stays on standard error.")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
     help="A folder for the tables, the JSON and the pictures.",
 )
-def bench(quick: bool, as_json: bool, output: Path | None) -> None:
+def bench(quick: bool, sections: tuple[str, ...], as_json: bool, output: Path | None) -> None:
     """Measure this worker on this machine, beside the Kili SDK and a bare loop; no network, nothing left over.
 
     Redis and Kili are local processes. Settings in the environment (WORKER_…) apply to the workers that are measured,
@@ -33,20 +34,23 @@ def bench(quick: bool, as_json: bool, output: Path | None) -> None:
         fail(f"{missing[0]} is missing; install the extra: pip install 'kili-prediction-worker[bench]'")
     for name in (*PROXIES, *map(str.lower, PROXIES)):
         os.environ.pop(name, None)
-    _run(quick, as_json, output)
+    _run(quick, sections, as_json, output)
 
 
-def _run(quick: bool, as_json: bool, output: Path | None) -> None:
+def _run(quick: bool, sections: tuple[str, ...], as_json: bool, output: Path | None) -> None:
     from worker.bench import report
     from worker.bench.figures import Figures
     from worker.bench.plan import QUICK, WHOLE
     from worker.bench.predictions import WrongState
     from worker.bench.processes import ChildFailed
-    from worker.bench.suite import run
+    from worker.bench.suite import SECTIONS, run
 
     plan = QUICK if quick else WHOLE
+    unknown = sorted(set(sections) - set(SECTIONS))
+    if unknown:
+        fail(f"no section {unknown[0]}; there are {', '.join(SECTIONS)}")
     try:
-        figures = Figures(run(plan, lambda line: click.echo(line, err=True)), plan)
+        figures = Figures(run(plan, lambda line: click.echo(line, err=True), sections), plan)
     except (WrongState, TimeoutError, ChildFailed) as error:
         fail(f"the bench cannot go on: {error}")
     if as_json:

@@ -9,13 +9,16 @@ import click
 from worker import __version__
 
 COMMANDS = {
+    "bench": "measure this worker beside other ways of doing the same",
     "check": "check settings, Redis and Kili; refuse what is dangerous",
     "dead-letters": "list, show, replay or drop what could not be delivered",
     "demo": "the whole loop on this machine, nothing to install or start",
+    "evaluate": "a model against an already labeled project",
     "explain": "what would become of a message; sends nothing",
     "health": "cheap liveness and readiness of a running worker",
     "policy": "test, try out and look at the review policy",
     "publish": "send JSON Lines to a door",
+    "report": "what the humans said: agreement, disagreements, drift",
     "sandbox": "the local Kili",
     "schema": "JSON Schema and AsyncAPI of the message contract",
     "start": "the worker",

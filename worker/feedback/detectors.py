@@ -18,6 +18,9 @@ from worker.feedback.windows import Window
 
 RUN_LENGTH = 100_000.0
 
+BLOCK_AUDITS = 25
+"""Audits that are summed up before they grow old together."""
+
 LEAST_CHANCE = 0.002
 """P(error) below this counts as this: nobody knows better, and a single error is no proof."""
 
@@ -53,12 +56,13 @@ class AccuracyFell:
     Each prediction counts ``Z = (1 + w) · error`` when answered, else 0, with ``w`` the unanswered predictions it
     stands for; so the mean of Z is the error rate of the traffic, whoever was reviewed. The capital of a bet is
     ``R <- (1 + R) (1 + lambda (Z - m))``; it rises only when the mean of Z is above ``m``, the upper 80 % bound of the
-    mean of everything older than the last 200 audits. Three bets: rates of 1.5, 2 and 3 m. With a known ``m`` the
-    mean run to a false alarm is at least ``run_length`` (J. Shin, A. Ramdas, A. Rinaldo, E-detectors, 2022).
+    mean of everything older than the last 200 audits (of the older half, while there are fewer than 400). Three
+    bets: rates of 1.5, 2 and 3 m. With a known ``m`` the mean run to a false alarm is at least ``run_length``
+    (J. Shin, A. Ramdas, A. Rinaldo, E-detectors, 2022).
     """
 
     run_length: float = RUN_LENGTH
-    warmup: int = 300
+    warmup: int = 60
     lag: int = 200
     old: Sums = field(default_factory=Sums)
     recent: list[Sums] = field(default_factory=list)
@@ -93,12 +97,14 @@ class AccuracyFell:
         return cls(**{**state, **parts})
 
     def _learn(self, scores: Sequence[float], audits: int) -> None:
-        if not self.recent or self.recent[-1].audits >= self.lag // 4:
+        """Move what is older than the lag, or than half of all audits while there are few, to the old sums."""
+        if not self.recent or self.recent[-1].audits >= BLOCK_AUDITS:
             self.recent.append(Sums())
         self.recent[-1].add(scores, audits)
-        while sum(part.audits for part in self.recent[1:]) >= self.lag:
+        total = self.old.audits + sum(part.audits for part in self.recent)
+        while len(self.recent) > 1 and sum(part.audits for part in self.recent[1:]) >= min(self.lag, total / 2):
             self.old.merge(self.recent.pop(0))
-        if self.old.count and self.old.audits + sum(part.audits for part in self.recent) >= self.warmup:
+        if self.old.audits and total >= self.warmup:
             self.bets.set_odds(*self.old.guarded())
 
 
@@ -108,8 +114,8 @@ class WorseThanConfidence:
 
     The alternatives: a share ``d`` of what would have been right is wrong, ``Q = P + d (1 - P)``, so ``R <- (1 + R) g``
     with ``g = error · Q/P + (1 - error) · (1 - Q)/(1 - P)`` (a risk-adjusted chart as of S. Steiner et al.,
-    Biostatistics 1, 2000, in Shiryaev-Roberts form). Which predictions are reviewed does not matter, how many does: the threshold is
-    ``run_length`` times the share answered.
+    Biostatistics 1, 2000, in Shiryaev-Roberts form). Which predictions are reviewed does not matter, how many does:
+    the threshold is ``run_length`` times the share answered.
     """
 
     run_length: float = RUN_LENGTH

@@ -110,6 +110,10 @@ def _bounds(
 
 
 def _rest(units: Sequence[Unit], weights: Sequence[float]) -> _Rest | None:
+    """Infer the rest from the audits.
+
+    Of ``n`` effective audits ``1 / (1/n + 1/M)`` count, since the ``M`` outcomes of the rest are uncertain, too.
+    """
     audits = [(unit, weight) for unit, weight in zip(units, weights, strict=True) if weight > _NOTHING]
     if not audits:
         return None
@@ -123,7 +127,7 @@ def _rest(units: Sequence[Unit], weights: Sequence[float]) -> _Rest | None:
     shift = fsum(share * (error - p) for share, error, p in zip(shares, errors, prior, strict=True))
     rate = min(1.0, max(0.0, fsum(copies * p for copies, p in outside) / size + shift))
     n = _effective_n(shares, errors, prior, rate) if predicted else _kish(shares)
-    return _Rest(rate, min(n, size), _hits(shares, errors))
+    return _Rest(rate, n * size / (n + size), _hits(shares, errors))
 
 
 def _hits(shares: Sequence[float], errors: Sequence[float]) -> int:

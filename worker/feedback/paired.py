@@ -48,7 +48,7 @@ def compare(pairs: Sequence[tuple[Unit, Unit]], level: float = LEVEL) -> Differe
     unanswered = fsum(first.copies for first, _ in pairs if not first.answered)
     total = len(seen) + unanswered
     better, worse = fsum(max(0.0, gap) for gap in seen), fsum(max(0.0, -gap) for gap in seen)
-    rest = _rest([first for first, _ in pairs], gaps, level) if unanswered else (0.0, 0.0, 0.0)
+    rest = _rest([first for first, _ in pairs], gaps, unanswered, level) if unanswered else (0.0, 0.0, 0.0)
     if not unanswered:
         value, low, high = ((better - worse) / max(1, len(pairs)), *tango(better, worse, len(pairs), level))
     else:
@@ -71,13 +71,19 @@ def _gap(first: Unit, second: Unit) -> float | None:
     return second.error - first.error
 
 
-def _rest(units: Sequence[Unit], gaps: Sequence[float | None], level: float) -> tuple[float, float, float] | None:
-    """Mean gap among the unanswered assets with its bounds, from the audits; None without audits."""
+def _rest(
+    units: Sequence[Unit], gaps: Sequence[float | None], unanswered: float, level: float
+) -> tuple[float, float, float] | None:
+    """Mean gap among the unanswered assets with its bounds, from the audits; None without audits.
+
+    Effective are ``1 / (1/n + 1/M)`` of ``n`` audits, since the ``M`` outcomes of the rest are uncertain, too.
+    """
     weighed = [(weight, gap) for weight, gap in zip(weigh(units), gaps, strict=True) if weight > 0 and gap is not None]
     total = fsum(weight for weight, _ in weighed)
     if not total:
         return None
     n = total * total / fsum(weight * weight for weight, _ in weighed)
+    n = n * unanswered / (n + unanswered)
     better = n * fsum(weight * max(0.0, gap) for weight, gap in weighed) / total
     worse = n * fsum(weight * max(0.0, -gap) for weight, gap in weighed) / total
     return ((better - worse) / n, *tango(better, worse, n, level))

@@ -7,7 +7,7 @@ and for those without an answer that look like it.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
@@ -86,7 +86,8 @@ def _answered_anyway(units: Sequence[Unit], doubts: Sequence[float]) -> list[flo
     width = min(NEIGHBOURS, len(others))
     shares = []
     for doubt in doubts:
-        start = min(max(0, bisect_left(places, doubt) - width // 2), len(others) - width)
+        middle = (bisect_left(places, doubt) + bisect_right(places, doubt)) // 2
+        start = min(max(0, middle - width // 2), len(others) - width)
         shares.append((answered[start + width] - answered[start]) / width)
     return shares
 

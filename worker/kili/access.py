@@ -36,9 +36,7 @@ class KiliAccess:
         if not self.api_key:
             raise ValueError("api_key: is empty; create a key in Kili under My profile, API keys")
         if not self.api_key.isascii() or not self.api_key.isprintable() or " " in self.api_key:
-            raise ValueError(
-                "api_key: holds a space, a line break or a character outside ASCII; paste the key alone"
-            )
+            raise ValueError("api_key: holds a space, a line break or a character outside ASCII; paste the key alone")
 
     def __repr__(self) -> str:
         return f"KiliAccess(endpoint={self.endpoint!r}, api_key='***')"

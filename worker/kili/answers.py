@@ -46,9 +46,7 @@ GATEWAY = frozenset({502, 503, 504, 520, 522, 523, 524, 525, 526, 530})
 SHOWN_WORDS = 300
 """Longest excerpt of the server's words in an error's message, in characters."""
 
-_KEY_HAS_ENDED = re.compile(
-    r"api[ _-]?key\b.{0,40}\b(expired|revoked)|(expired|revoked) api[ _-]?key", re.IGNORECASE
-)
+_KEY_HAS_ENDED = re.compile(r"api[ _-]?key\b.{0,40}\b(expired|revoked)|(expired|revoked) api[ _-]?key", re.IGNORECASE)
 _ENVOY_NOT_FORWARDED = re.compile(
     r"no healthy upstream|reset reason: (overflow|(remote )?connection failure)", re.IGNORECASE
 )
@@ -78,9 +76,7 @@ def read_answer(question: Question, answer: Answer) -> Any:
     data = document.get("data")
     root = data.get("data") if isinstance(data, dict) else None
     if root is None:
-        raise _error(
-            UnknownOutcome, question, answer, f"no data in {_words(question.access, answer)[:200]!r}"
-        )
+        raise _error(UnknownOutcome, question, answer, f"no data in {_words(question.access, answer)[:200]!r}")
     return root
 
 
@@ -237,9 +233,7 @@ def _error(
 def _named_error(
     kind: type[KiliError], operation: str, answer: Answer, words: str, *, code: str | None = None
 ) -> KiliError:
-    error = kind(
-        _message(operation, answer, words), operation=operation, status=answer.status, words=words, code=code
-    )
+    error = kind(_message(operation, answer, words), operation=operation, status=answer.status, words=words, code=code)
     error.retry_after = parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"))
     return error
 

@@ -77,9 +77,7 @@ class CallBudget:
         while (needed := self.try_acquire()) > 0:
             waited = time.monotonic() - begun
             if timeout is not None and waited + needed > timeout:
-                raise BudgetTimeout(
-                    f"no call is free for {needed:.1f} s, timeout {timeout:g} s", needed=needed
-                )
+                raise BudgetTimeout(f"no call is free for {needed:.1f} s, timeout {timeout:g} s", needed=needed)
             if stop.wait(needed + self._spread()):
                 raise BudgetTimeout(f"stopping, and no call is free for {needed:.1f} s", needed=needed)
         return time.monotonic() - begun

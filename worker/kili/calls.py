@@ -186,9 +186,7 @@ class Caller:
         finally:
             seconds = time.perf_counter() - begun
             sent = len(payload.content)
-            self._record(
-                CallRecord(request.operation, request.items, seconds, status, outcome, number, sent, waited)
-            )
+            self._record(CallRecord(request.operation, request.items, seconds, status, outcome, number, sent, waited))
 
     def _take_from_budget(self, request: _Request[Any]) -> float:
         if self._budget is None or not request.costs_a_call:

@@ -96,9 +96,7 @@ GRAPHQL_RULES: tuple[Rule, ...] = (
     _rule("S", "key", r"^noAccessRights$", Kind.ACCESS),
     _rule("I", "code", r"^FORBIDDEN$", Kind.ACCESS),
     _rule("I", "code", r"^UNAUTHENTICATED$", Kind.AUTHENTICATION),
-    _rule(
-        "I", "message", r"^\W*(unauthori[sz]ed|unauthenticated|not authenticated)\W*$", Kind.AUTHENTICATION
-    ),
+    _rule("I", "message", r"^\W*(unauthori[sz]ed|unauthenticated|not authenticated)\W*$", Kind.AUTHENTICATION),
     _rule("T", "code", r"^GRAPHQL_(VALIDATION|PARSE)_FAILED$", Kind.DOCUMENT),
     _rule("T", "message", r"^(Cannot query field|Unknown (argument|type|field)|Syntax Error)", Kind.DOCUMENT),
     _rule("T", "message", r"^Variable ['\"]\$", Kind.ITEMS),

@@ -45,9 +45,7 @@ class KiliClient:
         for chunk in _chunks(_distinct(external_ids), ops.EXTERNAL_IDS_PER_CALL):
             variables = {"projectID": project_id, "externalIDs": chunk}
             found.update(
-                self._caller.call(
-                    ops.FILTER_EXISTING_ASSETS, project_id, variables, ops.read_strings, items=len(chunk)
-                )
+                self._caller.call(ops.FILTER_EXISTING_ASSETS, project_id, variables, ops.read_strings, items=len(chunk))
             )
         return found
 
@@ -79,9 +77,7 @@ class KiliClient:
         Sending an asset again is safe: with the id it already has, it is either replaced by itself or refused.
         """
         ids = [asset.id for asset in assets]
-        return self._write(
-            ops.APPEND_MANY_ASSETS, project_id, ops.append_assets_variables(project_id, assets), ids
-        )
+        return self._write(ops.APPEND_MANY_ASSETS, project_id, ops.append_assets_variables(project_id, assets), ids)
 
     def append_labels(self, project_id: str, labels: Sequence[NewLabel]) -> None:
         """Write INFERENCE labels in one call of at most 100, in place of the same model version's earlier ones."""
@@ -135,9 +131,7 @@ class KiliClient:
         """Close the connections; the next call would open new ones."""
         self._caller.close()
 
-    def _write(
-        self, operation: ops.Operation, project_id: str, variables: ops.Variables, ids: list[str]
-    ) -> list[str]:
+    def _write(self, operation: ops.Operation, project_id: str, variables: ops.Variables, ids: list[str]) -> list[str]:
         if not ids:
             return []
         return self._caller.call(operation, project_id, variables, ops.read_ids, items=len(ids), item_ids=ids)
@@ -146,9 +140,7 @@ class KiliClient:
         skip, more = 0, True
         while more:
             variables = ops.find_assets_variables(project_id, external_ids, skip)
-            rows = self._caller.call(
-                ops.ASSETS, project_id, variables, ops.read_asset_rows, items=len(external_ids)
-            )
+            rows = self._caller.call(ops.ASSETS, project_id, variables, ops.read_asset_rows, items=len(external_ids))
             yield from rows
             skip += ops.PAGE_SIZE
             more = len(rows) == ops.PAGE_SIZE

@@ -81,9 +81,7 @@ FILTER_EXISTING_ASSETS = Operation(
     "",
     Blame.PROJECT,
 )
-SIGNED_URLS = Operation(
-    "query", "createUploadBucketSignedUrls", (("filePaths", "[String!]"),), "", Blame.PROJECT
-)
+SIGNED_URLS = Operation("query", "createUploadBucketSignedUrls", (("filePaths", "[String!]"),), "", Blame.PROJECT)
 APPEND_MANY_ASSETS = Operation(
     "mutation",
     "appendManyAssets",

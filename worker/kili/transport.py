@@ -91,15 +91,11 @@ class Transport:
             self._own[1].close()
         self._own = None
 
-    def _exchange(
-        self, method: str, url: str, content: bytes, headers: Mapping[str, str], timeout: float
-    ) -> Answer:
+    def _exchange(self, method: str, url: str, content: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
         patience = timeout + len(content) / SLOWEST_LINK
         deadline = time.monotonic() + patience
         limits = httpx.Timeout(patience, connect=self._access.connect_timeout)
-        with self._http().stream(
-            method, url, content=content, headers=dict(headers), timeout=limits
-        ) as response:
+        with self._http().stream(method, url, content=content, headers=dict(headers), timeout=limits) as response:
             body = self._read(response, deadline)
             return Answer(response.status_code, response.headers, body)
 

@@ -3,13 +3,12 @@
 Counts of 15 minutes are kept for a day. The budget that was granted and not used, or overdrawn, since then is the
 balance. What may be spent over the coming window is its own grant, plus a part of a surplus (spread over three hours,
 so that a quiet night is not made up for within minutes) or minus all of a deficit. Divided by the traffic expected in
-the window this is the share of predictions to review. The expectation is the greater of the last hour's traffic and
-the present one's: a burst is believed at once, a lull only when it lasts.
+the window this is the share of predictions to review. Expected is the traffic of the last day, or of the last four
+hours when these were calmer. A burst above it overdraws a window's grant at most, because the deficit closes the cut.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -20,37 +19,39 @@ BUCKET = 900.0
 """Seconds that are counted together."""
 
 DAY = 86_400.0
-HOUR = 3600.0
+CARRY = 3 * 3600.0
+"""Seconds over which a surplus is spent."""
 
-CARRY = 3 * HOUR
-"""Time over which a surplus is spent."""
+LULL = 16
+"""Quarters of an hour over which calmer traffic is believed to last."""
 
 SETTLING = 500
 """Predictions over which a share of the traffic makes up for what was reviewed too much or too little; their share is
 also the most that is made up for."""
 
-_SHORTEST = 60.0
-
 
 class Kind(StrEnum):
-    """What is counted."""
+    """What is counted; what was granted, in thousandths of a review."""
 
     SEEN = "seen"
     REVIEWS = "reviews"
     MUST = "must"
     AUDITS = "audits"
     LEFT_OUT = "left_out"
+    GRANTED = "granted"
 
 
 class Counts:
     """What passed under one rule in one project, by quarter of an hour, over the last day."""
 
-    __slots__ = ("_totals", "buckets", "pending")
+    __slots__ = ("_grants", "_totals", "buckets", "pending", "pending_grants")
 
     def __init__(self) -> None:
         self.buckets: dict[int, Counter[Kind]] = {}
         self.pending: Counter[str] = Counter()
+        self.pending_grants: dict[str, int] = {}
         self._totals: Counter[Kind] = Counter()
+        self._grants = 0
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, int]) -> Counts:
@@ -69,20 +70,29 @@ class Counts:
                 self._count(number, kind, count)
                 self.pending[f"{number}:{kind}"] += count
 
+    def grant(self, now: float, per_second: float) -> None:
+        """Note what this quarter of an hour is granted, unless that was noted before."""
+        number = int(now // BUCKET)
+        if Kind.GRANTED not in self.buckets.get(number, ()):
+            granted = round(1000 * per_second * BUCKET)
+            self._count(number, Kind.GRANTED, granted)
+            self.pending_grants[f"{number}:{Kind.GRANTED}"] = granted
+
+    def granted(self, now: float, per_second: float) -> float:
+        """Reviews granted in the last day; times of which nothing was noted are granted ``per_second``."""
+        noted = self.day(Kind.GRANTED, now) / 1000
+        return noted + per_second * (min(DAY, now - self.began(now)) - self._grants * BUCKET)
+
     def day(self, kind: Kind, now: float) -> int:
         """How many in the last day."""
         self._forget(now)
         return self._totals[kind]
 
-    def hour(self, kind: Kind, now: float) -> int:
-        """How many in this quarter of an hour and the three before it."""
+    def lately(self, kind: Kind, now: float, quarters: int) -> int:
+        """How many in so many quarters of an hour, the present one among them."""
         last = int(now // BUCKET)
-        return sum(self.buckets[number][kind] for number in range(last - 3, last + 1) if number in self.buckets)
-
-    def present(self, kind: Kind, now: float) -> int:
-        """How many in this quarter of an hour."""
-        bucket = self.buckets.get(int(now // BUCKET))
-        return bucket[kind] if bucket else 0
+        wanted = range(last - quarters + 1, last + 1)
+        return sum(self.buckets[number][kind] for number in wanted if number in self.buckets)
 
     def began(self, now: float) -> float:
         """When the oldest kept quarter of an hour began; now, without any."""
@@ -93,14 +103,22 @@ class Counts:
         taken, self.pending = self.pending, Counter()
         return taken
 
+    def take_grants(self) -> dict[str, int]:
+        """Fields to be set once, by whoever comes first."""
+        taken, self.pending_grants = self.pending_grants, {}
+        return taken
+
     def _count(self, number: int, kind: Kind, count: int) -> None:
         self.buckets.setdefault(number, Counter())[kind] += count
         self._totals[kind] += count
+        self._grants += kind is Kind.GRANTED
 
     def _forget(self, now: float) -> None:
         if self.buckets and _too_old(next(iter(self.buckets)), now):
             for old in [number for number in self.buckets if _too_old(number, now)]:
-                self._totals -= self.buckets.pop(old)
+                gone = self.buckets.pop(old)
+                self._totals -= gone
+                self._grants -= Kind.GRANTED in gone
 
 
 def stale_fields(names: Iterable[str], now: float) -> list[str]:
@@ -131,19 +149,19 @@ def _share_of_traffic(share: float, counts: Counts, now: float, arriving: int) -
 
 
 def _share_of_day(per_second: float, window: float, counts: Counts, now: float, arriving: int) -> float:
-    balance = per_second * min(DAY, now - counts.began(now)) - counts.day(Kind.REVIEWS, now)
+    counts.grant(now, per_second)
+    balance = counts.granted(now, per_second) - counts.day(Kind.REVIEWS, now)
     allowance = per_second * window + (balance * min(1.0, window / CARRY) if balance > 0 else balance)
     expected = max(arriving, traffic(counts, now, arriving) * window)
     return min(1.0, max(0.0, allowance / expected))
 
 
 def traffic(counts: Counts, now: float, arriving: int = 0) -> float:
-    """Predictions per second to expect; of the present quarter of an hour only what is no accident counts."""
-    span = max(_SHORTEST, min(now - counts.began(now), HOUR - BUCKET + now % BUCKET))
-    lately = counts.hour(Kind.SEEN, now) + arriving
-    present = counts.present(Kind.SEEN, now) + arriving
-    sure = max(0.0, present - 2 * math.sqrt(present))
-    return max(lately / span, sure / max(_SHORTEST, now % BUCKET))
+    """Predictions per second to expect: as in the last day, or as in its last hours when these were calmer."""
+    known = max(BUCKET, now - counts.began(now))
+    day = (counts.day(Kind.SEEN, now) + arriving) / min(DAY, known)
+    recent = (counts.lately(Kind.SEEN, now, LULL) + arriving) / min(known, (LULL - 1) * BUCKET + now % BUCKET)
+    return min(day, recent)
 
 
 def _too_old(bucket: int, now: float) -> bool:

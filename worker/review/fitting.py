@@ -25,7 +25,7 @@ SWEEPS = 12
 TOLERANCE = 1e-3
 """A fit ends when no coefficient moves further."""
 
-_PRECISIONS = (0.1, 5.0, 5.0)
+_PRECISIONS = (0.5, 5.0, 5.0)
 _INHERITED_PRECISIONS = (2.0, 8.0, 8.0)
 _CLASS_PRECISION, _RUNNER_PRECISION, _STRATUM_PRECISION = 4.0, 8.0, 0.5
 _LONGEST_STEP = 2.0

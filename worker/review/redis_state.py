@@ -117,6 +117,8 @@ class RedisState:
             for name, board in self._boards.items():
                 self._send(pipe, self._key("odds", name), board.log_odds.take_pending())
                 self._send(pipe, self._key("counts", name), board.counts.take_pending())
+                for field, granted in board.counts.take_grants().items():
+                    pipe.hsetnx(self._key("counts", name), field, granted)
             pipe.execute()
 
     def add_examples(self, source: Source, examples: Mapping[str, Example], keep: int) -> list[Example]:

@@ -136,6 +136,7 @@ class MemoryState:
         for board in self._boards.values():
             board.log_odds.take_pending()
             board.counts.take_pending()
+            board.counts.take_grants()
 
     def add_examples(self, source: Source, examples: Mapping[str, Example], keep: int) -> list[Example]:
         """Keep verdicts by external id; return the newest ``keep`` of the source, oldest first."""

@@ -44,6 +44,8 @@ class SandboxConfig:
     resent_id: Literal["upsert", "refuse"] = "upsert"
     #: Whether the good items of a refused batch are kept.
     batches: Literal["atomic", "partial"] = "atomic"
+    #: Whether a prediction that leaves a required job open is refused.
+    open_jobs: Literal["refuse", "accept"] = "refuse"
     #: How old the state is that queries see.
     read_lag: float = 0.0
     #: Calls a key may make in any minute; 0 for no limit.
@@ -70,7 +72,7 @@ class SandboxConfig:
 
     def _check_choices(self) -> None:
         hints = get_type_hints(type(self))
-        for name in ("agreement", "resent_id", "batches"):
+        for name in ("agreement", "resent_id", "batches", "open_jobs"):
             allowed = get_args(hints[name])
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}: {getattr(self, name)!r} is none of {', '.join(allowed)}")
@@ -107,6 +109,7 @@ SWITCHES = frozenset(
         "import_delay",
         "resent_id",
         "batches",
+        "open_jobs",
         "read_lag",
         "calls_per_minute",
         "latency",

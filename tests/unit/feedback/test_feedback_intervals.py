@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from math import comb
+from math import comb, log, sqrt
 
 import pytest
 
@@ -49,7 +49,7 @@ def coverage(interval, p: float, n: int) -> float:
 
 def test_rare_hits_are_covered_where_plain_wilson_is_not() -> None:
     """At p just below the lower bound of one hit, the plain interval misses every sample that has one."""
-    p, n = 0.003, 60
+    p, n = 0.0028, 60
 
     assert coverage(lambda hits, n: wilson(hits / n, n), p, n) < 0.88
     assert coverage(lambda hits, n: wilson_of_rare(hits / n, n, hits), p, n) > 0.94
@@ -58,7 +58,6 @@ def test_rare_hits_are_covered_where_plain_wilson_is_not() -> None:
 @pytest.mark.parametrize(("only_a", "only_b", "n"), [(12, 5, 60), (1, 0, 40), (0, 7, 30), (3, 3, 25)])
 def test_tango_bounds_are_where_the_score_reaches_the_quantile(only_a: int, only_b: int, n: int) -> None:
     """The score computed anew, with the nuisance share found by maximising the likelihood on a fine grid."""
-    from math import log, sqrt
 
     def score(delta: float) -> float:
         def likelihood(share: float) -> float:

@@ -133,9 +133,7 @@ def rig(
 ) -> Rig:
     server, records, budget = ScriptedServer(*steps), [], CountingBudget()
     stop = stop or SleeplessStop()
-    client = KiliClient(
-        access, budget=budget, retry=retry, http=server.http, stop=stop, observe=records.append
-    )
+    client = KiliClient(access, budget=budget, retry=retry, http=server.http, stop=stop, observe=records.append)
     return Rig(client, server, stop, budget, records)
 
 

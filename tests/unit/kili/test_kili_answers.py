@@ -90,9 +90,7 @@ def failure(answer: httpx.Response | Exception, call: Call = write_labels) -> Ki
         (httpx.Response(503, text="no healthy upstream"), Unavailable),
         (httpx.Response(503, text=ENVOY + "reset reason: connection termination"), UnknownOutcome),
         (
-            httpx.Response(
-                503, text=ENVOY + "retried and the latest reset reason: remote connection failure"
-            ),
+            httpx.Response(503, text=ENVOY + "retried and the latest reset reason: remote connection failure"),
             UnknownOutcome,
         ),
         (httpx.Response(503, text="Service Unavailable"), UnknownOutcome),
@@ -223,9 +221,7 @@ def test_something_not_found_is_an_item_unless_it_is_the_project(call: Call) -> 
 
 
 @pytest.mark.parametrize(("call", "kind"), [(interface, RefusedProject), (viewer, RefusedKey)])
-def test_something_not_found_without_items_is_the_project_or_the_user(
-    call: Call, kind: type[KiliError]
-) -> None:
+def test_something_not_found_without_items_is_the_project_or_the_user(call: Call, kind: type[KiliError]) -> None:
     assert type(failure(graphql_error("object not found"), call)) is kind
 
 

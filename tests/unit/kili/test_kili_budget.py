@@ -61,9 +61,7 @@ class SlidingMinute:
         return len(taken), refused
 
 
-def simulate(
-    clock: Clock, budget: CallBudget, server: SlidingMinute, *, callers: int, seconds: float
-) -> None:
+def simulate(clock: Clock, budget: CallBudget, server: SlidingMinute, *, callers: int, seconds: float) -> None:
     """Let callers with an endless backlog spend the budget; calls take 20 to 250 ms to arrive."""
     chance = random.Random(7)
     start = clock.now
@@ -78,9 +76,7 @@ def simulate(
         heapq.heappush(wakes, (clock.now + wait + chance.uniform(0, 0.005), caller))
 
 
-@pytest.mark.parametrize(
-    ("limit", "callers", "minutes"), [(500, 6, 5), (60, 2, 20), (8, 3, 30), (1, 2, 30)], ids=str
-)
+@pytest.mark.parametrize(("limit", "callers", "minutes"), [(500, 6, 5), (60, 2, 20), (8, 3, 30), (1, 2, 30)], ids=str)
 def test_a_backlog_spends_nearly_all_of_the_limit_and_never_more(
     limit: int, callers: int, minutes: int, clock: Clock, store: fakeredis.FakeRedis
 ) -> None:
@@ -92,9 +88,7 @@ def test_a_backlog_spends_nearly_all_of_the_limit_and_never_more(
     assert taken >= 0.98 * limit * minutes
 
 
-def test_a_burst_after_silence_is_short_and_the_rest_is_spread_evenly(
-    clock: Clock, store: fakeredis.FakeRedis
-) -> None:
+def test_a_burst_after_silence_is_short_and_the_rest_is_spread_evenly(clock: Clock, store: fakeredis.FakeRedis) -> None:
     budget = CallBudget(store, scope="s", calls_per_minute=500, burst=8)
     clock.now += 3600
     assert sum(budget.try_acquire() == 0 for _ in range(20)) == 8
@@ -106,9 +100,7 @@ def test_a_burst_after_silence_is_short_and_the_rest_is_spread_evenly(
         assert budget.try_acquire() == 0
 
 
-def test_calls_that_bypassed_the_pace_still_count_in_the_window(
-    clock: Clock, store: fakeredis.FakeRedis
-) -> None:
+def test_calls_that_bypassed_the_pace_still_count_in_the_window(clock: Clock, store: fakeredis.FakeRedis) -> None:
     budget = CallBudget(store, scope="s", calls_per_minute=10, burst=10)
     assert [budget.try_acquire() == 0 for _ in range(11)] == [True] * 10 + [False]
     clock.now += 60.1
@@ -163,9 +155,7 @@ def test_peek_tells_and_takes_nothing(clock: Clock, store: fakeredis.FakeRedis) 
     assert budget.peek()["used"] == 0
 
 
-def test_a_clock_that_was_set_back_neither_blocks_nor_forgets(
-    clock: Clock, store: fakeredis.FakeRedis
-) -> None:
+def test_a_clock_that_was_set_back_neither_blocks_nor_forgets(clock: Clock, store: fakeredis.FakeRedis) -> None:
     budget = CallBudget(store, scope="s", calls_per_minute=10, burst=10)
     for _ in range(10):
         assert budget.try_acquire() == 0

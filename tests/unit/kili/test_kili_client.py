@@ -13,9 +13,7 @@ from worker.kili.errors import RefusedItems, TooLarge, Unavailable, UnknownOutco
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
 
 
-def asset_row(
-    asset_id: str, external_id: str, created_at: str = "2026-01-01T00:00:00.000Z"
-) -> dict[str, Any]:
+def asset_row(asset_id: str, external_id: str, created_at: str = "2026-01-01T00:00:00.000Z") -> dict[str, Any]:
     return {
         "id": asset_id,
         "externalId": external_id,
@@ -82,9 +80,7 @@ def test_assets_by_id_takes_one_call_per_hundred() -> None:
 
 def test_assets_are_created_in_one_call() -> None:
     run = rig(data([{"id": "c1"}, {"id": "c2"}]))
-    ids = run.client.append_assets(
-        "p", [NewAsset("c1", "a", "https://h/a"), NewAsset("c2", "b", "https://h/b")]
-    )
+    ids = run.client.append_assets("p", [NewAsset("c1", "a", "https://h/a"), NewAsset("c2", "b", "https://h/b")])
     assert ids == ["c1", "c2"]
     (sent,) = run.server.sent
     assert sent.variables["data"]["idArray"] == ["c1", "c2"]
@@ -145,9 +141,7 @@ def test_a_missing_signed_url_is_no_answer() -> None:
         ("blob.core.windows.net.evil.test", None),
     ],
 )
-def test_content_goes_to_the_signed_url_without_its_id_and_without_our_key(
-    host: str, blob: str | None
-) -> None:
+def test_content_goes_to_the_signed_url_without_its_id_and_without_our_key(host: str, blob: str | None) -> None:
     run = rig(httpx.Response(201))
     run.client.upload(f"https://{host}/o?sig=s&id=42", b"bytes", "image/png")
     (sent,) = run.server.sent

@@ -7,9 +7,7 @@ import pytest
 from worker.kili import errors
 from worker.kili.errors import KiliError, RefusedItems, TransientError, UnknownOutcome
 
-CLASSES = [
-    value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, KiliError)
-]
+CLASSES = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, KiliError)]
 
 
 def test_the_tree_in_the_docstring_names_every_class() -> None:
@@ -29,9 +27,7 @@ def test_only_an_unknown_outcome_may_have_been_applied(kind: type[KiliError]) ->
 
 
 def test_an_error_survives_a_process_boundary() -> None:
-    error = RefusedItems(
-        "m", operation="o", status=200, words="w", item_indexes=(1,), item_ids=("c",), access=True
-    )
+    error = RefusedItems("m", operation="o", status=200, words="w", item_indexes=(1,), item_ids=("c",), access=True)
     error.project_id = "p"
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), vars(copy)) == (RefusedItems, "m", vars(error))

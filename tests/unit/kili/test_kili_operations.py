@@ -43,9 +43,7 @@ def test_new_assets_become_six_parallel_arrays() -> None:
 
 
 def test_labels_are_inferences_that_overwrite_their_own_model_version() -> None:
-    variables = ops.append_labels_variables(
-        "p", [NewLabel("c1", '{"J": {}}', "m:1"), NewLabel("c1", "{}", "m:2")]
-    )
+    variables = ops.append_labels_variables("p", [NewLabel("c1", '{"J": {}}', "m:1"), NewLabel("c1", "{}", "m:2")])
     assert variables["data"]["labelType"] == "INFERENCE"
     assert variables["data"]["overwrite"] is True
     assert variables["data"]["labelsData"][0] == {

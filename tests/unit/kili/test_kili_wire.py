@@ -117,9 +117,7 @@ def connect(server: Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     clients: list[KiliClient] = []
 
-    def build(
-        attempts: int = 1, timeout: float = 10.0, records: list[CallRecord] | None = None
-    ) -> KiliClient:
+    def build(attempts: int = 1, timeout: float = 10.0, records: list[CallRecord] | None = None) -> KiliClient:
         client = KiliClient(
             KiliAccess(server.url, "key", timeout=timeout),
             retry=RetryPolicy(attempts=attempts, base=0.01),
@@ -140,9 +138,7 @@ def test_many_calls_use_one_connection(server: Server, connect: Callable[..., Ki
     assert (server.requests, server.connections) == (50, 1)
 
 
-def test_threads_share_a_bounded_pool_of_connections(
-    server: Server, connect: Callable[..., KiliClient]
-) -> None:
+def test_threads_share_a_bounded_pool_of_connections(server: Server, connect: Callable[..., KiliClient]) -> None:
     client = connect()
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(lambda _: client.viewer(), range(200)))
@@ -161,9 +157,7 @@ def test_a_connection_lost_after_sending_leaves_the_outcome_unknown(
 
 
 @pytest.mark.parametrize("fault", [reset, cut_off])
-def test_a_lost_connection_is_replaced(
-    fault: Behaviour, server: Server, connect: Callable[..., KiliClient]
-) -> None:
+def test_a_lost_connection_is_replaced(fault: Behaviour, server: Server, connect: Callable[..., KiliClient]) -> None:
     server.script = [answer, fault]
     records: list[CallRecord] = []
     client = connect(attempts=2, records=records)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Sequence
 from typing import Any
 
 from worker.formats.output import Classification, ClassScore, ModelOutput
@@ -27,7 +26,7 @@ def subject(name: str, output: ModelOutput, **more: Any) -> Subject:
 
 def answers(count: int, *, model: str = "m:1", seed: int = 1, start: int = 0, **more: Any) -> list[Subject]:
     """Single choices of two classes, of all degrees of doubt."""
-    source = random.Random(f"{seed} {model}")
+    source = random.Random(f"{seed} {model} {start}")
     found = []
     for number in range(start, start + count):
         doubt = 0.5 / (1 + math.exp(-source.gauss(-2.5, 1.5)))
@@ -50,5 +49,3 @@ def policy(*rules: dict[str, Any], clock: Clock | None = None, **more: Any) -> R
     """A policy of these rules, with its memory in this process."""
     given = parse_policy({"rules": list(rules) or [{}]})
     return RankedPolicy(FixedPolicy(given), clock=clock or Clock(), **more)
-
-

@@ -41,7 +41,9 @@ def test_a_flat_sample_is_the_same_in_any_order_and_after_duplicates() -> None:
 
     first = {one.external_id: policy(FLAT).decide(one).audit for one in stream}
     again = policy(FLAT)
-    second = {one.external_id: decision.audit for one, decision in zip(shuffled, again.decide_all(shuffled), strict=True)}
+    second = {
+        one.external_id: decision.audit for one, decision in zip(shuffled, again.decide_all(shuffled), strict=True)
+    }
 
     assert first == second
     assert any(first.values())

@@ -93,7 +93,12 @@ def test_several_choices_add_the_doubt_of_every_yes_and_every_no(exclusive: bool
             0.5,
             "confidences in the response",
         ),
-        (Frames((Frame(0, boxes(0.9)), Frame(1, boxes(0.2), key=False), Frame(2, boxes(0.7)))), {}, 0.4, "frames of objects"),
+        (
+            Frames((Frame(0, boxes(0.9)), Frame(1, boxes(0.2), key=False), Frame(2, boxes(0.7)))),
+            {},
+            0.4,
+            "frames of objects",
+        ),
     ],
 )
 def test_units_add_up(answer: Any, evidence: dict[str, Any], errors: float, told: str) -> None:

@@ -37,7 +37,7 @@ def test_a_percentile_grows_with_the_score_and_stays_within_bounds() -> None:
     found = [histogram.percentile(position) for position in (-100.0, LOW, -8.0, -4.0, -1.0, HIGH, 100.0)]
 
     assert found == sorted(found)
-    assert 0 < found[0]
+    assert found[0] > 0
     assert found[-1] < 1
 
 

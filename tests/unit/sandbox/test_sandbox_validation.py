@@ -99,8 +99,8 @@ def test_an_interface_may_have_no_jobs(text: str) -> None:
 class TextScene(Scene):
     """A project of texts; assets are given by their content."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
         create = "mutation ($data: CreateProjectData!) { createProject(data: $data) { id } }"
         data = {"title": "t", "inputType": "TEXT", "jsonInterface": json.dumps(ENTITIES)}
         self.project_id = self.call(create, data=data)["createProject"]["id"]
@@ -151,3 +151,10 @@ def test_predictions_must_answer_required_jobs_and_people_need_not() -> None:
     assert "job WORDS is required" in scene.refused(asset_id, {})
     for label_type in ("DEFAULT", "REVIEW", "AUTOSAVE", "PREDICTION"):
         assert scene.refused(asset_id, {}, label_type) == ""
+
+
+def test_a_switch_lets_predictions_leave_required_jobs_open_too() -> None:
+    scene = TextScene(open_jobs="accept")
+    asset_id = scene.asset("the whole text")
+    assert scene.refused(asset_id, {}) == ""
+    assert "no job" in scene.refused(asset_id, {"OTHER": {}})

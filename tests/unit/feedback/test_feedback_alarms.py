@@ -1,0 +1,213 @@
+"""Alarms: told once, acknowledged, sent in the shape a receiver understands; and the room that does it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import fakeredis
+import httpx
+import pytest
+
+from tests.unit.feedback.feedback_records import traffic
+from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
+from worker.feedback.alarms import AlarmBook
+from worker.feedback.links import Links
+from worker.feedback.notices import Notice, Shape, Webhook
+from worker.feedback.service import Ears, Feedback, FeedbackRules, summaries
+from worker.review import Verdict
+
+DAY = 86_400.0
+ENDPOINT = "https://kili.example/api/label/v2/graphql"
+
+
+@pytest.fixture
+def client() -> Iterator[fakeredis.FakeRedis]:
+    with fakeredis.FakeRedis() as found:
+        yield found
+
+
+@pytest.fixture
+def book(client: fakeredis.FakeRedis) -> AlarmBook:
+    return AlarmBook(client, "t:", "P")
+
+
+def test_an_alarm_is_told_once(book: AlarmBook) -> None:
+    assert book.untold(["accuracy_fell/m:1/1"], 1.0) == ["accuracy_fell/m:1/1"]
+    assert book.untold(["accuracy_fell/m:1/1", "accuracy_fell/m:1/2"], 2.0) == ["accuracy_fell/m:1/2"]
+
+
+def test_acknowledgements_are_kept_by_version_and_detector_in_order(book: AlarmBook) -> None:
+    book.acknowledge("accuracy_fell/a/b:1/2", 9.0)
+    book.acknowledge("accuracy_fell/a/b:1/1", 5.0)
+    book.acknowledge("scores_changed/m:2/1", 7.0)
+
+    assert book.acknowledged() == {"a/b:1": {"accuracy_fell": [5.0, 9.0]}, "m:2": {"scores_changed": [7.0]}}
+
+
+@pytest.mark.parametrize("wrong", ["", "accuracy_fell", "accuracy_fell/m:1", "something_else/m:1/1"])
+def test_what_is_no_alarm_cannot_be_acknowledged(book: AlarmBook, wrong: str) -> None:
+    with pytest.raises(ValueError, match="detector/model/number"):
+        book.acknowledge(wrong, 1.0)
+
+
+ALARM = {
+    "id": "accuracy_fell/m:1/1",
+    "detector": "accuracy_fell",
+    "meaning": "the model is wrong more often than it used to be",
+    "model": "m:1",
+    "at": START + 100,
+    "since": START,
+    "acknowledged_at": None,
+    "before": {"value": 0.95, "low": 0.93, "high": 0.96},
+    "after": {"value": 0.85, "low": 0.8, "high": 0.89},
+    "classes": [],
+    "cases": [{"asset_id": "a1", "external_id": "one.jpg"}],
+}
+NOTICE = Notice(ALARM, Links.of(ENDPOINT, "P"))
+
+
+def test_a_notice_says_what_since_when_and_from_where_to_where() -> None:
+    assert NOTICE.headline == (
+        "m:1: accuracy fell since about 01 Mar 2026 12:00 UTC: the model is wrong more often than it used to be; "
+        "agreement before 95.0\u202f% (93.0\u202f% to 96.0\u202f%), after 85.0\u202f% (80.0\u202f% to 89.0\u202f%)"
+    )
+
+
+def test_the_generic_shape_has_everything_with_links() -> None:
+    body = NOTICE.body(Shape.GENERIC)
+
+    assert body["event"] == "drift_alarm"
+    assert (body["project"], body["model"], body["since"]) == ("P", "m:1", START)
+    assert body["cases"][0]["link"] == "https://kili.example/label/projects/label/a1"
+
+
+def test_the_shape_for_slack_is_a_text_with_links() -> None:
+    body = NOTICE.body(Shape.SLACK)
+
+    assert list(body) == ["text"]
+    assert "<https://kili.example/label/projects/label/a1|one.jpg>" in body["text"]
+
+
+def test_the_shape_for_alertmanager_is_a_list_of_alerts() -> None:
+    (alert,) = NOTICE.body(Shape.ALERTMANAGER)
+
+    assert alert["labels"] == {
+        "alertname": "PredictionWorkerDrift",
+        "project": "P",
+        "model": "m:1",
+        "detector": "accuracy_fell",
+    }
+    assert alert["startsAt"] == "2026-03-01T12:00:00+00:00"
+
+
+@pytest.mark.parametrize(("status", "taken"), [(200, True), (500, False)])
+def test_a_webhook_says_whether_it_was_taken(status: int, taken: bool) -> None:
+    seen = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(json.loads(request.content))
+        return httpx.Response(status)
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+
+    assert Webhook("https://hook.example", Shape.SLACK).post(NOTICE, http) is taken
+    assert seen == [NOTICE.body(Shape.SLACK)]
+
+
+def test_a_webhook_that_cannot_be_reached_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody there", request=request)
+
+    assert not Webhook("https://hook.example").post(NOTICE, httpx.Client(transport=httpx.MockTransport(refuse)))
+    assert [entry.action for entry in caplog.records] == ["webhook_failed"]
+
+
+def room(client: fakeredis.FakeRedis, kili: KiliInMemory | None = None, **options) -> Feedback:
+    rules = FeedbackRules(run_length=10_000.0, figures_every=0.001, verify_every=0.001)
+    options = {"endpoint": ENDPOINT, "now": lambda: START + 10 * DAY, "rules": rules, **options}
+    return Feedback(kili or KiliInMemory(), client, "t:", "P", INTERFACE, **options)
+
+
+def test_a_drift_is_logged_and_told_once_until_it_is_acknowledged(
+    client: fakeredis.FakeRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[Notice] = []
+    found = room(client, ears=Ears(alarm=told.append))
+    found.store.put(traffic(3000, step=120, cows_are_dogs_from=1500))
+
+    for _ in range(3):
+        found.conclude(found.figures())
+
+    names = [notice.alarm["id"] for notice in told]
+    assert "accuracy_fell/m:1/1" in names
+    assert len(names) == len(set(names))
+    assert [entry.action for entry in caplog.records] == ["drift_alarm"] * len(names)
+    found.book.acknowledge("accuracy_fell/m:1/1", START + 10 * DAY)
+    (model,) = found.figures()["models"]
+    alarm = next(one for one in model["drift"]["alarms"] if one["detector"] == "accuracy_fell")
+    assert alarm["acknowledged_at"] == START + 10 * DAY
+
+
+def test_the_summary_is_there_for_status(client: fakeredis.FakeRedis) -> None:
+    found = room(client)
+    found.store.put(traffic(400))
+    found.conclude(found.figures())
+
+    summary = summaries(client, "t:", ["P", "elsewhere"])
+
+    assert list(summary) == ["P"]
+    row = summary["P"]["models"]["m:1"]
+    assert 0 < row["low"] < row["value"] < row["high"] < 1
+    assert row["population"] == 400
+    assert set(row["drift"]) == {"accuracy_fell", "worse_than_confidence", "scores_changed"}
+
+
+def test_the_policy_hears_the_reviewers_pace_by_rule(client: fakeredis.FakeRedis) -> None:
+    heard = []
+    found = room(client, ears=Ears(pace=lambda *about: heard.append(about)))
+    found.store.put(traffic(400))
+
+    found.conclude(found.figures())
+
+    ((project, rule, pace),) = heard
+    assert (project, rule) == ("P", "rule one")
+    assert pace > 0
+
+
+def test_a_tick_collects_learns_and_concludes(client: fakeredis.FakeRedis) -> None:
+    kili = KiliInMemory()
+    metadata = {
+        "prediction_model": "m:1",
+        "prediction_at": "2026-03-01T12:00:00+00:00",
+        "review_reason": "audit sample",
+        "review_band": 2,
+        "review_error_probability": 0.2,
+        "review_percentile": 0.7,
+    }
+    labels = [
+        label_of("i1", "INFERENCE", "CAT", START, model="m:1"),
+        label_of("i0", "INFERENCE", "DOG", START, model="m:0"),
+        label_of("h1", "DEFAULT", "DOG", START + 60),
+    ]
+    kili.add(asset_of("a1", labels, **metadata))
+    learned: list[Verdict] = []
+
+    result = room(client, kili, ears=Ears(lessons=learned.extend)).tick()
+
+    assert result.changed == 1
+    ((lesson),) = learned
+    assert (lesson.project, lesson.model, lesson.wrong, lesson.external_id) == ("P", "m:1", 1.0, "a1.jpg")
+    assert (lesson.decision.error_probability, lesson.decision.percentile) == (0.2, 0.7)
+    assert summaries(client, "t:", ["P"])["P"]["models"]["m:1"]["verdicts"] == 1
+
+
+def test_assets_without_a_decision_teach_nothing(client: fakeredis.FakeRedis) -> None:
+    kili = KiliInMemory()
+    labels = [label_of("i1", "INFERENCE", "CAT", model="m:1"), label_of("h1", "DEFAULT", "CAT", START + 60)]
+    kili.add(asset_of("a1", labels))
+    learned: list[Verdict] = []
+
+    room(client, kili, ears=Ears(lessons=learned.extend)).collect()
+
+    assert learned == []

@@ -1,0 +1,82 @@
+"""Short versions of the simulations in ``benchmarks/feedback``, on what real models said."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from benchmarks.feedback import audit_drift, coverage, speed, stream_drift
+from benchmarks.feedback.adwin import Adwin
+from benchmarks.feedback.queues import load_queues
+from benchmarks.feedback.stream import Setting
+
+QUEUES = {queue.name: queue for queue in load_queues()}
+
+
+@pytest.fixture(scope="module")
+def qualities() -> list[coverage.Quality]:
+    return [coverage.measure(QUEUES[name], 25, Setting()) for name in ("logistic", "bayes+network")]
+
+
+def test_the_estimate_is_unbiased_where_the_naive_average_is_far_off(qualities: list[coverage.Quality]) -> None:
+    for one in qualities:
+        assert abs(one.bias) < 1.2
+        assert one.naive_bias < -15
+
+
+def test_the_interval_covers_the_truth_and_is_narrower_than_that_of_the_audits(
+    qualities: list[coverage.Quality],
+) -> None:
+    found = coverage.overall(qualities)
+
+    assert found.coverage >= 0.92
+    assert found.relative_width <= 0.75
+
+
+def test_half_finished_reviews_do_no_harm() -> None:
+    found = coverage.measure(QUEUES["logistic"], 25, Setting(done=0.5, response=0.7))
+
+    assert abs(found.bias) < 1.5
+    assert found.coverage >= 0.9
+
+
+def test_a_fall_from_95_to_85_percent_is_found_in_few_audits() -> None:
+    found = audit_drift.shift(audit_drift.Ours(10_000), 0.05, 0.15, 60)
+
+    assert found.median <= 95
+    assert found.missed == 0
+
+
+def test_false_alarms_are_as_rare_as_the_knob_says() -> None:
+    found = [audit_drift.false_alarms(audit_drift.Ours(10_000), rate, 6) for rate in (0.02, 0.15)]
+
+    assert sum(found) / 2 <= 1.0
+
+
+def test_adwin_with_its_defaults_is_several_times_slower() -> None:
+    ours = audit_drift.shift(audit_drift.Ours(10_000), 0.05, 0.15, 20)
+    theirs = audit_drift.shift(audit_drift.WATCHERS["ADWIN, defaults (0.002, clock 32)"], 0.05, 0.15, 20)
+
+    assert theirs.median > 2 * ours.median
+
+
+def test_adwin_keeps_the_mean_of_its_window_and_forgets_the_old_one() -> None:
+    dice = random.Random(2)
+    detector = Adwin(delta=0.05, clock=1)
+    rises = [place for place in range(2000) if detector.update(float(dice.random() < (0.1 if place < 1000 else 0.6)))]
+
+    assert rises
+    assert 1000 <= rises[0] < 1060
+    assert detector.total / detector.count == pytest.approx(0.6, abs=0.06)
+
+
+def test_ten_points_lost_on_a_stream_are_found_within_days() -> None:
+    found = stream_drift.run(QUEUES["network"], stream_drift.SCENARIOS[0], 7, ["accuracy fell"])["accuracy fell"]
+
+    assert not found.calm
+    assert found.delay <= 5
+
+
+def test_a_verdict_costs_less_than_200_microseconds() -> None:
+    assert speed.measure(4000).total < 400
