@@ -1,18 +1,20 @@
 """Everything goes wrong at once, by a seed: ``python -m tests.faults.soak --seconds 1200 --seed 1``.
 
-Messages come through both doors while workers are killed and stopped, Redis is killed, paused and restarted, and Kili
-refuses, hangs, resets, loses answers, lags, and changes its mind about sent ids and batches. The conservation sum is
-read all the while. At the end the harm stops, everything settles, and the judge decides. A seed fixes every choice;
-what the processes make of the timing it cannot fix.
+Messages come through both doors while workers are killed and stopped, Redis is killed, paused, filled and restarted,
+and Kili refuses, hangs, resets, loses answers, lags, and changes its mind about sent ids and batches. A thread reads
+the conservation sum all the while. At the end the harm stops, everything settles, and the judge decides. A seed fixes
+every choice; what the processes make of the timing it cannot fix.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import random
 import signal
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -24,6 +26,7 @@ import redis
 from tests.faults.house import COLOURS, House, prediction
 from worker.runtime import admitter_of
 from worker.settings import Settings
+from worker.spool import Ledger, Spool
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 NAMES = 4000
@@ -70,6 +73,7 @@ WRONG = [
     b"[]",
     b"\xff\xfe",
 ]
+NO_ENVELOPES = [b"", b"no envelope", b'{"body": "%%%", "properties": {"body_encoding": "base64"}}']
 
 
 class Soak:
@@ -87,6 +91,7 @@ class Soak:
         """Do harm and publish until the time is over."""
         deeds: list[tuple[int, Callable[[], None]]] = [
             (60, self._publish),
+            (3, self._publish_garbage),
             (10, self._harm_kili),
             (6, self._heal_kili),
             (3, self._kill_worker),
@@ -97,13 +102,14 @@ class Soak:
             (1, self._pause_redis),
             (2, self._cut_connections),
             (1, self._flush_scripts),
+            (2, self._fill_redis),
+            (1, self._destroy_group),
         ]
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             (deed,) = self._dice.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])
             deed()
             self.counts[deed.__name__.strip("_")] += 1
-            self._sample()
             time.sleep(PAUSE)
 
     def settle(self) -> dict[str, Any]:
@@ -140,8 +146,14 @@ class Soak:
         if self._recent and self._dice.random() < 0.5:
             messages += self._dice.choices(self._recent, k=3)
         self._recent = [one for one in messages if isinstance(one, dict)][-50:]
-        self._house.publish(messages, door=self._dice.choice(["stream", "stream", "celery"]))
+        door = self._dice.choice(["stream", "stream", "celery"])
+        self._house.publish(messages, door=door, together=self._dice.choice([1, 20]))
         self.counts["messages"] += len(messages)
+
+    def _publish_garbage(self) -> None:
+        self._house.client.lpush("predictions", self._dice.choice(NO_ENVELOPES))
+        self._house.published.count += 1
+        self._house.condemn(1)
 
     def _message(self) -> dict[str, Any]:
         self._moment += 1
@@ -206,17 +218,18 @@ class Soak:
     def _flush_scripts(self) -> None:
         self._house.client.script_flush()
 
+    def _fill_redis(self) -> None:
+        self._house.client.config_set("maxmemory", 1)
+        time.sleep(self._dice.choice([0.5, 2.0]))
+        self._house.client.config_set("maxmemory", 0)
+
+    def _destroy_group(self) -> None:
+        self._house.client.xgroup_destroy("predictions:inbox", "intake")
+
     def _replay(self, letter_id: str) -> None:
         letter = self._house.letters.get(letter_id)
         assert letter is not None
         admitter_of(Settings(), self._house.spool).replay(letter)
-
-    def _sample(self) -> None:
-        try:
-            self._house.ledger()
-            self.counts["samples"] += 1
-        except redis.ConnectionError:
-            self._await_redis()
 
     def _await_redis(self) -> None:
         end = time.monotonic() + 20
@@ -230,14 +243,43 @@ class Soak:
         raise AssertionError("Redis did not come back")
 
 
+class Sampler:
+    """Reads the conservation sum from a thread of its own, whenever Redis answers."""
+
+    def __init__(self, house: House) -> None:
+        client = redis.Redis.from_url(house.redis.url, socket_timeout=1)
+        self._spool = Spool(client, prefix="pw:", lease_ms=1500, remember_ms=60_000)
+        self._over = threading.Event()
+        self.samples = 0
+        self.off: list[Ledger] = []
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> int:
+        """End, and tell how often the sum was read; it must have held each time."""
+        self._over.set()
+        self._thread.join()
+        assert self.off == [], f"conservation was off {len(self.off)} times, first {self.off[0]}"
+        return self.samples
+
+    def _run(self) -> None:
+        while not self._over.wait(0.02):
+            with contextlib.suppress(redis.RedisError):
+                ledger = self._spool.ledger()
+                self.samples += 1
+                if ledger.balance != 0:
+                    self.off.append(ledger)
+
+
 def soak(seconds: float, seed: int, workers: int = 2) -> dict[str, Any]:
     """Run for so many seconds and judge; the counts of what was done and what came of it."""
     with House(SETTINGS) as house:
         for _ in range(workers):
             house.worker()
-        run = Soak(house, seed)
+        run, sampler = Soak(house, seed), Sampler(house)
         run.run(seconds)
-        return {"seed": seed, "seconds": seconds, "workers": workers, **run.settle()}
+        result = run.settle()
+        return {"seed": seed, "seconds": seconds, "workers": workers, "samples": sampler.stop(), **result}
 
 
 def main() -> None:

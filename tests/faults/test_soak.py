@@ -8,5 +8,5 @@ from tests.faults.soak import soak
 def test_everything_going_wrong_at_once_loses_and_doubles_nothing() -> None:
     found = soak(seconds=10, seed=3)
     assert found["published"] > 500
-    assert found["samples"] > 20
+    assert found["samples"] > 100
     assert found["duplicate_assets"] == found["duplicate_labels"] == 0

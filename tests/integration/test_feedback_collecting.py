@@ -39,7 +39,8 @@ def feedback_of(place: World, client: redis.Redis, **options) -> Feedback:
 
 
 def kept(client: redis.Redis, place: World) -> dict[str, AssetRecord]:
-    return {record.asset_id: record for record in FeedbackStore(client, "t:", place.project).records()}
+    store = FeedbackStore(client, "t:", place.project)
+    return {record.asset_id: record for record in store.records(with_labels=True)}
 
 
 def in_kili(place: World) -> dict[str, AssetRecord]:

@@ -107,7 +107,7 @@ def test_the_report_tells_agreement_with_all_it_rests_on(place: World, run: Run)
 
     assert words.exit_code == 0
     assert "digits:1" in words.stdout
-    assert "naive average of the answers, not of live traffic" in words.stdout
+    assert "Naive average of the answers, not of live traffic" in words.stdout
     (model,) = figures["models"]
     assert model["agreement"]["low"] < model["agreement"]["value"] < model["agreement"]["high"]
     assert (model["agreement"]["population"], model["agreement"]["verdicts"]) == (200, 60)

@@ -141,7 +141,8 @@ class Collector:
             return 0
         try:
             first = self._first_day()
-            old = [one.asset_id for one in self._store.records() if all(key.day < first for key in one.labels)]
+            records = self._store.records(with_labels=True)
+            old = [one.asset_id for one in records if all(key.day < first for key in one.labels)]
             self._store.forget_labels_before(first)
             return self._store.drop(old)
         finally:

@@ -49,7 +49,7 @@ def figures_of(records: Iterable[AssetRecord], interface: Interface, question: Q
     chosen = [record for record in records if _newest(record) >= question.now - question.days * DAY]
     jobs = [job.name for job in interface.root_jobs]
     by_model = cases_by_model(chosen)
-    by_job = {job: cases_by_model(chosen, job, len(jobs)) for job in jobs}
+    by_job = {job: by_model if len(jobs) == 1 else cases_by_model(chosen, job, len(jobs)) for job in jobs}
     bucket = breakdown.bucket_of(by_model.values())
     models = [
         _model(model, cases, {job: found.get(model, []) for job, found in by_job.items()}, bucket, question)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from worker.feedback.reading import Kind
@@ -118,17 +120,17 @@ class AssetRecord:
         return json.dumps(row, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
-    def from_json(cls, asset_id: str, text: str | bytes) -> AssetRecord:
-        """Read what ``to_json`` wrote."""
+    def from_json(cls, asset_id: str, text: str | bytes, *, with_labels: bool = True) -> AssetRecord:
+        """Read what ``to_json`` wrote; what many records have in common is held in memory once."""
         external_id, created, decision, slices, answers, labels, first = json.loads(text)
         return cls(
             asset_id=asset_id,
             external_id=external_id,
-            created=date.fromisoformat(created),
-            decision=Decision(*decision) if decision else None,
-            slices=slices,
+            created=_day(created),
+            decision=Decision(*map(_shared, decision)) if decision else None,
+            slices=_shared_slices(tuple(slices.items())),
             answers=tuple(_answer(row) for row in answers),
-            labels=tuple(LabelKey(key, Kind(kind), date.fromisoformat(day)) for key, kind, day in labels),
+            labels=tuple(LabelKey(key, Kind(kind), _day(day)) for key, kind, day in labels) if with_labels else (),
             first_human=first,
         )
 
@@ -139,4 +141,38 @@ def _verdict_row(verdict: Verdict) -> list[Any]:
 
 def _answer(row: list[Any]) -> Answer:
     model, label_id, at, classes, verdicts = row
-    return Answer(model, label_id, at, classes, tuple(Verdict(*one) for one in verdicts))
+    return Answer(_shared(model), label_id, at, _classes(classes), tuple(_verdict(one) for one in verdicts))
+
+
+def _verdict(row: list[Any]) -> Verdict:
+    label_id, label_type, author, at, agreement, jobs, classes, mark, standing, seconds = row
+    about = (label_id, _shared(label_type), _shared(author), at, agreement)
+    return Verdict(*about, _shared_jobs(tuple(jobs.items())), _classes(classes), mark, standing, seconds)
+
+
+def _shared(value: Any) -> Any:
+    return sys.intern(value) if isinstance(value, str) else value
+
+
+def _classes(classes: Classes) -> Classes:
+    return _shared_classes(tuple((job, tuple(names)) for job, names in classes.items()))
+
+
+@lru_cache(2000)
+def _shared_classes(items: tuple[tuple[str, tuple[str, ...]], ...]) -> Classes:
+    return {job: list(names) for job, names in items}
+
+
+@lru_cache(2000)
+def _shared_slices(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return dict(items)
+
+
+@lru_cache(2000)
+def _shared_jobs(items: tuple[tuple[str, float], ...]) -> dict[str, float]:
+    return dict(items)
+
+
+@lru_cache(2000)
+def _day(text: str) -> date:
+    return date.fromisoformat(text)

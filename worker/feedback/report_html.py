@@ -12,7 +12,17 @@ from worker.feedback.links import Links
 from worker.feedback.markup import Markup, el, join
 from worker.feedback.page_style import STYLE
 from worker.feedback.page_tables import audits, comparisons, folded, matrix, ranking, table, tags
-from worker.feedback.wording import DAY, age, clock, detector_name, estimate_words, meaning_of, percent, warnings_of
+from worker.feedback.wording import (
+    DAY,
+    age,
+    basis_words,
+    clock,
+    detector_name,
+    estimate_words,
+    meaning_of,
+    percent,
+    warnings_of,
+)
 
 BANDS = {"3": "must be reviewed", "2": "audits", "1": "doubtful"}
 
@@ -111,20 +121,13 @@ def _models(figures: dict[str, Any]) -> Markup | None:
 
 def _model(model: dict[str, Any], index: int, now: float) -> Markup:
     row = model["agreement"]
-    youngest = f"youngest answer {age(now - row['youngest'])} old" if row["youngest"] else "no answer yet"
-    counts = (
-        f"{row['population']} predictions, {row['verdicts']} answered, {row['audits']} of them audits; "
-        f"{row['missing_audits']} audits without an answer; {youngest}."
-    )
-    naive = f"Naive average of the answers: {percent(row['naive'], 1)}, not of live traffic."
     states = [(f"{detector_name(name)}: {state}", state) for name, state in model["drift"]["states"].items()]
     return el(
         "article",
         el("h3", _key(index), model["model"]),
         el("p", percent(row["value"], 1), class_="big"),
         el("p", f"between {percent(row['low'], 1)} and {percent(row['high'], 1)} ", charts.interval_bar(row)),
-        el("p", counts, class_="small soft"),
-        el("p", naive, class_="small soft"),
+        [el("p", words, class_="small soft") for words in basis_words(row, now)],
         tags(states),
         class_="card",
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.feedback.wording import (
     DAY,
-    age,
+    basis_words,
     clock,
     detector_name,
     difference_words,
@@ -41,11 +41,7 @@ def _lines(figures: dict[str, Any], title: str) -> Iterator[str]:
 def _model(model: dict[str, Any], now: float) -> Iterator[str]:
     row = model["agreement"]
     yield f"{model['model']}  {estimate_words(row)}"
-    missing = f", {row['missing_audits']} audits unanswered" if row["missing_audits"] else ""
-    youngest = f", youngest answer {age(now - row['youngest'])} old" if row["youngest"] else ""
-    yield f"  {row['population']} predictions, {row['verdicts']} answered, {row['audits']} audits{missing}{youngest}"
-    if row["naive"] is not None:
-        yield f"  naive average of the answers, not of live traffic: {percent(row['naive'], 1)}"
+    yield from (f"  {words}" for words in basis_words(row, now))
     for job, found in model["jobs"].items():
         for worst in [one for one in found["classes"] if one["errors_per_day"]][:WORST]:
             yield f"  {worst['errors_per_day']:8.1f} errors a day  {job} {worst['name']}: {estimate_words(worst)}"

@@ -23,6 +23,8 @@ from worker.review import Verdict
 
 logger = logging.getLogger(__name__)
 
+PRUNE_EVERY = 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class FeedbackRules:
@@ -113,6 +115,8 @@ class Feedback:
         result = self._collector.collect()
         if self._due("verify", self._rules.verify_every):
             self._verify()
+        if self._due("prune", PRUNE_EVERY):
+            self._collector.prune()
         if self._due("figures", self._rules.figures_every):
             self.conclude(self.figures())
         return result
@@ -163,7 +167,6 @@ class Feedback:
         day = self._collector.next_to_verify()
         if day is not None:
             self._collector.verify(day)
-        self._collector.prune()
 
     def _due(self, what: str, seconds: float) -> bool:
         """Whether it is time; the fleet does it once."""

@@ -95,7 +95,7 @@ class FeedbackStore:
     def drop(self, asset_ids: Iterable[str]) -> int:
         """Remove assets that Kili no longer has; how many there were."""
         wanted = set(asset_ids)
-        found = [record for record in self.records() if record.asset_id in wanted] if wanted else []
+        found = [one for one in self.records(with_labels=True) if one.asset_id in wanted] if wanted else []
         if not self.acquire():
             raise LockLost(self.project)
         with self._redis.pipeline(transaction=True) as pipe:
@@ -112,12 +112,12 @@ class FeedbackStore:
         for start in range(0, len(keys), CHUNK):
             self._redis.delete(*keys[start : start + CHUNK])
 
-    def records(self) -> Iterator[AssetRecord]:
-        """Every record, days in order."""
+    def records(self, *, with_labels: bool = False) -> Iterator[AssetRecord]:
+        """Every record, days in order; the keys of their labels only if asked for."""
         for day in self.days():
             key = f"{self._base}records:{day.isoformat()}"
             for asset_id, text in self._redis.hscan_iter(key, count=CHUNK):
-                yield AssetRecord.from_json(asset_id.decode(), text)
+                yield AssetRecord.from_json(asset_id.decode(), text, with_labels=with_labels)
 
     def records_at(self, places: Iterable[tuple[date, str]]) -> dict[str, AssetRecord]:
         """Those of the assets, each given with its day, that have a record."""

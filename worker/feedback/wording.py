@@ -37,6 +37,19 @@ def estimate_words(row: dict[str, Any]) -> str:
     return f"{percent(row['value'], 1)} ({percent(row['low'], 1)} to {percent(row['high'], 1)})"
 
 
+def basis_words(row: dict[str, Any], now: float) -> Iterator[str]:
+    """What an estimate rests on, and the naive average where it is another figure."""
+    youngest = f"youngest answer {age(now - row['youngest'])} old" if row["youngest"] else "no answer yet"
+    if row["population"] == row["verdicts"]:
+        yield f"{row['verdicts']} predictions, all answered; {youngest}."
+        return
+    yield (
+        f"{row['population']} predictions, {row['verdicts']} answered, {row['audits']} of them audits; "
+        f"{row['missing_audits']} audits without an answer; {youngest}."
+    )
+    yield f"Naive average of the answers, not of live traffic: {percent(row['naive'], 1)}."
+
+
 def difference_words(row: dict[str, Any]) -> str:
     """A difference of two agreements with its interval."""
     if row["value"] is None:

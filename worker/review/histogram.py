@@ -39,7 +39,7 @@ _MIDDLES = [LOW + (number + 0.5) * _WIDTH for number in range(BINS)]
 class Histogram:
     """A distribution of logarithmic scores that forgets."""
 
-    __slots__ = ("_cumulative", "_sum", "_sum_of_squares", "_untested", "bins", "jumps", "pending", "seen", "weight")
+    __slots__ = ("_sum", "_sum_of_squares", "_untested", "bins", "jumps", "pending", "seen", "weight")
 
     def __init__(self) -> None:
         self.bins = [0.0] * BINS
@@ -47,7 +47,6 @@ class Histogram:
         self.jumps = 0
         self.pending: dict[str, int] = {}
         self._untested: list[float] = []
-        self._cumulative: list[float] = []
         self.weight = 0.0
         self._sum = self._sum_of_squares = 0.0
 
@@ -96,21 +95,19 @@ class Histogram:
             if self.seen % EPOCH == 0:
                 self._age(1)
         self._count("seen", len(positions))
-        self._cumulative = []
 
     def percentile(self, position: float) -> float:
         """Share of the scores below this one, in (0, 1), linear within a bin; half a score is added at either end."""
-        totals = self._totals()
         place = min(max((position - LOW) / _WIDTH, 0.0), BINS - 1e-9)
         number = int(place)
-        below = totals[number] + (place - number) * self.bins[number]
-        return (below + 0.5) / (totals[-1] + 1)
+        below = sum(self.bins[:number]) + (place - number) * self.bins[number]
+        return (below + 0.5) / (self.weight + 1)
 
     def quantile(self, share: float) -> float:
         """The logarithmic score below which ``share`` of the scores lie."""
-        totals = self._totals()
-        if not totals[-1]:
+        if not self.weight:
             return UNKNOWN_MEAN
+        totals = [0.0, *accumulate(self.bins)]
         wanted = share * totals[-1]
         number = min(bisect_right(totals, wanted) - 1, BINS - 1)
         inside = (wanted - totals[number]) / self.bins[number] if self.bins[number] else 0.0
@@ -149,15 +146,9 @@ class Histogram:
         self.weight *= factor
         self._sum *= factor
         self._sum_of_squares *= factor
-        self._cumulative = []
 
     def _count(self, name: str, number: int) -> None:
         self.pending[name] = self.pending.get(name, 0) + number
-
-    def _totals(self) -> list[float]:
-        if not self._cumulative:
-            self._cumulative = [0.0, *accumulate(self.bins)]
-        return self._cumulative
 
 
 def stale_fields(names: Iterable[str], epoch: int) -> list[str]:

@@ -84,7 +84,7 @@ def simulate(policy: Policy, moments: Iterable[Moment], state: ReviewState | Non
     found = Simulation()
     if not ordered:
         return found
-    began = ordered[0][0]
+    began = ordered[0][0] // STEP * STEP
     clock = [began]
     ranked = RankedPolicy(FixedPolicy(policy), state, clock=lambda: clock[0])
     for at, batch in _steps(ordered):

@@ -63,11 +63,28 @@ def scored_share(rule: Rule, board: Board, now: float, arriving: int) -> float:
 def triage(works: Sequence[Work], policy: Policy, board: Board, now: float) -> None:
     """Decide on predictions of one rule in one project; their ranks are known, all of them are counted."""
     rule = works[0].rule
-    board.log_odds.observe([work.ranked.log_odds for work in works if work.ranked])
+    chosen = [_Draw.of(work, policy.salt) for work in works]
+    board.log_odds.observe([draw.place for draw in chosen])
     table = _Table(policy, rule, board, now, len(works))
-    for work in works:
-        work.decision = table.decide(work)
+    for work, draw in zip(works, chosen, strict=True):
+        work.decision = table.decide(work, draw)
     board.counts.add(now, table.numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draw:
+    """A ranked prediction, the throw of its audit coin, and its place: log odds, told apart by the coin where equal."""
+
+    ranked: Ranked
+    throw: float
+    place: float
+
+    @classmethod
+    def of(cls, work: Work, salt: str) -> _Draw:
+        if work.ranked is None:
+            raise ValueError("only ranked work can be decided on")
+        throw = coin(salt, work.subject.project, work.subject.external_id, work.subject.model)
+        return cls(work.ranked, throw, work.ranked.log_odds + TIE * (throw * 2.0**20 % 1 - 0.5))
 
 
 class _Table:
@@ -84,19 +101,16 @@ class _Table:
         self.must_left = rule.must_review.max_share * seen + MUST_BURST - board.counts.day(Kind.MUST, now)
         self.numbers: Counter[Kind] = Counter({Kind.SEEN: arriving})
 
-    def decide(self, work: Work) -> ReviewDecision:
+    def decide(self, work: Work, draw: _Draw) -> ReviewDecision:
         """Band, lane, priority and reason."""
-        subject, ranked = work.subject, work.ranked
-        if ranked is None:
-            raise ValueError("only ranked work can be decided on")
-        chance = probability(ranked.log_odds)
-        throw = coin(self.salt, subject.project, subject.external_id, subject.model)
+        subject, features = work.subject, draw.ranked.features
+        chance = probability(draw.ranked.log_odds)
         audit = self.rule.audit
         inclusion = inclusion_probability(
             chance, self.mean_openness, rate=audit.rate, uniform=audit.uniform, floor=audit.floor
         )
-        rank = self.log_odds.percentile(ranked.log_odds + TIE * (throw * 2.0**20 % 1 - 0.5))
-        audited = throw < inclusion
+        rank = self.log_odds.percentile(draw.place)
+        audited = draw.throw < inclusion
         band, reason = self._band(work, rank, audited)
         upload = band > UNTOUCHED or self._uploads(subject)
         self._count(band, audited, upload)
@@ -116,10 +130,10 @@ class _Table:
             expected_errors=_short(work.reading.expected_errors),
             error_probability=round(chance, 6),
             evidence=work.reading.evidence,
-            percentile=_short(ranked.features.percentile),
-            deviation=_short(ranked.features.deviation),
-            predicted=ranked.features.predicted,
-            runner_up=ranked.features.runner_up,
+            percentile=_short(features.percentile),
+            deviation=_short(features.deviation),
+            predicted=features.predicted,
+            runner_up=features.runner_up,
         )
 
     def _band(self, work: Work, rank: float, audited: bool) -> tuple[int, str]:

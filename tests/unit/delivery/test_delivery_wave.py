@@ -175,8 +175,12 @@ def test_bodies_that_are_too_large_shrink_this_waves_other_batches_and_the_next_
 
 def test_batches_that_took_too_long_once_are_soon_whole_again(client: redis.Redis) -> None:
     kili = MemoryKili()
-    slow = lambda step, ids: step == "append_labels" and len(ids) > 10 and len(kili.calls) < 12  # noqa: E731
-    kili.rule = lambda step, ids: TimedOut("504") if slow(step, ids) else None
+
+    def slow_at_first(step: str, ids: Sequence[str]) -> KiliError | None:
+        is_slow = step == "append_labels" and len(ids) > 10 and len(kili.calls) < 12
+        return TimedOut("504") if is_slow else None
+
+    kili.rule = slow_at_first
     bench = Bench(client, kili, batch_items=40)
     for round_ in range(6):
         bench.admit(*(waiting(f"a{round_}-{n}") for n in range(80)))

@@ -62,7 +62,7 @@ def expected(kili: KiliInMemory) -> dict[str, AssetRecord]:
 
 
 def kept(store: FeedbackStore) -> dict[str, AssetRecord]:
-    return {record.asset_id: record for record in store.records()}
+    return {record.asset_id: record for record in store.records(with_labels=True)}
 
 
 def test_predictions_and_answers_are_collected_over_many_pages(kili, make) -> None:

@@ -45,7 +45,7 @@ def test_the_text_says_what_matters(drifted: dict) -> None:
 
     assert words.startswith("Animals: agreement of live traffic, last 30 days")
     assert re.search(r"^m:1  \d\d\.\d\u202f% \(\d\d\.\d\u202f% to \d\d\.\d\u202f%\)$", words, re.MULTILINE)
-    assert "naive average of the answers, not of live traffic" in words
+    assert "Naive average of the answers, not of live traffic" in words
     assert re.search(r"errors a day  ANIMAL DOG", words)
     assert "ALARM accuracy_fell/m:2/1: the model is wrong more often than it used to be" in words
     assert "ALARM accuracy_fell/m:1" not in words

@@ -78,5 +78,5 @@ def test_ten_points_lost_on_a_stream_are_found_within_days() -> None:
     assert found.delay <= 5
 
 
-def test_a_verdict_costs_less_than_200_microseconds() -> None:
+def test_a_verdict_costs_fractions_of_a_millisecond() -> None:
     assert speed.measure(4000).total < 400

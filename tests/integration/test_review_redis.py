@@ -1,0 +1,183 @@
+"""What the policy remembers in Redis: shared, added up, bounded."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from click.testing import CliRunner
+
+from tests.unit.review.review_subjects import NOW, Clock, answers, choice, subject
+from worker.cli import main
+from worker.embedded_redis import EmbeddedRedis
+from worker.review import FixedPolicy, RankedPolicy, RedisState, Source, Verdict, parse_policy
+from worker.review.calibration import Example, Features
+from worker.review.capacity import Kind
+from worker.review.kernel import KernelScorer
+from worker.review.state import board_name
+from worker.review.vectors import RedisVectors
+
+PREFIX = "pw:"
+RULE = {"name": "all", "capacity": {"share": 0.15}, "audit": {"rate": 0.05, "uniform": 1.0}}
+SOURCE = Source("p", "", "m:1")
+
+
+def state(client: redis.Redis, **more: Any) -> RedisState:
+    return RedisState(client, prefix=PREFIX, refresh_seconds=0, flush_seconds=0, **{"wall_clock": Clock(), **more})
+
+
+def process(client: redis.Redis, **more: Any) -> RankedPolicy:
+    """A policy as one process has it."""
+    return RankedPolicy(FixedPolicy(parse_policy({"rules": [RULE]})), state(client), clock=Clock(), **more)
+
+
+def test_two_processes_rank_among_what_both_have_seen(client: redis.Redis) -> None:
+    one, other = process(client), process(client)
+    one.decide_all(answers(300))
+    other.decide_all(answers(300, start=300))
+    alone = RankedPolicy(FixedPolicy(parse_policy({"rules": [RULE]})), clock=Clock())
+    alone.decide_all(answers(300))
+    alone.decide_all(answers(300, start=300))
+
+    probe = subject("probe", choice(0.7, 0.3))
+    found = [policy.decide(probe).percentile for policy in (one, alone)]
+
+    assert found[0] == pytest.approx(found[1], abs=0.005)
+
+
+def test_a_restarted_process_goes_on_where_it_ended(client: redis.Redis) -> None:
+    stream = answers(400)
+    before = process(client)
+    decided = before.decide_all(stream)
+    before.learn(
+        Verdict("p", "m:1", decision, 1.0, one.external_id) for one, decision in zip(stream, decided, strict=True)
+    )
+    probe = subject("probe", choice(0.9, 0.1))
+
+    after = process(client).decide(probe).error_probability
+    assert after == pytest.approx(before.decide(probe).error_probability, abs=1e-4)
+    assert (after or 0) > 0.9
+
+
+def test_the_audit_coin_is_the_same_after_a_restart(client: redis.Redis) -> None:
+    stream = answers(400)
+
+    first = [one.audit for one in process(client).decide_all(stream)]
+    again = [one.audit for one in process(client).decide_all(list(reversed(stream)))]
+
+    assert first == list(reversed(again))
+    assert any(first)
+
+
+def test_budgets_are_spent_together(client: redis.Redis) -> None:
+    policies = [process(client), process(client)]
+
+    decided = [one for i in range(40) for one in policies[i % 2].decide_all(answers(50, start=50 * i))]
+
+    counts = state(client)
+    counts.refresh((), {board_name("p", "all")})
+    assert counts.board(board_name("p", "all")).counts.day(Kind.SEEN, NOW) == 2000
+    assert sum(one.band > 0 for one in decided) == pytest.approx(300, rel=0.1)
+
+
+def test_what_is_granted_is_noted_once(client: redis.Redis) -> None:
+    for _ in range(3):
+        given = parse_policy({"rules": [{"name": "all", "capacity": {"per_day": 96}}]})
+        RankedPolicy(FixedPolicy(given), state(client), clock=Clock()).decide_all(answers(5))
+
+    fields = client.hgetall(f"{PREFIX}review:counts:{board_name('p', 'all')}")
+
+    assert [int(value) for name, value in fields.items() if name.endswith(b":granted")] == [1000]  # type: ignore[union-attr]
+
+
+def test_a_version_knows_the_one_before(client: redis.Redis) -> None:
+    policy = process(client)
+    stream = answers(100)
+    decided = policy.decide_all(stream)
+    policy.learn(Verdict("p", "m:1", one, 1.0, str(number)) for number, one in enumerate(decided))
+
+    inherited = process(client).decide(subject("x", choice(0.99, 0.01), model="m:2"))
+    stranger = process(client).decide(subject("x", choice(0.99, 0.01), model="n:1"))
+
+    assert (inherited.error_probability or 0) > 2 * (stranger.error_probability or 1)
+
+
+def test_only_the_newest_verdicts_are_kept(client: redis.Redis) -> None:
+    seconds = iter(range(100))
+    memory = state(client, wall_clock=lambda: float(next(seconds)))
+    for number in range(5):
+        memory.add_examples(SOURCE, {f"a{number}": Example(Features(0.5, 0.0, "A"), number / 10)}, keep=3)
+
+    kept = memory.add_examples(SOURCE, {"a3": Example(Features(0.5, 0.0, "A"), 0.9)}, keep=3)
+
+    assert [one.wrong for one in kept] == [0.2, 0.4, 0.9]
+    assert client.hlen(f"{PREFIX}review:verdicts:{SOURCE.key}") == 3
+
+
+def test_every_key_expires(client: redis.Redis) -> None:
+    policy = process(client, scorer=KernelScorer(RedisVectors(client, prefix=PREFIX)))
+    stream = answers(60)
+    decided = policy.decide_all(stream)
+    policy.learn(
+        Verdict("p", "m:1", decision, 1.0, one.external_id) for one, decision in zip(stream, decided, strict=True)
+    )
+    policy.set_reviewers("p", "all", 100.0)
+
+    keys = list(client.scan_iter(f"{PREFIX}*"))
+
+    assert len(keys) > 6
+    assert all(0 < int(client.ttl(key)) <= 30 * 86_400 for key in keys)  # type: ignore[arg-type]
+
+
+def test_only_what_is_reviewed_waits_with_its_vectors(client: redis.Redis) -> None:
+    policy = process(client, scorer=KernelScorer(RedisVectors(client, prefix=PREFIX)))
+
+    decided = policy.decide_all(answers(200))
+
+    waiting = list(client.scan_iter(f"{PREFIX}review:vector:*"))
+    assert len(waiting) == sum(one.band > 0 for one in decided)
+
+
+def test_the_stronger_scorer_is_shared(client: redis.Redis) -> None:
+    def policy() -> RankedPolicy:
+        store = RedisVectors(client, prefix=PREFIX, refresh_seconds=0)
+        return process(client, scorer=KernelScorer(store))
+
+    first = policy()
+    stream = answers(400)
+    decided = first.decide_all(stream)
+    reviewed = [(one, decision) for one, decision in zip(stream, decided, strict=True) if decision.band]
+    first.learn(
+        Verdict("p", "m:1", decision, float(decision.predicted == "A"), one.external_id) for one, decision in reviewed
+    )
+
+    probe = subject("probe", choice(0.8, 0.2))
+    expected = first.decide(probe).error_probability
+    assert policy().decide(probe).error_probability == pytest.approx(expected, abs=0.01)
+
+
+def test_the_command_shows_cut_budget_and_learning(
+    redis_server: EmbeddedRedis, client: redis.Redis, tmp_path: Path
+) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text(json.dumps({"version": 5, "rules": [{**RULE, "capacity": {"per_day": 50}}]}))
+    live = RankedPolicy(
+        FixedPolicy(parse_policy({"rules": [RULE]})), RedisState(client, prefix=PREFIX, flush_seconds=0)
+    )
+    stream = answers(300)
+    decided = live.decide_all(stream)
+    live.learn(Verdict("p", "m:1", one, 0.0, str(number)) for number, one in enumerate(decided))
+
+    found = CliRunner(env={"REDIS_URL": redis_server.url}).invoke(
+        main, ["policy", "show", "--policy", str(path), "--json"]
+    )
+
+    shown = json.loads(found.output)
+    assert shown["policy"] == "ranked/5"
+    assert shown["projects"][0]["predictions_24h"] == 300
+    assert shown["projects"][0]["reviews_24h"] == sum(one.band > 0 for one in decided)
+    assert shown["projects"][0]["budget_24h"] == 50
+    assert shown["models"] == [{**shown["models"][0], "model": "m:1", "verdicts": 300, "predictions": 300}]
