@@ -11,7 +11,8 @@ demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS) || \
+	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

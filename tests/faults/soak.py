@@ -24,6 +24,7 @@ from typing import Any
 import redis
 
 from tests.faults.house import COLOURS, House, prediction
+from worker.demo.processes import WorkerProcess
 from worker.runtime import admitter_of
 from worker.settings import Settings
 from worker.spool import Ledger, Spool
@@ -125,6 +126,7 @@ class Soak:
             self._replay(letter_id)
         house.await_settled(limit=120)
         state = house.judge()
+        assert all(worker.process.poll() is None for worker in house.workers), "a worker ended by itself"
         ledger = house.ledger()
         return {
             "published": house.published.count,
@@ -188,12 +190,17 @@ class Soak:
         self._house.admin("config", switches)
 
     def _kill_worker(self) -> None:
-        self._house.workers.pop(self._dice.randrange(len(self._house.workers))).kill()
+        self._one_worker().kill()
         self._house.worker()
 
     def _stop_worker(self) -> None:
-        assert self._house.workers.pop(self._dice.randrange(len(self._house.workers))).stop() == 0
+        assert self._one_worker().stop() == 0
         self._house.worker()
+
+    def _one_worker(self) -> WorkerProcess:
+        worker = self._house.workers.pop(self._dice.randrange(len(self._house.workers)))
+        assert worker.process.poll() is None, f"a worker ended by itself:\n{worker.tail()}"
+        return worker
 
     def _pause_kili(self) -> None:
         self._signal(self._house.kili.pid, self._dice.choice([0.3, 1.0, 2.5]))

@@ -159,7 +159,7 @@ def test_spool_and_broker_on_two_servers_count_every_message_once_although_worke
         with Publisher(broker.url, chunk=50) as stream, Publisher(broker.url, via="celery", chunk=50) as celery:
             for number, message in enumerate(predictions(project, 900)):
                 (stream if number % 2 else celery).send(message)
-        for received in (1, 300, 600):
+        for received in (1, 500):
             worker = house.worker(wait=False)
             house.await_that(lambda: house.ledger().received >= received, "it is at work")  # noqa: B023
             worker.kill()
@@ -173,27 +173,28 @@ def test_spool_and_broker_on_two_servers_count_every_message_once_although_worke
             stream.send(late)
         house.await_settled()
         house.judge()
-        assert house.client.zcard("pw:admitted") <= 3 * 2, "what has left the inbox is forgotten, but for the kills"
+        assert house.client.zcard("pw:admitted") <= 2 * 2, "what has left the inbox is forgotten, but for the kills"
 
 
 def test_above_the_limit_the_doors_stop_and_say_so_and_then_take_again() -> None:
     settings = {"WORKER_INTAKE__MAX_WAITING": "400", "WORKER_INTAKE__BATCH": "50"}
-    with House(settings) as house:
+    with House({**settings, "WORKER_DELIVERY__WAVE_ITEMS": "100"}) as house:
         house.harm({"operation": "appendManyLabels", "action": {"kind": "delay", "seconds": 5}})
         project = house.project()
         house.worker()
         house.publish(predictions(project, 1600))
         house.publish([prediction(project, f"c/{n}.jpg") for n in range(100)], door="celery")
         house.await_that(lambda: house.client.llen("predictions"), "messages stay in the broker")
+        house.await_that(lambda: house.ledger().leased == 100, "a wave is under way")
+        house.await_that(lambda: house.ledger().waiting >= 400, "as many wait as may")
         house.await_that(lambda: said(house, "doors_closed"), "the doors close")
-        assert 400 <= house.ledger().waiting < 450
-        assert house.ledger().received < 1700
+        assert house.ledger().received < 100 + 400 + 50 + 1
         house.heal()
         house.await_settled()
         house.judge()
         closed, opened = said(house, "doors_closed"), said(house, "doors_open")
         assert len(closed) == len(opened)
-        assert 1 <= len(closed) <= 8, "not at every message"
+        assert 1 <= len(closed) <= 20, "not at every message"
 
 
 @pytest.fixture

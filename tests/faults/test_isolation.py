@@ -13,7 +13,7 @@ from tests.faults.house import INTERFACE, House, prediction, predictions
 
 HEALTHY = 19
 LIMITED = {
-    "WORKER_KILI__CALLS_PER_MINUTE": "3200",
+    "WORKER_KILI__CALLS_PER_MINUTE": "4800",
     "WORKER_KILI__BURST": "2",
     "WORKER_KILI__BACKOFF_SECONDS": "0.5",
     "WORKER_KILI__TIMEOUT_SECONDS": "1",
