@@ -62,8 +62,10 @@ class Theirs:
 
 
 WATCHERS: dict[str, Ours | Theirs] = {
+    "accuracy fell, run length 7,000": Ours(7_000),
     "accuracy fell, run length 10,000": Ours(10_000),
     "ADWIN, defaults (0.002, clock 32)": Theirs(0.002, 32),
+    "ADWIN, tuned (0.3, clock 1)": Theirs(0.3, 1),
     "ADWIN, tuned (0.2, clock 1)": Theirs(0.2, 1),
 }
 
