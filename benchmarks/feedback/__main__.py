@@ -20,7 +20,7 @@ def _coverage(short: bool) -> str:
     found = []
     for queue in load_queues():
         _say(queue.name)
-        found.append(coverage.measure(queue, 50 if short else 500, Setting()))
+        found.append(coverage.measure(queue, 25 if short else 500, Setting()))
     return coverage.table(found)
 
 
@@ -29,7 +29,7 @@ def _audits(short: bool) -> str:
 
 
 def _streams(short: bool) -> str:
-    return stream_drift.table(load_queues(), 2 if short else 10, _say)
+    return stream_drift.table(load_queues(), 1 if short else 5, _say)
 
 
 def _speed(short: bool) -> str:

@@ -1,4 +1,8 @@
-"""Queues of predictions to draw from: what really trained models said about images that they had not seen."""
+"""Queues of predictions to draw from: what really trained models said about samples that they had not seen.
+
+The data are those of ``benchmarks.review`` but for the queues by which settings were chosen: eight queues of two or
+three models of different calibration on UCI data sets.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from worker.demo.digits import CLASS_NAMES, load_digits
+from benchmarks.review import queues as data
 from worker.formats.output import Classification, ClassScore, ModelOutput
+
+TUNING = "tuning-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +48,18 @@ class Queue:
 
 @cache
 def load_queues() -> tuple[Queue, ...]:
-    """Every model alone, and every pair of models of different calibration in one queue."""
-    pools = {name: _said(name) for name in load_digits().models}
-    names = sorted(pools)
-    alone = [Queue(name, {name: pools[name]}) for name in names]
-    pairs = [
-        Queue(f"{one}+{other}", {one: pools[one], other: pools[other]})
-        for index, one in enumerate(names)
-        for other in names[index + 1 :]
-    ]
-    return (*alone, *pairs)
+    """The queues that no setting was chosen by."""
+    return tuple(
+        Queue(name, {model.name: _said(model) for model in models})
+        for name, models in data.queues().items()
+        if not name.startswith(TUNING)
+    )
 
 
-def _said(name: str) -> list[Said]:
-    digits = load_digits()
+def _said(model: data.Model) -> list[Said]:
     found = []
-    for scores, label in zip(digits.models[name], digits.labels, strict=True):
-        best = max(range(len(scores)), key=scores.__getitem__)
-        pairs = zip(CLASS_NAMES, scores, strict=True)
-        answer = Classification(tuple(ClassScore(*pair) for pair in pairs), exclusive=True, complete=True)
-        found.append(Said(f"{name}:1", ModelOutput(answer), best != label, scores[best]))
+    for row, wrong in zip(model.probabilities.tolist(), model.wrong.tolist(), strict=True):
+        scores = tuple(ClassScore(f"class {index}", share) for index, share in enumerate(row))
+        answer = Classification(scores, exclusive=True, complete=True)
+        found.append(Said(model.name, ModelOutput(answer, job=model.job), bool(wrong), max(row)))
     return found

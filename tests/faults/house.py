@@ -8,6 +8,7 @@ and the judge then judges everything that was ever published in the house.
 from __future__ import annotations
 
 import json
+import shutil
 import tempfile
 import time
 from collections import Counter
@@ -133,7 +134,7 @@ class House:
         self.close(show_logs=error is not None)
 
     def close(self, *, show_logs: bool = False) -> None:
-        """End every process."""
+        """End every process and remove the logs."""
         for worker in self.workers:
             worker.kill()
             if show_logs:
@@ -144,6 +145,7 @@ class House:
         self._http.close()
         self.client.close()
         self.redis.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def begin_case(self) -> Self:
         """Undo what earlier cases switched; until the judge has spoken, the house is not sound."""

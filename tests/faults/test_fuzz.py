@@ -26,7 +26,7 @@ from worker.spool import Spool
 
 STREAM, QUEUE = "predictions:inbox", "predictions"
 FUZZ = settings(
-    max_examples=150,
+    max_examples=100,
     derandomize=True,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],

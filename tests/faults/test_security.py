@@ -119,7 +119,7 @@ def test_a_pickle_is_kept_and_never_opened(house: House, tmp_path: Path) -> None
 def test_a_compression_bomb_is_not_unpacked(house: House) -> None:
     worker = house.staffed()
     before = psutil.Process(worker.pid).memory_info().rss
-    bomb = base64.b64encode(zlib.compress(b" " * 1_000_000_000, 1)).decode()
+    bomb = base64.b64encode(zlib.compress(b" " * 300_000_000)).decode()
     envelope = {
         "body": bomb,
         "content-type": "application/json",
@@ -133,7 +133,7 @@ def test_a_compression_bomb_is_not_unpacked(house: House) -> None:
     house.judge()
     (letter,) = house.letters.letters("too_large")
     assert letter.about["field"] == "body"
-    assert psutil.Process(worker.pid).memory_info().rss - before < 300_000_000
+    assert psutil.Process(worker.pid).memory_info().rss - before < 150_000_000
 
 
 def test_redis_over_tls_with_a_certificate_that_is_checked() -> None:

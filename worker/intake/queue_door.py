@@ -87,6 +87,8 @@ def queue_step(door: QueueDoor, queue: str) -> type[bootsteps.ConsumerStep]:
     """The bootstep that consumes a queue through the door, for ``app.steps["consumer"]``."""
 
     class QueueStep(bootsteps.ConsumerStep):  # type: ignore[misc]
+        timer: Any = None
+
         def get_consumers(self, channel: Any) -> list[Consumer]:
             consumer = Consumer(
                 channel,
@@ -100,10 +102,11 @@ def queue_step(door: QueueDoor, queue: str) -> type[bootsteps.ConsumerStep]:
         def start(self, c: Any) -> None:
             door.forget()
             super().start(c)
-            self._timer = c.timer.call_repeatedly(RETRY_SECONDS, door.move)
+            self.timer = c.timer.call_repeatedly(RETRY_SECONDS, door.move)
 
         def stop(self, c: Any) -> None:
-            self._timer.cancel()
+            if self.timer is not None:
+                self.timer.cancel()
             super().stop(c)
 
     return QueueStep

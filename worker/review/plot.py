@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from html import escape
 
-WIDTH, HEIGHT = 860, 420
-_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 240, 40, 50
+WIDTH, HEIGHT = 920, 430
+_LEFT, _RIGHT, _TOP, _BOTTOM = 60, 290, 56, 50
 _COLOURS = ("#1b6ca8", "#d1495b", "#3c9d4e", "#8d6a9f", "#e08e0b", "#4f5d75", "#17a398", "#9c6644", "#b8336a")
 _STYLE = "font: 12px system-ui, sans-serif; fill: #222"
 
@@ -43,7 +43,7 @@ def _line(number: int, name: str, values: Sequence[float], count: int, top: floa
 
 
 def _y_axis(top: float, label: str) -> list[str]:
-    parts = [_text(_LEFT, _TOP - 4, label, "start", ' fill="#666"')]
+    parts = [_text(_LEFT, _TOP - 12, label, "start", ' fill="#666"')]
     for step in range(5):
         value = top * step / 4
         y = _y(value, top)

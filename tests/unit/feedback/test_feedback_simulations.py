@@ -16,7 +16,7 @@ QUEUES = {queue.name: queue for queue in load_queues()}
 
 @pytest.fixture(scope="module")
 def qualities() -> list[coverage.Quality]:
-    return [coverage.measure(QUEUES[name], 25, Setting()) for name in ("logistic", "bayes+network")]
+    return [coverage.measure(QUEUES[name], 25, Setting()) for name in ("mail", "showers")]
 
 
 def test_the_estimate_is_unbiased_where_the_naive_average_is_far_off(qualities: list[coverage.Quality]) -> None:
@@ -35,7 +35,7 @@ def test_the_interval_covers_the_truth_and_is_narrower_than_that_of_the_audits(
 
 
 def test_half_finished_reviews_do_no_harm() -> None:
-    found = coverage.measure(QUEUES["logistic"], 25, Setting(done=0.5, response=0.7))
+    found = coverage.measure(QUEUES["mail"], 25, Setting(done=0.5, response=0.7))
 
     assert abs(found.bias) < 1.5
     assert found.coverage >= 0.9
@@ -72,7 +72,7 @@ def test_adwin_keeps_the_mean_of_its_window_and_forgets_the_old_one() -> None:
 
 
 def test_ten_points_lost_on_a_stream_are_found_within_days() -> None:
-    found = stream_drift.run(QUEUES["network"], stream_drift.SCENARIOS[0], 7, ["accuracy fell"])["accuracy fell"]
+    found = stream_drift.run(QUEUES["pen"], stream_drift.SCENARIOS[0], 7, ["accuracy fell"])["accuracy fell"]
 
     assert not found.calm
     assert found.delay <= 5
