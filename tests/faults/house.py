@@ -23,7 +23,7 @@ import redis
 from celery import Celery
 
 from tests.faults.front import Front
-from worker.deadletters import DeadLetters
+from worker.deadletters import DeadLetter, DeadLetters
 from worker.delivery import Pause, Pauses
 from worker.demo.processes import WorkerProcess
 from worker.embedded_redis import EmbeddedRedis
@@ -116,6 +116,7 @@ class House:
         self.workers: list[WorkerProcess] = []
         self._http = httpx.Client(timeout=60)
         self._named = 0
+        self._buried_before: frozenset[str] = frozenset()
         self.is_sound = True
         self.environment = {
             "REDIS_URL": self.redis.url,
@@ -152,6 +153,7 @@ class House:
         self.heal()
         self.switch(**SWITCHES)
         self.admin("reset", {})
+        self._buried_before = frozenset(self.letters.ids())
         self.is_sound = False
         return self
 
@@ -280,6 +282,10 @@ class House:
     def condemn(self, count: int) -> None:
         """So many of the valid messages are to become dead letters."""
         self.published.wrong += count
+
+    def case_letters(self, cause: str | None = None) -> list[DeadLetter]:
+        """The dead letters of this case, oldest first; those of the cases before it are left out."""
+        return [letter for letter in self.letters.letters(cause) if letter.id not in self._buried_before]
 
     def replay(self, letter_ids: Iterable[str]) -> None:
         """Replay dead letters, as ``prediction-worker dead-letters replay`` does."""

@@ -126,7 +126,7 @@ def test_a_renamed_class_stops_only_what_needs_it_and_a_mended_interface_lets_it
     ledger = house.spool.ledger(project)
     assert (ledger.delivered, ledger.dead) == (20 + 150, 50)
     assert house.calls()["appendManyLabels"]["count"] <= 12
-    letters = [letter for letter in house.letters.letters() if letter.project == project]
+    letters = house.case_letters()
     assert {letter.about["cause"] for letter in letters} == {"unknown_class"}
     set_interface(house, project, INTERFACE)
     house.replay(letter.id for letter in letters)

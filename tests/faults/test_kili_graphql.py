@@ -61,7 +61,7 @@ def test_an_error_that_names_no_item_condemns_the_culprits_and_delivers_their_ne
     house.condemn(len(CULPRITS))
     house.await_settled()
     house.judge()
-    letters = [letter.about for letter in house.letters.letters() if letter.project == project]
+    letters = [letter.about for letter in house.case_letters()]
     assert sorted(about["external_id"] for about in letters) == CULPRITS
     assert all("Something is wrong." in about["words"] for about in letters)
     house.await_that(lambda: not house.pauses(), "the end of every pause")

@@ -116,4 +116,4 @@ def test_an_item_that_is_too_large_by_itself_becomes_a_dead_letter_and_its_neigh
     house.condemn(1)
     house.await_settled()
     house.judge()
-    assert [letter.about["external_id"] for letter in house.letters.letters("too_large")] == ["giant.jpg"]
+    assert [letter.about["external_id"] for letter in house.case_letters()] == ["giant.jpg"]

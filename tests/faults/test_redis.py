@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,18 +61,20 @@ def test_redis_that_answers_nothing_for_longer_than_a_lease(house: House) -> Non
 def test_a_memory_that_fills_up_keeps_messages_at_the_door_and_recovers_by_itself(house: House) -> None:
     worker = house.staffed()
     begun = len(said(house, "intake_waits"))
-    house.harm(SLOW)
-    projects = [house.project() for _ in range(4)]
-    house.publish(message for project in projects for message in predictions(project, 600))
-    house.await_that(lambda: house.ledger().leased > 0, "a wave is under way")
-    with memory_full_by(house, 200_000):
+    projects = under_way(house, count=4, each=600)
+    house.await_that(lambda: house.ledger().received == house.published.count, "all are admitted")
+    worker.process.send_signal(signal.SIGSTOP)
+    for project in projects:
+        house.publish(predictions(project, 100, start=600))
+    with memory_full_by(house, 400_000):
+        worker.process.send_signal(signal.SIGCONT)
         with pytest.raises(redis.OutOfMemoryError):
             house.client.xadd("predictions:inbox", {"payload": "x"})
+        house.await_that(lambda: len(said(house, "intake_waits")) > begun, "intake says that it waits")
         house.heal()
         house.await_settled()
     house.judge()
     assert worker.process.poll() is None
-    assert len(said(house, "intake_waits")) > begun, "intake says that it waits"
     assert said(house, "intake_resumed")
 
 

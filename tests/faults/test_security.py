@@ -131,7 +131,7 @@ def test_a_compression_bomb_is_not_unpacked(house: House) -> None:
     house.condemn(1)
     house.await_settled()
     house.judge()
-    (letter,) = house.letters.letters("too_large")
+    (letter,) = house.case_letters()
     assert letter.about["field"] == "body"
     assert psutil.Process(worker.pid).memory_info().rss - before < 150_000_000
 
