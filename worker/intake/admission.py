@@ -3,63 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 
 import redis
 
 from worker.deadletters import DeadLetter
-from worker.formats import OutputError
-from worker.intake.envelope import messages_of
-from worker.intake.refusal import NO_PROJECT, History, refusal
-from worker.kili.ids import derived_asset_id
-from worker.messages import (
-    MessageError,
-    Prediction,
-    PredictionBatch,
-    ReadingLimits,
-    not_understood,
-    read_json,
-    read_message,
-)
-from worker.outputs import ResultElsewhere, output_of, rows_of
-from worker.paths import allowed_path
-from worker.projects import ProjectConfig, Projects
-from worker.results import AWAITED, ResultPlaces
-from worker.review import ReviewDecision, ReviewPolicy
+from worker.intake.understanding import InboxEntry, Rules, Understanding, Understood
+from worker.projects import Projects
+from worker.results import AWAITED
+from worker.review import ReviewDecision, ReviewPolicy, Subject
 from worker.spool import Admission, Arrival, Counted, Dead, Item, Spool, Waiting
-from worker.subjects import subject_of
 
-FUTURE = timedelta(hours=24)
+logger = logging.getLogger(__name__)
+
 AWAITED_LANE = 5
 """Of predictions whose result is yet to be read: how doubtful they are is not known."""
 
-BATCH_BYTES = 64_000_000
+DECIDED_ITEMS = 1_000
+DECIDED_BYTES = 2_000_000
+"""The policy is asked about so many at once; until then what they hold stays in memory."""
+
 TRANSACTION_BYTES = 16_000_000
 TRANSACTION_ITEMS = 5_000
 """One transaction ends with the entry that reaches these, so that what is held at once stays bounded."""
 
-
-@dataclass(frozen=True, slots=True)
-class InboxEntry:
-    """An entry of the inbox stream: ``payload`` from the stream door, ``envelope`` from the Celery door."""
-
-    entry_id: str
-    fields: Mapping[bytes, bytes]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What admission is told by the settings."""
-
-    default_project: str | None = None
-    limits: ReadingLimits = field(default_factory=ReadingLimits)
-    path_roots: tuple[Path, ...] = ()
-    result_places: ResultPlaces = field(default_factory=ResultPlaces)
+Found = tuple[str, Understood | Dead]
+"""A message and the entry that it came in."""
 
 
 class Admitter:
@@ -75,146 +47,110 @@ class Admitter:
     def __init__(self, spool: Spool, policy: ReviewPolicy, rules: Rules, projects: Projects) -> None:
         self._spool = spool
         self._policy = policy
-        self._rules = rules
-        self._projects = projects
+        self._understanding = Understanding(rules, projects)
 
     def admit_entries(self, entries: Sequence[InboxEntry], *, inbox: str, insist: bool = False) -> Admission:
         """Admit inbox entries, in one or more transactions; with ``inbox`` each leaves it in that which admits it.
 
         ``insist`` admits also while memory is full.
+
+        Raises:
+            redis.RedisError: what is not admitted stays in the inbox.
         """
         total = Admission(0, 0, 0, 0)
-        arrivals: list[Arrival] = []
-        size = items = 0
-        for entry in entries:
-            arrivals.append(Arrival(entry.entry_id, tuple(self._items_of(entry))))
-            items += len(arrivals[-1].items)
-            size += sum(_size(item) for item in arrivals[-1].items)
-            if size >= TRANSACTION_BYTES or items >= TRANSACTION_ITEMS:
-                total += self._spool.admit(arrivals, inbox=inbox, insist=insist)
-                arrivals, size, items = [], 0, 0
-        return total + self._spool.admit(arrivals, inbox=inbox, insist=insist) if arrivals else total
+        found = ((entry.entry_id, one) for entry in entries for one in self._understanding.of_entry(entry))
+        for arrivals in _transactions(self._arrivals(found)):
+            total += self._spool.admit(arrivals, inbox=inbox, insist=insist)
+        return total
 
     def replay(self, letter: DeadLetter) -> Admission:
         """Admit a dead letter's original again; the letter goes in the same transaction, or nothing happens."""
         history = letter.about.get("history", [])
+        found: Iterable[Understood | Dead]
         if letter.about.get("form") == "envelope":
-            items = list(self._items_of_envelope(letter.original, history, check_expiry=False))
+            found = self._understanding.of_envelope(letter.original, history, check_expiry=False)
         else:
-            items = list(self._items(letter.original, history))
+            found = self._understanding.of_message(letter.original, history)
+        items = [item for part in _parts(("", one) for one in found) for _, item in self._decided(part)]
         return self._spool.admit([Arrival("", tuple(items), replayed=letter.id)])
 
-    def _items_of(self, entry: InboxEntry) -> Iterator[Item]:
-        payload, envelope = entry.fields.get(b"payload"), entry.fields.get(b"envelope")
-        if payload is not None:
-            yield from self._items(payload)
-        elif envelope is not None:
-            yield from self._items_of_envelope(envelope)
-        else:
-            error = MessageError("no_payload", "payload", "is missing from the stream entry", "XADD … payload <json>")
-            original = json.dumps(
-                {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in entry.fields.items()}
-            )
-            yield refusal(error, original.encode(), None)
+    def _arrivals(self, found: Iterable[Found]) -> Iterator[Arrival]:
+        decided = (one for part in _parts(found) for one in self._decided(part))
+        for entry_id, items in groupby(decided, key=itemgetter(0)):
+            yield Arrival(entry_id, tuple(item for _, item in items))
 
-    def _items_of_envelope(
-        self, envelope: bytes, history: History = (), *, check_expiry: bool = True
-    ) -> Iterator[Item]:
-        try:
-            messages = messages_of(envelope, check_expiry=check_expiry)
-        except MessageError as error:
-            yield refusal(error, envelope, None, history, form="envelope")
-            return
-        except Exception as error:  # noqa: BLE001 - as in _items
-            yield refusal(not_understood(error), envelope, None, history, form="envelope")
-            return
-        for message in messages:
-            yield from self._items(message, history)
+    def _decided(self, part: Sequence[Found]) -> Iterator[tuple[str, Item]]:
+        """Items in the order of the messages; the policy is asked about all of them together."""
+        decisions = iter(self._decisions([one for _, one in part if isinstance(one, Understood) and one.subject]))
+        for entry_id, one in part:
+            if isinstance(one, Dead):
+                yield entry_id, one
+            elif one.subject is None:
+                yield entry_id, _item(one, ReviewDecision(AWAITED_LANE, 0, AWAITED, "none"))
+            else:
+                decision = next(decisions)
+                yield entry_id, decision if isinstance(decision, Dead) else _item(one, decision)
 
-    def _items(self, message: bytes, history: History = ()) -> list[Item]:
-        value: Any = None
+    def _decisions(self, asked: Sequence[Understood]) -> Sequence[ReviewDecision | Dead]:
+        """One for each; when the policy fails, one by one, so that none suffers from its neighbours."""
         try:
-            value = read_json(message, self._rules.limits)
-            found = read_message(value)
-            if isinstance(found, Prediction):
-                return [self._admitted(found, message, history)]
-            rows = _within_limit(_with_json(rows_of(found, self._config(found))))
-            return [self._admitted(row, raw, history) for row, raw in rows]
-        except (MessageError, OutputError) as error:
-            return [refusal(error, message, value, history, default_project=self._rules.default_project)]
+            return self._asked([one.subject for one in asked if one.subject])
         except redis.RedisError:
-            raise  # the policy's memory is away: the entry stays in the inbox
+            raise  # the policy's memory is away: the entries stay in the inbox
         except Exception as error:  # noqa: BLE001 - whatever a message does to this code, the doors stay open
-            return [refusal(not_understood(error), message, value, history)]
+            if len(asked) == 1:
+                return [self._understanding.not_decided(asked[0], error)]
+            words, kind = "the policy failed on %d predictions and is asked one by one: %s", type(error).__name__
+            logger.warning(words, len(asked), kind, extra={"action": "policy_failed", "error": kind})
+            return [decision for one in asked for decision in self._decisions([one])]
 
-    def _config(self, message: Prediction | PredictionBatch) -> ProjectConfig:
-        return self._projects.of(message.project_id or self._rules.default_project or NO_PROJECT)
-
-    def _admitted(self, prediction: Prediction, message: bytes, history: History) -> Waiting | Counted:
-        project = self._checked(prediction)
-        decision = self._decided(prediction, project)
-        if not decision.upload:
-            return Counted(project)
-        return Waiting(
-            project=project,
-            lane=decision.lane,
-            asset_id=derived_asset_id(project, prediction.external_id),
-            model=prediction.model.label,
-            stamp=prediction.stamp,
-            digest=hashlib.blake2b(message, digest_size=8).hexdigest(),
-            payload=message,
-            decision=decision.to_bytes(history),
-        )
-
-    def _decided(self, prediction: Prediction, project: str) -> ReviewDecision:
-        """What the policy says; a result that lies elsewhere is fetched, and decided on, by the wave."""
-        try:
-            output = output_of(prediction, self._config(prediction))
-        except ResultElsewhere as elsewhere:
-            self._rules.result_places.address(elsewhere.location)
-            return ReviewDecision(AWAITED_LANE, 0, AWAITED, "none")
-        return self._policy.decide(subject_of(prediction, output, project))
-
-    def _checked(self, prediction: Prediction) -> str:
-        project = prediction.project_id or self._rules.default_project
-        if not project:
-            raise MessageError(
-                "invalid_message",
-                "project_id",
-                "is missing and no default is set",
-                "add it, or set WORKER_DEFAULT_PROJECT",
-            )
-        if prediction.predicted_at > datetime.now(UTC) + FUTURE:
-            raise MessageError(
-                "invalid_message", "predicted_at", "is more than a day in the future", "check the producer's clock"
-            )
-        if prediction.asset is not None and prediction.asset.path is not None:
-            self._check_path(prediction.asset.path)
-        return project
-
-    def _check_path(self, path: str) -> None:
-        if allowed_path(path, self._rules.path_roots) is None:
-            raise MessageError(
-                "path_refused",
-                "asset.path",
-                "is not below an allowed folder",
-                "add its folder to WORKER_INTAKE__PATH_ROOTS",
-            )
+    def _asked(self, subjects: Sequence[Subject]) -> Sequence[ReviewDecision]:
+        decisions = self._policy.decide_all(subjects) if subjects else []
+        if len(decisions) != len(subjects):
+            raise ValueError(f"{len(decisions)} decisions on {len(subjects)} predictions")
+        return decisions
 
 
-def _with_json(rows: Iterable[Prediction]) -> Iterator[tuple[Prediction, bytes]]:
-    return ((row, row.model_dump_json(by_alias=True, exclude_none=True).encode()) for row in rows)
+def _item(one: Understood, decision: ReviewDecision) -> Waiting | Counted:
+    if not decision.upload:
+        return Counted(one.project)
+    return Waiting(
+        project=one.project,
+        lane=decision.lane,
+        asset_id=one.asset_id,
+        model=one.model,
+        stamp=one.stamp,
+        digest=hashlib.blake2b(one.message, digest_size=8).hexdigest(),
+        payload=one.message,
+        decision=decision.to_bytes(one.history),
+    )
 
 
-def _within_limit(rows: Iterable[tuple[Prediction, bytes]]) -> Iterator[tuple[Prediction, bytes]]:
-    """What a batch says once for all its rows is stored with each of them, so a small message can be a large batch."""
+def _parts(found: Iterable[Found]) -> Iterator[list[Found]]:
+    part: list[Found] = []
     size = 0
-    for row, raw in rows:
-        size += len(raw)
-        if size > BATCH_BYTES:
-            problem = f"are more than {BATCH_BYTES:,} bytes as single predictions"
-            raise MessageError("too_large", "external_ids", problem, "send smaller batches")
-        yield row, raw
+    for one in found:
+        part.append(one)
+        size += len(one[1].message if isinstance(one[1], Understood) else one[1].original)
+        if len(part) >= DECIDED_ITEMS or size >= DECIDED_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
+
+
+def _transactions(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
+    held: list[Arrival] = []
+    size = items = 0
+    for arrival in arrivals:
+        held.append(arrival)
+        items += len(arrival.items)
+        size += sum(map(_size, arrival.items))
+        if size >= TRANSACTION_BYTES or items >= TRANSACTION_ITEMS:
+            yield held
+            held, size, items = [], 0, 0
+    if held:
+        yield held
 
 
 def _size(item: Item) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from worker.intake.admission import InboxEntry
+from worker.intake.understanding import InboxEntry
 from worker.spool import INBOX_GROUP
 
 PRIORITY_SEPARATORS = ("\x06\x16", ":")

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import redis
 
-from worker.intake.admission import Admitter, InboxEntry
+from worker.intake.admission import Admitter
 from worker.intake.inbox import Inbox
+from worker.intake.understanding import InboxEntry
 from worker.spool import Spool
 
 logger = logging.getLogger(__name__)

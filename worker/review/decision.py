@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
 from worker.formats.output import ModelOutput
@@ -63,9 +63,18 @@ class ReviewDecision:
     runner_up: str = ""
 
     def to_bytes(self, history: Sequence[Mapping[str, Any]] = ()) -> bytes:
-        """Compact JSON, kept beside the prediction in the spool; ``history`` tells of earlier dead letters."""
-        known = asdict(self) | ({"history": list(history)} if history else {})
-        return json.dumps(known, separators=(",", ":")).encode()
+        """Compact JSON, kept beside the prediction in the spool; ``history`` tells of earlier dead letters.
+
+        What is as by default is left out.
+        """
+        known: dict[str, Any] = {}
+        for name, default in _DEFAULTS:
+            value = getattr(self, name)
+            if value != default:
+                known[name] = value
+        if history:
+            known["history"] = list(history)
+        return _AS_JSON.encode(known).encode()
 
     @staticmethod
     def history_in(raw: bytes) -> list[dict[str, Any]]:
@@ -96,6 +105,8 @@ class ReviewDecision:
         return cls(**{"lane": 0, "priority": 0, "policy": "", **found})
 
 
+_AS_JSON = json.JSONEncoder(separators=(",", ":"))
+_DEFAULTS = tuple((one.name, one.default) for one in fields(ReviewDecision))
 METADATA_KEYS = {
     "prediction_confidence": "confidence",
     "review_reason": "reason",
@@ -121,4 +132,8 @@ class ReviewPolicy(Protocol):
 
     def decide(self, subject: Subject) -> ReviewDecision:
         """Lane, priority and reason of one prediction."""
+        ...
+
+    def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
+        """Decide on predictions that arrive together, in their order."""
         ...

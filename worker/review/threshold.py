@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.review.decision import ReviewDecision, Subject
@@ -37,3 +38,7 @@ class ThresholdPolicy:
         priority = max(1, math.floor(round(100 * (1 - confidence), 6) + 0.5))
         lane = min(ROUTINE_LANE - 1, int(ROUTINE_LANE * confidence / self.threshold))
         return ReviewDecision(lane, priority, "below threshold", self.name, confidence)
+
+    def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
+        """Apply the rule to each."""
+        return [self.decide(subject) for subject in subjects]

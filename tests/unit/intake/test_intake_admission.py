@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import redis
 from worker.deadletters import DeadLetter, DeadLetters
 from worker.intake import Admitter, InboxEntry, Rules
 from worker.intake import admission as admission_room
+from worker.intake import understanding as understanding_room
 from worker.messages import ReadingLimits
 from worker.messages.export import EXAMPLE
 from worker.projects import Projects
@@ -134,28 +136,81 @@ def test_a_batch_becomes_one_prediction_for_each_row_and_no_more_bytes_than_the_
     desk.admit(batch)
     found = [json.loads(entry.payload)["external_id"] for entry in desk.waiting(EXAMPLE["project_id"])]
     assert sorted(found) == ["a", "b"], desk.letter().about
-    monkeypatch.setattr(admission_room, "BATCH_BYTES", 500)
+    monkeypatch.setattr(understanding_room, "BATCH_BYTES", 500)
     desk.admit({**batch, "external_ids": ["c", "d"]})
     assert desk.letter().about["field"] == "external_ids"
 
 
 class Broken:
-    """A policy with a mistake in it."""
+    """A policy that remembers how often it was asked, and fails on some assets."""
 
-    def decide(self, subject: Subject) -> ReviewDecision:
-        raise KeyError(subject.external_id)
+    def __init__(self, *fails_on: str, error: type[Exception] = KeyError) -> None:
+        self.asked: list[int] = []
+        self._fails_on = fails_on
+        self._error = error
+
+    def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
+        self.asked.append(len(subjects))
+        for subject in subjects:
+            if subject.external_id in self._fails_on:
+                raise self._error(subject.external_id)
+        return ThresholdPolicy(0.8).decide_all(subjects)
 
 
 def test_a_mistake_of_ours_buries_the_message_and_tells_the_place_but_not_the_payload(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     entries = desk.entries({b"payload": json.dumps(changed(external_id="a-name")).encode()})
-    desk.admitter(Broken()).admit_entries(entries, inbox=INBOX)
+    desk.admitter(Broken("a-name")).admit_entries(entries, inbox=INBOX)
     (record,) = caplog.records
     assert desk.letter().cause == "not_understood"
     assert "KeyError at test_intake_admission.py" in desk.letter().about["problem"]
     assert "a-name" not in record.getMessage()
     assert record.exc_info is None
+
+
+def numbered(count: int) -> list[dict[bytes, bytes]]:
+    return [{b"payload": json.dumps(changed(external_id=str(number))).encode()} for number in range(count)]
+
+
+def test_the_policy_is_asked_once_about_all_messages_of_a_read(desk: Desk) -> None:
+    policy = Broken()
+    desk.admitter(policy).admit_entries(desk.entries(*numbered(50)), inbox=INBOX)
+    assert policy.asked == [50]
+    assert desk.spool.ledger().waiting == 50
+
+
+def test_no_more_is_held_for_a_decision_than_the_cap(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission_room, "DECIDED_ITEMS", 4)
+    policy = Broken()
+    desk.admitter(policy).admit_entries(desk.entries(*numbered(10)), inbox=INBOX)
+    assert policy.asked == [4, 4, 2]
+    assert desk.spool.ledger().waiting == 10
+
+
+def test_a_message_that_the_policy_fails_on_dies_alone_and_its_letter_tells_whose_it_was(desk: Desk) -> None:
+    desk.admitter(Broken("3", "5")).admit_entries(desk.entries(*numbered(8)), inbox=INBOX)
+    assert desk.letters.causes() == {"not_understood": 2}
+    assert sorted(str(letter.about["external_id"]) for letter in desk.letters.letters()) == ["3", "5"]
+    assert len(desk.waiting(EXAMPLE["project_id"])) == 6
+
+
+def test_a_policy_that_answers_too_little_buries_what_it_does_not_answer_on(desk: Desk) -> None:
+    class Forgetful(Broken):
+        def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
+            return super().decide_all([subject for subject in subjects if subject.external_id != "1"])
+
+    desk.admitter(Forgetful()).admit_entries(desk.entries(*numbered(3)), inbox=INBOX)
+    (letter,) = desk.letters.letters()
+    assert letter.about["external_id"] == "1"
+    assert desk.spool.ledger().waiting == 2
+
+
+def test_a_policy_whose_memory_is_away_leaves_the_messages_in_the_inbox(desk: Desk) -> None:
+    with pytest.raises(redis.ConnectionError):
+        desk.admitter(Broken("1", error=redis.ConnectionError)).admit_entries(desk.entries(*numbered(3)), inbox=INBOX)
+    assert desk.client.xlen(INBOX) == 3
+    assert desk.spool.ledger().received == 0
 
 
 def test_many_entries_are_admitted_in_transactions_of_bounded_size(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
