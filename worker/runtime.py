@@ -14,11 +14,13 @@ from dataclasses import replace
 from worker import __version__
 from worker.connections import connect, same_server
 from worker.delivery import AwaitedResults, Deliverer, DeliveryRules, Pace, Ticker
+from worker.feedback.reading import Reader as LabelReader
 from worker.health import Pulse
 from worker.hints import Hints
 from worker.intake import Admitter, Inbox, QueueDoor, Reader, ReaderLimits, Rules
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
 from worker.ledger import CallCounter
+from worker.listening import rounds_of
 from worker.messages import ReadingLimits
 from worker.projects import Projects
 from worker.results import ResultPlaces, ResultReader
@@ -174,6 +176,7 @@ class Runtime:
             stop=self.stop_event,
         )
         self._watch = Watch(self.spool)
+        self._feedback = threading.Thread(target=self._keep_running, args=(self._listen,), name="feedback", daemon=True)
         self._watchdog = threading.Timer(settings.delivery.drain_seconds, self._give_up)
         self._threads: list[threading.Thread] = []
 
@@ -185,6 +188,8 @@ class Runtime:
         ]
         for thread in self._threads:
             thread.start()
+        if self.settings.feedback.enabled:
+            self._feedback.start()
         logger.info("started", extra={"action": "started", "version": __version__, "pid": os.getpid()})
 
     def drain(self) -> None:
@@ -208,6 +213,21 @@ class Runtime:
         self._watchdog.cancel()
         self._say_remaining("drained")
         self._pulse.end()
+
+    def _listen(self) -> None:
+        """Visit the feedback rooms; nothing that is lost with this thread cannot be read from Kili again."""
+        budget = budget_of(self.settings, self.spool)
+        observe = CallCounter(self.spool.redis, self.spool.prefix).observe
+        policy = policy_of(self.settings, self.spool)
+        kili = kili_of(self.settings, budget, stop=self.stop_event, observe=observe)
+        reader = LabelReader(access_of(self.settings), budget=budget, stop=self.stop_event, observe=observe)
+        try:
+            rounds_of(
+                self.settings, self.spool, policy=policy, kili=kili, reader=reader, budget=budget, stop=self.stop_event
+            ).run()
+        finally:
+            kili.close()
+            reader.close()
 
     def _beat(self, trouble: str) -> None:
         self._pulse.beat(trouble)

@@ -104,6 +104,28 @@ class ReviewSettings(_Group):
     threshold: float = Field(0.8, ge=0, le=1, description="Predictions below this confidence get a priority.")
 
 
+class FeedbackSettings(_Group):
+    """What is done with the humans' labels; see docs/feedback.md."""
+
+    enabled: bool = Field(True, description="Collect the humans' labels, teach the review policy, look for drift.")
+    every_seconds: float = Field(300.0, ge=0.1, description="Time between two looks at a project's labels.")
+    budget_share: float = Field(
+        0.1, gt=0, le=1, description="Share of the call budget for looking; many projects are looked at less often."
+    )
+    figures_seconds: float = Field(300.0, ge=0.1, description="Least time between two computations of the figures.")
+    verify_seconds: float = Field(3600.0, ge=0.1, description="How often a day of labels is read anew on purpose.")
+    horizon_days: int = Field(90, ge=1, description="How far back labels are kept.")
+    report_days: float = Field(30.0, gt=0, description="How far back the figures look.")
+    audit_hours: float = Field(72.0, gt=0, description="Age at which an audit without an answer is overdue.")
+    drift_run_length: float = Field(
+        100_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
+    )
+    webhook_url: SecretStr | None = Field(None, description="Where drift alarms are posted to.")
+    webhook_shape: Literal["generic", "slack", "alertmanager"] = Field(
+        "generic", description="What the webhook's receiver understands."
+    )
+
+
 class LogSettings(_Group):
     """Logs on standard error."""
 
@@ -156,6 +178,7 @@ class Settings(BaseSettings):
     spool: SpoolSettings = Field(default_factory=SpoolSettings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     review: ReviewSettings = Field(default_factory=ReviewSettings)
+    feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

@@ -9,6 +9,8 @@ from typing import Any
 
 from worker.deadletters import DeadLetters
 from worker.delivery import Pauses
+from worker.feedback.service import summaries
+from worker.feedback.summary_text import metric_lines, status_lines
 from worker.ledger import CallCounter
 from worker.runtime import budget_of, inbox_of, spool_of
 from worker.settings import Settings
@@ -22,11 +24,13 @@ def collect(settings: Settings) -> dict[str, Any]:
     pauses = Pauses(spool.redis, spool.prefix, first=0, cap=0).all()
     ledger = spool.ledger()
     replaced = replacement_of(spool.redis, spool.prefix)
+    projects = spool.projects()
     return {
         "at_the_doors": inbox_of(settings).backlog(),
         "doors_closed": ledger.waiting >= settings.intake.max_waiting,
         "ledger": _ledger(ledger),
-        "projects": {project: _project(spool, project) for project in spool.projects()},
+        "projects": {project: _project(spool, project) for project in projects},
+        "feedback": summaries(spool.redis, spool.prefix, projects),
         "dead_letters": letters.causes(),
         "pauses": [asdict(pause) | {"seconds": round(time.time() - pause.since / 1000, 1)} for pause in pauses],
         "calls": [asdict(count) for count in CallCounter(spool.redis, spool.prefix).counts()],
@@ -65,6 +69,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"dead letters   {count} {cause}"
     for pause in found["pauses"]:
         yield f"PAUSED         {pause['scope']} for {pause['seconds']} s: {pause['reason']}"
+    yield from status_lines(found["feedback"])
     if found["budget"]:
         budget = found["budget"]
         yield f"call budget    {budget['used']:g} of {budget['limit']:g} in the last minute"
@@ -106,3 +111,4 @@ def _metrics(found: dict[str, Any]) -> Iterator[str]:
     for count in found["calls"]:
         labels = f'operation="{count["operation"]}",outcome="{count["outcome"]}"'
         yield f"prediction_worker_repeated_calls_total{{{labels}}} {count['repeats']}"
+    yield from metric_lines(found["feedback"])

@@ -1,7 +1,7 @@
 """What is remembered of alarms: which were acknowledged, and which have been told to people.
 
-Two hashes below ``{prefix}feedback:{project}:`` from alarm id to Unix seconds: ``acknowledged`` and ``told``. The id
-of an alarm is ``detector/model version/number``.
+Hashes below ``{prefix}feedback:{project}:`` from alarm id to Unix seconds: ``acknowledged``, ``told`` (in the log) and
+``posted`` (taken by the webhook). The id of an alarm is ``detector/model version/number``.
 """
 
 from __future__ import annotations
@@ -60,3 +60,11 @@ class AlarmBook:
     def untold(self, alarm_ids: Iterable[str], at: float) -> list[str]:
         """Those of the alarms that nobody was told of, which from now on counts as done."""
         return [one for one in alarm_ids if self._redis.hsetnx(f"{self._base}told", one, at)]
+
+    def unposted(self, alarm_ids: Iterable[str]) -> list[str]:
+        """Those of the alarms that the webhook has not taken yet."""
+        return [one for one in alarm_ids if not self._redis.hexists(f"{self._base}posted", one)]
+
+    def note_posted(self, alarm_id: str, at: float) -> None:
+        """The webhook has taken an alarm."""
+        self._redis.hset(f"{self._base}posted", alarm_id, at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,9 @@ from worker.review import Verdict
 logger = logging.getLogger(__name__)
 
 PRUNE_EVERY = 86_400.0
+
+FIGURES_SHARE = 0.05
+"""Most of a process's time that figures may take: where they take long, they are computed less often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +53,14 @@ class FeedbackRules:
 
 @dataclass(frozen=True, slots=True)
 class Ears:
-    """Who is told: of verdicts to learn from, of new alarms, of the reviewers' pace (rule name, reviews a day)."""
+    """Who is told: of verdicts to learn from, of new alarms, of the reviewers' pace.
+
+    ``alarm`` returns whether the alarm was taken; one that was not is told again after the next figures. ``pace`` is
+    told project, rule name and reviews a day.
+    """
 
     lessons: Callable[[list[Verdict]], None] | None = None
-    alarm: Callable[[Notice], None] | None = None
+    alarm: Callable[[Notice], bool] | None = None
     pace: Callable[[str, str, float], None] | None = None
 
 
@@ -118,7 +126,7 @@ class Feedback:
         if self._due("prune", PRUNE_EVERY):
             self._collector.prune()
         if self._due("figures", self._rules.figures_every):
-            self.conclude(self.figures())
+            self._conclude_in_time()
         return result
 
     def collect(self) -> Round:
@@ -146,6 +154,7 @@ class Feedback:
         raised = {alarm["id"]: alarm for model in figures["models"] for alarm in model["drift"]["alarms"]}
         for alarm_id in self.book.untold(raised, self._now()):
             self._tell(raised[alarm_id])
+        self._post([alarm for alarm in raised.values() if alarm["acknowledged_at"] is None])
         pace = figures["reviewers"]["capacity_per_day"]
         if self._ears.pace is not None and pace:
             for rule in figures["reviewers"]["rules"]:
@@ -153,10 +162,23 @@ class Feedback:
 
     def _tell(self, alarm: Mapping[str, Any]) -> None:
         notice = Notice(alarm, self.links)
-        extra = {name: alarm[name] for name in ("id", "detector", "model", "at", "since")}
+        extra = {name: alarm[name] for name in ("id", "detector", "model", "since")}
         logger.warning(notice.headline, extra={"action": "drift_alarm", "project": self.project, **extra})
-        if self._ears.alarm is not None:
-            self._ears.alarm(notice)
+
+    def _post(self, alarms: Sequence[Mapping[str, Any]]) -> None:
+        if self._ears.alarm is None:
+            return
+        known = {alarm["id"]: alarm for alarm in alarms}
+        for alarm_id in self.book.unposted(known):
+            if self._ears.alarm(Notice(known[alarm_id], self.links)):
+                self.book.note_posted(alarm_id, self._now())
+
+    def _conclude_in_time(self) -> None:
+        begun = time.monotonic()
+        self.conclude(self.figures())
+        pause = (time.monotonic() - begun) / FIGURES_SHARE
+        if pause > self._rules.figures_every:
+            self._redis.pexpire(f"{self._key}next:figures", int(pause * 1000))
 
     def _learn(self, judged: list[Judged]) -> None:
         found = list(lessons(self.project, judged))

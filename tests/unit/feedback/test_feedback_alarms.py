@@ -133,7 +133,12 @@ def test_a_drift_is_logged_and_told_once_until_it_is_acknowledged(
     client: fakeredis.FakeRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
     told: list[Notice] = []
-    found = room(client, ears=Ears(alarm=told.append))
+
+    def take(notice: Notice) -> bool:
+        told.append(notice)
+        return True
+
+    found = room(client, ears=Ears(alarm=take))
     found.store.put(traffic(3000, step=120, cows_are_dogs_from=1500))
 
     for _ in range(3):
@@ -147,6 +152,26 @@ def test_a_drift_is_logged_and_told_once_until_it_is_acknowledged(
     (model,) = found.figures()["models"]
     alarm = next(one for one in model["drift"]["alarms"] if one["detector"] == "accuracy_fell")
     assert alarm["acknowledged_at"] == START + 10 * DAY
+
+
+def test_an_alarm_that_the_webhook_did_not_take_is_posted_again_and_logged_once(
+    client: fakeredis.FakeRedis, caplog: pytest.LogCaptureFixture
+) -> None:
+    tried: list[str] = []
+
+    def refuse_first(notice: Notice) -> bool:
+        tried.append(notice.alarm["id"])
+        return tried.count(notice.alarm["id"]) > 1
+
+    found = room(client, ears=Ears(alarm=refuse_first))
+    found.store.put(traffic(3000, step=120, cows_are_dogs_from=1500))
+
+    for _ in range(4):
+        found.conclude(found.figures())
+
+    assert tried
+    assert {tried.count(one) for one in tried} == {2}
+    assert len(caplog.records) == len(set(tried))
 
 
 def test_the_summary_is_there_for_status(client: fakeredis.FakeRedis) -> None:

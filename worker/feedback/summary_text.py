@@ -1,0 +1,66 @@
+"""What ``status`` and the metrics say of the feedback room's summaries."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from worker.feedback.drift import State
+from worker.feedback.wording import detector_name, percent
+
+GAUGES = {
+    "agreement_ratio": ("value", "Estimated agreement of live traffic with the humans, 0 to 1."),
+    "agreement_ratio_low": ("low", "Lower end of its 95 % interval."),
+    "agreement_ratio_high": ("high", "Upper end of its 95 % interval."),
+    "verdicts": ("verdicts", "Human answers that count."),
+    "audits": ("audits", "Answered audits among them."),
+    "overdue_audits": ("overdue_audits", "Audits without an answer that are overdue."),
+}
+
+
+def status_lines(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """One line per project and model version."""
+    for project, summary in summaries.items():
+        for model, found in summary["models"].items():
+            yield f"agreement      {project} {model}: {_agreement(found)}{_raised(found)}"
+        if summary["mark_conflicts"]:
+            yield f"agreement      {project}: {summary['mark_conflicts']} marks of Kili say the opposite of ours"
+
+
+def metric_lines(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The same in Prometheus' text exposition format; ``drift_alarm`` is 1 while an alarm waits for a person."""
+    rows = [(project, model, found) for project, one in summaries.items() for model, found in one["models"].items()]
+    for name, (key, meaning) in GAUGES.items():
+        yield f"# HELP prediction_worker_{name} {meaning}"
+        yield f"# TYPE prediction_worker_{name} gauge"
+        for project, model, found in rows:
+            if found[key] is not None:
+                yield f"prediction_worker_{name}{{{_labels(project=project, model=model)}}} {found[key]}"
+    yield "# TYPE prediction_worker_drift_alarm gauge"
+    for project, model, found in rows:
+        for detector, state in found["drift"].items():
+            labels = _labels(project=project, model=model, detector=detector)
+            yield f"prediction_worker_drift_alarm{{{labels}}} {int(state == State.RAISED)}"
+    yield "# TYPE prediction_worker_figures_age_seconds gauge"
+    for project, summary in summaries.items():
+        age = max(0.0, time.time() - summary["at"])
+        yield f"prediction_worker_figures_age_seconds{{{_labels(project=project)}}} {age:.1f}"
+
+
+def _agreement(found: Mapping[str, Any]) -> str:
+    counts = f"{found['verdicts']} verdicts, {found['audits']} audits"
+    if found["value"] is None:
+        return f"not known yet ({counts})"
+    return f"{percent(found['value'])} ({percent(found['low'])} to {percent(found['high'])}; {counts})"
+
+
+def _raised(found: Mapping[str, Any]) -> str:
+    raised = [detector_name(name) for name, state in found["drift"].items() if state == State.RAISED]
+    return f"; DRIFT: {', '.join(raised)}" if raised else ""
+
+
+def _labels(**labels: str) -> str:
+    """Labels of a metric; JSON's escapes of quotes, backslashes and line ends are Prometheus'."""
+    return ",".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in labels.items())
