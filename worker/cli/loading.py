@@ -26,7 +26,8 @@ def load_settings() -> Settings:
 def start_logging(settings: Settings) -> None:
     """Logs as configured, with every secret of the settings cut out."""
     key = settings.kili_api_key.get_secret_value() if settings.kili_api_key else ""
-    secrets = [key, password_of(settings.redis), password_of(settings.broker)]
+    webhook = settings.feedback.webhook_url.get_secret_value() if settings.feedback.webhook_url else ""
+    secrets = [key, webhook, password_of(settings.redis), password_of(settings.broker)]
     configure_logging(level=settings.log.level, form=settings.log.format, secrets=secrets)
 
 

@@ -1,0 +1,49 @@
+"""``prediction-worker webhook``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+import click
+
+from worker.cli.loading import fail, load_settings, start_logging
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, envvar="WEBHOOK_HOST", show_envvar=True)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8767, show_default=True, envvar="WEBHOOK_PORT", show_envvar=True
+)
+@click.option(
+    "--secret", default="", envvar="WEBHOOK_SECRET", show_envvar=True, help="The Authorization header to expect."
+)
+def webhook(host: str, port: int, secret: str) -> None:
+    """Receive Kili's webhooks, so that new labels are read soon and not after the next interval.
+
+    Optional: the workers look for labels by themselves. Everything that a webhook brings is a hint to look now.
+    """
+    from worker.feedback.knocks import receiver
+    from worker.feedback.rounds import Turns
+    from worker.runtime import spool_of
+
+    settings = load_settings()
+    start_logging(settings)
+    spool = spool_of(settings)
+    turns = Turns(spool.redis, spool.prefix)
+    try:
+        server = receiver(
+            (host, port), turns.hasten, known=lambda project: spool.ledger(project).received > 0, secret=secret
+        )
+    except OSError as error:
+        fail(f"cannot listen on {host}:{port}: {error}")
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        threading.Thread(target=server.shutdown).start()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    click.echo(f"webhook receiver: http://{host}:{server.server_port}/", err=True)
+    with server:
+        server.serve_forever(poll_interval=0.1)
