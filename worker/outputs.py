@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,6 +24,7 @@ from worker.messages import Output, Prediction, PredictionBatch
 from worker.projects import ProjectConfig
 
 NO_CONFIG = ProjectConfig()
+T = TypeVar("T")
 _NEUTRAL = TypeAdapter(ModelOutput)
 _SHARED = ("schema_", "project_id", "model", "predicted_at", "metadata", "message_id")
 _CAUSES = {UnknownFormat: "unknown_format", AmbiguousFormat: "ambiguous_format"}
@@ -51,7 +52,9 @@ def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Mode
     Raises:
         UnreadableOutput: the payload cannot be read, or speaks of another asset or of more than one.
     """
-    return _only(reading_of(prediction, config), prediction, config)
+    if prediction.output.scores is not None:
+        return _told(_said(lambda: _scores(prediction.output, config)), prediction.output)
+    return _told(_only(reading_of(prediction, config), prediction, config), prediction.output)
 
 
 def with_result(prediction: Prediction, result: Any, config: ProjectConfig = NO_CONFIG) -> Prediction:
@@ -61,7 +64,8 @@ def with_result(prediction: Prediction, result: Any, config: ProjectConfig = NO_
         UnreadableOutput: as ``output_of``; paths within the result begin with ``output.result``.
     """
     reading = reading_of(prediction, config, result)
-    return prediction.model_copy(update={"output": _answered(_only(reading, prediction, config))})
+    output = _told(_only(reading, prediction, config), prediction.output)
+    return prediction.model_copy(update={"output": _answered(output)})
 
 
 def reading_of(
@@ -78,8 +82,13 @@ def reading_of(
         ResultElsewhere: the payload only says where the result is.
         UnreadableOutput: it cannot be read; the field is a path that begins with ``output``.
     """
+    return _said(lambda: _read(prediction, config, result))
+
+
+def _said(read: Callable[[], T]) -> T:
+    """What was read, or the refusal in the words of the contract."""
     try:
-        return _read(prediction, config, result)
+        return read()
     except ResultPointer as pointer:
         raise ResultElsewhere(pointer) from pointer
     except OutputError as error:
@@ -96,8 +105,12 @@ def _read(prediction: Prediction | PredictionBatch, config: ProjectConfig, resul
     if output.answer is not None:
         return Reading("answer", "the neutral form", (_neutral(output.answer),))
     if output.scores is not None:
-        return Reading("scores", "class scores", (read_scores(output.scores, output.job or config.job),))
+        return Reading("scores", "class scores", (_scores(output, config),))
     return read_payload(output.payload, replace(_options(output, prediction, config), result=result))
+
+
+def _scores(output: Output, config: ProjectConfig) -> ModelOutput:
+    return read_scores(output.scores or {}, output.job or config.job)
 
 
 def rows_of(batch: PredictionBatch, config: ProjectConfig = NO_CONFIG) -> list[Prediction]:
@@ -115,10 +128,13 @@ def rows_of(batch: PredictionBatch, config: ProjectConfig = NO_CONFIG) -> list[P
         problem = f"holds {len(outputs)} answers for {len(batch.external_ids)} external_ids"
         raise UnreadableOutput("output", problem, "send one external_id per answer, in order", "wrong_row_count")
     assets = batch.assets or [None] * len(outputs)
+    embeddings = batch.embeddings or [None] * len(outputs)
     shared = {name: getattr(batch, name) for name in _SHARED}
     return [
-        Prediction.model_construct(**shared, external_id=name, asset=asset, confidence=None, output=_answered(output))
-        for name, asset, output in zip(batch.external_ids, assets, outputs, strict=True)
+        Prediction.model_construct(
+            **shared, external_id=name, asset=asset, embedding=embedding, confidence=None, output=_answered(output)
+        )
+        for name, asset, embedding, output in zip(batch.external_ids, assets, embeddings, outputs, strict=True)
     ]
 
 
@@ -137,6 +153,13 @@ def _only(reading: Reading, prediction: Prediction, config: ProjectConfig) -> Mo
         problem = f"holds {len(outputs)} answers for one external_id"
         raise UnreadableOutput("output.payload", problem, "send one external_id per answer", "wrong_row_count")
     return outputs[0]
+
+
+def _told(output: ModelOutput, message: Output) -> ModelOutput:
+    """The output with the message's own evidence, which goes before the payload's."""
+    if message.evidence is None:
+        return output
+    return replace(output, evidence=output.evidence | message.evidence.model_dump(exclude_none=True))
 
 
 def _answered(output: ModelOutput) -> Output:

@@ -19,4 +19,5 @@ def subject_of(prediction: Prediction, output: ModelOutput, project: str) -> Sub
         output=output,
         confidence=stated if stated is not None else own_confidence(output),
         metadata=prediction.metadata,
+        embedding=prediction.embedding,
     )

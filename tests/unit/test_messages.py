@@ -77,6 +77,19 @@ WRONG = [
     (changed(predicted_at="yesterday"), "predicted_at", "2026-11-23T10:15:00Z"),
     (changed(predicted_at="2026-11-23T10:15:00"), "predicted_at", "timezone"),
     (changed(predicted_at=1795428900), "predicted_at", "ISO 8601"),
+    (changed(embedding=[]), "embedding", "at least 1"),
+    (changed(embedding=[0.1, "x"]), "embedding[1]", "number"),
+    (changed(embedding=[0.1, float("nan")]), "embedding[1]", "finite"),
+    (
+        changed(output={"scores": {"A": 0.5}, "evidence": {"token_score": [1]}}),
+        "output.evidence.token_score",
+        "token_scores?",
+    ),
+    (
+        changed(output={"scores": {"A": 0.5}, "evidence": {"token_scores": [2]}}),
+        "output.evidence.token_scores[0]",
+        "equal to 1",
+    ),
     (changed(confidence=7), "confidence", "less than or equal to 1"),
     (changed(confidence=float("inf")), "confidence", "finite"),
     (changed(schema="prediction/v9"), "schema", "prediction/v1"),
@@ -113,12 +126,32 @@ def test_size_and_depth_are_capped() -> None:
         read("[" * 5000)
 
 
+def test_nesting_up_to_the_cap_is_read_and_a_number_out_of_range_is_found_at_any_depth() -> None:
+    def nested(levels: int, leaf: str) -> str:
+        return "[" * levels + leaf + "]" * levels
+
+    assert read_json(nested(21, "1.5"), LIMITS)
+    with pytest.raises(MessageError, match="deeper than 20"):
+        read_json(nested(22, "1.5"), LIMITS)
+    for number in ("NaN", "-Infinity", "1e999"):
+        with pytest.raises(MessageError) as caught:
+            read_json(nested(19, f"[0.5, {number}]"), LIMITS)
+        assert caught.value.field.endswith("[1]")
+        assert caught.value.cause == "not_json"
+
+
+def test_the_last_of_two_equal_keys_counts() -> None:
+    assert read(json.dumps(EXAMPLE)[:-1] + ', "external_id": "second"}').external_id == "second"
+
+
 def test_the_json_schema_accepts_what_the_models_accept_and_refuses_what_they_refuse() -> None:
     validator = jsonschema.Draft202012Validator(json_schema())
     validator.check_schema(json_schema())
     validator.validate(EXAMPLE)
     for message, field, _ in WRONG:
-        if field.startswith(("external_idd", "model", "confidence", "schema", "metadata")) and message != [EXAMPLE]:
+        if field.startswith(
+            ("external_idd", "model", "confidence", "schema", "metadata", "output.evidence")
+        ) and message != [EXAMPLE]:
             assert not validator.is_valid(message), field
 
 

@@ -11,6 +11,7 @@ from worker.formats.output import Classification, Detection, KiliResponse
 from worker.messages import MessageError, Prediction, PredictionBatch, read_message, read_prediction
 from worker.outputs import UnreadableOutput, output_of, reading_of, rows_of
 from worker.projects import ProjectConfig
+from worker.subjects import subject_of
 
 ROWS = {"predictions": [[0.9, 0.1], [0.2, 0.8]]}
 
@@ -72,6 +73,36 @@ def test_more_or_fewer_rows_than_external_ids_are_refused() -> None:
         rows_of(batch({"payload": ROWS, "classes": ["RED", "BLACK"]}, ["a", "b", "c"]))
     with pytest.raises(UnreadableOutput, match="2 answers for one external_id"):
         output_of(one({"payload": ROWS, "classes": ["RED", "BLACK"]}))
+
+
+def test_an_embedding_reaches_the_policy_and_each_row_of_a_batch_has_its_own() -> None:
+    prediction = read_prediction(message({"scores": {"A": 1.0}}, external_id="a", embedding=[0.5, -2, 1e-3]))
+    assert subject_of(prediction, output_of(prediction), "p").embedding == [0.5, -2.0, 1e-3]
+    output = {"payload": ROWS, "classes": ["RED", "BLACK"]}
+    rows = rows_of(batch(output, ["a", "b"], embeddings=[[1.0, 2.0], None]))
+    spooled = [read_prediction(json.loads(row.model_dump_json(by_alias=True, exclude_none=True))) for row in rows]
+    assert [row.embedding for row in spooled] == [[1.0, 2.0], None]
+    with pytest.raises(MessageError, match="1 embeddings for 2 external_ids"):
+        batch(output, ["a", "b"], embeddings=[[1.0]])
+    with pytest.raises(MessageError, match="at most 4096"):
+        batch(output, ["a", "b"], embeddings=[[1.0] * 4097, None])
+
+
+def test_a_message_s_own_evidence_goes_with_any_output_and_before_the_payload_s() -> None:
+    mine = {"token_scores": [0.9, 0.4]}
+    assert output_of(one({"scores": {"A": 1.0}, "evidence": mine})).evidence == mine
+    assert output_of(one({"json_response": {}, "evidence": mine})).evidence == mine
+    tokens = [{"entity": "B-PER", "word": "Ann", "score": 0.8, "start": 0, "end": 3, "index": 1}]
+    assert output_of(one({"payload": tokens})).evidence["token_scores"] == [0.8]
+    assert output_of(one({"payload": tokens, "evidence": mine})).evidence == mine
+    answer = {"answer": {"kind": "detection", "objects": []}, "evidence": {"candidate_scores": [0.1]}}
+    merged = output_of(one({"answer": answer, "evidence": mine})).evidence
+    assert merged == {"candidate_scores": [0.1], **mine}
+
+
+def test_evidence_is_of_one_asset() -> None:
+    with pytest.raises(MessageError, match="only goes with one external_id"):
+        batch({"payload": ROWS, "classes": ["A", "B"], "evidence": {"token_scores": [1.0]}}, ["a", "b"])
 
 
 def coco(*images: Any) -> dict[str, Any]:

@@ -6,13 +6,10 @@ import math
 from collections.abc import Mapping
 
 from worker.formats.checks import Path, fail, mapping, number, string
-from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
-from worker.formats.scores import SUM_TOLERANCE, label_scores
+from worker.formats.output import Classification, ClassScore, ModelOutput
+from worker.formats.scores import SUM_TOLERANCE, in_range
 
 _AT: Path = ("scores",)
-_OPEN = ReadOptions()
-_INDEPENDENT = ReadOptions(exclusive=False)
 
 
 def read_scores(scores: Mapping[str, float], job: str | None = None) -> ModelOutput:
@@ -24,7 +21,19 @@ def read_scores(scores: Mapping[str, float], job: str | None = None) -> ModelOut
     """
     if not mapping(scores, *_AT):
         fail(_AT, "no scores")
-    labels = [string(label, *_AT) for label in scores]
-    values = [number(value, *_AT, label) for label, value in scores.items()]
-    options = _INDEPENDENT if math.fsum(values) > 1 + SUM_TOLERANCE else _OPEN
-    return ModelOutput(label_scores(labels, values, options, _AT, lambda i: (*_AT, labels[i])), job=job)
+    found = [(_name(label), _probability(label, value)) for label, value in scores.items()]
+    total = math.fsum([score for _, score in found])
+    exclusive = False if total > 1 + SUM_TOLERANCE else None
+    complete = exclusive is None and len(found) > 1 and total >= 1 - SUM_TOLERANCE
+    pairs = tuple([ClassScore(*one) for one in found])
+    return ModelOutput(Classification(pairs, exclusive=exclusive, complete=complete), job=job)
+
+
+def _name(label: str) -> str:
+    return label if type(label) is str and label.strip() else string(label, *_AT)
+
+
+def _probability(label: str, value: float) -> float:
+    if type(value) is float and 0.0 <= value <= 1.0:
+        return value
+    return in_range(number(value, *_AT, label), (*_AT, label), "send probabilities between 0 and 1")

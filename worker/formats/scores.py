@@ -87,7 +87,14 @@ def probability(value: Any, options: ReadOptions, at: Path) -> float | None:
         return None
     if options.score_kind == "logit":
         fail(at, "a lone logit cannot become a probability", "send probabilities for this format")
-    return _in_range(number(value, *at), at, "send probabilities between 0 and 1")
+    return in_range(number(value, *at), at, "send probabilities between 0 and 1")
+
+
+def in_range(value: float, at: Path, fix: str) -> float:
+    """Clip what rounding put outside [0, 1]; raises OutputError for a value further away, or one that is no number."""
+    if not -ROUNDING <= value <= 1 + ROUNDING:
+        fail(at, f"{describe(value)} is not a probability", fix)
+    return min(1.0, max(0.0, value))
 
 
 _LOGIT_HINT = "set score_kind: logit if the model sends raw scores"
@@ -117,13 +124,7 @@ def _refuse_repeats(labels: Sequence[str], where: Where) -> None:
 def _probabilities(raw: list[float], options: ReadOptions, where: Where) -> list[float]:
     if options.score_kind == "logit":
         return [_logistic(z) for z in raw] if options.exclusive is False else _softmax(raw)
-    return [_in_range(value, where(i), _LOGIT_HINT) for i, value in enumerate(raw)]
-
-
-def _in_range(value: float, at: Path, fix: str) -> float:
-    if not -ROUNDING <= value <= 1 + ROUNDING:
-        fail(at, f"{describe(value)} is not a probability", fix)
-    return min(1.0, max(0.0, value))
+    return [in_range(value, where(i), _LOGIT_HINT) for i, value in enumerate(raw)]
 
 
 def _softmax(logits: list[float]) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
 _LENGTH = 24
 
 
@@ -24,8 +25,8 @@ def derived_asset_id(project_id: str, external_id: str) -> str:
 
 
 def _base36(number: int) -> str:
-    digits = []
-    for _ in range(_LENGTH):
-        number, digit = divmod(number, 36)
-        digits.append(_DIGITS[digit])
-    return "".join(reversed(digits))
+    pairs = []
+    for _ in range(_LENGTH // 2):
+        number, pair = divmod(number, len(_PAIRS))
+        pairs.append(_PAIRS[pair])
+    return "".join(reversed(pairs))

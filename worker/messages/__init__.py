@@ -1,6 +1,14 @@
 """The message contract: what a producer may send, read from raw bytes, exported as schemas."""
 
-from worker.messages.contract import SCHEMA_NAME, AssetContent, ModelVersion, Output, Prediction, PredictionBatch
+from worker.messages.contract import (
+    SCHEMA_NAME,
+    AssetContent,
+    Evidence,
+    ModelVersion,
+    Output,
+    Prediction,
+    PredictionBatch,
+)
 from worker.messages.errors import MessageError, not_understood
 from worker.messages.export import asyncapi_document, json_schema
 from worker.messages.reading import ReadingLimits, check_values, path_text, read_json, read_message, read_prediction
@@ -8,6 +16,7 @@ from worker.messages.reading import ReadingLimits, check_values, path_text, read
 __all__ = [
     "SCHEMA_NAME",
     "AssetContent",
+    "Evidence",
     "MessageError",
     "ModelVersion",
     "Output",

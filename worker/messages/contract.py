@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -36,10 +37,19 @@ Identifier = Annotated[
     str, BeforeValidator(_no_padding), StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
 ShortName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Embedding = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=4096)]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+CONTENTS = ("url", "text", "json_content", "path")
+ANSWERS = ("json_response", "scores", "payload", "answer")
+READING = ("format", "classes", "image_size", "score_kind")
+"""What tells how a payload is read."""
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class AssetContent(_Part):
@@ -58,10 +68,10 @@ class AssetContent(_Part):
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        given = [name for name in ("url", "text", "json_content", "path") if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = " and ".join(given) if given else "none"
-            raise ValueError(f"needs exactly one of url, text, json_content, path; found {found}")
+        content = (self.url, self.text, self.json_content, self.path)
+        if content.count(None) != len(content) - 1:
+            found = _given(self, CONTENTS)
+            raise ValueError(f"needs exactly one of {', '.join(CONTENTS)}; found {found}")
         return self
 
 
@@ -75,6 +85,20 @@ class ModelVersion(_Part):
     def label(self) -> str:
         """``name:version``, Kili's ``modelName``."""
         return f"{self.name}:{self.version}"
+
+
+class Evidence(_Part):
+    """What tells of errors that the answer itself does not show."""
+
+    token_scores: list[Probability] | None = Field(
+        default=None, description="Probability of every token's tag, those without an entity included."
+    )
+    candidate_scores: list[Probability] | None = Field(
+        default=None, description="Scores of the candidates below the model's threshold."
+    )
+    pixel_doubt: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = Field(
+        default=None, description="Mean over the pixels of 1 - the greatest probability."
+    )
 
 
 class Output(_Part):
@@ -97,20 +121,22 @@ class Output(_Part):
     score_kind: Literal["probability", "logit"] | None = Field(
         default=None, description="What the payload's scores are."
     )
+    evidence: Evidence | None = Field(default=None, description="More to tell doubt by; not sent to Kili.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        kinds = ("json_response", "scores", "payload", "answer")
-        given = [name for name in kinds if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = " and ".join(given) if given else "none"
-            raise ValueError(f"needs exactly one of {', '.join(kinds)}; found {found}")
-        reading = [
-            name for name in ("format", "classes", "image_size", "score_kind") if getattr(self, name) is not None
-        ]
-        if reading and given != ["payload"]:
-            raise ValueError(f"{reading[0]} only goes with payload; remove it")
+        answers = (self.json_response, self.scores, self.payload, self.answer)
+        if answers.count(None) != len(answers) - 1:
+            raise ValueError(f"needs exactly one of {', '.join(ANSWERS)}; found {_given(self, ANSWERS)}")
+        if self.payload is None:
+            reading = [name for name in READING if getattr(self, name) is not None]
+            if reading:
+                raise ValueError(f"{reading[0]} only goes with payload; remove it")
         return self
+
+
+def _given(part: BaseModel, names: Iterable[str]) -> str:
+    return " and ".join(name for name in names if getattr(part, name) is not None) or "none"
 
 
 class _Message(_Part):
@@ -129,7 +155,7 @@ class _Message(_Part):
     @property
     def stamp(self) -> int:
         """``predicted_at`` in microseconds since the epoch (exact integer arithmetic)."""
-        delta = self.predicted_at.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+        delta = self.predicted_at - EPOCH
         return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
 
 
@@ -143,6 +169,10 @@ class Prediction(_Message):
     confidence: Probability | None = Field(
         default=None, description="Probability of being right; derived from the output when absent."
     )
+    embedding: Embedding | None = Field(
+        default=None,
+        description="Describes the asset's content to the optional stronger scorer; not sent to Kili.",
+    )
 
 
 class PredictionBatch(_Message):
@@ -152,11 +182,16 @@ class PredictionBatch(_Message):
         min_length=1, max_length=10_000, description="The assets' names, in the order of the rows."
     )
     assets: list[AssetContent | None] | None = Field(default=None, description="The contents, in the same order.")
+    embeddings: list[Embedding | None] | None = Field(default=None, description="One of each asset, in the same order.")
 
     @model_validator(mode="after")
     def _one_row_each(self) -> Self:
         if len(set(self.external_ids)) < len(self.external_ids):
             raise ValueError("external_ids names an asset twice; name each once")
-        if self.assets is not None and len(self.assets) != len(self.external_ids):
-            raise ValueError(f"{len(self.assets)} assets for {len(self.external_ids)} external_ids; send one each")
+        if self.output.evidence is not None:
+            raise ValueError("output.evidence only goes with one external_id; send single predictions")
+        for name in ("assets", "embeddings"):
+            rows = getattr(self, name)
+            if rows is not None and len(rows) != len(self.external_ids):
+                raise ValueError(f"{len(rows)} {name} for {len(self.external_ids)} external_ids; send one each")
         return self

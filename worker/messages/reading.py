@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
-from worker.messages.contract import AssetContent, ModelVersion, Output, Prediction, PredictionBatch
+from worker.messages.contract import AssetContent, Evidence, ModelVersion, Output, Prediction, PredictionBatch
 from worker.messages.errors import MessageError
 
 
@@ -50,12 +50,30 @@ def check_values(value: Any, limits: ReadingLimits) -> None:
     Raises:
         MessageError: with the path of the first offending value.
     """
+    if _is_storable(value, limits.max_depth):
+        return
     level: list[tuple[tuple[Any, ...], Any]] = [((), value)]
     for _ in range(limits.max_depth + 1):
         level = [child for path, node in level for child in _children(path, node)]
         if not level:
             return
     raise MessageError("too_deep", "message", f"nested deeper than {limits.max_depth} levels", "flatten it")
+
+
+def _is_storable(node: Any, deeper: int) -> bool:
+    """Whether all numbers are finite and nothing is nested deeper; a quick look that names no place."""
+    if isinstance(node, dict):
+        node = node.values()
+    elif not isinstance(node, list):
+        return True
+    for child in node:
+        kind = type(child)
+        if kind is float:
+            if not isfinite(child):
+                return False
+        elif (kind is dict or kind is list) and not (deeper and _is_storable(child, deeper - 1)):
+            return False
+    return True
 
 
 def _children(path: tuple[Any, ...], node: Any) -> Iterator[tuple[tuple[Any, ...], Any]]:
@@ -67,7 +85,7 @@ def _children(path: tuple[Any, ...], node: Any) -> Iterator[tuple[tuple[Any, ...
     else:
         return
     for key, child in pairs:
-        if isinstance(child, float) and not math.isfinite(child):
+        if isinstance(child, float) and not isfinite(child):
             raise MessageError(
                 "not_json", path_text((*path, key)), "is not a finite number", "send a finite number or null"
             )
@@ -149,6 +167,8 @@ def _fix(detail: ErrorDetails) -> str:
 
 
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:
+    if path[:2] == ("output", "evidence") and len(path) > 2:
+        return list(Evidence.model_fields)
     models: dict[str, type[BaseModel]] = {"asset": AssetContent, "model": ModelVersion, "output": Output}
     model = models.get(str(path[0]), Prediction) if len(path) > 1 else Prediction
     return [field.alias or name for name, field in model.model_fields.items()]
