@@ -143,6 +143,7 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         probe_cap=delivery.probe_cap_seconds,
         retry_after_cap=settings.kili.retry_after_cap_seconds,
         path_roots=tuple(settings.intake.path_roots),
+        one_document=delivery.one_document,
     )
 
 

@@ -79,6 +79,9 @@ class DeliverySettings(_Group):
     wave_bytes: int = Field(64_000_000, ge=1_000_000, description="Bytes of predictions leased at once.")
     batch_items: int = Field(100, ge=1, le=100, description="Items of one mutation; 100 is Kili's documented limit.")
     batch_bytes: int = Field(2_000_000, ge=10_000, description="Bytes of one mutation.")
+    one_document: bool = Field(
+        False, description="Send the mutations of a batch in one GraphQL document: about half as many calls."
+    )
     linger_seconds: float = Field(2.0, ge=0, description="Longest wait for a batch to fill.")
     parallel_batches: int = Field(8, ge=1, le=64, description="Batches of one wave under way at once.")
     concurrency: int = Field(

@@ -57,6 +57,12 @@ def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     default="refuse",
     help="What happens to a prediction that leaves a required job open.",
 )
+@option(
+    "--mutations",
+    type=click.Choice(["many", "one"]),
+    default="many",
+    help="How many mutations a document may hold.",
+)
 @option("--read-lag", type=SECONDS, default=0.0, help="Queries see the state of so many seconds ago.")
 @option("--calls-per-minute", type=click.IntRange(min=0), default=0, help="Limit per key; 0 for none.")
 @option("--latency", type=SECONDS, default=0.0, help="Seconds added to every call.")

@@ -109,6 +109,10 @@ class AssetKeeper:
         self._made.add(asset.id for _, asset in sent.accepted)
         return sent
 
+    def remember(self, asset_ids: Iterable[str]) -> None:
+        """These were created otherwise."""
+        self._made.add(asset_ids)
+
     def _existing(self, project: str, names: Sequence[str]) -> tuple[set[str], dict[str, Exception]]:
         existing: set[str] = set()
 

@@ -16,16 +16,21 @@ from worker.delivery.assets import AssetKeeper, MadeAssets
 from worker.delivery.awaited import AwaitedResults
 from worker.delivery.callers import Callers
 from worker.delivery.content import ContentSource
+from worker.delivery.documents import Documents
 from worker.delivery.lease import Lease, LeaseKeeper
 from worker.delivery.pace import Pace
 from worker.delivery.pauses import Pause, Pauses
-from worker.delivery.wave import Wave, WaveResult, WaveTools
+from worker.delivery.tools import WaveTools
+from worker.delivery.wave import Wave, WaveResult
 from worker.interfaces import InterfaceCache
 from worker.kili import KiliClient
 from worker.projects import Projects
 from worker.spool import Fate, Leased, LeaseLost, Spool
 
 logger = logging.getLogger(__name__)
+
+WAVE_SECONDS = 10.0
+"""After this time a wave leases nothing more."""
 
 
 class Budget(Protocol):
@@ -50,6 +55,7 @@ class DeliveryRules:
     probe_cap: float = 5.0
     retry_after_cap: float = 60.0
     path_roots: tuple[Path, ...] = ()
+    one_document: bool = False
 
 
 class Deliverer:
@@ -125,7 +131,8 @@ class Deliverer:
             return None
         begun = time.monotonic()
         try:
-            result = Wave(self._probing if pauses else self._tools, lease).run(entries)
+            wave = Wave(self._probing if pauses else self._tools, lease)
+            result = wave.run(entries, lambda: () if pauses else self._further(lease, begun))
         except LeaseLost:
             logger.warning("lock lost", extra={"action": "lease_lost", "project": lease.project})
             return None
@@ -138,6 +145,18 @@ class Deliverer:
         self._say(result, time.monotonic() - begun)
         self._conclude(result, pauses)
         return result
+
+    def _further(self, lease: Lease, begun: float) -> list[Leased]:
+        """As many entries again, for a wave that has all of its own under way, unless somebody else should go first.
+
+        Not while calls have to be waited for, since what is newest and most doubtful then goes next; nor while other
+        projects wait.
+        """
+        if self._stop.is_set() or time.monotonic() - begun > WAVE_SECONDS or self._budget.peek()["next_in"] > 0:
+            return []
+        if self._spool.ledger(lease.project).waiting < self._rules.wave_items or self._spool.others_wait(lease.project):
+            return []
+        return self._leased(lease, self._rules.wave_items)
 
     def _leased(self, lease: Lease, items: int) -> list[Leased]:
         limits = {"max_bytes": self._rules.wave_bytes, "aging_ms": int(self._rules.aging * 1000)}
@@ -188,6 +207,7 @@ class Deliverer:
                 grace_ms=int(rules.missing_asset_grace * 1000),
             ),
             content=ContentSource(callers.first, rules.path_roots),
+            documents=Documents(client, prefix, wanted=rules.one_document),
             pool=self._pool,
             pace=self._pace,
             batch_items=rules.batch_items,

@@ -3,7 +3,7 @@
 from worker.kili.access import KiliAccess
 from worker.kili.budget import BudgetTimeout, CallBudget
 from worker.kili.calls import CallRecord
-from worker.kili.client import KiliClient
+from worker.kili.client import KiliClient, Written
 from worker.kili.errors import (
     ConnectFailed,
     KiliError,
@@ -52,5 +52,6 @@ __all__ = [
     "Unavailable",
     "UnknownOperation",
     "UnknownOutcome",
+    "Written",
     "derived_asset_id",
 ]

@@ -67,14 +67,18 @@ def read_answer(question: Question, answer: Answer) -> Any:
 
     Raises the :class:`~worker.kili.errors.KiliError` that the answer stands for.
     """
-    document = _json_document(answer.body)
-    errors = graphql_errors(document)
+    document = json_document(answer.body)
+    data = document.get("data")
+    root = data.get("data") if isinstance(data, dict) else None
+    return judge_root(question, answer, root, graphql_errors(document))
+
+
+def judge_root(question: Question, answer: Answer, root: Any, errors: list[GraphQLError]) -> Any:
+    """Return the value of a root field, which is never null; raises what ``errors``, status or its absence mean."""
     if errors:
         raise _judge_errors(question, answer, errors)
     if not 200 <= answer.status < 300:
         raise _judge_status(question, answer)
-    data = document.get("data")
-    root = data.get("data") if isinstance(data, dict) else None
     if root is None:
         raise _error(UnknownOutcome, question, answer, f"no data in {_words(question.access, answer)[:200]!r}")
     return root
@@ -111,7 +115,8 @@ def upload_error(access: KiliAccess, answer: Answer) -> KiliError | None:
     return _named_error(kind, "upload", answer, _words(access, answer))
 
 
-def _json_document(body: bytes) -> dict[str, Any]:
+def json_document(body: bytes) -> dict[str, Any]:
+    """Parse an answer's body; ``{}`` where it is no JSON object."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError):

@@ -14,6 +14,7 @@ import httpx
 from worker.kili.access import KiliAccess
 from worker.kili.answers import Question, network_error, read_answer, unreadable, upload_error
 from worker.kili.budget import BudgetTimeout
+from worker.kili.documents import Document
 from worker.kili.errors import CompressionRefused, KiliError, NotSent
 from worker.kili.operations import Operation, Variables
 from worker.kili.retry import RetryPolicy
@@ -36,9 +37,9 @@ class Budget(Protocol):
 class CallRecord:
     """One HTTP exchange, for metrics and logs.
 
-    ``outcome`` is ``ok`` or the name of the error class, ``status`` None where no answer came, ``attempt`` counts from
-    1 within a call, ``bytes_sent`` is the body on the wire, ``waited`` the seconds spent waiting for the budget
-    and ``seconds`` those of the exchange.
+    ``outcome`` is ``ok`` or the name of the error class (of several mutations in one call: of the first that failed),
+    ``status`` None where no answer came, ``attempt`` counts from 1 within a call, ``bytes_sent`` is the body on the
+    wire, ``waited`` the seconds spent waiting for the budget and ``seconds`` those of the exchange.
     """
 
     operation: str
@@ -62,6 +63,7 @@ class _Request(Generic[Result]):
     pack: Callable[[], Payload]
     send: Callable[[Payload], Answer]
     judge: Callable[[Payload, Answer], Result]
+    outcome: Callable[[Result], str] = lambda _: "ok"
 
 
 class Caller:
@@ -99,8 +101,6 @@ class Caller:
         ``items`` is the number of items for the record; ``project_id`` and the asset ids ``item_ids`` are what errors
         may name. Raises :class:`~worker.kili.errors.KiliError`, and :class:`redis.RedisError` from the budget.
         """
-        body = json.dumps({"query": operation.text, "variables": variables}, separators=(",", ":")).encode()
-        timeout = self._access.labels_timeout if operation.heavy else self._access.timeout
 
         def judge(payload: Payload, answer: Answer) -> Result:
             question = Question(operation, self._access, item_ids, payload.gzipped)
@@ -110,6 +110,37 @@ class Caller:
             except (KeyError, TypeError, ValueError, AttributeError) as problem:
                 raise unreadable(question, answer, problem) from problem
 
+        return self._post(operation, operation.text, project_id, variables, judge, items)
+
+    def call_together(self, document: Document, project_id: str, *, items: int) -> dict[str, KiliError | None]:
+        """Make one call of several mutations and return what became of each: None, or why it did not go through.
+
+        Only what concerns the whole call is raised, and sent again before that.
+        """
+
+        def judge(payload: Payload, answer: Answer) -> dict[str, KiliError | None]:
+            outcomes = document.read(self._access, answer, gzipped=payload.gzipped)
+            for error in filter(None, outcomes.values()):
+                error.project_id = project_id
+            return outcomes
+
+        def outcome(outcomes: dict[str, KiliError | None]) -> str:
+            return next((type(error).__name__ for error in outcomes.values() if error is not None), "ok")
+
+        return self._post(document.operation, document.text, project_id, document.variables, judge, items, outcome)
+
+    def _post(
+        self,
+        operation: Operation,
+        text: str,
+        project_id: str | None,
+        variables: Variables,
+        judge: Callable[[Payload, Answer], Result],
+        items: int,
+        outcome: Callable[[Result], str] = lambda _: "ok",
+    ) -> Result:
+        body = json.dumps({"query": text, "variables": variables}, separators=(",", ":")).encode()
+        timeout = self._access.labels_timeout if operation.heavy else self._access.timeout
         return self._run(
             _Request(
                 operation=operation.field,
@@ -119,6 +150,7 @@ class Caller:
                 pack=lambda: self._transport.pack(body),
                 send=lambda payload: self._transport.post(payload, timeout),
                 judge=judge,
+                outcome=outcome,
             )
         )
 
@@ -175,7 +207,7 @@ class Caller:
         try:
             answer = request.send(payload)
             status = answer.status
-            return request.judge(payload, answer)
+            result = request.judge(payload, answer)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             found = network_error(self._access, request.operation, error)
             outcome = type(found).__name__
@@ -183,6 +215,9 @@ class Caller:
         except KiliError as error:
             outcome = type(error).__name__
             raise
+        else:
+            outcome = request.outcome(result)
+            return result
         finally:
             seconds = time.perf_counter() - begun
             sent = len(payload.content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -12,11 +13,21 @@ import httpx
 from worker.kili import operations as ops
 from worker.kili.access import KiliAccess
 from worker.kili.calls import Budget, Caller, CallRecord
-from worker.kili.errors import RefusedProject
+from worker.kili.documents import Document, Mutation
+from worker.kili.errors import KiliError, RefusedProject
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
 from worker.kili.retry import RetryPolicy
 
 _AZURE = re.compile(r"https?://[^/?#@]+\.blob\.core\.windows\.net([:/?#]|$)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of a batch's mutations: None for what went through (or was not asked for), else why it did not."""
+
+    assets: KiliError | None = None
+    labels: KiliError | None = None
+    updates: KiliError | None = None
 
 
 class KiliClient:
@@ -92,6 +103,37 @@ class KiliClient:
         """
         ids = [update.asset_id for update in updates]
         self._write(ops.UPDATE_PROPERTIES_IN_ASSETS, project_id, ops.update_assets_variables(updates), ids)
+
+    def write_batch(
+        self,
+        project_id: str,
+        *,
+        assets: Sequence[NewAsset] = (),
+        labels: Sequence[NewLabel] = (),
+        updates: Sequence[AssetUpdate] = (),
+    ) -> Written:
+        """Create assets, write labels and set properties, in this order and in one call of at most 100 items each.
+
+        Each is executed whatever became of the one before. Raises only what concerns the whole call.
+        """
+        mutations = {
+            "assets": Mutation(
+                ops.APPEND_MANY_ASSETS, ops.append_assets_variables(project_id, assets), [one.id for one in assets]
+            ),
+            "labels": Mutation(
+                ops.APPEND_MANY_LABELS,
+                ops.append_labels_variables(project_id, labels),
+                [one.asset_id for one in labels],
+            ),
+            "updates": Mutation(
+                ops.UPDATE_PROPERTIES_IN_ASSETS,
+                ops.update_assets_variables(updates),
+                [one.asset_id for one in updates],
+            ),
+        }
+        document = Document({alias: mutation for alias, mutation in mutations.items() if mutation.item_ids})
+        items = max(len(mutation.item_ids) for mutation in mutations.values())
+        return Written(**self._caller.call_together(document, project_id, items=items))
 
     def project_interface(self, project_id: str) -> ProjectInterface:
         """Return what the project asks of its labelers.

@@ -47,11 +47,18 @@ class Operation:
     @property
     def text(self) -> str:
         """The whole document."""
-        declared = ", ".join(f"${name}: {type_}" for name, type_ in self.arguments)
-        passed = ", ".join(f"{name}: ${name}" for name, _ in self.arguments)
+        declared = self.declared()
         head = f"{self.kind} {self.field}" + (f"({declared})" if declared else "")
-        call = self.field + (f"({passed})" if passed else "")
-        return f"{head} {{ data: {call} {self.selection}".rstrip() + " }"
+        return f"{head} {{ data: {self.called()}" + " }"
+
+    def declared(self, prefix: str = "") -> str:
+        """The variables as a document declares them, their names with a prefix."""
+        return ", ".join(f"${prefix}{name}: {type_}" for name, type_ in self.arguments)
+
+    def called(self, prefix: str = "") -> str:
+        """The root field with its arguments from variables of that prefix, and its selection."""
+        passed = ", ".join(f"{name}: ${prefix}{name}" for name, _ in self.arguments)
+        return f"{self.field}{f'({passed})' if passed else ''} {self.selection}".rstrip()
 
 
 def _page_of(type_: str) -> tuple[tuple[str, str], ...]:

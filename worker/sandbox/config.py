@@ -46,6 +46,8 @@ class SandboxConfig:
     batches: Literal["atomic", "partial"] = "atomic"
     #: Whether a prediction that leaves a required job open is refused.
     open_jobs: Literal["refuse", "accept"] = "refuse"
+    #: How many mutations a document may hold.
+    mutations: Literal["many", "one"] = "many"
     #: How old the state is that queries see.
     read_lag: float = 0.0
     #: Calls a key may make in any minute; 0 for no limit.
@@ -72,7 +74,7 @@ class SandboxConfig:
 
     def _check_choices(self) -> None:
         hints = get_type_hints(type(self))
-        for name in ("agreement", "resent_id", "batches", "open_jobs"):
+        for name in ("agreement", "resent_id", "batches", "open_jobs", "mutations"):
             allowed = get_args(hints[name])
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}: {getattr(self, name)!r} is none of {', '.join(allowed)}")
@@ -110,6 +112,7 @@ SWITCHES = frozenset(
         "resent_id",
         "batches",
         "open_jobs",
+        "mutations",
         "read_lag",
         "calls_per_minute",
         "latency",

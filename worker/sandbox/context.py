@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar, cast
 
@@ -10,6 +10,7 @@ from graphql import GraphQLResolveInfo
 
 from .config import SandboxConfig
 from .errors import KiliError, no_access
+from .faults import FieldPlan
 from .records import Asset, Project, User
 from .store import Store
 from .tables import Tables
@@ -28,7 +29,10 @@ class Refusal(Protocol):
 
 @dataclass(slots=True)
 class Context:
-    """One operation: who asks, what they see, and what the faults have in store for single items."""
+    """One operation: who asks, what they see, and what the faults have in store for single items.
+
+    `running` is the root field that runs, `fields` what the faults have in store for single root fields.
+    """
 
     store: Store
     config: SandboxConfig
@@ -37,6 +41,8 @@ class Context:
     base_url: str
     tables: Tables
     refusals: Sequence[Refusal] = field(default_factory=list)
+    fields: Mapping[str, FieldPlan] = field(default_factory=dict)
+    running: str = ""
 
     def project(self, project_id: str | None) -> Project:
         """Return a project; raises KiliError when it is not there."""
@@ -54,7 +60,8 @@ class Context:
 
     def check_refusals(self, asset_id: str | None, external_id: str | None, json_response: str | None = None) -> None:
         """Raise KiliError when a fault refuses this item."""
-        for refusal in self.refusals:
+        here = self.fields.get(self.running, FieldPlan())
+        for refusal in (*self.refusals, *here.refusals):
             refusal.check(asset_id, external_id, json_response)
 
     def apply_batch(

@@ -24,6 +24,11 @@ from .records import User
 from .targets import project_of
 from .validation import DECODER
 
+TOO_MANY_MUTATIONS = {
+    "message": "A document may hold one mutation only.",
+    "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"},
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Body:
@@ -83,6 +88,8 @@ def read_body(raw: bytes, encoding: str) -> Body:
 
 
 async def _answer_body(sandbox: Sandbox, base_url: str, user: User, body: Body, prepared: Prepared) -> Answer:
+    if prepared.is_mutation and len(prepared.fields) > 1 and sandbox.config.mutations == "one":
+        return json_answer(400, {"errors": [TOO_MANY_MUTATIONS]})
     arguments = sandbox.documents.arguments(prepared, body.variables)
     project_id = project_of(arguments, sandbox.store.tables)
     plan = sandbox.script.plan(Call(prepared.names, project_id, body.size))
@@ -91,7 +98,15 @@ async def _answer_body(sandbox: Sandbox, base_url: str, user: User, body: Body, 
     instead = answer_instead(plan.action)
     if instead is not None:
         return instead
-    content = run(sandbox, prepared, body.variables, user=user, base_url=base_url, refusals=plan.refusals)
+    content = run(
+        sandbox,
+        prepared,
+        body.variables,
+        user=user,
+        base_url=base_url,
+        refusals=plan.refusals,
+        fields=plan.fields,
+    )
     answer = answer_after(plan.action, content)
     if plan.delay_after:
         await asyncio.sleep(plan.delay_after)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphql import ExecutionResult, GraphQLError, execute
@@ -11,6 +11,7 @@ from graphql import ExecutionResult, GraphQLError, execute
 from .context import Context, Refusal
 from .core import Sandbox
 from .documents import Prepared
+from .faults import FieldPlan
 from .fields import read_field
 from .records import User
 
@@ -25,6 +26,7 @@ def run(
     user: User,
     base_url: str,
     refusals: Sequence[Refusal] = (),
+    fields: Mapping[str, FieldPlan] | None = None,
 ) -> dict[str, Any]:
     """Return what the answer carries: `data`, `errors` or both.
 
@@ -41,6 +43,7 @@ def run(
         base_url=base_url,
         tables=sandbox.store.tables if prepared.is_mutation else sandbox.store.reader(),
         refusals=refusals,
+        fields=fields or {},
     )
     result = execute(
         sandbox.schema,

@@ -28,6 +28,9 @@ Kinds of action, with their keys and defaults:
               the batch switch says; matches only calls that write assets or labels, and counts also those without
               such an item; later rules still apply
 
+Where a document holds several root fields, a rule that names an operation and answers with `errors` and status 200, or
+refuses items, hits that field alone; the others run. Anything else hits the whole document.
+
 `status`, `errors`, `html` and `delay` take "after": true, which runs the operation first: the outcome a client
 cannot know. An operation runs also when the client has gone away while it waited.
 The first action other than `delay` and `refuse` ends the search. `times` counts the calls a rule was applied to.
@@ -40,7 +43,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .actions import Action, Delay, FaultError, Refuse, TooLarge, check_keys, read_action
+from .actions import Action, Delay, Errors, FaultError, Refuse, TooLarge, check_keys, read_action
 
 #: Operations whose single items can be refused.
 WRITES = frozenset(
@@ -72,13 +75,26 @@ class Call:
 
 
 @dataclass(slots=True)
+class FieldPlan:
+    """What is to happen to one of several root fields."""
+
+    refusals: list[Refuse] = field(default_factory=list)
+    error: Errors | None = None
+
+
+@dataclass(slots=True)
 class Plan:
-    """What is to happen to one call: wait, refuse items, end in an action or go well."""
+    """What is to happen to one call: wait, refuse items, end in an action or go well; `fields` by operation."""
 
     delay: float = 0.0
     delay_after: float = 0.0
     refusals: list[Refuse] = field(default_factory=list)
+    fields: dict[str, FieldPlan] = field(default_factory=dict)
     action: Action | None = None
+
+    def of_field(self, operation: str) -> FieldPlan:
+        """The plan of one of several root fields."""
+        return self.fields.setdefault(operation, FieldPlan())
 
 
 @dataclass(slots=True)
@@ -152,9 +168,16 @@ class Script:
         """Decide what happens to a call."""
         plan = Plan()
         for rule in self._rules:
+            is_one_of_several = len(call.operations) > 1 and rule.operation != "*"
+            if is_one_of_several and plan.of_field(rule.operation).error is not None:
+                continue
             if not rule.hits(call):
                 continue
             match rule.action:
+                case Errors(status=200) as error if is_one_of_several:
+                    plan.of_field(rule.operation).error = error
+                case Refuse() as refuse if is_one_of_several:
+                    plan.of_field(rule.operation).refusals.append(refuse)
                 case Delay(seconds=seconds, after=True):
                     plan.delay_after += seconds
                 case Delay(seconds=seconds):

@@ -9,6 +9,7 @@ from typing import Any
 from graphql import (
     GraphQLError,
     GraphQLObjectType,
+    GraphQLResolveInfo,
     GraphQLScalarType,
     GraphQLSchema,
     IntValueNode,
@@ -17,6 +18,9 @@ from graphql import (
 )
 
 from . import resolvers_account, resolvers_assets, resolvers_labels, resolvers_projects, resolvers_workflow
+from .actions import Errors
+from .context import context_of
+from .faults import FieldPlan
 from .fields import FIELDS, Resolver, attribute_of
 
 LARGEST_PAGE = 100
@@ -63,11 +67,33 @@ def _bind(schema: GraphQLSchema, type_name: str, resolvers: dict[str, Resolver])
         raise KeyError(f"{type_name} is no object type")
     for name, resolve in resolvers.items():
         field = object_type.fields[name]
-        field.resolve = resolve
+        field.resolve = _in_turn(resolve) if type_name == "Mutation" else resolve
         for argument, definition in field.args.items():
             definition.out_name = attribute_of(argument)
     if type_name in {"Query", "Mutation"} and (missing := set(object_type.fields) - set(resolvers)):
         raise KeyError(f"{type_name} has no resolver for {', '.join(sorted(missing))}")
+
+
+def _in_turn(resolve: Resolver) -> Resolver:
+    """A root field of a mutation, which the faults may have picked out of several."""
+
+    def run(source: Any, info: GraphQLResolveInfo, **arguments: Any) -> Any:
+        context = context_of(info)
+        context.running = info.field_name
+        error = context.fields.get(info.field_name, FieldPlan()).error
+        if error is not None and not error.after:
+            raise _scripted(error)
+        result = resolve(source, info, **arguments)
+        if error is not None:
+            raise _scripted(error)
+        return result
+
+    return run
+
+
+def _scripted(error: Errors) -> GraphQLError:
+    first = error.body()["errors"][0]
+    return GraphQLError(first["message"], extensions=first.get("extensions"))
 
 
 def _page_size(value: Any) -> int:

@@ -121,6 +121,12 @@ class Spool:
         known = {field.name for field in fields(Ledger)}
         return Ledger(**{k.decode(): int(v) for k, v in counts.items() if k.decode() in known})
 
+    def others_wait(self, project: str) -> bool:
+        """Whether another project has predictions waiting."""
+        key = f"{self.prefix}work"
+        own = self.redis.zscore(key, project) is not None
+        return int(self.redis.zcard(key)) > int(own)
+
     def projects(self) -> list[str]:
         """Every project that ever had a message here, sorted."""
         start = len(f"{self.prefix}ledger:")

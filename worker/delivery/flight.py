@@ -1,0 +1,47 @@
+"""The batches of a wave that are under way, and the assets they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+
+from worker.delivery.item import Item
+from worker.kili import KiliError
+
+
+class Flight:
+    """Batches that run side by side; used by one thread.
+
+    Args:
+        pool: runs them.
+    """
+
+    def __init__(self, pool: Executor) -> None:
+        self._pool = pool
+        self._under_way: dict[Future[None], frozenset[str]] = {}
+        self._failures: list[BaseException] = []
+
+    def start(self, step: Callable[[list[Item]], None], batch: list[Item]) -> None:
+        """Run a step for a batch."""
+        self._under_way[self._pool.submit(step, batch)] = frozenset(item.entry.asset_id for item in batch)
+
+    def touches(self, asset_ids: Iterable[str]) -> bool:
+        """Whether one of the assets is in a batch under way."""
+        wanted = set(asset_ids)
+        return any(not wanted.isdisjoint(known) for known in self._under_way.values())
+
+    def await_at_most(self, batches: int) -> None:
+        """Wait until no more than so many batches are under way."""
+        while len(self._under_way) > batches:
+            done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
+            for future in done:
+                del self._under_way[future]
+                failure = future.exception()
+                if failure is not None:
+                    self._failures.append(failure)
+
+    def land(self) -> None:
+        """Wait for all; raise what went wrong, first of all what nobody foresaw."""
+        self.await_at_most(0)
+        for failure in sorted(self._failures, key=lambda one: isinstance(one, KiliError)):
+            raise failure

@@ -1,0 +1,240 @@
+"""What is done with a batch: create its assets, label them, set priorities; apart, or together in one document.
+
+Every step may be sent twice: asset ids are derived, labels overwrite, priorities are assignments. So what a document
+did not bring through is simply sent again, step by step.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from worker.deadletters import Cause
+from worker.delivery.bisect import Sent, may_be_items, send_each
+from worker.delivery.item import Burial, Item
+from worker.delivery.lease import Lease
+from worker.delivery.prepare import cause_of, refit
+from worker.delivery.tools import WaveTools
+from worker.kili import (
+    AssetUpdate,
+    KiliClient,
+    KiliError,
+    NewAsset,
+    NewLabel,
+    RefusedItems,
+    TimedOut,
+    TooLarge,
+    UnknownOperation,
+    Written,
+)
+from worker.spool import Fate, Settlement
+
+NewItem = tuple[Item, NewAsset]
+Settle = Callable[[Sequence[Settlement]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """What one document brought through; ``refusal`` when the server did not take it at all."""
+
+    assets: bool = False
+    labels: bool = False
+    updates: bool = False
+    refusal: KiliError | None = None
+
+
+APART = Together()
+
+
+class Steps:
+    """The steps of one wave's batches; threads share it.
+
+    Args:
+        tools: of the process.
+        lease: checked before every call.
+        burial: makes dead letters.
+        settle: records fates.
+        is_over: whether the wave has failed elsewhere.
+    """
+
+    def __init__(
+        self,
+        tools: WaveTools,
+        lease: Lease,
+        burial: Burial,
+        *,
+        settle: Settle,
+        is_over: Callable[[], bool],
+    ) -> None:
+        self._tools = tools
+        self._lease = lease
+        self._project = lease.project
+        self._burial = burial
+        self._settle = settle
+        self._begun = time.time()
+        self._is_over = is_over
+        self._updates: list[Item] = []
+        self._guard = threading.Lock()
+        self._access_checked = False
+
+    def begin(self) -> None:
+        """Entries were leased anew: what was found out about the project before is no longer news."""
+        self._begun = time.time()
+        self._access_checked = False
+
+    def deliver(self, batch: list[Item]) -> None:
+        """Bring a batch to Kili. Raises KiliError when the server fails; what is not settled then is still open."""
+        self._lease.check()
+        new, batch = self._with_content(batch)
+        done = self._together(batch, new)
+        labelled = self._label(batch, done) if done.assets else self._label(self._create(new, batch), done)
+        self._prioritise(labelled, done)
+        if done.refusal is not None and len(labelled) == len(batch) and _is_about_the_document(done.refusal):
+            self._tools.documents.refused(done.refusal)
+
+    def update(self, *, at_least: int) -> None:
+        """Set the priorities that are still to be set, once so many have come together."""
+        while not self._is_over():
+            with self._guard:
+                if len(self._updates) < at_least:
+                    return
+                most = self._tools.batch_items
+                batch, self._updates = self._updates[:most], self._updates[most:]
+            sent = send_each(batch, self._send_updates, self._tools.callers, sift=self._sift, fits=self._fits)
+            self._bury("prioritise", sent)
+            self._settle([Settlement(item.entry, Fate.DELIVERED) for item in sent.accepted])
+            sent.check()
+
+    def _with_content(self, batch: list[Item]) -> tuple[list[NewItem], list[Item]]:
+        """The assets to create, and the items that are left when those without content are buried."""
+        leaders = [item for item in batch if item.leads and not item.exists]
+        new, unreadable = self._tools.content.assets_for(self._project, leaders)
+        dropped = {one.item.asset_id: one.cause for one in unreadable}
+        self._settle(
+            [self._letter(item, dropped[item.asset_id], "create") for item in batch if item.asset_id in dropped]
+        )
+        return new, [item for item in batch if item.asset_id not in dropped]
+
+    def _together(self, batch: list[Item], new: Sequence[NewItem]) -> Together:
+        """Send all steps in one document, where that is wanted and saves a call."""
+        updates = [item for item in batch if item.needs_update]
+        if not batch or not (new or updates) or not self._tools.documents.are_taken or not self._fits(batch):
+            return APART
+        try:
+            with self._call(batch):
+                written = self._tools.callers.first.write_batch(
+                    self._project,
+                    assets=[asset for _, asset in new],
+                    labels=_labels(batch),
+                    updates=[_update(item) for item in updates],
+                )
+        except KiliError as error:
+            if isinstance(error, RefusedItems | UnknownOperation) or may_be_items(error):
+                return Together(refusal=error)
+            raise
+        return self._went_through(written, new)
+
+    def _went_through(self, written: Written, new: Sequence[NewItem]) -> Together:
+        if written.assets is None:
+            self._tools.assets.remember(asset.id for _, asset in new)
+        return Together(written.assets is None, written.labels is None, written.updates is None)
+
+    def _create(self, new: Sequence[NewItem], batch: list[Item]) -> list[Item]:
+        """The items whose assets are there."""
+        if not new:
+            return batch
+        sent = self._tools.assets.create(self._project, new, self._send_assets, self._fits_new)
+        dropped = {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused}
+        self._settle(
+            [self._letter(item, dropped[item.asset_id], "create") for item in batch if item.asset_id in dropped]
+        )
+        sent.check()
+        return [item for item in batch if item.asset_id not in dropped]
+
+    def _label(self, batch: list[Item], done: Together) -> list[Item]:
+        """The items whose labels are there; those that need no priority are settled."""
+        if done.labels:
+            sent = Sent(accepted=batch)
+        else:
+            sent = send_each(batch, self._send_labels, self._tools.callers, sift=self._sift, fits=self._fits)
+        self._bury("label", sent)
+        finished = [item for item in sent.accepted if done.updates or not item.needs_update]
+        self._settle([Settlement(item.entry, Fate.DELIVERED) for item in finished])
+        sent.check()
+        return sent.accepted
+
+    def _prioritise(self, labelled: Sequence[Item], done: Together) -> None:
+        if not done.updates:
+            with self._guard:
+                self._updates += [item for item in labelled if item.needs_update]
+        self.update(at_least=self._tools.batch_items)
+
+    def _send_assets(self, part: Sequence[NewItem], kili: KiliClient) -> None:
+        with self._call([item for item, _ in part]):
+            kili.append_assets(self._project, [asset for _, asset in part])
+
+    def _send_labels(self, part: Sequence[Item], kili: KiliClient) -> None:
+        with self._call(part):
+            kili.append_labels(self._project, _labels(part))
+
+    def _send_updates(self, part: Sequence[Item], kili: KiliClient) -> None:
+        with self._call(part):
+            kili.update_assets(self._project, [_update(item) for item in part])
+
+    @contextmanager
+    def _call(self, part: Sequence[Item]) -> Iterator[None]:
+        """Make sure that the items are still ours, and tell the pace how a request of this size went."""
+        self._lease.check()
+        size = _bytes_of(part)
+        try:
+            yield
+        except (TooLarge, TimedOut) as error:
+            self._tools.pace.too_much(size, error)
+            raise
+        self._tools.pace.went_through(size)
+
+    def _fits(self, part: Sequence[Item]) -> bool:
+        return _bytes_of(part) <= self._tools.pace.batch_bytes
+
+    def _fits_new(self, part: Sequence[NewItem]) -> bool:
+        return self._fits([item for item, _ in part])
+
+    def _sift(self, part: Sequence[Item], error: KiliError) -> Mapping[int, Exception | None] | None:
+        """Before a refused part is split: is it the project, or has its interface changed?"""
+        if isinstance(error, RefusedItems) and error.access and not self._access_checked:
+            self._tools.callers.first.project_interface(self._project)
+            self._access_checked = True
+        if error.code != "jsonResponseMalformed":
+            return None
+        self._tools.interfaces.renew(self._project, since=self._begun)
+        config = self._tools.projects.of(self._project)
+        return refit(part, self._tools.interfaces.get(self._project), config)
+
+    def _bury(self, stage: str, sent: Sent[Item]) -> None:
+        self._settle([self._letter(item, cause_of(problem), stage) for item, problem in sent.refused])
+
+    def _letter(self, item: Item, cause: Cause, stage: str) -> Settlement:
+        return self._burial.of(item.entry, item.prediction, cause, stage)
+
+
+def _is_about_the_document(error: KiliError) -> bool:
+    """Size and slowness are for the pace to mend."""
+    return not isinstance(error, TooLarge | TimedOut)
+
+
+def _labels(part: Sequence[Item]) -> list[NewLabel]:
+    return [NewLabel(item.asset_id, item.json_response, item.entry.model) for item in part]
+
+
+def _update(item: Item) -> AssetUpdate:
+    """A new asset has its metadata already."""
+    metadata = json.dumps(item.metadata(), ensure_ascii=False) if item.found_metadata is not None else None
+    return AssetUpdate(item.asset_id, priority=item.decision.priority, metadata=metadata)
+
+
+def _bytes_of(part: Sequence[Item]) -> int:
+    return sum(item.size for item in part)
