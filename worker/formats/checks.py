@@ -104,12 +104,12 @@ def member(value: Mapping[str, Any], key: str, at: Path) -> Any:
     return value[key]
 
 
-def same_length(lists: Mapping[str, Sequence[Any]], at: Path) -> int:
+def same_length(lists: Mapping[str, Sequence[Any]], at: Path, fix: str = "") -> int:
     """Return the common length of parallel lists."""
     lengths = {key: len(value) for key, value in lists.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
-        fail(at, f"lists of different length: {counts}")
+        fail(at, f"lists of different length: {counts}", fix)
     return next(iter(lengths.values()))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from worker.formats.checks import Path, array, describe, fail, number
@@ -19,19 +19,28 @@ SLACK_RELATIVE = 0.002
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """An image's extent in the model's units, and how far outside it a coordinate may lie."""
+    """An image's extent in the model's units, and how far outside it a coordinate may lie.
+
+    ``is_proven`` is False where the units are the family's by rule and nobody has said so of this payload.
+    """
 
     width: float
     height: float
     slack_x: float
     slack_y: float
+    is_proven: bool = True
 
     def point(self, x: float, y: float, at: Path) -> Point:
         """Return a point in relative coordinates; raises OutputError when it lies outside the image."""
         return _side(x, self.width, self.slack_x, "x", at), _side(y, self.height, self.slack_y, "y", at)
 
     def box(self, x1: float, y1: float, x2: float, y2: float, at: Path) -> Shape:
-        """Return an upright rectangle, clipped; raises OutputError when it is outside, inverted or empty."""
+        """Return an upright rectangle, clipped.
+
+        Raises OutputError when it is outside, inverted or empty, or so small that it must be in other units.
+        """
+        if not self.is_proven and x2 <= 1 and y2 <= 1:
+            fail(at, f"the box {_corners(x1, y1, x2, y2)} may be relative or within one pixel", _EITHER)
         if not (x1 < x2 and y1 < y2):
             fail(at, f"the box {_corners(x1, y1, x2, y2)} has no area", "send x1 < x2 and y1 < y2")
         left, top = self.point(x1, y1, at)
@@ -90,7 +99,9 @@ def percent_canvas(width: float | None, height: float | None) -> Canvas:
 def canvas_for(options: ReadOptions, at: Path, default: Literal["pixel", "relative"] = "pixel") -> Canvas:
     """The canvas for a family whose unit is fixed, unless ``options.units`` says otherwise."""
     units = options.units or default
-    return pixel_canvas(options, at) if units == "pixel" else relative_canvas(options)
+    if units == "relative":
+        return relative_canvas(options)
+    return replace(pixel_canvas(options, at), is_proven=options.units is not None)
 
 
 def canvas_of(values: Iterable[float], options: ReadOptions, at: Path) -> Canvas:
@@ -99,8 +110,8 @@ def canvas_of(values: Iterable[float], options: ReadOptions, at: Path) -> Canvas
     Raises OutputError when ``options.units`` is unset and every value could be either.
     """
     if options.units is None and all(value <= 1 for value in values):
-        fail(at, "coordinates up to 1 may be relative or pixels", "set units: relative (or pixel)")
-    return canvas_for(options, at)
+        fail(at, "coordinates up to 1 may be relative or pixels", _EITHER)
+    return replace(canvas_for(options, at), is_proven=True)
 
 
 def numbers(value: Any, count: int, at: Path) -> list[float]:
@@ -125,3 +136,4 @@ def _corners(*values: float) -> str:
 
 
 _OUTSIDE = "check image_size and units"
+_EITHER = "set units: relative (or pixel)"

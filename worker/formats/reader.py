@@ -64,8 +64,10 @@ def read_payload(payload: Any, options: ReadOptions | None = None) -> Reading:
     try:
         outputs = _outputs(family, inside, chosen)
     except OutputError as error:
+        if wanted and not error.fix and family.detect(inside.payload) is None:
+            error = OutputError(error.field, error.problem, f"{family.name} is {family.rule}")
         error.format, error.why = name, why
-        raise
+        raise error from None
     told = tuple(with_evidence(output, inside.evidence) for output in outputs)
     return Reading(name, why, told, family.by_id)
 

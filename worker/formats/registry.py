@@ -23,6 +23,7 @@ from worker.formats.families import (
     sagemaker,
     seldon,
     sklearn,
+    sqs,
     tf_serving,
     torchserve,
     torchvision,
@@ -55,7 +56,7 @@ ANSWERS: tuple[Family, ...] = (
 )
 """Families that hold answers."""
 
-ENVELOPES: tuple[Envelope, ...] = (cloudevents.ENVELOPE, *sagemaker.ENVELOPES)
+ENVELOPES: tuple[Envelope, ...] = (cloudevents.ENVELOPE, *sagemaker.ENVELOPES, sqs.ENVELOPE)
 """Wrappers around payloads of the families."""
 
 _ALL: tuple[Family | Envelope, ...] = (*ANSWERS, *ENVELOPES)

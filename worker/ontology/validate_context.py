@@ -73,13 +73,13 @@ def is_int(value: object) -> bool:
 
 
 def is_percent(value: object) -> bool:
-    """Tell a number in 0-100 from everything else, including true and false."""
-    return type(value) in NUMBERS and 0 <= value <= 100  # type: ignore[operator]
+    """Tell a number in 0-100 from everything else, including true and false, and probabilities between 0 and 1."""
+    return type(value) in NUMBERS and (1 <= value <= 100 or value == 0)  # type: ignore[operator]
 
 
 def refuse_percent(value: object, where: str) -> NoReturn:
     """Refuse a confidence or score that is no number in 0-100."""
-    refuse(where, f"must be a number from 0 to 100, found {value!r}", "send percents", "bad_confidence")
+    refuse(where, f"must be a percentage: 0, or 1 to 100; found {value!r}", "send percents", "bad_confidence")
 
 
 def check_key_frame(payload: Mapping[str, Any], where: str) -> None:

@@ -56,7 +56,8 @@ def test_a_tensor_agrees_with_its_shape_and_datatype(payload: Any, field: str, p
 
 def test_a_binary_tensor_is_asked_for_as_json() -> None:
     payload = {"outputs": [{"name": "p", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}]}
-    error = refusal(payload, format="open-inference")
+    error = refusal(payload)
+    assert error.format == "open-inference"
     assert (error.field, error.fix) == ("payload.outputs[0].data", "ask for JSON, not binary, output data")
 
 
@@ -71,6 +72,41 @@ def test_a_string_output_that_is_no_classification_stays_a_label() -> None:
     assert [output.answer.scores[0].label for output in reading.outputs] == ["0.9:1:cat", "dog"]
 
 
+def test_several_tensors_that_are_not_understood_together_need_a_field() -> None:
+    outputs = [
+        {"name": "label", "shape": [1, 1], "datatype": "INT64", "data": [1]},
+        {"name": "probs", "shape": [1, 2], "datatype": "FP16", "data": [0.25, 0.75]},
+    ]
+    error = refusal({"outputs": outputs}, classes=["a", "b"])
+    assert (error.problem, error.fix) == (
+        "several outputs: label, probs",
+        "set field to the one that holds the prediction",
+    )
+
+
+def test_true_and_false_are_classes_only_where_several_may_apply() -> None:
+    flags = tensor(datatype="BOOL", data=[True, False])
+    assert "exclusive: false" in refusal(flags, classes=["a", "b"]).fix
+    assert refusal(tensor(datatype="BOOL", shape=[2], data=[True, False]), classes=["a", "b"]).fix
+
+
+@pytest.mark.parametrize("key", ["strData", "binData", "jsonData"])
+def test_seldon_answers_without_rows_are_called_so(key: str) -> None:
+    error = refusal({key: "cat", "meta": {}})
+    assert error.field == f"payload.{key}"
+    assert "nearest is seldon" in error.problem
+
+
+def test_several_sqs_messages_at_once_are_refused() -> None:
+    record = {"messageId": "1", "receiptHandle": "r", "body": json.dumps({"predictions": ["cat"]})}
+    assert read_payload({"Records": [record]}).format == "amazon-sqs/tf-serving-rows"
+    assert refusal({"Records": [record, record]}).problem == "2 messages at once"
+
+
+def test_a_named_format_that_is_not_there_says_what_it_is() -> None:
+    assert refusal({"predictions": [1]}, format="seldon").fix.startswith("seldon is an object whose `data` object")
+
+
 def test_a_failed_seldon_answer_is_refused_with_its_reason() -> None:
     payload = {"data": {"ndarray": [[1.0]]}, "status": {"status": "FAILURE", "info": "out of memory"}}
     assert "out of memory" in refusal(payload).problem
@@ -78,12 +114,21 @@ def test_a_failed_seldon_answer_is_refused_with_its_reason() -> None:
 
 def test_tokens_without_offsets_ask_for_a_fast_tokenizer() -> None:
     token = {"entity": "B-PER", "score": 0.9, "word": "Ada", "start": None, "end": None, "index": 1}
-    assert refusal([token], format="hf-token-classification").fix == "use a fast tokenizer"
+    assert refusal([token]).fix == "use a fast tokenizer"
 
 
 def test_a_span_outside_the_text_is_refused() -> None:
     span = {"entity_group": "PER", "score": 0.9, "word": "Ada", "start": 0, "end": 3}
     assert "a span ends at 3, the text at 2" in refusal([span], text="Ad").problem
+
+
+@pytest.mark.parametrize(("word", "fits"), [("Ada", True), ("ada", True), ("##da", False), ("Bob", False)])
+def test_a_span_must_hold_the_word_that_the_model_read(word: str, fits: bool) -> None:
+    span = {"entity_group": "PER", "score": 0.9, "word": word, "start": 0, "end": 3}
+    if fits:
+        assert read_payload([span], ReadOptions(text="Ada wrote")).outputs
+    else:
+        assert "is not what the text has there: 'Ada'" in refusal([span], text="Ada wrote").problem
 
 
 def test_an_empty_span_is_refused() -> None:

@@ -70,10 +70,10 @@ def test_an_ambiguous_payload_is_read_when_the_format_is_named() -> None:
             "missing",
         ),
         (
-            [{"entity": "B-PER", "score": 0.9, "word": "Ada", "start": None, "end": None, "index": 1}],
+            [{"entity": "B-PER", "score": 0.9, "word": "Ada", "start": "0", "end": 3, "index": 1}],
             "hf-token-classification",
             "payload[0].start",
-            "null is not a number",
+            "'0' is not a number or null",
         ),
         ({"data": {"ndarray": "no"}}, "seldon", "payload.data.ndarray", "'no' is not a list"),
         ([0.1, 0.9], "sklearn", "payload[0]", "neither a class index nor a row"),

@@ -87,7 +87,7 @@ def test_logits_of_some_classes_are_not_soft_maxed() -> None:
 
 
 def test_a_lone_logit_is_refused() -> None:
-    item = [{"label": "cat", "score": 3.2, "box": {"xmin": 0, "ymin": 0, "xmax": 1, "ymax": 1}}]
+    item = [{"label": "cat", "score": 3.2, "box": {"xmin": 0, "ymin": 0, "xmax": 5, "ymax": 5}}]
     assert "lone logit" in refusal(item, score_kind="logit", image_size=(10, 10)).problem
 
 

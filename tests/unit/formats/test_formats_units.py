@@ -58,6 +58,24 @@ def test_coordinates_that_may_be_relative_or_pixels_are_not_guessed(options: dic
     assert "units" in error.fix
 
 
+@pytest.mark.parametrize(
+    "payload",
+    [
+        hf(0.1, 0.2, 0.3, 0.4),
+        [{"cat": [0.1, 0.2, 0.3, 0.4], "score": 0.9}],
+        {"boxes": [[0.1, 0.2, 0.3, 0.4]], "labels": [0], "scores": [0.9]},
+        [{"image_id": 1, "category_id": 0, "bbox": [0.1, 0.2, 0.2, 0.2], "score": 0.9}],
+    ],
+)
+def test_a_box_within_one_pixel_is_taken_for_pixels_only_when_told(payload: Any) -> None:
+    options = {"classes": {"0": "cat"}, "image_size": SIZE}
+    error = refusal(payload, **options)
+    assert "may be relative or within one pixel" in error.problem
+    assert error.fix == "set units: relative (or pixel)"
+    assert box_of(payload, **options, units="pixel") == pytest.approx([0.001, 0.004, 0.003, 0.008])
+    assert box_of(payload, **options, units="relative") == pytest.approx([0.1, 0.2, 0.3, 0.4])
+
+
 def test_declared_pixels_below_one_are_pixels() -> None:
     found = box_of(yolo(box={"x1": 0.1, "y1": 0.2, "x2": 0.5, "y2": 1.0}), image_size=SIZE, units="pixel")
     assert found == pytest.approx([0.001, 0.004, 0.005, 0.02])

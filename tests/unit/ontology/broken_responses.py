@@ -134,6 +134,7 @@ CATEGORIES = [
     broken("an entity with no category", "entities", "WHO/annotations/0/categories", [], "no_category"),
     broken("confidence above 100", "radio", "COLOR/categories/0/confidence", 101, "bad_confidence"),
     broken("confidence below 0", "rectangle", "SHIPS/annotations/0/categories/0/confidence", -1, "bad_confidence"),
+    broken("confidence as a probability", "radio", "COLOR/categories/0/confidence", 0.87, "bad_confidence"),
     broken("confidence as a text", "radio", "COLOR/categories/0/confidence", "87", "bad_confidence"),
     broken("confidence as a boolean", "radio", "COLOR/categories/0/confidence", True, "bad_confidence"),
     broken(
@@ -143,6 +144,7 @@ CATEGORIES = [
         float("nan"),
         "bad_confidence",
     ),
+    broken("an object's score as a probability", "rectangle", "SHIPS/annotations/0/score", 0.5, "bad_confidence"),
     broken("an object's score above 100", "rectangle", "SHIPS/annotations/0/score", 500, "bad_confidence"),
     broken("a key the SDK cannot read", "radio", "COLOR/categories/0/displayName", "Blue", "unknown_key"),
 ]

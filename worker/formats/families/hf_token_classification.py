@@ -24,7 +24,7 @@ from worker.formats.structure import (
     near_items,
 )
 
-_SPAN = {"word": TEXT, "score": NUMBER, "start": NUMBER, "end": NUMBER}
+_SPAN = {"word": TEXT, "score": NUMBER, "start": NUMBER_OR_NULL, "end": NUMBER_OR_NULL}
 _GROUPED = Keys({"entity_group": TEXT, **_SPAN})
 _TOKENS = Keys({"entity": TEXT, **_SPAN}, {"index": NUMBER_OR_NULL})
 
@@ -121,10 +121,27 @@ def _entity(span: _Span, options: ReadOptions, at: Path) -> Entity:
 
 def _quote(span: _Span, options: ReadOptions, at: Path) -> str:
     if options.text is None:
-        return "".join(word.removeprefix("##").replace("▁", " ").replace("Ġ", " ") for word in span.words).strip()
+        return _joined(span.words)
     if span.end > len(options.text):
-        fail(at, f"a span ends at {span.end}, the text at {len(options.text)}", "send the text the model read")
-    return options.text[span.begin : span.end]
+        fail(at, f"a span ends at {span.end}, the text at {len(options.text)}", _OTHER_TEXT)
+    quote = options.text[span.begin : span.end]
+    word = _joined(span.words)
+    if _letters(word) and _letters(quote) and _letters(word) != _letters(quote):
+        fail(at, f"{word[:40]!r} is not what the text has there: {quote[:40]!r}", _OTHER_TEXT)
+    return quote
+
+
+_OTHER_TEXT = "send the text the model read"
+
+
+def _joined(words: list[str]) -> str:
+    return "".join(word.removeprefix("##").replace("▁", " ").replace("Ġ", " ") for word in words).strip()
+
+
+def _letters(text: str) -> str:
+    """What tokenizers keep of plain text, whatever their case and spacing; nothing where they may rewrite it."""
+    plain = text.isascii() and "[" not in text
+    return "".join(filter(str.isalnum, text)).casefold() if plain else ""
 
 
 _detect_grouped = detect_items(

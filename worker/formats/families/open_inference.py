@@ -7,7 +7,7 @@ from typing import Any
 from worker.formats.checks import ROOT, Path, mapping
 from worker.formats.evidence import with_evidence
 from worker.formats.families.rows import read_row, rows_of_columns
-from worker.formats.families.tensors import KEYS, outputs_of, read_tensors, response_evidence
+from worker.formats.families.tensors import BINARY, KEYS, outputs_of, read_tensors, response_evidence
 from worker.formats.families.triton import is_classification
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
@@ -32,7 +32,7 @@ def _detect(payload: Any) -> Match | None:
         return None
     if not outputs:
         return Match("an object with an empty list of outputs")
-    if all(KEYS.fits(output) for output in outputs):
+    if all(KEYS.fits(output) or BINARY.fits(output) for output in outputs):
         return Match("an object whose outputs have name, shape, datatype and data")
     return None
 

@@ -59,7 +59,7 @@ def read_row(row: Any, options: ReadOptions, at: Path) -> ModelOutput:
     if isinstance(row, Mapping):
         return _read_named(row, options, at)
     if not isinstance(row, list):
-        fail(at, f"{describe(row)} is no prediction")
+        fail(at, f"{describe(row)} is no prediction", "send a label, a class index or scores")
     return _read_list(row, options, at)
 
 
@@ -78,7 +78,8 @@ def _read_scalar(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
         fail(
             at,
             f"{describe(value)} alone may be a class index or a probability",
-            "send whole numbers for class indices; for one probability set classes to one name and exclusive: false",
+            "send whole numbers for class indices, the scores of one item as a list of their own; for one probability "
+            "per item set classes to one name and exclusive: false",
         )
     return options.output(bare_label(name_of(value, options, at), options))
 
@@ -88,6 +89,8 @@ def _read_list(row: list[Any], options: ReadOptions, at: Path) -> ModelOutput:
         return read_objects(row, options, at)
     if row and all(isinstance(value, str) for value in row):
         return _read_strings(row, options, at)
+    if row and all(isinstance(value, bool) for value in row):
+        return _read_flags(row, options, at)
     if len(row) == 1 and is_number(row[0]):
         return _read_scalar(row[0], options, (*at, 0))
     if row and isinstance(row[0], list):
@@ -104,6 +107,14 @@ def _read_strings(row: list[str], options: ReadOptions, at: Path) -> ModelOutput
     return options.output(bare_labels(labels, at))
 
 
+def _read_flags(row: list[bool], options: ReadOptions, at: Path) -> ModelOutput:
+    """Read one true or false per class."""
+    if options.exclusive is not False:
+        fail(at, "true and false are no scores", "set exclusive: false if they tell of each class whether it applies")
+    names = [name_of(i, options, (*at, i)) for i, flag in enumerate(row) if flag]
+    return options.output(bare_labels(names, at))
+
+
 def _read_named(row: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelOutput:
     """Read a row of several named outputs."""
     if options.field is not None and options.field in row:
@@ -118,7 +129,7 @@ def _read_named(row: Mapping[str, Any], options: ReadOptions, at: Path) -> Model
 
 
 def _read_scored(scores: Any, labels: Any, options: ReadOptions, at: Path, labels_at: Path) -> ModelOutput:
-    same_length({str(at[-1]): scores, str(labels_at[-1]): labels}, at[:-1])
+    same_length({str(at[-1]): scores, str(labels_at[-1]): labels}, at[:-1], "set field to the one to read")
     names = [label_of(label, options, (*labels_at, i)) for i, label in enumerate(labels)]
     return options.output(label_scores(names, scores, options, at))
 
@@ -128,7 +139,7 @@ def read_objects(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     try:
         family, _ = choose(value, OBJECT_FAMILIES, at)
     except UnknownFormat as unknown:
-        if isinstance(value, Mapping) and len(value) > 1 and unknown.nearest is None:
+        if isinstance(value, Mapping) and len(value) > 1 and (unknown.nearest is None or _are_arrays(value)):
             keys = ", ".join(list(value)[:8])
             fail(at, f"several outputs: {keys}", "set field to the one that holds the prediction")
         raise
@@ -136,6 +147,11 @@ def read_objects(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     if len(outputs) != 1:
         fail(at, f"{len(outputs)} items in one row", "send one item per row")
     return outputs[0]
+
+
+def _are_arrays(row: Mapping[str, Any]) -> bool:
+    """Whether these are outputs of a model, not an object that a handler wrote."""
+    return all(isinstance(value, list) for value in row.values())
 
 
 def rows_of_columns(columns: Mapping[str, Any], at: Path) -> list[Any]:

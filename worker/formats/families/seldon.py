@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from worker.formats.checks import ROOT, Path, array, fail, mapping, member, string
+from worker.formats.checks import ROOT, Path, array, fail, mapping, member, show, string
 from worker.formats.families.rows import read_row
 from worker.formats.families.tensors import read_shape, rows_of_tensor
 from worker.formats.options import ReadOptions
@@ -17,6 +17,7 @@ from worker.formats.structure import LIST, OBJECT, Family, Keys, Kind, Match, Mi
 _ARRAY = Keys({"ndarray": LIST}, {"names": LIST})
 _TENSOR = Keys({"tensor": OBJECT}, {"names": LIST})
 _KEYS = Keys({"data": Kind("an object with ndarray or tensor", lambda v: _ARRAY.fits(v) or _TENSOR.fits(v))}, open=True)
+_OTHERS = ("strData", "binData", "jsonData")
 
 _DEFAULT_NAME = re.compile(r"t:\d+")
 """Column names that Seldon makes up where the model gives none."""
@@ -72,6 +73,9 @@ def _detect(payload: Any) -> Match | None:
 
 def _near(payload: Any) -> Miss | None:
     data = payload.get("data") if isinstance(payload, Mapping) else None
+    other = next((key for key in _OTHERS if isinstance(payload, Mapping) and key in payload), None)
+    if other:
+        return Miss(show((*ROOT, other)), "holds no rows", 0.5)
     for keys in (_ARRAY, _TENSOR):
         miss = keys.miss(data, (*ROOT, "data"))
         if miss:
@@ -87,6 +91,8 @@ FAMILY = Family(
     near=_near,
     read=read,
     options=("classes", "score_kind", "exclusive", "strings"),
-    limits="Column names like t:0 are Seldon's own and name no class. strData, binData and tftensor are refused.",
+    limits=(
+        "Column names like t:0 are Seldon's own and name no class. strData, binData, jsonData and tftensor are refused."
+    ),
     sources=("https://docs.seldon.io/projects/seldon-core/en/v1.1.0/reference/apis/prediction.html",),
 )

@@ -36,7 +36,8 @@ def _near(payload: Any) -> Miss | None:
     first = fitting.index(False)
     row = payload[first]
     if is_number(row):
-        return Miss(show((*ROOT, first)), f"{describe(row)} is neither a class index nor a row of scores", 0.5)
+        problem = "is neither a class index nor a row of scores (the scores of one item are a list in the list)"
+        return Miss(show((*ROOT, first)), f"{describe(row)} {problem}", 0.5)
     share = sum(fitting) / len(fitting) * 0.9
     return Miss(show((*ROOT, first)), f"{describe(row)} is not a row of numbers or a label", share) if share else None
 

@@ -10,9 +10,11 @@ from typing import Any
 from worker.formats.checks import Path, array, describe, fail, integer, is_number, mapping, member, string
 from worker.formats.evidence import texts_of
 from worker.formats.options import ReadOptions
-from worker.formats.structure import LIST, TEXT, Keys
+from worker.formats.structure import LIST, OBJECT, TEXT, Keys
 
 KEYS = Keys({"name": TEXT, "shape": LIST, "datatype": TEXT, "data": LIST}, open=True)
+BINARY = Keys({"name": TEXT, "shape": LIST, "datatype": TEXT, "parameters": OBJECT}, open=True)
+"""A tensor whose data follow the JSON as bytes."""
 
 MAX_DIMENSIONS = 8
 

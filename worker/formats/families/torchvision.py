@@ -40,13 +40,18 @@ def read_image(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     count = same_length(columns, at)
     if not count:
         return options.output(Detection(()))
-    canvas = canvas_for(options, (*at, "boxes"))
+    canvas = None if _is_masked(columns) else canvas_for(options, (*at, "boxes"))
     objects = [found for i in range(count) if (found := _object(columns, i, options, canvas, at))]
     empty = count - len(objects)
     return options.output(Detection(tuple(objects)), evidence={"empty_masks": empty} if empty else None)
 
 
-def _object(columns: Columns, i: int, options: ReadOptions, canvas: Canvas, at: Path) -> DetectedObject | None:
+def _is_masked(columns: Columns) -> bool:
+    """Whether masks are read, which bring their own size, instead of coordinates."""
+    return "masks" in columns and "keypoints" not in columns
+
+
+def _object(columns: Columns, i: int, options: ReadOptions, canvas: Canvas | None, at: Path) -> DetectedObject | None:
     label = integer(columns["labels"][i], *at, "labels", i)
     shape = _shape(columns, i, options, canvas, at)
     score = probability(columns["scores"][i], options, (*at, "scores", i))
@@ -54,11 +59,11 @@ def _object(columns: Columns, i: int, options: ReadOptions, canvas: Canvas, at: 
     return DetectedObject(name, shape, score) if shape else None
 
 
-def _shape(columns: Columns, i: int, options: ReadOptions, canvas: Canvas, at: Path) -> Shape | None:
+def _shape(columns: Columns, i: int, options: ReadOptions, canvas: Canvas | None, at: Path) -> Shape | None:
+    if canvas is None:
+        return _mask(columns["masks"][i], (*at, "masks", i))
     if "keypoints" in columns:
         return _pose(columns["keypoints"][i], options, canvas, (*at, "keypoints", i))
-    if "masks" in columns:
-        return _mask(columns["masks"][i], (*at, "masks", i))
     x1, y1, x2, y2 = numbers(columns["boxes"][i], 4, (*at, "boxes", i))
     return canvas.box(x1, y1, x2, y2, (*at, "boxes", i))
 
@@ -88,7 +93,8 @@ FAMILY = Family(
     options=("classes", "image_size", "units", "point_names"),
     limits=(
         "Labels are indices, so `classes` is needed (index 0 is usually the background). Soft masks are cut at 0.5 "
-        "and outlined; keypoints need `point_names`. Keypoints win over masks, masks over boxes."
+        "and outlined, without need of `image_size`; keypoints need `point_names`. Keypoints win over masks, masks "
+        "over boxes."
     ),
     sources=(
         "https://pytorch.org/vision/stable/models/generated/torchvision.models.detection.fasterrcnn_resnet50_fpn.html",
