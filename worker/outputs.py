@@ -206,12 +206,12 @@ def _options(output: Output, prediction: Prediction | PredictionBatch, config: P
         score_kind=output.score_kind or config.score_kind,
         job=output.job or config.job,
         text=asset.text if asset else None,
-        units=config.units,
-        exclusive=config.exclusive,
-        field=config.field,
-        point_names=config.point_names,
-        strings=config.strings,
-        frames=config.frames,
+        units=output.units or config.units,
+        exclusive=config.exclusive if output.exclusive is None else output.exclusive,
+        field=output.field or config.field,
+        point_names=output.point_names or config.point_names,
+        strings=output.strings or config.strings,
+        frames=config.frames if output.frames is None else output.frames,
     )
 
 

@@ -51,6 +51,25 @@ def test_what_the_message_leaves_out_comes_from_the_project() -> None:
     assert (own.job, set(labels(own))) == ("OWN", {"A", "B"})
 
 
+def test_a_message_may_say_how_its_payload_is_read() -> None:
+    config = ProjectConfig(field="other", exclusive=True, units="pixel", strings="text", frames=True)
+    heads = {"predictions": [{"a": [0.9, 0.8], "b": [0.1, 0.2]}]}
+    own = {"classes": ["RED", "BLACK"], "field": "a", "exclusive": False, "frames": False}
+    assert labels(output_of(one({"payload": heads, **own}), config)) == {"RED": 0.9, "BLACK": 0.8}
+    assert labels(output_of(one({"payload": ["RED"], "strings": "label", "frames": False}), config)) == {"RED": None}
+    pose = {"name": "dog", "class": 0, "confidence": 0.9, "box": {"x1": 0.1, "y1": 0.1, "x2": 0.9, "y2": 0.9}}
+    pose["keypoints"] = {"x": [0.5], "y": [0.25]}
+    answer = output_of(one({"payload": [pose], "units": "relative", "point_names": ["nose"]})).answer
+    assert isinstance(answer, Detection)
+    assert answer.objects[0].shape.point_names == ("nose",)
+    assert answer.objects[0].shape.rings == (((0.5, 0.25),),)
+
+
+def test_how_a_payload_is_read_goes_with_a_payload_alone() -> None:
+    with pytest.raises(MessageError, match="units only goes with payload"):
+        one({"scores": {"A": 1.0}, "units": "pixel"})
+
+
 def test_a_payload_that_cannot_be_read_names_the_field_within_the_message() -> None:
     with pytest.raises(UnreadableOutput) as caught:
         output_of(one({"payload": {"predictions": [[0.9, 0.8]]}, "classes": ["A", "B"]}))

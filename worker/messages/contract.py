@@ -21,22 +21,16 @@ SCHEMA_NAME: Literal["prediction/v1"] = "prediction/v1"
 Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
-def _no_padding(value: Any) -> Any:
-    if isinstance(value, str) and value != value.strip():
-        raise ValueError("must not begin or end with white space")
-    return value
-
-
 def _written_out(value: Any) -> Any:
     if not isinstance(value, str | datetime):
         raise ValueError('must be an ISO 8601 text with a zone, such as "2026-11-23T10:15:00Z"')  # noqa: TRY004
     return value
 
 
-Identifier = Annotated[
-    str, BeforeValidator(_no_padding), StringConstraints(min_length=1, max_length=1024, pattern=r"^[^\x00-\x1f\x7f]+$")
-]
-ShortName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+_VISIBLE = r"^[^\x00-\x1f\x7f]+$"
+_UNPADDED = r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_UNPADDED)]
+ShortName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_VISIBLE)]
 Embedding = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=4096)]
 
 
@@ -46,7 +40,10 @@ class _Part(BaseModel):
 
 CONTENTS = ("url", "text", "json_content", "path")
 ANSWERS = ("json_response", "scores", "payload", "answer")
-READING = ("format", "classes", "image_size", "score_kind")
+READING = (
+    *("format", "classes", "image_size", "score_kind"),
+    *("units", "exclusive", "field", "point_names", "strings", "frames"),
+)
 """What tells how a payload is read."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -121,6 +118,16 @@ class Output(_Part):
     score_kind: Literal["probability", "logit"] | None = Field(
         default=None, description="What the payload's scores are."
     )
+    units: Literal["pixel", "relative"] | None = Field(default=None, description="What the payload's coordinates are.")
+    exclusive: bool | None = Field(default=None, description="Single choice (true) or independent classes (false).")
+    field: ShortName | None = Field(
+        default=None, description="The tensor, column, key or control to read where the payload holds several."
+    )
+    point_names: list[ShortName] | None = Field(
+        default=None, description="Names of a pose's points, in the model's order."
+    )
+    strings: Literal["label", "text"] | None = Field(default=None, description="What a bare string is.")
+    frames: bool | None = Field(default=None, description="Whether the rows are the frames of one video.")
     evidence: Evidence | None = Field(default=None, description="More to tell doubt by; not sent to Kili.")
 
     @model_validator(mode="after")
