@@ -191,6 +191,26 @@ def test_an_inbox_entry_is_admitted_once_whoever_admits_it(spool: Spool) -> None
     check(spool)
 
 
+def test_many_entries_leave_the_inbox_with_their_items_but_for_those_that_another_has_admitted(spool: Spool) -> None:
+    spool.redis.xgroup_create("in", "intake", id="0", mkstream=True)
+    ids = [spool.redis.xadd("in", {"payload": b"x"}).decode() for _ in range(2500)]  # type: ignore[union-attr]
+    arrivals = [Arrival(entry_id, (waiting(f"a{n}"),)) for n, entry_id in enumerate(ids)]
+    spool.redis.xreadgroup("intake", "one", {"in": ">"}, count=2000)
+    assert spool.admit(arrivals[500:600], inbox="in").admitted == 100
+    result = spool.admit(arrivals, inbox="in")
+    assert (result.admitted, result.skipped) == (2400, 100)
+    assert (spool.redis.xlen("in"), spool.redis.xpending("in", "intake")["pending"]) == (0, 0)
+    check(spool)
+
+
+def test_entries_in_hand_are_admitted_although_their_group_was_destroyed(spool: Spool) -> None:
+    entry_id = spool.redis.xadd("in", {"payload": b"x"})
+    assert isinstance(entry_id, bytes)
+    assert spool.admit([Arrival(entry_id.decode(), (waiting("a"),))], inbox="in").admitted == 1
+    assert spool.redis.xlen("in") == 0
+    check(spool)
+
+
 def test_an_entry_of_an_inbox_in_another_redis_is_admitted_once_until_it_has_left(spool: Spool) -> None:
     arrival = Arrival("7-1", (waiting("a"),))
     assert spool.admit([arrival]).admitted == 1

@@ -61,7 +61,9 @@ WRONG = [
     (changed(external_id=REMOVED), "external_id", "is missing"),
     (changed(external_id=""), "external_id", ""),
     (changed(external_id=" x"), "external_id", "white space"),
-    (changed(external_id="a\nb"), "external_id", ""),
+    (changed(external_id="x\u00a0"), "external_id", "white space"),
+    (changed(external_id="a\nb"), "external_id", "control characters"),
+    (changed(model={"name": "m", "version": "1\x7f"}), "model.version", "control characters"),
     (changed(external_id=12), "external_id", "valid string"),
     (changed(model="m"), "model", ""),
     (changed(model={"name": "m"}), "model.version", "is missing"),
@@ -138,6 +140,11 @@ def test_nesting_up_to_the_cap_is_read_and_a_number_out_of_range_is_found_at_any
             read_json(nested(19, f"[0.5, {number}]"), LIMITS)
         assert caught.value.field.endswith("[1]")
         assert caught.value.cause == "not_json"
+
+
+@pytest.mark.parametrize("name", ["a", "a b", "\u200bx", "\ud55c \uae00", "x" * 1024])
+def test_a_name_may_hold_anything_but_control_characters_and_padding(name: str) -> None:
+    assert read(json.dumps(changed(external_id=name))).external_id == name
 
 
 def test_the_last_of_two_equal_keys_counts() -> None:

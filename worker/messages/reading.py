@@ -149,6 +149,9 @@ def _problem(detail: ErrorDetails) -> str:
     if detail["type"] == "missing":
         return "is missing"
     words = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if detail["type"] == "string_pattern_mismatch":
+        padded = detail["input"] != detail["input"].strip()
+        words = "must not begin or end with white space" if padded else "must not hold control characters"
     shown = repr(detail["input"])
     return f"{words} (found {shown[:80]})" if not isinstance(detail["input"], dict | list) else words
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol
 
+from pydantic_core import PydanticSerializationError, to_json
+
 from worker.formats.output import ModelOutput
 
 
@@ -74,7 +76,10 @@ class ReviewDecision:
                 known[name] = value
         if history:
             known["history"] = list(history)
-        return _AS_JSON.encode(known).encode()
+        try:
+            return to_json(known, inf_nan_mode="constants")
+        except PydanticSerializationError:  # a lone surrogate in a name
+            return json.dumps(known, separators=(",", ":")).encode()
 
     @staticmethod
     def history_in(raw: bytes) -> list[dict[str, Any]]:
@@ -105,7 +110,6 @@ class ReviewDecision:
         return cls(**{"lane": 0, "priority": 0, "policy": "", **found})
 
 
-_AS_JSON = json.JSONEncoder(separators=(",", ":"))
 _DEFAULTS = tuple((one.name, one.default) for one in fields(ReviewDecision))
 METADATA_KEYS = {
     "prediction_confidence": "confidence",

@@ -7,6 +7,7 @@
 --     'counted', project, '', '', '', '', '', '', ''
 -- Returns {admitted, superseded, dead, skipped, sampled_out}, in items; skipped were admitted by somebody else.
 local P, inbox, group = ARGV[1], ARGV[2], ARGV[3]
+local AT_ONCE = 1000 -- ids of one command
 
 -- A full memory stops the script here, before anything has moved; one that insists begins with a write that passes.
 if ARGV[4] == '1' then redis.call('DEL', P .. 'nothing') end
@@ -14,7 +15,7 @@ redis.call('HINCRBY', P .. 'ledger', 'received', 0)
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local moved = {}
+local moved, opened = {}, {}
 
 local function count(project, name, by)
   moved[project] = moved[project] or {}
@@ -40,9 +41,24 @@ local function take_from_dead(id)
   return true
 end
 
+-- Entries in hand are pending until they are admitted, so one look finds most of them without their content.
+local entries_from, pending = 6, {}
+local function look_for_pending()
+  local first, last, n, i = nil, nil, tonumber(ARGV[5]), entries_from
+  for _ = 1, n do
+    local id = ARGV[i]
+    if id ~= '' then first, last = first or id, id end
+    i = i + 3 + 9 * tonumber(ARGV[i + 2])
+  end
+  if not first then return end
+  local rows = redis.pcall('XPENDING', inbox, group, first, last, 2 * n)
+  if rows.err then return end -- no group: somebody destroyed it
+  for _, row in ipairs(rows) do pending[row[1]] = true end
+end
+
 -- An entry in another Redis cannot leave with this transaction: its id is kept until it has left.
 local function is_here(id)
-  if id == '' then return true end
+  if id == '' or pending[id] then return true end
   if inbox ~= '' then return #redis.call('XRANGE', inbox, id, id) == 1 end
   return redis.call('ZADD', P .. 'admitted', 'NX', now, id) == 1
 end
@@ -65,13 +81,14 @@ local function wait(i)
     return 'superseded'
   end
   local key = P .. 'lane:' .. lane .. ':' .. project
-  if redis.call('EXISTS', key) == 0 then redis.call('XGROUP', 'CREATE', key, 'delivery', '0', 'MKSTREAM') end
+  if not opened[key] then
+    if redis.call('EXISTS', key) == 0 then redis.call('XGROUP', 'CREATE', key, 'delivery', '0', 'MKSTREAM') end
+    opened[key] = true
+  end
   redis.call('XADD', key, '*', 'asset', asset, 'model', model, 'stamp', stamp, 'digest', digest,
     'payload', ARGV[i + 7], 'decision', ARGV[i + 8])
   redis.call('HSET', record, model, stamp .. ':' .. digest .. ':w')
   redis.call('PERSIST', record)
-  redis.call('ZADD', P .. 'work', 'NX', now, project)
-  redis.call('HDEL', P .. 'notbefore', project)
   count(project, 'waiting', 1)
   return 'admitted'
 end
@@ -94,7 +111,8 @@ end
 local admit = { waiting = wait, dead = bury, counted = sample_out }
 local result = { admitted = 0, superseded = 0, dead = 0, skipped = 0, sampled_out = 0 }
 local done = {}
-local i = 6
+if inbox ~= '' then look_for_pending() end
+local i = entries_from
 for _ = 1, tonumber(ARGV[5]) do
   local id, letter, items = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   i = i + 3
@@ -113,14 +131,19 @@ for _ = 1, tonumber(ARGV[5]) do
 end
 
 for project, names in pairs(moved) do
+  if names.waiting then
+    redis.call('ZADD', P .. 'work', 'NX', now, project)
+    redis.call('HDEL', P .. 'notbefore', project)
+  end
   for name, by in pairs(names) do
     redis.call('HINCRBY', P .. 'ledger', name, by)
     redis.call('HINCRBY', P .. 'ledger:' .. project, name, by)
   end
 end
 redis.call('ZREMRANGEBYSCORE', P .. 'admitted', '-inf', now - 86400000)
-for _, id in ipairs(done) do
-  redis.call('XACK', inbox, group, id)
-  redis.call('XDEL', inbox, id)
+for first = 1, #done, AT_ONCE do
+  local last = math.min(first + AT_ONCE - 1, #done)
+  redis.call('XACK', inbox, group, unpack(done, first, last))
+  redis.call('XDEL', inbox, unpack(done, first, last))
 end
 return { result.admitted, result.superseded, result.dead, result.skipped, result.sampled_out }
