@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SECONDS ?= 1200
 SEED ?= 1
 
-.PHONY: demo test lint bench bench-quick soak lock clean
+.PHONY: demo test lint bench bench-quick faults-one-document soak lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -24,6 +24,9 @@ bench: $(VENV)/.dev
 
 bench-quick: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.speed --quick $(ARGS)
+
+faults-one-document: $(VENV)/.dev
+	WORKER_DELIVERY__ONE_DOCUMENT=true $(BIN)/python -m pytest -n 3 --dist loadfile tests/faults $(ARGS)
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.soak --seconds $(SECONDS) --seed $(SEED)

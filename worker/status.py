@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.deadletters import DeadLetters
-from worker.delivery import Pauses
+from worker.delivery import Documents, Pauses
 from worker.feedback.service import summaries
 from worker.feedback.summary_text import metric_lines, status_lines
 from worker.ledger import CallCounter
@@ -23,6 +23,7 @@ def collect(settings: Settings) -> dict[str, Any]:
     letters = DeadLetters(spool.redis, spool.prefix)
     pauses = Pauses(spool.redis, spool.prefix, first=0, cap=0).all()
     ledger = spool.ledger()
+    refusal = Documents(spool.redis, spool.prefix, wanted=settings.delivery.one_document).refusal()
     replaced = replacement_of(spool.redis, spool.prefix)
     projects = spool.projects()
     return {
@@ -35,6 +36,7 @@ def collect(settings: Settings) -> dict[str, Any]:
         "pauses": [asdict(pause) | {"seconds": round(time.time() - pause.since / 1000, 1)} for pause in pauses],
         "calls": [asdict(count) for count in CallCounter(spool.redis, spool.prefix).counts()],
         "budget": budget_of(settings, spool).peek() if settings.kili_api_key else None,
+        "one_document_refused": asdict(refusal) if refusal else None,
         "replaced": asdict(replaced) | {"words": str(replaced)} if replaced else None,
     }
 
@@ -73,6 +75,8 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     if found["budget"]:
         budget = found["budget"]
         yield f"call budget    {budget['used']:g} of {budget['limit']:g} in the last minute"
+    if found["one_document_refused"]:
+        yield f"one document   is refused, calls go apart: {found['one_document_refused']['reason']}"
     failed = [count for count in found["calls"] if count["outcome"] != "ok"]
     calls, repeats = sum(c["calls"] for c in found["calls"]), sum(c["repeats"] for c in found["calls"])
     yield f"calls          {calls}, {sum(count['calls'] for count in failed)} failed, {repeats} repeated"

@@ -22,14 +22,15 @@ QUICK = {
 class Keeper:
     """Keeps a house open for the next case, as long as every case ended with the judge's consent."""
 
-    def __init__(self) -> None:
+    def __init__(self, **settings: str) -> None:
+        self._settings = {**QUICK, **settings}
         self._house: House | None = None
 
     def open(self) -> House:
         """The house, ready for a case, with a worker in it."""
         if self._house is None or not self._house.is_sound:
             self.close()
-            self._house = House(QUICK)
+            self._house = House(self._settings)
         self._house.begin_case()
         self._house.staffed()
         return self._house

@@ -8,6 +8,7 @@ and the judge then judges everything that was ever published in the house.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -66,7 +67,16 @@ FAST = {
     "WORKER_DELIVERY__MISSING_ASSET_GRACE_SECONDS": "1",
     "WORKER_DELIVERY__DRAIN_SECONDS": "10",
 }
-SWITCHES = {"resent_id": "upsert", "batches": "atomic", "read_lag": 0, "calls_per_minute": 0, "latency": 0}
+SWITCHES = {
+    "resent_id": "upsert",
+    "batches": "atomic",
+    "mutations": "many",
+    "read_lag": 0,
+    "calls_per_minute": 0,
+    "latency": 0,
+}
+ONE_DOCUMENT = "WORKER_DELIVERY__ONE_DOCUMENT"
+"""Set in the environment of the tests, it is on in every house."""
 
 
 @dataclass(slots=True)
@@ -119,12 +129,18 @@ class House:
         self._buried_before: frozenset[str] = frozenset()
         self.is_sound = True
         self.environment = {
+            ONE_DOCUMENT: os.environ.get(ONE_DOCUMENT, "false"),
             "REDIS_URL": self.redis.url,
             "KILI_API_KEY": self.kili.api_key,
             "KILI_API_ENDPOINT": self.front.endpoint if self.front else self.kili.endpoint,
             **FAST,
             **(settings or {}),
         }
+
+    @property
+    def has_one_document(self) -> bool:
+        """Whether the workers send a batch's mutations in one document."""
+        return self.environment[ONE_DOCUMENT] == "true"
 
     def __enter__(self) -> Self:
         return self
@@ -152,6 +168,7 @@ class House:
         """Undo what earlier cases switched; until the judge has spoken, the house is not sound."""
         self.heal()
         self.switch(**SWITCHES)
+        self.client.delete("pw:one-document-refused")
         self.admin("reset", {})
         self._buried_before = frozenset(self.letters.ids())
         self.is_sound = False
@@ -225,6 +242,10 @@ class House:
         """Calls by operation, as Kili counted them."""
         operations: dict[str, Any] = self.admin("calls")["operations"]
         return operations
+
+    def calls_with(self, operation: str) -> int:
+        """Calls that carried an operation, alone or among others."""
+        return sum(call["count"] for name, call in self.calls().items() if operation in name.split("+"))
 
     def publish(
         self, messages: Iterable[Mapping[str, Any] | bytes], *, door: str = "stream", together: int = 1

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.faults.house import House, predictions
+from tests.faults.house import ONE_DOCUMENT, House, predictions
 from worker.status import prometheus_text, text
 
 
 @pytest.fixture(scope="module")
 def at_once() -> Iterator[House]:
-    """A house whose doors admit a thousand predictions in one go, so that one wave takes them all."""
-    with House({"WORKER_INTAKE__BATCH": "1000"}) as house:
+    """A house whose doors admit a thousand predictions in one go, so that one wave takes them all; calls go apart."""
+    with House({"WORKER_INTAKE__BATCH": "1000", ONE_DOCUMENT: "false"}) as house:
         yield house
 
 

@@ -125,7 +125,7 @@ def test_a_renamed_class_stops_only_what_needs_it_and_a_mended_interface_lets_it
     house.await_settled()
     ledger = house.spool.ledger(project)
     assert (ledger.delivered, ledger.dead) == (20 + 150, 50)
-    assert house.calls()["appendManyLabels"]["count"] <= 12
+    assert house.calls_with("appendManyLabels") <= 12
     letters = house.case_letters()
     assert {letter.about["cause"] for letter in letters} == {"unknown_class"}
     set_interface(house, project, INTERFACE)

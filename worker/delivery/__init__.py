@@ -2,8 +2,19 @@
 
 from worker.delivery.awaited import AwaitedResults
 from worker.delivery.deliverer import Deliverer, DeliveryRules
+from worker.delivery.documents import Documents
 from worker.delivery.pace import Pace
 from worker.delivery.pauses import Pause, Pauses
 from worker.delivery.ticker import HintSender, Ticker
 
-__all__ = ["AwaitedResults", "Deliverer", "DeliveryRules", "HintSender", "Pace", "Pause", "Pauses", "Ticker"]
+__all__ = [
+    "AwaitedResults",
+    "Deliverer",
+    "DeliveryRules",
+    "Documents",
+    "HintSender",
+    "Pace",
+    "Pause",
+    "Pauses",
+    "Ticker",
+]

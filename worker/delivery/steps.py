@@ -93,7 +93,7 @@ class Steps:
         done = self._together(batch, new)
         labelled = self._label(batch, done) if done.assets else self._label(self._create(new, batch), done)
         self._prioritise(labelled, done)
-        if done.refusal is not None and len(labelled) == len(batch) and _is_about_the_document(done.refusal):
+        if done.refusal and len(labelled) == len(batch) and not isinstance(done.refusal, TooLarge):
             self._tools.documents.refused(done.refusal)
 
     def update(self, *, at_least: int) -> None:
@@ -219,11 +219,6 @@ class Steps:
 
     def _letter(self, item: Item, cause: Cause, stage: str) -> Settlement:
         return self._burial.of(item.entry, item.prediction, cause, stage)
-
-
-def _is_about_the_document(error: KiliError) -> bool:
-    """Size and slowness are for the pace to mend."""
-    return not isinstance(error, TooLarge | TimedOut)
 
 
 def _labels(part: Sequence[Item]) -> list[NewLabel]:

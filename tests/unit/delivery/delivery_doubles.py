@@ -15,7 +15,16 @@ import redis
 
 from worker.delivery import AwaitedResults, Deliverer, DeliveryRules, Pace
 from worker.delivery.callers import Callers
-from worker.kili import AssetUpdate, FoundAsset, KiliError, NewAsset, NewLabel, ProjectInterface, derived_asset_id
+from worker.kili import (
+    AssetUpdate,
+    FoundAsset,
+    KiliError,
+    NewAsset,
+    NewLabel,
+    ProjectInterface,
+    Written,
+    derived_asset_id,
+)
 from worker.messages import ReadingLimits
 from worker.projects import Projects
 from worker.results import ResultPlaces, ResultReader
@@ -90,6 +99,27 @@ class MemoryKili:
     def update_assets(self, project: str, updates: Sequence[AssetUpdate]) -> None:
         self._called("update_assets", [update.asset_id for update in updates])
         self.priorities |= {update.asset_id: update.priority for update in updates}
+
+    def write_batch(
+        self, project: str, *, assets: Sequence[NewAsset], labels: Sequence[NewLabel], updates: Sequence[AssetUpdate]
+    ) -> Written:
+        self._called("write_batch", [label.asset_id for label in labels])
+        return Written(
+            self._outcome(self.append_assets, project, assets),
+            self._outcome(self.append_labels, project, labels),
+            self._outcome(self.update_assets, project, updates),
+        )
+
+    def _outcome(self, step: Callable[..., Any], project: str, rows: Sequence[Any]) -> KiliError | None:
+        before = len(self.calls)
+        try:
+            if rows:
+                step(project, rows)
+        except KiliError as error:
+            return error
+        finally:
+            del self.calls[before:]
+        return None
 
     def _called(self, operation: str, ids: Sequence[str]) -> None:
         self.calls.append((operation, list(ids)))
