@@ -18,6 +18,9 @@ from worker.feedback.weights import weigh
 _CAUTION = 0.1
 """Share of the plain error rate mixed into P(error) when the variance is computed, in case P(error) is worth less."""
 
+_PRIOR_HITS = 2.0
+"""How many errors the variance that P(error) implies counts as."""
+
 _NOTHING = 1e-9
 
 
@@ -127,20 +130,21 @@ def _rest(units: Sequence[Unit], weights: Sequence[float]) -> _Rest | None:
     shift = fsum(share * (error - p) for share, error, p in zip(shares, errors, prior, strict=True))
     rate = min(1.0, max(0.0, fsum(copies * p for copies, p in outside) / size + shift))
     n = _effective_n(shares, errors, prior, rate) if predicted else _kish(shares)
-    return _Rest(rate, n * size / (n + size), _hits(shares, errors))
+    return _Rest(rate, n * size / (n + size), round(_even_hits(shares, errors)))
 
 
-def _hits(shares: Sequence[float], errors: Sequence[float]) -> int:
+def _even_hits(shares: Sequence[float], errors: Sequence[float]) -> float:
     """How many equal errors would weigh as evenly as these do: one that outweighs all others counts as one."""
     parts = [share * error for share, error in zip(shares, errors, strict=True)]
     squares = fsum(part * part for part in parts)
-    return round(fsum(parts) ** 2 / squares) if squares else 0
+    return fsum(parts) ** 2 / squares if squares else 0.0
 
 
 def _effective_n(shares: Sequence[float], errors: Sequence[float], prior: Sequence[float], rate: float) -> float:
-    """``rate (1 - rate) / variance``, from the larger of two variances: the model's, and that of what was seen.
+    """``rate (1 - rate) / variance``: a mean of the variance of what was seen and of the one that P(error) implies.
 
-    The model's holds when no error was seen at all: P(error), its odds scaled to the errors seen.
+    What was seen counts by the errors it consists of, so without any there is only what P(error), its odds scaled to
+    the errors seen, implies: samples without errors do not give intervals without width.
     """
     n = _kish(shares)
     found = n * fsum(share * error for share, error in zip(shares, errors, strict=True))
@@ -152,7 +156,10 @@ def _effective_n(shares: Sequence[float], errors: Sequence[float], prior: Sequen
     model = _centred(shares, [q - p for q, p in zip(rates, prior, strict=True)])
     expected_variance = fsum(s * s * (q * (1 - q) + m * m) for s, q, m in zip(shares, rates, model, strict=True))
     seen_variance = fsum(s * s * r * r for s, r in zip(shares, residuals, strict=True))
-    return smooth * (1 - smooth) / max(expected_variance, seen_variance)
+    seen_variance *= n / max(1.0, n - 1)
+    evidence = _even_hits(shares, errors)
+    variance = (evidence * seen_variance + _PRIOR_HITS * expected_variance) / (evidence + _PRIOR_HITS)
+    return smooth * (1 - smooth) / variance
 
 
 def _kish(shares: Sequence[float]) -> float:

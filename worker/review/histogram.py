@@ -117,9 +117,19 @@ class Histogram:
         """How many standard deviations a score lies above the mean, within [-4, 4]."""
         return min(4.0, max(-4.0, (position - self.mean) / self.spread))
 
-    def mean_of(self, values: Sequence[float]) -> float | None:
-        """Mean of a function of the score, given by its value at the middle of each bin; None without scores."""
-        return math.fsum(map(float.__mul__, self.bins, values)) / self.weight if self.weight else None
+    def mean_of(self, below: Sequence[float], above: Sequence[float], share: float) -> float | None:
+        """Mean of a function of the score that is another one above the quantile of a share; None without scores.
+
+        Both are given by their values at the middle of each bin.
+        """
+        if not self.weight:
+            return None
+        wanted, total = share * self.weight, 0.0
+        for weight, low, high in zip(self.bins, below, above, strict=True):
+            part = min(weight, max(0.0, wanted))
+            total += part * low + (weight - part) * high
+            wanted -= weight
+        return total / self.weight
 
     def take_pending(self) -> dict[str, int]:
         """What was counted here since the last call."""

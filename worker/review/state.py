@@ -20,6 +20,7 @@ OPENNESS_EVERY = 50
 """Predictions after which the mean openness is computed anew."""
 
 _OPENNESS = [openness(probability(middle)) for middle in middles()]
+_OPENNESS_ASKED = [openness(probability(middle), asked=True) for middle in middles()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,11 @@ class Board:
     _openness: float | None = None
     _open_at: int = -OPENNESS_EVERY
 
-    def mean_openness(self) -> float | None:
-        """Mean of √(P(1 - P)) over the recent predictions; None without any."""
+    def mean_openness(self, cut: float) -> float | None:
+        """Mean openness of the recent predictions, a review being asked for above rank ``cut``; None without any."""
         if self.log_odds.seen - self._open_at >= OPENNESS_EVERY:
             self._open_at = self.log_odds.seen
-            self._openness = self.log_odds.mean_of(_OPENNESS)
+            self._openness = self.log_odds.mean_of(_OPENNESS, _OPENNESS_ASKED, cut)
         return self._openness
 
 

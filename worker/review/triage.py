@@ -95,8 +95,8 @@ class _Table:
         self.label = f"{policy.label}/{rule.name}"
         self.rule = rule
         self.log_odds = board.log_odds
-        self.mean_openness = board.mean_openness()
         self.cut = 1 - scored_share(rule, board, now, arriving)
+        self.mean_openness = board.mean_openness(self.cut)
         seen = board.counts.day(Kind.SEEN, now) + arriving
         self.must_left = rule.must_review.max_share * seen + MUST_BURST - board.counts.day(Kind.MUST, now)
         self.numbers: Counter[Kind] = Counter({Kind.SEEN: arriving})
@@ -105,11 +105,8 @@ class _Table:
         """Band, lane, priority and reason."""
         subject, features = work.subject, draw.ranked.features
         chance = probability(draw.ranked.log_odds)
-        audit = self.rule.audit
-        inclusion = inclusion_probability(
-            chance, self.mean_openness, rate=audit.rate, uniform=audit.uniform, floor=audit.floor
-        )
         rank = self.log_odds.percentile(draw.place)
+        inclusion = self._inclusion(chance, asked=rank > self.cut)
         audited = draw.throw < inclusion
         band, reason = self._band(work, rank, audited)
         upload = band > UNTOUCHED or self._uploads(subject)
@@ -134,6 +131,12 @@ class _Table:
             deviation=_short(features.deviation),
             predicted=features.predicted,
             runner_up=features.runner_up,
+        )
+
+    def _inclusion(self, chance: float, *, asked: bool) -> float:
+        audit = self.rule.audit
+        return inclusion_probability(
+            chance, self.mean_openness, rate=audit.rate, uniform=audit.uniform, floor=audit.floor, asked=asked
         )
 
     def _band(self, work: Work, rank: float, audited: bool) -> tuple[int, str]:

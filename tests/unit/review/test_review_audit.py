@@ -66,12 +66,16 @@ def test_every_decision_tells_its_inclusion_probability() -> None:
     assert all(one.inclusion_probability and 0.005 <= one.inclusion_probability <= 1 for one in decided)
 
 
-def test_open_cases_are_audited_more_often() -> None:
+def test_open_cases_that_nobody_would_look_at_are_audited_most() -> None:
     decided = sorted(policy(RULE).decide_all(answers(500)), key=lambda one: one.error_probability or 0.0)
     chances = [one.inclusion_probability or 0.0 for one in decided]
+    asked = [one.band == 1 for one in decided]
 
-    assert chances[-1] > 1.5 * chances[0]
-    assert chances[0] >= 0.5 * 0.05
+    most = max(range(500), key=chances.__getitem__)
+    assert chances[most] > 1.5 * chances[0]
+    assert not asked[most]
+    assert chances[asked.index(True)] < 0.6 * chances[most]
+    assert min(chances) >= 0.5 * 0.05
 
 
 def test_without_a_rate_there_is_no_sample() -> None:
@@ -89,7 +93,8 @@ def test_an_inclusion_probability_is_a_probability(chance: float, mean: float, r
     assert found >= rate * uniform * (1 - 1e-12)
 
 
-def test_openness_is_greatest_in_the_middle() -> None:
+def test_openness_is_greatest_in_the_middle_and_where_no_review_is_asked_for() -> None:
     assert openness(0.5) == 0.5
     assert openness(0.1) == pytest.approx(openness(0.9))
     assert openness(0.1) < openness(0.3)
+    assert openness(0.3, asked=True) == pytest.approx(openness(0.3) * 0.1**0.5)
