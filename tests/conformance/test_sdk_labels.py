@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+from zipfile import ZipFile
+
 from tests.conformance.sdk_cars import Cars, colour
 
 
@@ -110,3 +114,13 @@ def test_the_newest_prediction_counts(cars: Cars) -> None:
     cars.label(["RED"])
     cars.label(["RED"], "INFERENCE", model_name="m:2")
     assert cars.read("inferenceMark")[0]["inferenceMark"] == 1.0
+
+
+def test_assets_and_their_labels_can_be_exported(cars: Cars, tmp_path: Path) -> None:
+    cars.label(["RED", "GREY"], "INFERENCE", model_name="m:1")
+    cars.label(["BLACK"])
+    archive = tmp_path / "cars.zip"
+    cars.kili.export_labels(cars.project_id, filename=str(archive), fmt="kili", with_assets=False)
+    with ZipFile(archive) as found:
+        latest = json.loads(found.read("labels/a.json"))["latestLabel"]
+    assert (latest["labelType"], latest["jsonResponse"]) == ("DEFAULT", colour("BLACK"))
