@@ -46,6 +46,18 @@ def test_connections_that_are_cut_again_and_again(house: House) -> None:
     assert worker.process.poll() is None
 
 
+def test_redis_that_is_slow_at_every_other_command(house: House) -> None:
+    worker = house.staffed()
+    projects = under_way(house, count=2, each=150)
+    for round_ in range(6):
+        house.client.client_pause(400)
+        house.publish(predictions(projects[round_ % 2], 20, start=500 + 20 * round_), door="celery")
+    house.heal()
+    house.await_settled()
+    house.judge()
+    assert worker.process.poll() is None
+
+
 def test_redis_that_answers_nothing_for_longer_than_a_lease(house: House) -> None:
     worker = house.staffed()
     under_way(house, count=2, each=150)
