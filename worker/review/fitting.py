@@ -8,7 +8,9 @@ some 50 ms, and that is the most there are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import exp
+from operator import mul
 
 from worker.review.calibration import Calibration, Example, probability
 from worker.review.expected_errors import STRATA
@@ -32,6 +34,9 @@ _LONGEST_STEP = 2.0
 
 _Precision = Callable[[str], float]
 
+_Slopes = tuple[list[float], list[float]]
+"""First and second derivative of the loss by the log odds of each example."""
+
 
 def fit(
     examples: Sequence[Example], start: Calibration | None = None, inherited: Calibration | None = None
@@ -54,7 +59,8 @@ class _Fit:
         self.precisions = _INHERITED_PRECISIONS if inherited else _PRECISIONS
         self.wrong = [one.wrong for one in examples]
         self.weights = [0.5 ** (age / HALF_LIFE) for age in range(len(examples) - 1, -1, -1)]
-        self.rows = [one.features.numbers for one in examples]
+        rows = [one.features.numbers for one in examples]
+        self.xs, self.ys = [x for x, _ in rows], [y for _, y in rows]
         self.numbers = list(start.numbers)
         features = [one.features for one in examples]
         self.classes = _Effects([one.predicted for one in features], start.classes, self.prior.classes, _class)
@@ -71,60 +77,61 @@ class _Fit:
         a, b, c = self.numbers
         return Calibration((a, b, c), self.classes.values, self.runners.values, len(self.wrong))
 
-    def _slopes(self) -> Iterable[tuple[float, float]]:
-        """First and second derivative of the loss by the log odds of each example."""
-        for z, wrong, weight in zip(self.log_odds, self.wrong, self.weights, strict=True):
-            p = probability(z)
-            yield weight * (p - wrong), weight * p * (1 - p)
+    def _slopes(self) -> _Slopes:
+        chances = [1 / (1 + exp(-z)) if -30 < z < 30 else probability(z) for z in self.log_odds]
+        first = [weight * (p - wrong) for p, wrong, weight in zip(chances, self.wrong, self.weights, strict=True)]
+        return first, [weight * p * (1 - p) for p, weight in zip(chances, self.weights, strict=True)]
 
     def _move_numbers(self) -> float:
         deltas = [value - prior for value, prior in zip(self.numbers, self.prior.numbers, strict=True)]
         g = [precision * delta for precision, delta in zip(self.precisions, deltas, strict=True)]
+        first, second = self._slopes()
+        by_x, by_y = list(map(mul, second, self.xs)), list(map(mul, second, self.ys))
+        g = [g[0] + sum(first), g[1] + sum(map(mul, first, self.xs)), g[2] + sum(map(mul, first, self.ys))]
         h00, h11, h22 = self.precisions
-        h01 = h02 = h12 = 0.0
-        for (x, y), (first, second) in zip(self.rows, self._slopes(), strict=True):
-            g[0] += first
-            g[1] += first * x
-            g[2] += first * y
-            h00 += second
-            h01 += second * x
-            h02 += second * y
-            h11 += second * x * x
-            h12 += second * x * y
-            h22 += second * y * y
+        h00, h01, h02 = h00 + sum(second), sum(by_x), sum(by_y)
+        h11, h12, h22 = (
+            h11 + sum(map(mul, by_x, self.xs)),
+            sum(map(mul, by_x, self.ys)),
+            h22 + sum(map(mul, by_y, self.ys)),
+        )
         step = _solve((h00, h01, h02, h11, h12, h22), (g[0], g[1], g[2]))
         longest = max(abs(one) for one in step)
         scale = min(1.0, _LONGEST_STEP / longest) if longest else 1.0
         a, b, c = (scale * one for one in step)
         self.numbers = [self.numbers[0] - a, self.numbers[1] - b, self.numbers[2] - c]
-        self.log_odds = [z - a - b * x - c * y for z, (x, y) in zip(self.log_odds, self.rows, strict=True)]
+        self.log_odds = [z - a - b * x - c * y for z, x, y in zip(self.log_odds, self.xs, self.ys, strict=True)]
         return scale * longest
 
     def _move(self, effects: _Effects) -> float:
-        moves = effects.moves(self._slopes())
-        self.log_odds = [z + moves[label] for z, label in zip(self.log_odds, effects.labels, strict=True)]
-        return max(map(abs, moves.values()), default=0.0)
+        moves = effects.moves(*self._slopes())
+        self.log_odds = [z + moves[place] for z, place in zip(self.log_odds, effects.places, strict=True)]
+        return max(map(abs, moves), default=0.0)
 
 
 class _Effects:
-    """The coefficients of one kind of label (classes or runners-up)."""
+    """The coefficients of one kind of label (classes or runners-up).
+
+    ``places`` has the number in ``labels`` of each example's label.
+    """
 
     def __init__(
         self, labels: list[str], start: Mapping[str, float], prior: Mapping[str, float], precision: _Precision
     ) -> None:
-        self.labels = labels
+        self.labels = list(dict.fromkeys(labels))
+        numbers = {label: place for place, label in enumerate(self.labels)}
+        self.places = [numbers[label] for label in labels]
         self.prior = prior
         self.precision = precision
         self.values = {**prior, **start}
 
-    def moves(self, slopes: Iterable[tuple[float, float]]) -> dict[str, float]:
+    def moves(self, first: Sequence[float], second: Sequence[float]) -> list[float]:
         """Take one Newton step for every label, and tell how far each went."""
-        gradients: dict[str, float] = {}
-        curvatures: dict[str, float] = {}
-        for label, (first, second) in zip(self.labels, slopes, strict=True):
-            gradients[label] = gradients.get(label, 0.0) + first
-            curvatures[label] = curvatures.get(label, 0.0) + second
-        return {label: self._move(label, gradient, curvatures[label]) for label, gradient in gradients.items()}
+        gradients, curvatures = [0.0] * len(self.labels), [0.0] * len(self.labels)
+        for place, slope, curvature in zip(self.places, first, second, strict=True):
+            gradients[place] += slope
+            curvatures[place] += curvature
+        return [self._move(*one) for one in zip(self.labels, gradients, curvatures, strict=True)]
 
     def _move(self, label: str, gradient: float, curvature: float) -> float:
         precision = self.precision(label)
