@@ -17,7 +17,17 @@ from tests.faults.house import INTERFACE
 from worker.deadletters import DeadLetters
 from worker.delivery.prepare import prepare
 from worker.intake import Admitter, Inbox, Rules
-from worker.messages import AssetContent, ModelVersion, Output, Prediction
+from worker.messages import (
+    AssetContent,
+    MessageError,
+    ModelVersion,
+    Output,
+    Prediction,
+    ReadingLimits,
+    read_json,
+    read_message,
+    read_raw,
+)
 from worker.messages.export import EXAMPLE
 from worker.ontology import Interface
 from worker.projects import Projects
@@ -32,6 +42,7 @@ FUZZ = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
+LIMITS = ReadingLimits(max_depth=5)
 LEAVES = (
     st.none()
     | st.booleans()
@@ -145,6 +156,19 @@ def test_any_payload_at_the_stream_door(doors: Doors, payload: bytes) -> None:
 @given(message=st.sampled_from(EXAMPLES).flatmap(mutated))
 def test_almost_predictions_at_the_stream_door(doors: Doors, message: Any) -> None:
     doors.admit(fields={b"payload": json.dumps(message).encode()})
+
+
+@FUZZ
+@given(message=st.sampled_from(EXAMPLES).flatmap(mutated))
+def test_the_short_way_of_reading_finds_what_the_long_way_finds(message: Any) -> None:
+    raw = json.dumps(message).encode()
+    found: list[Any] = []
+    for read in (lambda: read_raw(raw, LIMITS), lambda: read_message(read_json(raw, LIMITS))):
+        try:
+            found.append(repr(read()))
+        except MessageError as error:
+            found.append((error.cause, str(error)))
+    assert found[0] == found[1]
 
 
 @FUZZ

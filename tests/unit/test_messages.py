@@ -16,6 +16,7 @@ from worker.messages import (
     json_schema,
     read_json,
     read_prediction,
+    read_raw,
 )
 from worker.messages.export import EXAMPLE
 
@@ -32,8 +33,16 @@ def changed(**changes: Any) -> dict[str, Any]:
 
 
 def refusal(message: Any) -> MessageError:
+    return refusal_of(json.dumps(message).encode())
+
+
+def refusal_of(raw: bytes, limits: ReadingLimits = LIMITS) -> MessageError:
+    """The same by both ways of reading."""
     with pytest.raises(MessageError) as caught:
-        read(json.dumps(message))
+        read_prediction(read_json(raw, limits))
+    with pytest.raises(MessageError) as shorter:
+        read_raw(raw, limits)
+    assert (shorter.value.cause, str(shorter.value)) == (caught.value.cause, str(caught.value))
     return caught.value
 
 
@@ -147,8 +156,40 @@ def test_a_name_may_hold_anything_but_control_characters_and_padding(name: str) 
     assert read(json.dumps(changed(external_id=name))).external_id == name
 
 
+ANYTHING = ['"payload": %s', '"payload": [{"a": %s}]', '"json_response": {"J": [%s]}', '"answer": {"a": %s}']
+
+
+@pytest.mark.parametrize("output", ANYTHING)
+@pytest.mark.parametrize("number", ["1e999", "NaN", "-Infinity"])
+def test_a_number_that_cannot_be_stored_is_refused_wherever_anything_may_stand(output: str, number: str) -> None:
+    start = json.dumps(changed(output=REMOVED))[:-1]
+    error = refusal_of(f'{start}, "output": {{{output % number}}}}}'.encode())
+    assert (error.cause, error.problem) == ("not_json", "is not a finite number")
+    assert error.field.startswith("output.")
+    error = refusal_of(f'{start}, "output": {{{output % 1}}}, "metadata": {{"a": {number}}}}}'.encode())
+    assert (error.cause, error.field) == ("not_json", "metadata.a")
+    content = f'"asset": {{"json_content": [{number}]}}'
+    assert refusal_of(f'{start}, "output": {{{output % 1}}}, {content}}}'.encode()).field == "asset.json_content[0]"
+
+
+@pytest.mark.parametrize("depth", range(1, 9))
+@pytest.mark.parametrize("levels", range(1, 7))
+def test_the_cap_on_nesting_counts_the_levels_of_the_message_too(depth: int, levels: int) -> None:
+    payload = "[" * levels + "]" * levels
+    raw = f'{json.dumps(changed(output=REMOVED))[:-1]}, "output": {{"payload": {payload}}}}}'.encode()
+    limits = ReadingLimits(max_depth=depth)
+    if levels + 2 > depth + 1:
+        assert refusal_of(raw, limits).cause == "too_deep"
+    else:
+        assert read_raw(raw, limits) == read_prediction(read_json(raw, limits))
+
+
 def test_the_last_of_two_equal_keys_counts() -> None:
-    assert read(json.dumps(EXAMPLE)[:-1] + ', "external_id": "second"}').external_id == "second"
+    raw = (json.dumps(EXAMPLE)[:-1] + ', "external_id": "second", "output": {"scores": {"A": 0.1, "A": 0.9}}}').encode()
+    found = read_raw(raw, LIMITS)
+    assert found == read(raw)
+    assert isinstance(found, Prediction)
+    assert (found.external_id, found.output.scores) == ("second", {"A": 0.9})
 
 
 def test_the_json_schema_accepts_what_the_models_accept_and_refuses_what_they_refuse() -> None:

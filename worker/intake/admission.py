@@ -99,7 +99,7 @@ class Admitter:
             raise  # the policy's memory is away: the entries stay in the inbox
         except Exception as error:  # noqa: BLE001 - whatever a message does to this code, the doors stay open
             if len(asked) == 1:
-                return [self._understanding.not_decided(asked[0], error)]
+                return [self._understanding.refused(error, asked[0].message, asked[0].history)]
             words, kind = "the policy failed on %d predictions and is asked one by one: %s", type(error).__name__
             logger.warning(words, len(asked), kind, extra={"action": "policy_failed", "error": kind})
             return [decision for one in asked for decision in self._decisions([one])]

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import redis
 
@@ -22,7 +21,7 @@ from worker.messages import (
     ReadingLimits,
     not_understood,
     read_json,
-    read_message,
+    read_raw,
 )
 from worker.outputs import ResultElsewhere, output_of, rows_of
 from worker.paths import allowed_path
@@ -109,10 +108,8 @@ class Understanding:
 
     def of_message(self, message: bytes, history: History = ()) -> list[Understood | Dead]:
         """The predictions of one message."""
-        value: Any = None
         try:
-            value = read_json(message, self._rules.limits)
-            found = read_message(value)
+            found = read_raw(message, self._rules.limits)
             if isinstance(found, Prediction):
                 return [self._understood(found, message, history)]
             rows = _within_limit(_with_json(rows_of(found, self._config(found))))
@@ -120,13 +117,14 @@ class Understanding:
         except redis.RedisError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a message does to this code, the doors stay open
-            return [self._refused(error, message, history, value)]
+            return [self.refused(error, message, history)]
 
-    def not_decided(self, one: Understood, error: Exception) -> Dead:
-        """The dead letter of a prediction that the policy could not decide on."""
-        return self._refused(error, one.message, one.history, read_json(one.message, self._rules.limits))
-
-    def _refused(self, error: Exception, message: bytes, history: History, value: Any) -> Dead:
+    def refused(self, error: Exception, message: bytes, history: History) -> Dead:
+        """The dead letter of a message."""
+        try:
+            value = read_json(message, self._rules.limits)
+        except MessageError:
+            value = None
         if isinstance(error, MessageError | OutputError):
             return refusal(error, message, value, history, default_project=self._rules.default_project)
         return refusal(not_understood(error), message, value, history)

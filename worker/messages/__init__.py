@@ -11,7 +11,15 @@ from worker.messages.contract import (
 )
 from worker.messages.errors import MessageError, not_understood
 from worker.messages.export import asyncapi_document, json_schema
-from worker.messages.reading import ReadingLimits, check_values, path_text, read_json, read_message, read_prediction
+from worker.messages.reading import (
+    ReadingLimits,
+    check_values,
+    path_text,
+    read_json,
+    read_message,
+    read_prediction,
+    read_raw,
+)
 
 __all__ = [
     "SCHEMA_NAME",
@@ -31,4 +39,5 @@ __all__ = [
     "read_json",
     "read_message",
     "read_prediction",
+    "read_raw",
 ]

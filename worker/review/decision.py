@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from operator import attrgetter
 from typing import Any, Protocol
 
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from worker.formats.output import ModelOutput
 
@@ -69,11 +70,8 @@ class ReviewDecision:
 
         What is as by default is left out.
         """
-        known: dict[str, Any] = {}
-        for name, default in _DEFAULTS:
-            value = getattr(self, name)
-            if value != default:
-                known[name] = value
+        values = zip(_NAMES, _values_of(self), _DEFAULTS, strict=True)
+        known: dict[str, Any] = {name: value for name, value, default in values if value != default}
         if history:
             known["history"] = list(history)
         try:
@@ -90,7 +88,7 @@ class ReviewDecision:
     @classmethod
     def from_bytes(cls, raw: bytes) -> ReviewDecision:
         """Read what ``to_bytes`` wrote; keys of newer versions are left out."""
-        found = json.loads(raw)
+        found = from_json(raw)
         return cls(**{name: found[name] for name in cls.__slots__ if name in found})
 
     def metadata(self) -> dict[str, Any]:
@@ -110,7 +108,9 @@ class ReviewDecision:
         return cls(**{"lane": 0, "priority": 0, "policy": "", **found})
 
 
-_DEFAULTS = tuple((one.name, one.default) for one in fields(ReviewDecision))
+_NAMES = tuple(one.name for one in fields(ReviewDecision))
+_DEFAULTS = tuple(one.default for one in fields(ReviewDecision))
+_values_of = attrgetter(*_NAMES)
 METADATA_KEYS = {
     "prediction_confidence": "confidence",
     "review_reason": "reason",
