@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import redis
 
@@ -28,14 +29,19 @@ class MadeAssets:
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis = client
-        self._prefix = f"{prefix}made:"
+        self._key = f"{prefix}made"
 
     def add(self, asset_ids: Iterable[str]) -> None:
         """Remember; failing to costs only a second look, so it is logged and no more."""
+        now = time.time()
+        made = [word for asset_id in asset_ids for word in (now, asset_id)]
+        if not made:
+            return
         try:
             with self._redis.pipeline(transaction=False) as pipe:
-                for asset_id in asset_ids:
-                    insist(pipe, "SET", self._prefix + asset_id, b"1", "EX", MADE_SECONDS)
+                insist(pipe, "ZREMRANGEBYSCORE", self._key, "-inf", now - MADE_SECONDS)
+                insist(pipe, "ZADD", self._key, *made)
+                insist(pipe, "EXPIRE", self._key, MADE_SECONDS)
                 pipe.execute()
         except redis.RedisError as error:
             logger.debug("new assets not remembered: %s", error, extra={"action": "made_not_remembered"})
@@ -44,8 +50,9 @@ class MadeAssets:
         """Those of the ids that were created lately."""
         if not asset_ids:
             return set()
-        found = self._redis.mget([self._prefix + asset_id for asset_id in asset_ids])
-        return {asset_id for asset_id, value in zip(asset_ids, found, strict=True) if value is not None}
+        made: Any = self._redis.zmscore(self._key, list(asset_ids))
+        since = time.time() - MADE_SECONDS
+        return {asset_id for asset_id, at in zip(asset_ids, made, strict=True) if at is not None and at > since}
 
 
 @dataclass(slots=True)

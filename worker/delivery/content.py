@@ -123,5 +123,4 @@ def missing_asset() -> Cause:
 
 
 def _asset(item: Item, content: str, json_content: str) -> NewAsset:
-    metadata = json.dumps(item.metadata(), ensure_ascii=False)
-    return NewAsset(item.asset_id, item.external_id, content, json_content, metadata)
+    return NewAsset(item.asset_id, item.external_id, content, json_content, item.metadata_text())

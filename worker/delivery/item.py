@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
+
+from pydantic_core import PydanticSerializationError, to_json
 
 from worker.deadletters import Cause, Sender, write_letter
 from worker.messages import Prediction
@@ -17,6 +20,7 @@ class Item:
     """A prediction that is ready to be sent.
 
     ``asset_id`` is the asset's id in Kili: the derived one, or that of an asset found under the same external id.
+    ``size`` is in bytes, a good guess at the item's share of a request.
     ``exists`` tells whether the asset is in Kili as far as is known, ``found_metadata`` what it holds there.
     ``leads`` is False where a newer prediction of the same asset, by another model, sets its properties.
     """
@@ -26,6 +30,7 @@ class Item:
     decision: ReviewDecision
     json_response: str
     asset_id: str
+    size: int
     exists: bool = False
     leads: bool = True
     found_metadata: dict[str, Any] | None = None
@@ -36,11 +41,6 @@ class Item:
         """The asset's name within the project."""
         return self.prediction.external_id
 
-    @property
-    def size(self) -> int:
-        """Bytes of the message, a good guess at its share of a request."""
-        return len(self.entry.payload) + len(self.json_response)
-
     def metadata(self) -> dict[str, Any]:
         """The asset's jsonMetadata: what Kili holds, the message's own, and the worker's keys."""
         own = {
@@ -49,6 +49,14 @@ class Item:
             **self.decision.metadata(),
         }
         return {**(self.found_metadata or {}), **self.prediction.metadata, **own}
+
+    def metadata_text(self) -> str:
+        """The same as JSON text."""
+        found = self.metadata()
+        try:
+            return to_json(found).decode()
+        except PydanticSerializationError:  # a text that UTF-8 cannot hold
+            return json.dumps(found, ensure_ascii=False)
 
     @property
     def needs_update(self) -> bool:

@@ -6,7 +6,6 @@ did not bring through is simply sent again, step by step.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -227,7 +226,7 @@ def _labels(part: Sequence[Item]) -> list[NewLabel]:
 
 def _update(item: Item) -> AssetUpdate:
     """A new asset has its metadata already."""
-    metadata = json.dumps(item.metadata(), ensure_ascii=False) if item.found_metadata is not None else None
+    metadata = item.metadata_text() if item.found_metadata is not None else None
     return AssetUpdate(item.asset_id, priority=item.decision.priority, metadata=metadata)
 
 

@@ -33,6 +33,9 @@ INTERFACE_DOUBT_SECONDS = 15.0
 For one that was replayed it is read anew in any case: it comes back because the interface was mended.
 """
 
+READY_BATCHES = 2
+"""So many batches wait for a slot while the next entries are leased and made ready."""
+
 Further = Callable[[], Sequence[Leased]]
 
 
@@ -83,7 +86,7 @@ class Wave:
         try:
             while entries:
                 self._take_up(entries)
-                self._flight.await_at_most(self._tools.pace.limit)
+                self._flight.await_at_most(self._tools.pace.limit + READY_BATCHES)
                 entries = () if self._is_over() else further()
         except BaseException:
             self._over.set()

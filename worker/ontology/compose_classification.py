@@ -45,15 +45,16 @@ def compose_classification(
 def _check_row(answer: Classification, job: Job, where: str) -> None:
     if len(answer.scores) < 2:
         return
-    for index, item in enumerate(answer.scores):
-        if item.score is None:
-            raise OntologyError(
-                f"{where}.scores[{index}].score",
-                f"class {item.label!r} has no score, so the one answer of job {job.name} cannot be told",
-                "send a score with every class, or the chosen class alone",
-                "missing_score",
-            )
-    total = sum(item.score or 0.0 for item in answer.scores)
+    scores = [item.score for item in answer.scores]
+    if None in scores:
+        index = scores.index(None)
+        raise OntologyError(
+            f"{where}.scores[{index}].score",
+            f"class {answer.scores[index].label!r} has no score, so the one answer of job {job.name} cannot be told",
+            "send a score with every class, or the chosen class alone",
+            "missing_score",
+        )
+    total = sum(score or 0.0 for score in scores)
     if total > MOST_A_ROW_MAY_SUM_TO:
         raise OntologyError(
             f"{where}.scores",
@@ -66,14 +67,18 @@ def _check_row(answer: Classification, job: Job, where: str) -> None:
 def _by_category(answer: Classification, job: Job, classes: Mapping[str, str], where: str) -> _Scored:
     scored = _Scored()
     merge = _sum if job.single_choice else _highest
+    known, categories = scored.known, job.categories
     for index, item in enumerate(answer.scores):
-        place = f"{where}.scores[{index}]"
-        score = checked(item.score, f"{place}.score")
-        name = category_of(item.label, job, classes, f"{place}.label")
+        label, score = item.label, item.score
+        if score is not None and not 0.0 <= score <= 1.0:
+            checked(score, f"{where}.scores[{index}].score")
+        name: str | None = label
+        if classes or label not in categories:
+            name = category_of(label, job, classes, f"{where}.scores[{index}].label")
         if name is None:
-            scored.unknown[item.label] = (score, f"{place}.label")
+            scored.unknown[label] = (score, f"{where}.scores[{index}].label")
         else:
-            scored.known[name] = merge(scored.known[name], score) if name in scored.known else score
+            known[name] = merge(known[name], score) if name in known else score
     return scored
 
 
@@ -96,9 +101,10 @@ def _winner(
     classes: Mapping[str, str],
     threshold: float,  # noqa: ARG001
 ) -> list[dict[str, Any]]:
-    top = max(map(_weight, scored.known.values()), default=-1.0)
-    tied = {name for name, score in scored.known.items() if _weight(score) == top}
-    best = next((name for name in job.categories if name in tied), None) if len(tied) != 1 else tied.pop()
+    weights = {name: 1.0 if score is None else score for name, score in scored.known.items()}
+    top = max(weights.values(), default=-1.0)
+    tied = [name for name, weight in weights.items() if weight == top]
+    best = tied[0] if len(tied) == 1 else next((name for name in job.categories if name in tied), None)
     for label, (score, place) in scored.unknown.items():
         if _weight(score) > top:
             raise unknown_class(label, job, classes, place)
