@@ -9,7 +9,9 @@ Any other producer needs no code of ours: ``XADD predictions:inbox * payload <js
 
 from __future__ import annotations
 
+import base64
 import json
+import uuid
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -20,6 +22,9 @@ from celery import Celery
 from worker.connections import broker_ssl, connect
 
 TASK = "predictions.ingest"
+ORIGIN = "prediction-worker publisher"
+EMBED = '{"callbacks":null,"errbacks":null,"chain":null,"chord":null}'
+REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "unix")
 Message = Mapping[str, Any] | str | bytes
 
 
@@ -28,10 +33,11 @@ class Publisher:
 
     Args:
         broker_url: of the Celery broker, or of the Redis that holds the inbox.
-        via: ``stream`` (Redis only, cheapest) or ``celery`` (any broker).
+        via: ``stream`` (Redis only, cheapest) or ``celery`` (any broker; a chunk is one Celery message, on Redis in the
+            form that Celery and kombu document).
         queue: Celery queue.
         inbox: key of the stream.
-        chunk: predictions sent at once.
+        chunk: predictions sent at once; with 1 nothing waits.
     """
 
     def __init__(
@@ -47,9 +53,11 @@ class Publisher:
         self._queue = queue
         self._inbox = inbox
         self._chunk = chunk
+        self._envelope = _envelope(queue)
         self._waiting: list[Message] = []
-        self._redis: redis.Redis | None = connect(broker_url) if via == "stream" else None
-        self._celery = _producing(broker_url) if via == "celery" else None
+        is_redis = via == "stream" or broker_url.split("://", 1)[0] in REDIS_SCHEMES
+        self._redis: redis.Redis | None = connect(broker_url) if is_redis else None
+        self._celery = None if is_redis else _producing(broker_url)
 
     def send(self, prediction: Message) -> None:
         """Send one prediction, a mapping or JSON; it may wait for its chunk to fill."""
@@ -61,8 +69,10 @@ class Publisher:
         """Send what waits. Raises the broker's error when it cannot; what waits is kept."""
         if not self._waiting:
             return
-        if self._redis is not None:
+        if self._redis is not None and self._via == "stream":
             self._add_to_stream(self._redis)
+        elif self._redis is not None:
+            self._add_to_queue(self._redis)
         elif self._celery is not None:
             self._send_task(self._celery)
         self._waiting = []
@@ -86,6 +96,11 @@ class Publisher:
                 pipe.xadd(self._inbox, {"payload": _json(message)})
             pipe.execute()
 
+    def _add_to_queue(self, client: redis.Redis) -> None:
+        body = f"[[[{','.join(map(_quoted, self._waiting))}]],{{}},{EMBED}]"
+        named = {"body": base64.b64encode(body.encode()).decode(), "id": str(uuid.uuid4())}
+        client.lpush(self._queue, self._envelope % named)
+
     def _send_task(self, app: Celery) -> None:
         messages: Sequence[Any] = [_plain(message) for message in self._waiting]
         app.send_task(TASK, [messages], queue=self._queue, ignore_result=True, argsrepr="", kwargsrepr="")
@@ -97,8 +112,31 @@ def _producing(broker_url: str) -> Celery:
     return app
 
 
+def _envelope(queue: str) -> str:
+    """A Celery message (protocol 2) as kombu stores it on Redis, with places for ``body`` and ``id``."""
+    task_id = "%(id)s"
+    headers: dict[str, Any] = dict.fromkeys(("shadow", "eta", "expires", "group", "group_index", "parent_id"))
+    headers |= {"lang": "py", "task": TASK, "id": task_id, "root_id": task_id, "retries": 0, "timelimit": [None, None]}
+    headers |= {"argsrepr": "", "kwargsrepr": "", "origin": ORIGIN, "ignore_result": True}
+    properties = {
+        "correlation_id": task_id,
+        "delivery_tag": task_id,
+        "delivery_mode": 2,
+        "delivery_info": {"exchange": "", "routing_key": queue.replace("%", "%%")},
+        "priority": 0,
+        "body_encoding": "base64",
+    }
+    found = {"body": "%(body)s", "content-type": "application/json", "content-encoding": "utf-8", "headers": headers}
+    return json.dumps({**found, "properties": properties})
+
+
 def _json(message: Message) -> str | bytes:
     return message if isinstance(message, str | bytes) else json.dumps(message, separators=(",", ":"))
+
+
+def _quoted(message: Message) -> str:
+    """As an element of a JSON list; a text stays a text, so that one that is no JSON spoils no other."""
+    return json.dumps(_plain(message), separators=(",", ":"))
 
 
 def _plain(message: Message) -> Any:

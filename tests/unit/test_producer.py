@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from celery import Celery
 from kombu.exceptions import OperationalError
 
 from worker.embedded_redis import EmbeddedRedis
@@ -60,6 +61,22 @@ def test_a_chunk_is_one_celery_message_whose_header_does_not_repeat_it(
     assert [len(messages_of(envelope)) for envelope in envelopes] == [50, 50]
     assert all(b"only-once" not in envelope for envelope in envelopes)
     assert base64.b64decode(json.loads(envelopes[0])["body"]).count(b"only-once") == 50
+
+
+def test_what_is_put_on_a_redis_queue_is_an_ordinary_celery_message(redis_server: EmbeddedRedis) -> None:
+    with Publisher(redis_server.url, via="celery", queue="50 %s", chunk=1) as publisher:
+        publisher.send(MESSAGE)
+        publisher.send({"n": "é %(id)s \U0001f600"})
+    with Celery(broker=redis_server.url).connection() as connection:
+        received = connection.SimpleQueue("50 %s")
+        first, second = received.get(timeout=5), received.get(timeout=5)
+        assert first.payload[:2] == [[[MESSAGE]], {}]
+        assert second.payload[:2] == [[[{"n": "é %(id)s \U0001f600"}]], {}]
+        assert first.headers["task"] == "predictions.ingest"
+        assert first.headers["id"] == first.properties["correlation_id"] != second.headers["id"]
+        first.ack()
+        second.ack()
+        received.close()
 
 
 def test_an_error_in_the_block_sends_nothing_more(redis_server: EmbeddedRedis, client: redis.Redis) -> None:
