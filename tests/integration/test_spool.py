@@ -249,6 +249,21 @@ def test_a_project_is_due_when_a_batch_is_full_or_the_linger_time_is_over(spool:
     assert spool.due(full=10, linger_ms=60_000, silence_ms=60_000) == []
 
 
+def test_the_linger_time_begins_when_a_message_comes_to_the_door(spool: Spool) -> None:
+    spool.redis.xgroup_create("in", "intake", id="0", mkstream=True)
+    seconds, _ = spool.redis.time()  # type: ignore[misc]
+    entry_id = f"{(seconds - 30) * 1000}-0"
+    spool.redis.xadd("in", {"payload": b"x"}, id=entry_id)
+    spool.admit([Arrival(entry_id, (waiting("a"),))], inbox="in")
+    assert spool.due(full=10, linger_ms=60_000, silence_ms=1) == []
+    assert spool.due(full=10, linger_ms=20_000, silence_ms=1) == ["p"]
+
+
+def test_the_clock_of_a_door_in_another_redis_does_not_count(spool: Spool) -> None:
+    spool.admit([Arrival("7-1", (waiting("a"),))])
+    assert spool.due(full=10, linger_ms=20_000, silence_ms=1) == []
+
+
 def test_a_project_under_a_wave_is_not_due(spool: Spool) -> None:
     admit(spool, waiting("a"))
     token = acquire(spool)

@@ -58,10 +58,12 @@ class UnderBacklog:
 
 
 def light_load(*, latency: float, per_second: float, seconds: float) -> LightLoad:
-    """Publish one message at a time, evenly, to an idle worker."""
+    """Publish one message at a time, evenly, to an idle worker that knows the project's interface."""
     with Ground(latency=latency) as ground, workers(ground):
+        _published(ground, Work(1, prefix="first"), 0.0)
+        _await_labels(ground, 1)
         sent = _published(ground, Work(max(1, int(per_second * seconds))), 1 / per_second)
-        _await_labels(ground, len(sent))
+        _await_labels(ground, len(sent) + 1)
         waits = _waits(ground.items(), sent)
     return LightLoad(per_second, Waits.of(waits), Settings().delivery.linger_seconds + 3 * latency)
 

@@ -35,6 +35,8 @@ class Ticker:
     """
 
     SILENCE_MS = 2000
+    AHEAD = 1.5
+    """Ticks by which a hint goes out before the linger time is over, so that the wave begins by then."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class Ticker:
         self._send = send
         self._beat = beat
         self._full = full
-        self._linger_ms = int(linger * 1000)
+        self._linger_ms = max(0, int((linger - self.AHEAD * every) * 1000))
         self._every = every
         self._stop = stop
         self._trouble = ""

@@ -15,7 +15,7 @@ redis.call('HINCRBY', P .. 'ledger', 'received', 0)
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local moved, opened = {}, {}
+local moved, opened, since = {}, {}, {}
 
 local function count(project, name, by)
   moved[project] = moved[project] or {}
@@ -63,6 +63,13 @@ local function is_here(id)
   return redis.call('ZADD', P .. 'admitted', 'NX', now, id) == 1
 end
 
+-- A prediction waits since it came to the door; in another Redis a door has another clock.
+local arrived = now
+local function note_arrival(id)
+  arrived = now
+  if inbox ~= '' and id ~= '' then arrived = math.min(now, tonumber(string.match(id, '^%d+'))) end
+end
+
 local function older(stamp, digest, known)
   local known_stamp, known_digest, state = string.match(known, '^(%-?%d+):(%x+):(%a)$')
   known_stamp = tonumber(known_stamp)
@@ -89,6 +96,7 @@ local function wait(i)
     'payload', ARGV[i + 7], 'decision', ARGV[i + 8])
   redis.call('HSET', record, model, stamp .. ':' .. digest .. ':w')
   redis.call('PERSIST', record)
+  since[project] = math.min(since[project] or now, arrived)
   count(project, 'waiting', 1)
   return 'admitted'
 end
@@ -116,6 +124,7 @@ local i = entries_from
 for _ = 1, tonumber(ARGV[5]) do
   local id, letter, items = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
   i = i + 3
+  note_arrival(id)
   local here = is_here(id) and (letter == '' or take_from_dead(letter))
   for _ = 1, items do
     if here then
@@ -131,8 +140,8 @@ for _ = 1, tonumber(ARGV[5]) do
 end
 
 for project, names in pairs(moved) do
-  if names.waiting then
-    redis.call('ZADD', P .. 'work', 'NX', now, project)
+  if since[project] then
+    redis.call('ZADD', P .. 'work', 'NX', since[project], project)
     redis.call('HDEL', P .. 'notbefore', project)
   end
   for name, by in pairs(names) do
