@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     began = time.perf_counter()
     results = measure(tuning=options.tuning, seeds=seeds, pattern=options.queues)
     found = structures()
-    cost = {name: microseconds_per_asset(name) for name in ("worker", "worker, distribution")}
+    cost = {name: microseconds_per_asset(name) for name in ("worker, no numpy", "worker", "worker, embedding sent")}
     lines = [
         f"errors found in the reviewed tenth, as a share of the oracle's; {results.runs} runs of {WINDOWS} windows",
         f"\n{table(results)}\n\n{structures_table(found)}\n",

@@ -11,7 +11,6 @@ import numpy as np
 from benchmarks.review.queues import Answer, Window
 from worker.review import FixedPolicy, RankedPolicy, ReviewDecision, Subject, Verdict, parse_policy
 from worker.review.histogram import Histogram
-from worker.review.kernel import KernelScorer
 
 CAPACITY = 0.10
 AUDIT = 0.05
@@ -74,15 +73,14 @@ class Worker:
     """The worker's policy, through its public classes.
 
     Args:
-        vectors: with the stronger scorer, which looks at the whole distribution.
-        embedding: and at the input columns, which stand for an embedding.
+        scorer: of the policy; without the stronger one as if numpy were not installed.
+        embedding: messages carry the input columns, which stand for an embedding.
     """
 
-    def __init__(self, *, vectors: bool = False, embedding: bool = False) -> None:
+    def __init__(self, *, scorer: str = "automatic", embedding: bool = False) -> None:
         self._embedding = embedding
         rule = {"capacity": {"share": CAPACITY + AUDIT}, "audit": {"rate": AUDIT}}
-        scorer = KernelScorer() if vectors or embedding else None
-        self.policy = RankedPolicy(FixedPolicy(parse_policy({"rules": [rule]})), scorer=scorer)
+        self.policy = RankedPolicy(FixedPolicy(parse_policy({"scorer": scorer, "rules": [rule]})))
         self._decisions: dict[str, ReviewDecision] = {}
 
     def scores(self, window: Window) -> Sequence[float]:
@@ -109,9 +107,9 @@ RULES: dict[str, Callable[[], Rule]] = {
     "entropy": lambda: Plain(entropy),
     "least confidence": lambda: Plain(lambda window: [one.others for one in window]),
     "percentile per model": Percentile,
+    "worker, no numpy": lambda: Worker(scorer="off"),
     "worker": Worker,
-    "worker, distribution": lambda: Worker(vectors=True),
-    "worker, distribution and embedding": lambda: Worker(embedding=True),
+    "worker, embedding sent": lambda: Worker(embedding=True),
     "oracle": lambda: Plain(lambda window: [float(one.wrong) for one in window]),
 }
 """By the name shown in the results, weakest first."""

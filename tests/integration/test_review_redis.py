@@ -17,8 +17,8 @@ from worker.review import FixedPolicy, RankedPolicy, RedisState, Source, Verdict
 from worker.review.calibration import Example, Features
 from worker.review.capacity import Kind
 from worker.review.kernel import KernelScorer
+from worker.review.redis_vectors import RedisVectors
 from worker.review.state import board_name
-from worker.review.vectors import RedisVectors
 
 PREFIX = "pw:"
 RULE = {"name": "all", "capacity": {"share": 0.15}, "audit": {"rate": 0.05, "uniform": 1.0}}

@@ -7,7 +7,8 @@ from worker.review.policy_file import Policy, PolicyError, parse_policy, read_po
 from worker.review.ranking import Verdict
 from worker.review.redis_state import RedisState
 from worker.review.reloading import WatchedPolicy
-from worker.review.state import MemoryState, ReviewState, Source
+from worker.review.source import Source
+from worker.review.state import MemoryState, ReviewState
 from worker.review.threshold import ThresholdPolicy
 
 __all__ = [

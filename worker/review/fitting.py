@@ -27,9 +27,9 @@ SWEEPS = 12
 TOLERANCE = 1e-3
 """A fit ends when no coefficient moves further."""
 
-_PRECISIONS = (0.5, 5.0, 5.0)
-_INHERITED_PRECISIONS = (2.0, 8.0, 8.0)
-_CLASS_PRECISION, _RUNNER_PRECISION, _STRATUM_PRECISION = 4.0, 8.0, 0.5
+_PRECISIONS = (1.5, 15.0, 15.0)
+_INHERITED_PRECISIONS = (2.0, 15.0, 15.0)
+_CLASS_PRECISION, _RUNNER_PRECISION, _STRATUM_PRECISION = 3.0, 5.0, 0.5
 _LONGEST_STEP = 2.0
 
 _Precision = Callable[[str], float]
@@ -104,6 +104,7 @@ class _Fit:
         return scale * longest
 
     def _move(self, effects: _Effects) -> float:
+        self.numbers[0] -= effects.take_over(self.numbers[0] - self.prior.numbers[0], self.precisions[0])
         moves = effects.moves(*self._slopes())
         self.log_odds = [z + moves[place] for z, place in zip(self.log_odds, effects.places, strict=True)]
         return max(map(abs, moves), default=0.0)
@@ -132,6 +133,20 @@ class _Effects:
             gradients[place] += slope
             curvatures[place] += curvature
         return [self._move(*one) for one in zip(self.labels, gradients, curvatures, strict=True)]
+
+    def take_over(self, excess: float, precision: float) -> float:
+        """Take what suits the priors best out of the intercept and into all labels, which changes no log odds.
+
+        Steps one by one along this valley would be many.
+        """
+        precisions = [self.precision(label) for label in self.labels]
+        if math.inf in precisions:
+            return 0.0
+        deltas = [self.values.get(label, 0.0) - self.prior.get(label, 0.0) for label in self.labels]
+        taken = (precision * excess - sum(map(mul, precisions, deltas))) / (precision + sum(precisions))
+        for label in self.labels:
+            self.values[label] = self.values.get(label, 0.0) + taken
+        return taken
 
     def _move(self, label: str, gradient: float, curvature: float) -> float:
         precision = self.precision(label)

@@ -2,17 +2,20 @@
 
 A Gaussian process corrects the calibration's log odds by what verdicts on similar predictions of the same model say:
 
-    f ~ GP(0, v · exp(-|√p - √p'|² / 2·0.3²) · [same class] + e · exp(-|x - x'|) · (0.1 + 0.9·[same class]))
+    f ~ GP(0, r · (v · exp(-|√q - √q'|² / 2·0.3²) · [same class] + e · exp(-|x - x'|) · (0.1 + 0.9·[same class])))
 
-over the roots of the class probabilities and the standardised embedding x, divided by √dimensions. The posterior is
-Laplace's approximation (Rasmussen & Williams, Gaussian Processes for Machine Learning, algorithms 3.1 and 5.1). An
-embedding that says nothing about errors is found out by its marginal likelihood, and left out (e = 0).
+over the tempered class probabilities q and the standardised embedding x, divided by √dimensions. q ∝ p^(1/T) with the T
+at which the mean of the greatest q is 0.45: the many small probabilities of an over-confident model tell as much as
+those of a modest one. A long embedding is projected at random (Johnson and Lindenstrauss). The posterior is Laplace's
+approximation (Rasmussen & Williams, Gaussian Processes for Machine Learning, algorithms 3.1 and 5.1). An embedding that
+says nothing about errors is found out by its marginal likelihood, and left out (e = 0). r is 1 within a version of the
+model, and 0.7 between two versions.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +23,9 @@ import numpy as np
 
 from worker.review.calibration import Calibration, Example
 from worker.review.decision import Subject
-from worker.review.state import Source
+from worker.review.laplace import laplace
+from worker.review.points import Points, Scale, points_of, scale_of
+from worker.review.source import Source
 from worker.review.vectors import MemoryVectors, Row, Vectors, VectorStore, vectors_of
 
 KEPT_ROWS = 600
@@ -31,7 +36,7 @@ FEWEST_ROWS = 20
 CHOOSING_ROWS = 250
 """Rows by which the embedding is judged."""
 
-ROOT_AMPLITUDE = 1.0
+ROOT_AMPLITUDE = 3.0
 EMBEDDING_AMPLITUDE = 12.0
 
 BENEFIT_OF_DOUBT = 3.0
@@ -40,59 +45,46 @@ BENEFIT_OF_DOUBT = 3.0
 _ROOT_LENGTH = 0.3
 _EMBEDDING_LENGTH = 1.0
 _OTHER_CLASS = 0.1
-_LIMIT = 4.0
-_NEWTON_STEPS = 12
+_OTHER_VERSION = 0.7
 
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
-class _Points:
-    """Predictions as arrays: roots (n, labels), embeddings (n, d) standardised, class numbers (n)."""
-
-    roots: Array
-    embeddings: Array
-    classes: Array
+_POINTS = ("roots", "embeddings", "classes", "versions")
+_SCALE = ("labels", "versions_known", "temperature", "mean", "spread")
 
 
 @dataclass(frozen=True)
 class _Fit:
     """Everything that a correction needs."""
 
-    labels: tuple[str, ...]
-    mean: Array
-    spread: Array
-    points: _Points
+    scale: Scale
+    points: Points
     weights: Array
     amplitudes: tuple[float, float]
 
-    def corrections(self, vectors: Sequence[Vectors], predicted: Sequence[str]) -> Array:
-        found = _points(vectors, predicted, self.labels, self.mean, self.spread)
+    def corrections(self, vectors: Sequence[Vectors], predicted: Sequence[str], version: str) -> Array:
+        found = points_of(vectors, predicted, [version] * len(vectors), self.scale)
         result: Array = _kernel(found, self.points, self.amplitudes) @ self.weights
         return result
 
     def to_bytes(self) -> bytes:
         stream = io.BytesIO()
-        np.savez(
-            stream,
-            labels=np.array(self.labels),
-            mean=self.mean,
-            spread=self.spread,
-            roots=self.points.roots,
-            embeddings=self.points.embeddings,
-            classes=self.points.classes,
-            weights=self.weights,
-            amplitudes=np.array(self.amplitudes),
-        )
+        points = {name: getattr(self.points, name) for name in _POINTS}
+        scale = {name: np.array(getattr(self.scale, name)) for name in _SCALE}
+        own = {"weights": self.weights, "amplitudes": np.array(self.amplitudes)}
+        arrays: dict[str, Any] = {name: _narrow(one) for name, one in (points | scale | own).items()}
+        np.savez(stream, **arrays)
         return stream.getvalue()
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> _Fit:
         with np.load(io.BytesIO(raw), allow_pickle=False) as found:
-            points = _Points(found["roots"], found["embeddings"], found["classes"])
+            labels, versions = (tuple(map(str, found[name])) for name in ("labels", "versions_known"))
+            scale = Scale(labels, versions, float(found["temperature"]), found["mean"], found["spread"])
+            points = Points(*(found[name] for name in _POINTS))
             roots, embeddings = (float(one) for one in found["amplitudes"])
-            labels = tuple(str(one) for one in found["labels"])
-            return cls(labels, found["mean"], found["spread"], points, found["weights"], (roots, embeddings))
+            return cls(scale, points, found["weights"], (roots, embeddings))
 
 
 class KernelScorer:
@@ -112,7 +104,7 @@ class KernelScorer:
         if fit is None:
             return [0.0] * len(subjects)
         vectors = [vectors_of(subject) for subject in subjects]
-        found = fit.corrections(vectors, predicted)
+        found = fit.corrections(vectors, predicted, source.model)
         return [float(one) if known.known else 0.0 for one, known in zip(found, vectors, strict=True)]
 
     def remember(self, source: Source, subjects: Sequence[Subject], reviewed: Sequence[bool]) -> None:
@@ -126,7 +118,7 @@ class KernelScorer:
     def learn(self, source: Source, verdicts: Mapping[str, Example], calibration: Calibration) -> None:
         """Fit anew to the verdicts whose vectors are known."""
         vectors = self._store.recall(source, verdicts)
-        fresh = {external_id: Row(verdicts[external_id], one) for external_id, one in vectors.items()}
+        fresh = {name: Row(source.model, verdicts[name], one) for name, one in vectors.items()}
         rows = self._store.add_rows(source, fresh, KEPT_ROWS)
         if fresh and len(rows) >= FEWEST_ROWS:
             self._store.save_fit(source, _fitted(rows, calibration).to_bytes())
@@ -141,36 +133,25 @@ class KernelScorer:
         return known[1]
 
 
+def _narrow(array: Array) -> Array:
+    return array.astype(np.float32) if array.dtype == float else array
+
+
 def _fitted(rows: Sequence[Row], calibration: Calibration) -> _Fit:
-    labels = tuple(sorted({label for row in rows for label in (*row.vectors.roots, row.example.features.predicted)}))
     width = max(len(row.vectors.embedding) for row in rows)
     rows = [row for row in rows if len(row.vectors.embedding) == width]
-    raw = np.array([row.vectors.embedding for row in rows], float)
-    mean, spread = (raw.mean(axis=0), raw.std(axis=0)) if width else (np.zeros(0), np.ones(0))
-    spread = np.maximum(spread, 1e-3 * max(float(spread.max(initial=0.0)), 1e-9))
-    predicted = [row.example.features.predicted for row in rows]
-    points = _points([row.vectors for row in rows], predicted, labels, mean, spread)
+    vectors, predicted = [row.vectors for row in rows], [row.example.features.predicted for row in rows]
+    versions = [row.model for row in rows]
+    scale = scale_of(vectors, predicted, versions)
+    points = points_of(vectors, predicted, versions, scale)
     offsets = np.array([calibration.log_odds(row.example.features) for row in rows])
     wrong = np.array([row.example.wrong for row in rows], float)
     amplitudes = _amplitudes(points, offsets, wrong)
-    weights, _ = _laplace(_kernel(points, points, amplitudes), offsets, wrong)
-    return _Fit(labels, mean, spread, points, weights, amplitudes)
+    weights, _ = laplace(_kernel(points, points, amplitudes), offsets, wrong)
+    return _Fit(scale, points, weights, amplitudes)
 
 
-def _points(
-    vectors: Sequence[Vectors], predicted: Iterable[str], labels: Sequence[str], mean: Array, spread: Array
-) -> _Points:
-    """Arrays of predictions; an embedding of another length than the fit's counts as the mean one."""
-    numbers = {label: number for number, label in enumerate(labels)}
-    roots = np.array([[one.roots.get(label, 0.0) for label in labels] for one in vectors], float)
-    width = len(mean)
-    middle = tuple(mean.tolist())
-    raw = np.array([one.embedding if len(one.embedding) == width else middle for one in vectors], float)
-    embeddings = np.clip((raw.reshape(len(vectors), width) - mean) / spread, -_LIMIT, _LIMIT) / max(1, width) ** 0.5
-    return _Points(roots, embeddings, np.array([numbers.get(label, -1) for label in predicted]))
-
-
-def _kernel(one: _Points, other: _Points, amplitudes: tuple[float, float]) -> Array:
+def _kernel(one: Points, other: Points, amplitudes: tuple[float, float]) -> Array:
     same = one.classes[:, None] == other.classes[None, :]
     found = np.zeros(same.shape)
     if amplitudes[0]:
@@ -179,7 +160,8 @@ def _kernel(one: _Points, other: _Points, amplitudes: tuple[float, float]) -> Ar
     if amplitudes[1] and one.embeddings.shape[1]:
         distances = np.sqrt(_squared_distances(one.embeddings, other.embeddings)) / _EMBEDDING_LENGTH
         found += amplitudes[1] * np.where(same, 1.0, _OTHER_CLASS) * np.exp(-distances)
-    return found
+    result: Array = found * np.where(one.versions[:, None] == other.versions[None, :], 1.0, _OTHER_VERSION)
+    return result
 
 
 def _squared_distances(one: Array, other: Array) -> Array:
@@ -188,50 +170,12 @@ def _squared_distances(one: Array, other: Array) -> Array:
     return result
 
 
-def _amplitudes(points: _Points, offsets: Array, wrong: Array) -> tuple[float, float]:
+def _amplitudes(points: Points, offsets: Array, wrong: Array) -> tuple[float, float]:
     """With the embedding, unless the newest rows are clearly more likely without it."""
     without, both = (ROOT_AMPLITUDE, 0.0), (ROOT_AMPLITUDE, EMBEDDING_AMPLITUDE)
     if not points.embeddings.shape[1]:
         return without
     last = slice(-CHOOSING_ROWS, None)
-    some = _Points(points.roots[last], points.embeddings[last], points.classes[last])
-    evidence = [_laplace(_kernel(some, some, one), offsets[last], wrong[last])[1] for one in (without, both)]
+    some = Points(*(getattr(points, name)[last] for name in _POINTS))
+    evidence = [laplace(_kernel(some, some, one), offsets[last], wrong[last])[1] for one in (without, both)]
     return both if evidence[1] + BENEFIT_OF_DOUBT > evidence[0] else without
-
-
-def _laplace(kernel: Array, offsets: Array, wrong: Array) -> tuple[Array, float]:
-    """Weights of the posterior mode (f = kernel @ weights), and the logarithm of the marginal likelihood."""
-    weights = np.zeros(len(wrong))
-    loss = _loss(weights, kernel @ weights, offsets, wrong)
-    for _ in range(_NEWTON_STEPS):
-        f = kernel @ weights
-        p = 1 / (1 + np.exp(-np.clip(offsets + f, -30, 30)))
-        root = np.sqrt(np.maximum(p * (1 - p), 1e-4))
-        right = root**2 * f + wrong - p
-        matrix = np.eye(len(wrong)) + root[:, None] * kernel * root[None, :]
-        wanted = right - root * np.linalg.solve(matrix, root * (kernel @ right))
-        weights, moved = _towards(wanted, weights, loss, kernel, offsets, wrong)
-        before, loss = loss, moved
-        if before - loss < 1e-3:
-            break
-    determinant = float(np.linalg.slogdet(matrix)[1])
-    return weights, -loss - determinant / 2
-
-
-def _towards(
-    wanted: Array, weights: Array, loss: float, kernel: Array, offsets: Array, wrong: Array
-) -> tuple[Array, float]:
-    """The longest step of 1, ½, ¼, … that does not raise the loss."""
-    step = 1.0
-    while step > 0.01:
-        tried = weights + step * (wanted - weights)
-        found = _loss(tried, kernel @ tried, offsets, wrong)
-        if found <= loss:
-            return tried, found
-        step /= 2
-    return weights, loss
-
-
-def _loss(weights: Array, f: Array, offsets: Array, wrong: Array) -> float:
-    z = offsets + f
-    return float(weights @ f / 2 + np.sum(np.logaddexp(0, z) - wrong * z))

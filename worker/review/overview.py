@@ -8,7 +8,8 @@ from worker.review.calibration import probability
 from worker.review.capacity import Kind, granted_per_day
 from worker.review.policy_file import Policy, Rule
 from worker.review.redis_state import RedisState
-from worker.review.state import SEPARATOR, Board, Source
+from worker.review.source import SEPARATOR, Source
+from worker.review.state import Board
 from worker.review.triage import scored_share
 
 

@@ -14,8 +14,9 @@ from worker.review.decision import ReviewDecision, Subject
 from worker.review.expected_errors import read_errors
 from worker.review.policy_file import Policy, Rule
 from worker.review.ranking import ErrorRanker, Verdict
-from worker.review.scorer import StrongerScorer
-from worker.review.state import MemoryState, ReviewState, Source, board_name
+from worker.review.scorer import ScorerChoice, StrongerScorer, scorer_of
+from worker.review.source import Source
+from worker.review.state import MemoryState, ReviewState, board_name
 from worker.review.triage import Work, triage
 
 REMEMBERED = 4096
@@ -51,7 +52,8 @@ class RankedPolicy:
         policies: the policy in force.
         state: what is remembered; in this process alone by default.
         clock: seconds since the epoch.
-        scorer: looks at more than the score, where messages carry more; see ``kernel``.
+        scorer: looks at more than the score, where messages carry more; by default what the policy asks for, see
+            ``scorer_of``.
     """
 
     def __init__(
@@ -65,7 +67,8 @@ class RankedPolicy:
         self._state = state or MemoryState()
         self._ranker = ErrorRanker(self._state)
         self._clock = clock
-        self._scorer = scorer
+        self._given_scorer = scorer
+        self._scorers: dict[ScorerChoice, StrongerScorer | None] = {}
         self._rules: dict[Source, Rule] = {}
         self._rules_of: Policy | None = None
         self._lock = threading.RLock()
@@ -85,23 +88,32 @@ class RankedPolicy:
         with self._lock:
             self._state.refresh({verdict.source for verdict in known}, ())
             self._ranker.learn(known)
-            if self._scorer:
+            if scorer := self._scorer(self._policies.current()):
                 for source, examples in _examples_of(known).items():
-                    self._scorer.learn(source, examples, self._state.calibration(source))
+                    scorer.learn(source, examples, self._state.calibration(source))
 
     def set_reviewers(self, project: str, rule: str, per_day: float) -> None:
         """Tell how many reviews a day the reviewers of a project finish, for rules that follow them."""
         self._state.set_reviewers(board_name(project, rule), per_day)
 
+    def _scorer(self, policy: Policy) -> StrongerScorer | None:
+        if self._given_scorer:
+            return self._given_scorer
+        if policy.scorer not in self._scorers:
+            self._scorers[policy.scorer] = scorer_of(policy.scorer, self._state.vectors)
+        return self._scorers[policy.scorer]
+
     def _decide(self, subjects: Sequence[Subject], policy: Policy) -> list[ReviewDecision]:
+        scorer = self._scorer(policy)
         works = [self._work_of(subject, policy) for subject in subjects]
         self._state.refresh({work.source for work in works}, {work.board for work in works})
         for group in _grouped(works, lambda work: work.source.key):
-            self._rank(group)
+            self._rank(group, scorer)
         for group in _grouped(works, lambda work: work.board):
             triage(group, policy, self._state.board(group[0].board), self._clock())
         self._state.flush()
-        self._remember(works)
+        if scorer:
+            _remember(works, scorer)
         return [work.decision for work in works if work.decision is not None]
 
     def _work_of(self, subject: Subject, policy: Policy) -> Work:
@@ -121,22 +133,22 @@ class RankedPolicy:
             rule = self._rules[source] = policy.rule_for(source.project, source.job, source.model)
         return rule
 
-    def _rank(self, works: Sequence[Work]) -> None:
+    def _rank(self, works: Sequence[Work], scorer: StrongerScorer | None) -> None:
         """Rank the predictions of one source."""
         source = works[0].source
         ranks = self._ranker.rank(source, [work.reading for work in works])
-        if self._scorer:
+        if scorer:
             predicted = [ranked.features.predicted for ranked in ranks]
-            more = self._scorer.corrections(source, [work.subject for work in works], predicted)
+            more = scorer.corrections(source, [work.subject for work in works], predicted)
             ranks = [replace(one, log_odds=one.log_odds + add) for one, add in zip(ranks, more, strict=True)]
         for work, ranked in zip(works, ranks, strict=True):
             work.ranked = ranked
 
-    def _remember(self, works: Sequence[Work]) -> None:
-        if self._scorer:
-            for group in _grouped(works, lambda work: work.source.key):
-                reviewed = [work.decision is not None and work.decision.band > 0 for work in group]
-                self._scorer.remember(group[0].source, [work.subject for work in group], reviewed)
+
+def _remember(works: Iterable[Work], scorer: StrongerScorer) -> None:
+    for group in _grouped(works, lambda work: work.source.key):
+        reviewed = [work.decision is not None and work.decision.band > 0 for work in group]
+        scorer.remember(group[0].source, [work.subject for work in group], reviewed)
 
 
 def _examples_of(verdicts: Iterable[Verdict]) -> dict[Source, dict[str, Example]]:

@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from worker.review.a2i import translate
 from worker.review.conditions import AllOf, AnyOf, Condition, Share
+from worker.review.scorer import ScorerChoice
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -143,6 +144,7 @@ class Policy(_Part):
 
     version: int | str = 1
     salt: str = "prediction-worker"
+    scorer: ScorerChoice = Field("automatic", description="automatic: the stronger scorer where numpy is installed.")
     rules: tuple[Rule, ...] = (Rule(),)
 
     @model_validator(mode="after")

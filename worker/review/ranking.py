@@ -11,7 +11,8 @@ from worker.review.calibration import Calibration, Example, Features
 from worker.review.decision import ReviewDecision
 from worker.review.expected_errors import Reading
 from worker.review.fitting import KEPT_EXAMPLES, fit
-from worker.review.state import ReviewState, Source
+from worker.review.source import Source
+from worker.review.state import ReviewState
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,10 @@ from worker.review import capacity, histogram
 from worker.review.calibration import Calibration, Example
 from worker.review.capacity import Counts
 from worker.review.histogram import Histogram
-from worker.review.state import Board, Source
+from worker.review.redis_vectors import RedisVectors
+from worker.review.source import Source
+from worker.review.state import Board
+from worker.review.vectors import VectorStore
 
 KEPT_SECONDS = 30 * 86_400
 
@@ -65,6 +68,7 @@ class RedisState:
         self._histograms: dict[str, Histogram] = {}
         self._calibrations: dict[str, Calibration] = {}
         self._boards: dict[str, Board] = {}
+        self.vectors: VectorStore = RedisVectors(client, prefix=prefix, refresh_seconds=refresh_seconds, clock=clock)
 
     def refresh(self, sources: Collection[Source], boards: Collection[str]) -> None:
         """Read again what is older than ``refresh_seconds``, in one pipeline."""

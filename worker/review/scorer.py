@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from worker.review.calibration import Calibration, Example
 from worker.review.decision import Subject
-from worker.review.state import Source
+from worker.review.source import Source
+from worker.review.vectors import VectorStore
+
+ScorerChoice = Literal["automatic", "off"]
 
 
 class StrongerScorer(Protocol):
@@ -22,3 +25,14 @@ class StrongerScorer(Protocol):
 
     def learn(self, source: Source, verdicts: Mapping[str, Example], calibration: Calibration) -> None:
         """Learn from examples by external id; ``calibration`` is what will be corrected."""
+
+
+def scorer_of(choice: ScorerChoice, store: VectorStore) -> StrongerScorer | None:
+    """The scorer that a policy asks for: ``automatic`` is the kernel wherever numpy is installed."""
+    if choice == "off":
+        return None
+    try:
+        from worker.review.kernel import KernelScorer
+    except ImportError:  # without numpy the calibration stands alone
+        return None
+    return KernelScorer(store)

@@ -13,33 +13,14 @@ from worker.review.audit import openness
 from worker.review.calibration import Calibration, Example, probability
 from worker.review.capacity import Counts
 from worker.review.histogram import Histogram, middles
-
-SEPARATOR = "\x1f"
+from worker.review.source import SEPARATOR, Source
+from worker.review.vectors import MemoryVectors, VectorStore
 
 OPENNESS_EVERY = 50
 """Predictions after which the mean openness is computed anew."""
 
 _OPENNESS = [openness(probability(middle)) for middle in middles()]
 _OPENNESS_ASKED = [openness(probability(middle), asked=True) for middle in middles()]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One model version's answers to one job of one project: what is comparable with itself."""
-
-    project: str
-    job: str
-    model: str
-
-    @property
-    def key(self) -> str:
-        """Its name in the state."""
-        return SEPARATOR.join((self.project, self.job, self.model))
-
-    @property
-    def family(self) -> str:
-        """The same for all versions of the model (``name:version``)."""
-        return SEPARATOR.join((self.project, self.job, self.model.rpartition(":")[0] or self.model))
 
 
 def board_name(project: str, rule: str) -> str:
@@ -100,6 +81,11 @@ class ReviewState(Protocol):
     def set_reviewers(self, board: str, per_day: float) -> None:
         """Keep how many reviews the reviewers finish a day."""
 
+    @property
+    def vectors(self) -> VectorStore:
+        """What the stronger scorer remembers."""
+        ...
+
 
 class MemoryState:
     """Everything in dictionaries."""
@@ -110,6 +96,7 @@ class MemoryState:
         self._newest: dict[str, list[str]] = {}
         self._boards: dict[str, Board] = {}
         self._examples: dict[str, dict[str, Example]] = {}
+        self.vectors: VectorStore = MemoryVectors()
 
     def refresh(self, sources: Collection[Source], boards: Collection[str]) -> None:
         """Nothing is anywhere else."""

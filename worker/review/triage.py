@@ -15,7 +15,8 @@ from worker.review.decision import ReviewDecision, Subject
 from worker.review.expected_errors import Reading
 from worker.review.policy_file import Policy, Rule
 from worker.review.ranking import Ranked
-from worker.review.state import Board, Source, board_name
+from worker.review.source import Source
+from worker.review.state import Board, board_name
 
 MUST_REVIEW, AUDIT, SCORED, UNTOUCHED = 3, 2, 1, 0
 """Bands of Kili's priority."""

@@ -3,75 +3,84 @@
 from __future__ import annotations
 
 import json
-import math
-import time
-from collections.abc import Callable, Collection, Mapping
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
-
-import redis
+from typing import Protocol
 
 from worker.formats.output import Classification
 from worker.review.calibration import Example
 from worker.review.decision import Subject
-from worker.review.state import Source
+from worker.review.source import Source
 
-WAITING_SECONDS = 14 * 86_400
-"""How long a vector waits for its verdict."""
-
-KEPT_SECONDS = 30 * 86_400
 MOST_WAITING = 50_000
+
+LEAST_SHARE = 1e-9
+"""A class with less probability counts as one without any."""
 
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """``roots``: √p of every class of a whole distribution, by label. ``embedding``: of the asset's content."""
+    """``shares``: probability of every class of a whole distribution, by label. ``embedding``: of the asset."""
 
-    roots: Mapping[str, float]
+    shares: Mapping[str, float]
     embedding: tuple[float, ...] = ()
 
     @property
     def known(self) -> bool:
         """Whether there is anything to look at."""
-        return bool(self.roots or self.embedding)
+        return bool(self.shares or self.embedding)
 
     def to_json(self) -> str:
-        """Compact, with four digits."""
-        roots = {label: round(root, 4) for label, root in self.roots.items() if root >= 5e-5}
-        return json.dumps([roots, [float(f"{x:.4g}") for x in self.embedding]], separators=(",", ":"))
+        """Compact, with four digits of a probability and three of a number of the embedding."""
+        shares = {label: float(f"{share:.4g}") for label, share in self.shares.items() if share >= LEAST_SHARE}
+        return json.dumps([shares, *_packed(self.embedding)], separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Vectors:
         """Read what ``to_json`` wrote."""
-        roots, embedding = json.loads(text)
-        return cls(roots, tuple(embedding))
+        shares, *embedding = json.loads(text)
+        return cls(shares, _unpacked(*embedding))
+
+
+def _packed(numbers: Sequence[float]) -> tuple[float, str]:
+    """The greatest magnitude, and all numbers in its terms with 16 bits each."""
+    scale = max(map(abs, numbers), default=0.0) or 1.0
+    return scale, b64encode(struct.pack(f"<{len(numbers)}e", *(one / scale for one in numbers))).decode()
+
+
+def _unpacked(scale: float, text: str) -> tuple[float, ...]:
+    raw = b64decode(text)
+    return tuple(scale * one for one in struct.unpack(f"<{len(raw) // 2}e", raw))
 
 
 def vectors_of(subject: Subject) -> Vectors:
     """The whole distribution of a single choice and the embedding, as far as the message has them."""
     answer = subject.output.answer
-    roots = {}
+    shares = {}
     if isinstance(answer, Classification) and answer.complete and answer.exclusive is not False:
-        roots = {one.label: math.sqrt(one.score) for one in answer.scores if one.score is not None}
-    return Vectors(roots, tuple(subject.embedding or ()))
+        shares = {one.label: one.score for one in answer.scores if one.score is not None}
+    return Vectors(shares, tuple(subject.embedding or ()))
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A prediction with its verdict and vectors."""
+    """A prediction of a model version (``name:version``) with its verdict and vectors."""
 
+    model: str
     example: Example
     vectors: Vectors
 
     def to_json(self) -> str:
         """For Redis."""
-        return json.dumps([self.example.to_list(), self.vectors.to_json()], separators=(",", ":"))
+        return json.dumps([self.model, self.example.to_list(), self.vectors.to_json()], separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Row:
         """Read what ``to_json`` wrote."""
-        example, vectors = json.loads(text)
-        return cls(Example.from_list(example), Vectors.from_json(vectors))
+        model, example, vectors = json.loads(text)
+        return cls(model, Example.from_list(example), Vectors.from_json(vectors))
 
 
 class VectorStore(Protocol):
@@ -90,14 +99,14 @@ class VectorStore(Protocol):
         ...
 
     def add_rows(self, source: Source, rows: Mapping[str, Row], keep: int) -> list[Row]:
-        """Keep rows by external id; return the newest ``keep``, oldest first."""
+        """Keep rows by external id; return the newest ``keep`` of all versions of the model, oldest first."""
         ...
 
     def save_fit(self, source: Source, fit: bytes) -> None:
         """Keep a fit."""
 
     def fit(self, source: Source) -> bytes | None:
-        """The newest fit, as it was given."""
+        """The newest fit of this version, else of any version of the model, as it was given."""
         ...
 
 
@@ -108,7 +117,7 @@ class MemoryVectors:
 
     def __init__(self) -> None:
         self._waiting: dict[tuple[str, str], Vectors] = {}
-        self._rows: dict[str, dict[str, Row]] = {}
+        self._rows: dict[str, dict[tuple[str, str], Row]] = {}
         self._fits: dict[str, bytes] = {}
 
     def remember(self, source: Source, vectors: Mapping[str, Vectors]) -> None:
@@ -124,93 +133,20 @@ class MemoryVectors:
         return {external_id: one for external_id, one in found.items() if one}
 
     def add_rows(self, source: Source, rows: Mapping[str, Row], keep: int) -> list[Row]:
-        """Keep rows by external id; return the newest ``keep``, oldest first."""
-        kept = self._rows.setdefault(source.key, {})
+        """Keep rows by external id; return the newest ``keep`` of all versions of the model, oldest first."""
+        kept = self._rows.setdefault(source.family, {})
         for external_id, row in rows.items():
-            kept.pop(external_id, None)
-            kept[external_id] = row
+            name = source.model, external_id
+            kept.pop(name, None)
+            kept[name] = row
         for old in list(kept)[:-keep]:
             del kept[old]
         return list(kept.values())
 
     def save_fit(self, source: Source, fit: bytes) -> None:
         """Keep a fit."""
-        self._fits[source.key] = fit
+        self._fits[source.key] = self._fits[source.family] = fit
 
     def fit(self, source: Source) -> bytes | None:
-        """The newest fit, as it was given."""
-        return self._fits.get(source.key)
-
-
-class RedisVectors:
-    """Vectors, rows and fits in Redis.
-
-    Args:
-        client: of the spool's Redis, with ``decode_responses`` off.
-        prefix: of every key.
-        refresh_seconds: age at which a fit is read again.
-        clock: seconds, for that age.
-    """
-
-    scarce = True
-
-    def __init__(
-        self,
-        client: redis.Redis,
-        *,
-        prefix: str,
-        refresh_seconds: float = 2.0,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._redis = client
-        self._prefix = f"{prefix}review:"
-        self._refresh_seconds = refresh_seconds
-        self._clock = clock
-        self._fits: dict[str, tuple[float, bytes | None]] = {}
-
-    def remember(self, source: Source, vectors: Mapping[str, Vectors]) -> None:
-        """Keep vectors by external id until their verdict comes."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            for external_id, one in vectors.items():
-                pipe.set(self._waiting_key(source, external_id), one.to_json(), ex=WAITING_SECONDS)
-            pipe.execute()
-
-    def recall(self, source: Source, external_ids: Collection[str]) -> dict[str, Vectors]:
-        """Vectors that were kept, of those external ids that have them."""
-        wanted = list(external_ids)
-        found: Any = self._redis.mget([self._waiting_key(source, one) for one in wanted]) if wanted else []
-        return {one: Vectors.from_json(raw) for one, raw in zip(wanted, found, strict=True) if raw}
-
-    def add_rows(self, source: Source, rows: Mapping[str, Row], keep: int) -> list[Row]:
-        """Keep rows by external id; return the newest ``keep``, oldest first."""
-        key, now = f"{self._prefix}rows:{source.key}", time.time()
-        fresh = {one: json.dumps([now + i * 1e-6, row.to_json()]) for i, (one, row) in enumerate(rows.items())}
-        if fresh:
-            self._redis.hset(key, mapping=fresh)  # type: ignore[arg-type]
-            self._redis.expire(key, KEPT_SECONDS)
-        found: Any = self._redis.hgetall(key)
-        ordered = sorted((*json.loads(raw), name) for name, raw in found.items())
-        if len(ordered) > keep:
-            self._redis.hdel(key, *(name for _, _, name in ordered[:-keep]))
-        return [Row.from_json(text) for _, text, _ in ordered[-keep:]]
-
-    def save_fit(self, source: Source, fit: bytes) -> None:
-        """Keep a fit."""
-        self._redis.set(self._fit_key(source), fit, ex=KEPT_SECONDS)
-        self._fits[source.key] = (self._clock(), fit)
-
-    def fit(self, source: Source) -> bytes | None:
-        """The newest fit, as it was given, or the one of a moment ago."""
-        now = self._clock()
-        read_at, known = self._fits.get(source.key, (now - self._refresh_seconds, None))
-        if now - read_at >= self._refresh_seconds:
-            raw: Any = self._redis.get(self._fit_key(source))
-            known = raw if raw != known else known
-            self._fits[source.key] = (now, known)
-        return known
-
-    def _fit_key(self, source: Source) -> str:
-        return f"{self._prefix}kernel:{source.key}"
-
-    def _waiting_key(self, source: Source, external_id: str) -> str:
-        return f"{self._prefix}vector:{source.key}:{external_id}"
+        """The newest fit of this version, else of any version of the model, as it was given."""
+        return self._fits.get(source.key) or self._fits.get(source.family)

@@ -45,7 +45,7 @@ class Clock:
         return self.now
 
 
-def policy(*rules: dict[str, Any], clock: Clock | None = None, **more: Any) -> RankedPolicy:
-    """A policy of these rules, with its memory in this process."""
-    given = parse_policy({"rules": list(rules) or [{}]})
+def policy(*rules: dict[str, Any], clock: Clock | None = None, scoring: str = "automatic", **more: Any) -> RankedPolicy:
+    """A policy of these rules, with its memory in this process; ``scoring`` is its scorer."""
+    given = parse_policy({"scorer": scoring, "rules": list(rules) or [{}]})
     return RankedPolicy(FixedPolicy(given), clock=clock or Clock(), **more)

@@ -12,7 +12,7 @@ from tests.unit.review.review_subjects import choice, policy, subject
 from worker.review import Subject, Verdict
 from worker.review.calibration import Calibration, Example, Features
 from worker.review.kernel import KernelScorer
-from worker.review.state import Source
+from worker.review.source import Source
 from worker.review.vectors import MemoryVectors, Row, Vectors, vectors_of
 
 RULE = {"capacity": {"share": 0.2}, "audit": {"rate": 0.05}}
@@ -28,12 +28,10 @@ def beyond(embedding: list[float]) -> bool:
     return embedding[0] > 0.6
 
 
-def precision(
-    embed: Callable[[list[float], random.Random], list[float] | None], *, scorer: KernelScorer | None
-) -> float:
+def precision(embed: Callable[[list[float], random.Random], list[float] | None], *, scorer: str = "automatic") -> float:
     """Share of errors among the twelve most doubtful of each later batch, after learning from all earlier batches."""
     source = random.Random(8)
-    ranked = policy(RULE, scorer=scorer)
+    ranked = policy(RULE, scoring=scorer)
     found = []
     for batch in range(4):
         places = [place(source) for _ in range(60)]
@@ -53,16 +51,16 @@ def precision(
 
 
 def test_a_region_of_errors_is_found_by_the_embedding() -> None:
-    blind = precision(lambda where, _: where, scorer=None)
-    seeing = precision(lambda where, _: where, scorer=KernelScorer())
+    blind = precision(lambda where, _: where, scorer="off")
+    seeing = precision(lambda where, _: where)
 
     assert blind < 0.5
     assert seeing > 0.8
 
 
 def test_an_embedding_that_says_nothing_costs_nothing() -> None:
-    plain = precision(lambda _, __: None, scorer=KernelScorer())
-    noise = precision(lambda _, source: place(source), scorer=KernelScorer())
+    plain = precision(lambda _, __: None)
+    noise = precision(lambda _, source: place(source))
 
     assert noise > plain - 0.1
 
@@ -115,12 +113,12 @@ def test_an_embedding_of_another_length_does_not_hurt() -> None:
     assert np.isfinite(scorer.corrections(SOURCE, [odd], ["A"])).all()
 
 
-def test_only_whole_distributions_have_roots() -> None:
-    assert vectors_of(subject("x", choice(0.64, 0.36))).roots == pytest.approx({"A": 0.8, "B": 0.6})
+def test_only_whole_distributions_are_kept() -> None:
+    assert vectors_of(subject("x", choice(0.64, 0.36))).shares == pytest.approx({"A": 0.64, "B": 0.36})
     assert not Vectors({}).known
 
 
 def test_a_row_survives_json() -> None:
-    row = Row(Example(Features(0.5, 0.1, "A", "B"), 1.0), Vectors({"A": 0.8, "B": 0.6}, (0.5, -2.0)))
+    row = Row("m:1", Example(Features(0.5, 0.1, "A", "B"), 1.0), Vectors({"A": 0.8, "B": 0.2}, (0.5, -2.0)))
 
     assert Row.from_json(row.to_json()) == row
