@@ -11,6 +11,7 @@ from worker.feedback.notices import Shape, Webhook
 from worker.feedback.reading import Reader
 from worker.feedback.rounds import Rounds, Turns
 from worker.feedback.service import Ears, Feedback, FeedbackRules
+from worker.intake.refusal import NO_PROJECT
 from worker.interfaces import InterfaceCache
 from worker.kili import CallBudget, KiliClient
 from worker.ontology import Interface
@@ -20,6 +21,11 @@ from worker.spool import Spool
 
 BUSY = 0.8
 """Share of the call budget from which on delivery has it for itself, but for the humans' own labels."""
+
+
+def named_projects(spool: Spool) -> list[str]:
+    """Every project that a message named; those that name none are counted under a name of their own."""
+    return [project for project in spool.projects() if project != NO_PROJECT]
 
 
 def feedback_rules_of(settings: Settings) -> FeedbackRules:
@@ -94,7 +100,7 @@ def rounds_of(
         return feedback_of(settings, spool, project, reader, interfaces.get(project), ears=ears, may_read=may_read)
 
     return Rounds(
-        spool.projects,
+        lambda: named_projects(spool),
         enter,
         Turns(spool.redis, spool.prefix),
         every=settings.feedback.every_seconds,

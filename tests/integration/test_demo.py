@@ -19,7 +19,9 @@ import psutil
 import pytest
 
 from worker.demo.digits import load_digits
+from worker.demo.plan import make_plan
 from worker.demo.progress import Progress
+from worker.demo.run import policy_text
 from worker.demo.surroundings import surroundings
 
 PREDICTIONS, DUPLICATES, OUTDATED, BAD = 300, 15, 2, 10
@@ -35,12 +37,14 @@ class Shell:
     """Starts demos in a temporary folder of their own, by which everything they start and write can be found."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder = folder / "temporary"
+        self.folder.mkdir()
+        self.page = folder / "report.html"
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         environment = {**os.environ, **OTHER_SETTINGS, "TMPDIR": str(self.folder), "PYTHONUNBUFFERED": "1"}
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        command = [sys.executable, "-m", "worker", "demo", *arguments]
+        command = [sys.executable, "-m", "worker", "demo", "--html", str(self.page), *arguments]
         return subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
 
     def processes(self) -> list[int]:
@@ -97,18 +101,18 @@ def test_the_sums_agree_with_each_other_and_nothing_is_left_over(shell: Shell) -
     assert ledger["balance"] == ledger["waiting"] == ledger["leased"] == 0
     assert sum(group["count"] for group in found["dead_letters"]) == ledger["dead"] == BAD
     assert all(field for group in found["dead_letters"] for field in group["fields"])
-    assert (review["reviewed"], review["assets"], review["errors"]) == (30, PREDICTIONS, wrong_answers())
+    plan = make_plan(load_digits(), PREDICTIONS)
+    assert review["errors"] == sum(one.is_wrong for one in plan.predictions)
+    assert (review["reviewed"], review["assets"]) == (75, PREDICTIONS)
     assert review["errors_by_chance"] < review["errors_found"] <= review["errors"]
+    answered = {row["model"]: (row["predictions"], row["answered"]) for row in found["agreement"]}
+    assert sum(count for count, _ in answered.values()) == PREDICTIONS
+    assert sum(count for _, count in answered.values()) == 75
+    assert (found["drift"]["injected_model"], found["drift"]["injected_class"]) == ("digit-bayes:2", "FIVE")
+    assert (found["report"], "digit-bayes:2" in shell.page.read_text("utf-8")) == (str(shell.page), True)
     assert found["broken_promises"] == []
     assert shell.processes() == []
     assert list(shell.folder.iterdir()) == []
-
-
-def wrong_answers() -> int:
-    """Errors of the demo's model on its images."""
-    digits = load_digits()
-    rows = digits.models["network"][:PREDICTIONS]
-    return sum(row.index(max(row)) != label for row, label in zip(rows, digits.labels, strict=False))
 
 
 def test_kept_it_can_be_looked_at_until_an_interrupt_ends_it(shell: Shell) -> None:
@@ -147,7 +151,7 @@ def test_when_it_fails_the_workers_log_is_shown_and_all_parts_end() -> None:
     folders: list[Path] = []
 
     def fail_inside() -> None:
-        with surroundings(load_digits(), 1, Progress(stream)) as parts:
+        with surroundings({"digit-0000.png": load_digits().images[0]}, policy_text(0), Progress(stream)) as parts:
             pids.extend([parts.worker.pid, parts.sandbox.pid])
             folders.append(parts.worker.log.parent)
             assert (folders[0] / "pictures" / "digit-0000.png").read_bytes().startswith(b"\x89PNG")

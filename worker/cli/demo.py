@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from worker.demo.outcome import Outcome
     from worker.demo.surroundings import Surroundings
 
-IMAGES = 1797
+LEAST, MOST = 36, 3360
+REPORT = "demo-report.html"
+FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
 EXTRAS = ("graphql", "starlette", "uvicorn")
 INTERRUPTED = 130
 TERMINATED = 143
@@ -37,36 +39,43 @@ def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
 @click.command()
 @option("--json", "as_json", is_flag=True, help="Print the result as JSON; progress stays on standard error.")
 @option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, and say how to connect.")
-@option("--predictions", type=click.IntRange(1, IMAGES), default=IMAGES, show_default=True, help="How many to send.")
-def demo(as_json: bool, keep: bool, predictions: int) -> None:
-    """Run the whole loop on this machine: a real Redis, a real worker, a local Kili; no network, nothing left over.
+@option("--predictions", type=click.IntRange(LEAST, MOST), default=MOST, show_default=True, help="How many to send.")
+@option("--seed", default=0, show_default=True, help="Another seed gives other pictures, mistakes and audits.")
+@option("--html", type=FILE, default=REPORT, show_default=True, help="Where the report's page is written to.")
+def demo(as_json: bool, keep: bool, predictions: int, seed: int, html: Path) -> None:
+    """Run the whole loop on this machine: a real Redis, a real worker, a local Kili; no network.
 
-    Predictions of a really trained model go through both doors, simulated people label the first tenth of Kili's
-    queue, and a table says what came of it, counted in the local Kili. Fails when a promise does not hold.
+    Predictions of really trained models go through both doors, simulated people label a quarter of them in the order
+    of Kili's queue, the worker learns from their answers, half way one model's pictures change. A table says what came
+    of it, beside the truth; a page shows it. Nothing but the page is left over. Fails when a promise about delivery
+    does not hold.
     """
     missing = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
     if missing:
         fail(f"{missing[0]} is missing; install the extra: pip install 'kili-prediction-worker[demo]'")
     with _orderly_end(keep):
-        _run(as_json, keep, predictions)
+        _run(as_json, keep, predictions, seed, html)
 
 
-def _run(as_json: bool, keep: bool, predictions: int) -> None:
+def _run(as_json: bool, keep: bool, predictions: int, seed: int, html: Path) -> None:
     import httpx
     import redis
 
     from worker.demo.digits import load_digits
+    from worker.demo.plan import make_plan
     from worker.demo.progress import Progress
-    from worker.demo.run import model_runs, play
+    from worker.demo.run import play, policy_text
     from worker.demo.surroundings import surroundings
 
     begun = time.monotonic()
     progress = Progress(click.get_text_stream("stderr"))
-    digits = load_digits()
+    plan = make_plan(load_digits(), predictions, seed=seed)
+    pictures = {one.external_id: one.image for one in plan.predictions}
     try:
-        with surroundings(digits, predictions, progress) as parts:
-            project, outcome = play(parts, digits, model_runs(predictions), progress)
-            _report(outcome, time.monotonic() - begun, as_json, _connection(parts, project) if keep else {})
+        with surroundings(pictures, policy_text(seed), progress) as parts:
+            project, outcome = play(parts, plan, seed, html, progress)
+            seconds = time.monotonic() - begun
+            _report(outcome, seconds, html, as_json, _connection(parts, project) if keep else {})
             if outcome.broken_promises:
                 progress.say(f"the worker's log ends:\n{parts.worker.tail()}")
             if keep:
@@ -77,14 +86,14 @@ def _run(as_json: bool, keep: bool, predictions: int) -> None:
         raise SystemExit(1)
 
 
-def _report(outcome: Outcome, seconds: float, as_json: bool, connection: dict[str, Any]) -> None:
+def _report(outcome: Outcome, seconds: float, html: Path, as_json: bool, connection: dict[str, Any]) -> None:
     from worker.demo.table import table
 
     if as_json:
-        print_json({**asdict(outcome), "seconds": round(seconds, 1), **connection})
+        print_json({**asdict(outcome), "seconds": round(seconds, 1), "report": str(html), **connection})
         return
     blocks = "utf" in (sys.stdout.encoding or "").lower()
-    click.echo(f"\n{table(outcome, blocks=blocks)}\n\nTook {seconds:.1f} s.")
+    click.echo(f"\n{table(outcome, blocks=blocks)}\n\nReport: {html}\nTook {seconds:.1f} s.")
     if not connection:
         click.echo(f"\n{_look_next()}")
 
@@ -122,6 +131,7 @@ def _wait(parts: Surroundings, project: str) -> None:
         *exports,
         "",
         f"  {command} status",
+        f"  {command} report",
         f"  {command} dead-letters list",
         f"  curl '{parts.sandbox.admin_url}/queue?project={project}&first=5'",
         "",

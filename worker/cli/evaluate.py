@@ -19,7 +19,7 @@ from worker.delivery.bisect import send_each
 from worker.delivery.callers import Callers
 from worker.feedback.evaluation import Candidate, Examination, evaluation_of
 from worker.feedback.evaluation_text import text
-from worker.feedback.gallery import Contents, Exhibit, exhibits
+from worker.feedback.gallery import Exhibit, fetch_exhibits
 from worker.feedback.links import Links
 from worker.feedback.reading import ReadAsset, Reader
 from worker.feedback.report_html import page
@@ -34,6 +34,7 @@ from worker.runtime import access_of, budget_of, kili_of, projects_of, spool_of
 from worker.settings import Settings
 
 BATCH = 100
+SHOWN = 40
 
 
 @dataclass(slots=True)
@@ -196,14 +197,9 @@ def _page(running: Evaluating, result: dict[str, Any], assets: Sequence[ReadAsse
 
 
 def _exhibits(running: Evaluating, result: dict[str, Any], assets: Sequence[ReadAsset]) -> list[Exhibit]:
-    key = running.settings.kili_api_key
-    contents = Contents(running.settings.kili_api_endpoint, key.get_secret_value() if key else "")
-    try:
-        rows = result["disagreements"][:40]
-        wanted = {row["asset_id"] for row in rows}
-        return exhibits(rows, [asset for asset in assets if asset.id in wanted], contents)
-    finally:
-        contents.close()
+    rows = result["disagreements"][:SHOWN]
+    wanted = {row["asset_id"] for row in rows}
+    return fetch_exhibits(rows, [asset for asset in assets if asset.id in wanted], access_of(running.settings))
 
 
 def _judge(result: dict[str, Any], fail_under: float | None, strict: bool) -> None:

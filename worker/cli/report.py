@@ -16,12 +16,13 @@ import redis
 from worker.cli.loading import fail, load_settings, print_json, start_logging
 from worker.feedback.export import export_rows
 from worker.feedback.figures import disagreements
-from worker.feedback.gallery import Contents, Exhibit, exhibits
+from worker.feedback.gallery import Exhibit, fetch_exhibits
 from worker.feedback.reading import Reader
 from worker.feedback.report_html import page
 from worker.feedback.report_text import text
 from worker.feedback.service import Feedback
 from worker.kili import KiliError
+from worker.listening import named_projects
 from worker.ontology import Interface
 from worker.runtime import access_of, budget_of, kili_of, spool_of
 from worker.settings import Settings
@@ -85,7 +86,7 @@ def opened(project: str | None) -> Iterator[Opened]:
     spool = spool_of(settings)
     with told():
         budget = budget_of(settings, spool)
-        name = project or settings.default_project or _only(spool.projects())
+        name = project or settings.default_project or _only(named_projects(spool))
         kili, reader = kili_of(settings, budget), Reader(access_of(settings), budget=budget)
         try:
             found = kili.project_interface(name)
@@ -145,12 +146,7 @@ def _print(found: Opened, figures: dict[str, Any], *, as_json: bool) -> None:
 def _exhibits(found: Opened, count: int) -> list[Exhibit]:
     rows = disagreements(found.feedback.store.records(), count)
     assets = found.reader.assets(found.feedback.project, sorted({row["asset_id"] for row in rows}))
-    key = found.settings.kili_api_key
-    contents = Contents(found.settings.kili_api_endpoint, key.get_secret_value() if key else "")
-    try:
-        return exhibits(rows, assets, contents)
-    finally:
-        contents.close()
+    return fetch_exhibits(rows, assets, access_of(found.settings))
 
 
 def _export(found: Opened, file: IO[str]) -> None:

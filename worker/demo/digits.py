@@ -1,4 +1,4 @@
-"""The demo's data: real images of handwritten digits and what three really trained models say about them.
+"""The demo's data: real images of handwritten digits and what really trained models say about them.
 
 Images and labels: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (1998), UCI Machine Learning
 Repository, https://doi.org/10.24432/C50P49, licence CC BY 4.0; the 1,797 images of its test part, as scikit-learn
@@ -30,6 +30,18 @@ class ModelFacts:
 
 
 @dataclass(frozen=True)
+class StruckZeros:
+    """Every zero as a clerk writes it who strikes his zeros through, and what the model ``smoothed`` says to it.
+
+    ``places`` are those of the originals in the lists of :class:`Digits`; images and probabilities are as there.
+    """
+
+    places: list[int]
+    images: list[bytes]
+    probabilities: list[list[float]]
+
+
+@dataclass(frozen=True)
 class Digits:
     """Images, true labels and predictions; the lists run in parallel, one entry per image.
 
@@ -41,18 +53,24 @@ class Digits:
     labels: list[int]
     models: dict[str, list[list[float]]]
     facts: dict[str, ModelFacts]
+    struck: StruckZeros
 
 
 def load_digits() -> Digits:
-    """Read the packaged data file; the names of the models are ``logistic``, ``network`` and ``bayes``."""
+    """Read the packaged data file; the models are ``logistic``, ``network``, ``bayes`` and ``smoothed``."""
     content = json.loads(resources.files(__package__).joinpath("digits.json").read_text())
-    pixels = _unpack(content["images"])
     area = content["width"] * content["height"]
+    struck = content["struck_zeros"]
     return Digits(
-        images=[pixels[start : start + area] for start in range(0, len(pixels), area)],
+        images=_images(content["images"], area),
         labels=list(_unpack(content["labels"])),
         models={name: _probabilities(packed, content["scale"]) for name, packed in content["models"].items()},
         facts={name: ModelFacts(**facts) for name, facts in content["facts"].items()},
+        struck=StruckZeros(
+            list(_numbers(struck["places"])),
+            _images(struck["images"], area),
+            _probabilities(struck["smoothed"], content["scale"]),
+        ),
     )
 
 
@@ -60,10 +78,21 @@ def _unpack(packed: str) -> bytes:
     return zlib.decompress(base64.b64decode(packed))
 
 
-def _probabilities(packed: str, scale: int) -> list[list[float]]:
-    """Decode little-endian 16-bit counts of ``1 / scale`` to rows of one probability per class."""
-    counts = array.array("H", _unpack(packed))
+def _images(packed: str, area: int) -> list[bytes]:
+    pixels = _unpack(packed)
+    return [pixels[start : start + area] for start in range(0, len(pixels), area)]
+
+
+def _numbers(packed: str) -> array.array[int]:
+    """Decode little-endian 16-bit numbers."""
+    numbers = array.array("H", _unpack(packed))
     if sys.byteorder == "big":
-        counts.byteswap()
+        numbers.byteswap()
+    return numbers
+
+
+def _probabilities(packed: str, scale: int) -> list[list[float]]:
+    """Decode counts of ``1 / scale`` to rows of one probability per class."""
+    counts = _numbers(packed)
     classes = len(CLASS_NAMES)
     return [[count / scale for count in counts[start : start + classes]] for start in range(0, len(counts), classes)]

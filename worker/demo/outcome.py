@@ -1,98 +1,33 @@
-"""What the demo shows: counted in the sandbox's state, checked against what was sent and what the worker says."""
+"""The demo's result: what was delivered, what the reviews found, what the worker concluded."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.demo.traffic import JOB, Traffic
-
-Asset = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Evidence:
-    """Everything that was looked at.
-
-    ``assets`` is the sandbox's state with every label, ``calls`` its count by operation up to the delivery's end;
-    ``ledger`` and ``letters`` (dead letters without their messages) are the worker's own; ``labeled`` names the
-    assets in the order in which the labelers took them.
-    """
-
-    assets: Sequence[Asset]
-    calls: Mapping[str, int]
-    ledger: Mapping[str, int]
-    letters: Sequence[Mapping[str, Any]]
-    labeled: Sequence[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """Messages sent, by door and by kind."""
-
-    messages: int
-    celery: int
-    stream: int
-    predictions: int
-    duplicates: int
-    outdated: int
-    bad: int
-
-
-@dataclass(frozen=True, slots=True)
-class InKili:
-    """What the sandbox holds.
-
-    ``missing`` counts predictions without their label, ``wrong_labels`` those whose label does not say what the
-    newest prediction said, ``unexpected_assets`` assets that no prediction asked for.
-    """
-
-    assets: int
-    inference_labels: int
-    duplicate_assets: int
-    duplicate_labels: int
-    missing: int
-    wrong_labels: int
-    unexpected_assets: int
-    calls: int
-    calls_by_operation: dict[str, int]
-    calls_per_100_predictions: float
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetterGroup:
-    """Dead letters of one cause and the fields that they name."""
-
-    cause: str
-    count: int
-    fields: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Review:
-    """What the first reviews found.
-
-    ``errors_by_chance`` is what as many reviews in random order find in expectation: errors * reviewed / assets.
-    """
-
-    reviewed: int
-    assets: int
-    errors_found: int
-    errors_by_chance: float
-    errors: int
-
-    @property
-    def gain(self) -> float | None:
-        """Errors found, in multiples of those found by chance; None when there are none to find."""
-        return self.errors_found / self.errors_by_chance if self.errors_by_chance else None
+from worker.demo.counted import (
+    DeadLetterGroup,
+    Evidence,
+    InKili,
+    Published,
+    dead_letters_of,
+    in_kili_of,
+    published_of,
+    reviewed_in,
+)
+from worker.demo.findings import Agreement, Drift, agreements_of, drift_of
+from worker.demo.people import People
+from worker.demo.plan import MODELS, Plan
+from worker.demo.promises import broken_promises
+from worker.demo.review import Review, review_of
+from worker.demo.traffic import Traffic
+from worker.feedback.links import Links
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The demo's result; ``broken_promises`` is empty when all of them hold."""
+    """Everything that the demo shows; ``broken_promises`` is empty when all of them hold."""
 
     models: list[str]
     published: Published
@@ -100,141 +35,33 @@ class Outcome:
     dead_letters: list[DeadLetterGroup]
     ledger: dict[str, int]
     review: Review
+    agreement: list[Agreement]
+    drift: Drift
     broken_promises: list[str]
 
 
-def outcome_of(traffic: Traffic, evidence: Evidence) -> Outcome:
-    """Count what there is and compare it with what was promised."""
-    published, in_kili = published_of(traffic), in_kili_of(traffic, evidence)
-    review = review_of(traffic, evidence)
-    broken = [
-        *_broken_in_kili(traffic, in_kili),
-        *_broken_in_dead_letters(traffic, evidence),
-        *_broken_in_ledger(published, evidence),
-        *_broken_in_review(evidence, review),
-    ]
+@dataclass(frozen=True, slots=True)
+class Staged:
+    """What was prepared: the predictions, their messages, who labels, and when the drift begins (Unix seconds)."""
+
+    plan: Plan
+    traffic: Traffic
+    people: People
+    drift_at: float
+
+
+def outcome_of(staged: Staged, evidence: Evidence, figures: Mapping[str, Any], links: Links) -> Outcome:
+    """Count what there is and hold it against what was promised; ``figures`` are the worker's."""
+    published, in_kili = published_of(staged.traffic), in_kili_of(staged.traffic, evidence)
+    per_round = [len(part) for part in evidence.labeled]
     return Outcome(
-        models=[run.label for run in traffic.runs],
+        models=list(MODELS),
         published=published,
         in_kili=in_kili,
         dead_letters=dead_letters_of(evidence.letters),
         ledger=dict(evidence.ledger),
-        review=review,
-        broken_promises=broken,
+        review=review_of(staged.plan, reviewed_in(evidence.assets), per_round),
+        agreement=agreements_of(staged.plan, staged.people.answers, figures),
+        drift=drift_of(staged.plan, staged.drift_at, figures, links),
+        broken_promises=broken_promises(staged.traffic, evidence, published, in_kili),
     )
-
-
-def published_of(traffic: Traffic) -> Published:
-    """Count the messages."""
-    return Published(
-        messages=len(traffic.sent),
-        celery=traffic.through("celery"),
-        stream=traffic.through("stream"),
-        predictions=traffic.count("prediction"),
-        duplicates=traffic.count("duplicate"),
-        outdated=traffic.count("outdated"),
-        bad=traffic.count("bad"),
-    )
-
-
-def in_kili_of(traffic: Traffic, evidence: Evidence) -> InKili:
-    """Count assets, labels and calls."""
-    names = Counter(asset["externalId"] for asset in evidence.assets)
-    labels = list(_inferences(evidence.assets))
-    keys = Counter(key for key, _ in labels)
-    calls = sum(evidence.calls.values())
-    return InKili(
-        assets=names.total(),
-        inference_labels=keys.total(),
-        duplicate_assets=names.total() - len(names),
-        duplicate_labels=keys.total() - len(keys),
-        missing=len(traffic.answers.keys() - keys.keys()),
-        wrong_labels=sum(said != traffic.answers.get(key, said) for key, said in labels),
-        unexpected_assets=len(names.keys() - traffic.truth.keys()),
-        calls=calls,
-        calls_by_operation=dict(evidence.calls),
-        calls_per_100_predictions=round(100 * calls / max(1, len(keys)), 2),
-    )
-
-
-def dead_letters_of(letters: Sequence[Mapping[str, Any]]) -> list[DeadLetterGroup]:
-    """Group dead letters by cause, the most frequent first."""
-    causes = Counter(letter["cause"] for letter in letters)
-    return [
-        DeadLetterGroup(cause, count, sorted({letter["field"] for letter in letters if letter["cause"] == cause}))
-        for cause, count in sorted(causes.items(), key=lambda pair: (-pair[1], pair[0]))
-    ]
-
-
-def review_of(traffic: Traffic, evidence: Evidence) -> Review:
-    """Compare INFERENCE labels with the labelers' on the reviewed assets, and with the truth on all."""
-    human = {asset["externalId"]: said for asset in evidence.assets for said in _said(asset, "DEFAULT")}
-    labels = [(external_id, said) for (external_id, _), said in _inferences(evidence.assets)]
-    errors = sum(said != traffic.truth.get(external_id, said) for external_id, said in labels)
-    return Review(
-        reviewed=len(human),
-        assets=len(evidence.assets),
-        errors_found=sum(said != human.get(external_id, said) for external_id, said in labels),
-        errors_by_chance=round(errors * len(human) / max(1, len(evidence.assets)), 2),
-        errors=errors,
-    )
-
-
-def _inferences(assets: Sequence[Asset]) -> Iterator[tuple[tuple[str, str], str]]:
-    """((external id, model label), class) of every INFERENCE label."""
-    for asset in assets:
-        for label in asset["labels"]:
-            if label["labelType"] == "INFERENCE":
-                yield (asset["externalId"], label["modelName"]), _class_of(label)
-
-
-def _said(asset: Asset, label_type: str) -> Iterator[str]:
-    return (_class_of(label) for label in asset["labels"] if label["labelType"] == label_type)
-
-
-def _class_of(label: Mapping[str, Any]) -> str:
-    response = label["jsonResponse"]
-    response = json.loads(response) if isinstance(response, str) else response
-    return str(response[JOB]["categories"][0]["name"])
-
-
-def _broken_in_kili(traffic: Traffic, found: InKili) -> Iterator[str]:
-    if found.duplicate_assets or found.duplicate_labels:
-        yield f"{found.duplicate_assets} assets and {found.duplicate_labels} INFERENCE labels are there twice"
-    if found.missing:
-        yield f"{found.missing} of {len(traffic.answers)} predictions have no INFERENCE label"
-    if found.wrong_labels:
-        yield f"{found.wrong_labels} INFERENCE labels do not say what the newest prediction said"
-    if found.unexpected_assets:
-        yield f"{found.unexpected_assets} assets are there that no prediction asked for"
-
-
-def _broken_in_dead_letters(traffic: Traffic, evidence: Evidence) -> Iterator[str]:
-    causes = Counter(letter["cause"] for letter in evidence.letters)
-    if causes != traffic.causes:
-        yield f"the dead letters are {_listed(causes)}; they should be {_listed(traffic.causes)}"
-    nameless = sum(not letter["field"] for letter in evidence.letters)
-    if nameless:
-        yield f"{nameless} dead letters name no field"
-
-
-def _broken_in_ledger(published: Published, evidence: Evidence) -> Iterator[str]:
-    ledger = evidence.ledger
-    if ledger["balance"]:
-        yield f"the conservation sum is off by {ledger['balance']}"
-    if ledger["received"] != published.messages:
-        yield f"{published.messages} messages were published, {ledger['received']} received"
-    if ledger["dead"] != published.bad:
-        yield f"{published.bad} bad messages were published, {ledger['dead']} are dead letters"
-    good = published.messages - published.bad
-    if ledger["delivered"] + ledger["superseded"] != good:
-        yield f"of {good} good messages {ledger['delivered']} were delivered and {ledger['superseded']} superseded"
-
-
-def _broken_in_review(evidence: Evidence, review: Review) -> Iterator[str]:
-    if review.reviewed != len(set(evidence.labeled)):
-        yield f"the labelers labeled {len(set(evidence.labeled))} assets, Kili shows {review.reviewed}"
-
-
-def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or "nothing"

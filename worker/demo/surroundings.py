@@ -10,16 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from worker.demo.digits import Digits
 from worker.demo.pictures import png
 from worker.demo.processes import WorkerProcess
 from worker.demo.progress import Progress
-from worker.demo.traffic import external_id_of
 from worker.embedded_redis import EmbeddedRedis
 from worker.sandbox.process import SandboxProcess
 from worker.settings import environment_names
 
 STOP_LIMIT = 15.0
+LISTENING = {
+    "WORKER_FEEDBACK__EVERY_SECONDS": "5",
+    "WORKER_FEEDBACK__FIGURES_SECONDS": "5",
+    "WORKER_FEEDBACK__BUDGET_SHARE": "0.2",
+}
+"""A demo of a minute cannot wait five minutes for the next look at the labels."""
+
 PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
 
 
@@ -43,25 +48,28 @@ class Surroundings:
 
 
 @contextmanager
-def surroundings(digits: Digits, count: int, progress: Progress) -> Iterator[Surroundings]:
-    """Start everything, with the first ``count`` pictures as files; stop it and remove the files at the end.
+def surroundings(pictures: Mapping[str, bytes], policy: str, progress: Progress) -> Iterator[Surroundings]:
+    """Start everything; stop it and remove the files at the end.
+
+    ``pictures`` are images of digits by the name of their file, ``policy`` is the text of the review policy (TOML).
 
     When the body fails, the end of the worker's log is shown.
     """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="prediction-worker-demo-")))
-        pictures = folder / "pictures"
-        pictures.mkdir()
+        files = folder / "pictures"
+        files.mkdir()
+        (folder / "policy.toml").write_text(policy, "utf-8")
         redis = stack.enter_context(EmbeddedRedis())
         progress.say(f"Redis    {redis.url}")
         with _interrupts_held():
-            sandbox = stack.enter_context(SandboxProcess(files=str(pictures)))
+            sandbox = stack.enter_context(SandboxProcess(files=str(files)))
         progress.say(f"Kili     {sandbox.base_url} (the local sandbox)")
         environment = _environment(redis, sandbox, folder)
         stack.enter_context(settings_environment(environment))
         worker = WorkerProcess({**environment, "WORKER_LOG__FORMAT": "text"}, folder)
         stack.callback(worker.stop, STOP_LIMIT)
-        _draw(digits, count, pictures)
+        _draw(pictures, files)
         worker.wait_ready()
         progress.say(f"worker   process {worker.pid}")
         try:
@@ -96,12 +104,14 @@ def _environment(redis: EmbeddedRedis, sandbox: SandboxProcess, folder: Path) ->
         "KILI_API_ENDPOINT": sandbox.endpoint,
         "KILI_API_KEY": sandbox.api_key,
         "WORKER_HEARTBEAT_FILE": str(folder / "worker.heartbeat"),
+        "WORKER_REVIEW__POLICY": str(folder / "policy.toml"),
+        **LISTENING,
     }
 
 
-def _draw(digits: Digits, count: int, folder: Path) -> None:
-    for index in range(count):
-        (folder / external_id_of(index)).write_bytes(png(digits.images[index]))
+def _draw(pictures: Mapping[str, bytes], folder: Path) -> None:
+    for name, image in pictures.items():
+        (folder / name).write_bytes(png(image))
 
 
 @contextmanager

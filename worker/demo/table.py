@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from worker.demo.outcome import InKili, Outcome, Review
+from worker.demo.counted import InKili
+from worker.demo.findings import Agreement, Drift
+from worker.demo.outcome import Outcome
 from worker.demo.progress import bar
+from worker.demo.review import Review
+from worker.feedback.wording import clock
 
 WIDTH = 80
 BAR = 16
 NAME, NUMBER = 26, 7
+HOUR = 3600.0
+NARROW = "\u202f"
 NOTE = WIDTH - NAME - NUMBER - 5
 
 
 def table(outcome: Outcome, *, blocks: bool = False) -> str:
     """Write the result as a table; ``blocks`` draws bars with block signs, which not every terminal can show."""
-    parts = (_published(outcome), _in_kili(outcome), _ledger(outcome), _dead_letters(outcome))
-    text = "\n\n".join("\n".join(part) for part in (*parts, _review(outcome.review, blocks)))
+    parts = (
+        _published(outcome),
+        _in_kili(outcome),
+        _ledger(outcome),
+        _dead_letters(outcome),
+        _review(outcome.review, blocks),
+        _agreement(outcome.agreement),
+        _drift(outcome.drift),
+    )
+    text = "\n\n".join("\n".join(part) for part in parts)
     broken = "\n".join(textwrap.fill(f"BROKEN PROMISE: {words}", WIDTH) for words in outcome.broken_promises)
     return f"{text}\n\n{broken}" if broken else text
 
@@ -30,7 +44,7 @@ def _published(outcome: Outcome) -> Iterator[str]:
     found = outcome.published
     yield "Published"
     yield _row("messages", f"{found.messages:,}", f"{found.celery:,} through Celery, {found.stream:,} by XADD")
-    yield _row("predictions", f"{found.predictions:,}", f"of {', '.join(outcome.models)}")
+    yield _row("predictions", f"{found.predictions:,}", f"of {len(outcome.models)} model versions, in rounds")
     yield _row("duplicates", f"{found.duplicates:,}", "sent again, through the other door")
     yield _row("outdated", f"{found.outdated:,}", "an older answer, after the newer one")
     yield _row("bad", f"{found.bad:,}", "each in another way")
@@ -82,10 +96,36 @@ def _folded(words: list[str]) -> Iterator[str]:
 
 
 def _review(found: Review, blocks: bool) -> Iterator[str]:
-    yield f"Reviewed first: {found.reviewed:,} of {found.assets:,} assets, in the order of Kili's queue"
-    gain = f", {found.gain:.1f}x chance" if found.gain is not None else ""
-    yield _row("model errors found", f"{found.errors_found:,}", _share(found.errors_found, found, blocks) + gain)
+    yield f"Reviewed {found.reviewed:,} of {found.assets:,} assets in the order of Kili's queue; model errors found"
+    yield _row("in the worker's order", f"{found.errors_found:,}", _share(found.errors_found, found, blocks))
+    by_confidence = _share(found.errors_by_confidence, found, blocks)
+    yield _row("by the models' confidence", f"{found.errors_by_confidence:,}", by_confidence)
     yield _row("by chance", f"{found.errors_by_chance:,.1f}", _share(found.errors_by_chance, found, blocks))
+    if found.gain is not None:
+        yield _row("gain over confidence", f"{found.gain:.2f}x", "with the same number of reviews")
+
+
+def _agreement(rows: Sequence[Agreement]) -> Iterator[str]:
+    yield "Agreement with the humans on all of the traffic, estimated from what was reviewed"
+    for row in rows:
+        held = "NOT IN" if row.covered is False else "in"
+        interval = f"truth {_points(row.truth)} {held} {_points(row.low)} to {_points(row.high)}"
+        yield _row(row.model, _points(row.estimate), f"{interval}; naive {_points(row.naive)}")
+
+
+def _points(share: float | None) -> str:
+    return "unknown" if share is None else f"{100 * share:.1f}%"
+
+
+def _drift(found: Drift) -> Iterator[str]:
+    since = clock(found.injected_at, HOUR)
+    yield f"Drift injected into {found.injected_model} at {since}: struck zeros, read as {found.injected_class}"
+    for alarm in found.alarms:
+        held = "the right one" if found.is_right(alarm) else "ANOTHER"
+        words = f"{alarm.headline}; fell most: {', '.join(alarm.lost[:2]) or 'no class'} ({held})"
+        yield textwrap.fill(words.replace(NARROW, " "), WIDTH, initial_indent="  ALARM ", subsequent_indent="    ")
+    if not found.alarms:
+        yield "  no alarm was raised"
 
 
 def _share(count: float, found: Review, blocks: bool) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from worker.demo.digits import CLASS_NAMES, Digits
+from worker.demo.digits import CLASS_NAMES
+from worker.demo.plan import Plan, Predicted
 
 Door = Literal["celery", "stream"]
 Kind = Literal["prediction", "duplicate", "outdated", "bad"]
@@ -22,21 +23,6 @@ OUTDATED_PER_PREDICTION = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRun:
-    """One model version and the assets it answers; ``source`` is the model's name in the data file."""
-
-    name: str
-    version: str
-    source: str
-    assets: range
-
-    @property
-    def label(self) -> str:
-        """``name:version``, Kili's ``modelName``."""
-        return f"{self.name}:{self.version}"
-
-
-@dataclass(frozen=True, slots=True)
 class Sent:
     """One message, the door it goes to and, when it is bad, the cause that its dead letter must state."""
 
@@ -46,18 +32,26 @@ class Sent:
     cause: str = ""
 
 
+Origin = tuple[int, Sent]
+"""A message and the number of its round."""
+
+
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Everything that is sent, in order, and what must come of it.
+    """Everything that is sent, round by round, and what must come of it.
 
-    ``answers`` has the class that each (external id, model label) must show in Kili, ``truth`` the true class of
-    each external id, ``runs`` the model versions.
+    ``answers`` has the class that each (external id, model version) must show in Kili, ``truth`` the true class of
+    each external id.
     """
 
-    runs: Sequence[ModelRun]
-    sent: list[Sent] = field(repr=False)
+    rounds: list[list[Sent]] = field(repr=False)
     answers: dict[tuple[str, str], str] = field(repr=False)
     truth: dict[str, str] = field(repr=False)
+
+    @property
+    def sent(self) -> list[Sent]:
+        """All messages, in order."""
+        return [one for part in self.rounds for one in part]
 
     def count(self, kind: Kind) -> int:
         """Messages of one kind."""
@@ -75,96 +69,103 @@ class Traffic:
 
 @dataclass(frozen=True, slots=True)
 class Producer:
-    """Writes messages as a serving stack would: one project, pictures under ``files_url``, one moment."""
+    """Writes messages as a serving stack would: one project, pictures under ``files_url``.
+
+    The rounds follow each other by ``round_seconds``; the last one ends at ``end``.
+    """
 
     project_id: str
     files_url: str
-    at: datetime
+    end: datetime
+    round_seconds: float = 7200.0
 
-    def message(self, external_id: str, model: tuple[str, str], scores: Mapping[str, float]) -> Message:
+    def message(self, external_id: str, model: str, scores: Mapping[str, float], at: datetime) -> Message:
         """One prediction."""
+        name, _, version = model.partition(":")
         return {
             "project_id": self.project_id,
             "external_id": external_id,
             "asset": {"url": f"{self.files_url}/{external_id}"},
-            "model": {"name": model[0], "version": model[1]},
+            "model": {"name": name, "version": version},
             "output": {"scores": dict(scores)},
-            "predicted_at": self.at.isoformat(),
+            "predicted_at": at.isoformat(),
         }
 
-    def answers(self, run: ModelRun, digits: Digits) -> Iterable[Message]:
-        """What a model version says about its assets."""
-        for index in run.assets:
-            scores = dict(zip(CLASS_NAMES, digits.models[run.source][index], strict=True))
-            yield self.message(external_id_of(index), (run.name, run.version), scores)
+    def begin(self, rounds_left: int) -> datetime:
+        """When a round begins after which, itself among them, so many come."""
+        return self.end - timedelta(seconds=rounds_left * self.round_seconds)
+
+    def answers(self, part: Sequence[Predicted], rounds_left: int) -> list[Message]:
+        """The predictions of a round, at even distances."""
+        step = timedelta(seconds=self.round_seconds / max(1, len(part)))
+        begin = self.begin(rounds_left)
+        return [
+            self.message(one.external_id, one.model, dict(zip(CLASS_NAMES, one.scores, strict=True)), begin + n * step)
+            for n, one in enumerate(part)
+        ]
 
 
-def external_id_of(index: int) -> str:
-    """Name of an image's asset, and of its file."""
-    return f"digit-{index:04}.png"
-
-
-def make_traffic(digits: Digits, runs: Sequence[ModelRun], producer: Producer, *, seed: int = 0) -> Traffic:
-    """Mix the predictions of all model versions with duplicates, outdated answers and bad messages, half a door each.
+def make_traffic(plan: Plan, producer: Producer, *, seed: int = 0) -> Traffic:
+    """Mix the predictions with duplicates, outdated answers and bad messages, half of them through each door.
 
     Args:
-        digits: images, labels and the models' answers.
-        runs: the model versions; they may answer the same assets.
+        plan: the predictions.
         producer: writes the messages.
         seed: of what is left to chance.
     """
     dice = random.Random(seed)
-    good = [message for run in runs for message in producer.answers(run, digits)]
-    sent = [Sent("prediction", DOORS[number % 2], message) for number, message in enumerate(good)]
-    extras = [*_duplicates(sent, dice), *_outdated(sent, dice, producer.at)]
-    for bad in _bad_messages(producer):
-        sent.insert(dice.randrange(len(sent) + 1), bad)
-    covered = sorted({index for run in runs for index in run.assets})
+    count = len(plan.rounds)
+    rounds = [
+        [Sent("prediction", DOORS[place % 2], message) for place, message in enumerate(producer.answers(part, left))]
+        for left, part in zip(range(count, 0, -1), plan.rounds, strict=True)
+    ]
+    origins = [(number, one) for number, part in enumerate(rounds) for one in part]
+    extras = [*_duplicates(origins, dice), *_outdated(origins, dice)]
+    for number, bad in enumerate(_bad_messages(producer)):
+        part = rounds[number % count]
+        part.insert(dice.randrange(len(part) + 1), bad)
+    for number, extra in extras:
+        rounds[number].append(extra)
     return Traffic(
-        runs=runs,
-        sent=[*sent, *extras],
-        answers={_key(message): _winner(message["output"]["scores"]) for message in good},
-        truth={external_id_of(index): CLASS_NAMES[digits.labels[index]] for index in covered},
+        rounds=rounds,
+        answers={(one.external_id, one.model): one.answer for one in plan.predictions},
+        truth={one.external_id: one.truth for one in plan.predictions},
     )
-
-
-def _key(message: Message) -> tuple[str, str]:
-    return message["external_id"], f"{message['model']['name']}:{message['model']['version']}"
-
-
-def _winner(scores: Mapping[str, float]) -> str:
-    return max(scores, key=lambda name: scores[name])
 
 
 def _other(door: Door) -> Door:
     return DOORS[1 - DOORS.index(door)]
 
 
-def _some(sent: Sequence[Sent], share: float, dice: random.Random) -> list[Sent]:
-    return dice.sample(sent, max(1, round(share * len(sent))))
+def _some(origins: Sequence[Origin], share: float, dice: random.Random) -> list[Origin]:
+    return dice.sample(origins, max(1, round(share * len(origins))))
 
 
-def _duplicates(sent: Sequence[Sent], dice: random.Random) -> list[Sent]:
+def _duplicates(origins: Sequence[Origin], dice: random.Random) -> list[Origin]:
     """The very same messages once more, through the other door."""
-    chosen = _some(sent, DUPLICATES_PER_PREDICTION, dice)
-    return [Sent("duplicate", _other(one.door), one.message) for one in chosen]
+    chosen = _some(origins, DUPLICATES_PER_PREDICTION, dice)
+    return [(number, Sent("duplicate", _other(one.door), one.message)) for number, one in chosen]
 
 
-def _outdated(sent: Sequence[Sent], dice: random.Random, at: datetime) -> list[Sent]:
+def _outdated(origins: Sequence[Origin], dice: random.Random) -> list[Origin]:
     """Answers of an hour earlier, each for another class, that arrive after the newer ones."""
-    late = []
-    for one in _some(sent, OUTDATED_PER_PREDICTION, dice):
-        if isinstance(one.message, dict):
-            scores = list(one.message["output"]["scores"].values())
-            shifted = dict(zip(CLASS_NAMES, [*scores[1:], scores[0]], strict=True))
-            past = {"output": {"scores": shifted}, "predicted_at": (at - timedelta(hours=1)).isoformat()}
-            late.append(Sent("outdated", one.door, {**one.message, **past}))
-    return late
+    return [
+        (number, Sent("outdated", one.door, _earlier(one.message)))
+        for number, one in _some(origins, OUTDATED_PER_PREDICTION, dice)
+        if isinstance(one.message, dict)
+    ]
+
+
+def _earlier(message: Message) -> Message:
+    scores = list(message["output"]["scores"].values())
+    shifted = dict(zip(CLASS_NAMES, [*scores[1:], scores[0]], strict=True))
+    past = datetime.fromisoformat(message["predicted_at"]) - timedelta(hours=1)
+    return {**message, "output": {"scores": shifted}, "predicted_at": past.isoformat()}
 
 
 BAD: Sequence[tuple[str, Callable[[Message], Message | str]]] = (
     ("invalid_message", lambda good: _without(good, "external_id")),
-    ("invalid_message", lambda good: {**good, "model": {"name": "digit-network"}}),
+    ("invalid_message", lambda good: {**good, "model": {"name": "digit-bayes"}}),
     ("invalid_message", lambda good: {**good, "metdata": {"camera": "3"}}),
     ("invalid_message", lambda good: {**good, "predicted_at": "2101-01-01T00:00:00Z"}),
     ("invalid_message", lambda good: {**good, "predicted_at": "2026-11-23T10:15:00"}),
@@ -180,7 +181,7 @@ BAD: Sequence[tuple[str, Callable[[Message], Message | str]]] = (
 def _bad_messages(producer: Producer) -> list[Sent]:
     bad = []
     for number, (cause, spoil) in enumerate(BAD):
-        good = producer.message(f"bad-{number}.png", ("digit-network", "1"), {"SEVEN": 0.9, "ONE": 0.1})
+        good = producer.message(f"bad-{number}.png", "digit-bayes:1", {"SEVEN": 0.9, "ONE": 0.1}, producer.begin(1))
         bad.append(Sent("bad", DOORS[number % 2], spoil(good), cause))
     return bad
 

@@ -16,6 +16,7 @@ from worker.feedback.markup import Markup, el, join
 from worker.feedback.reading import Kind, ReadAsset, ReadLabel
 from worker.feedback.verdicts import standing_labels
 from worker.feedback.wording import percent
+from worker.kili import KiliAccess
 
 MOST_BYTES = 400_000
 MOST_CHARACTERS = 2000
@@ -71,6 +72,15 @@ class Contents:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+
+def fetch_exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], access: KiliAccess) -> list[Exhibit]:
+    """Fetch what the assets of disagreements show, and put both together."""
+    contents = Contents(access.endpoint, access.api_key)
+    try:
+        return exhibits(rows, assets, contents)
+    finally:
+        contents.close()
 
 
 def exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], contents: Contents) -> list[Exhibit]:

@@ -14,17 +14,17 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from outcome_examples import small_evidence, small_traffic
+from outcome_examples import small_outcome
 
 from worker.cli import main
-from worker.demo.outcome import Outcome, outcome_of
+from worker.demo.outcome import Outcome
 from worker.demo.progress import Progress
 from worker.demo.run import wait_delivered
 from worker.spool import Ledger
 
 Run = Callable[..., tuple[int, str, str]]
 
-GOOD = outcome_of(small_traffic(), small_evidence())
+GOOD = small_outcome()
 BROKEN = replace(GOOD, broken_promises=["3 of 4 predictions have no INFERENCE label"])
 
 
@@ -88,19 +88,21 @@ def test_json_is_all_that_goes_to_standard_output(played: Any, run: Run) -> None
     assert found["in_kili"]["assets"] == 4
     assert found["review"]["errors_by_chance"] == 0.5
     assert found["broken_promises"] == []
+    assert found["drift"]["injected_class"] == "TWO"
+    assert found["report"] == "demo-report.html"
     assert found["seconds"] >= 0
 
 
 def test_every_option_has_an_environment_variable(played: Any, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PREDICTION_WORKER_DEMO_JSON", "1")
-    monkeypatch.setenv("PREDICTION_WORKER_DEMO_PREDICTIONS", "9")
+    monkeypatch.setenv("PREDICTION_WORKER_DEMO_PREDICTIONS", "99")
     read = run()
     monkeypatch.setenv("PREDICTION_WORKER_DEMO_PREDICTIONS", "0")
     refused = run()
 
     assert json.loads(read[1])["published"]["messages"] == 7
     assert refused[0] == 2
-    assert "0 is not in the range 1<=x<=1797" in refused[2]
+    assert "0 is not in the range 36<=x<=3360" in refused[2]
 
 
 def test_a_part_that_does_not_start_is_an_error_with_its_words(played: Any, run: Run) -> None:

@@ -48,15 +48,15 @@ def _nearest(images: list[bytes], index: int) -> int:
     return min((other for other in range(len(images)) if other != index), key=distance)
 
 
-def test_there_are_three_models_with_a_distribution_per_image(digits: Digits) -> None:
-    assert set(digits.models) == set(digits.facts) == {"logistic", "network", "bayes"}
+def test_there_are_four_models_with_a_distribution_per_image(digits: Digits) -> None:
+    assert set(digits.models) == set(digits.facts) == {"logistic", "network", "bayes", "smoothed"}
     for rows in digits.models.values():
         assert len(rows) == 1797
         assert {len(row) for row in rows} == {len(CLASS_NAMES)}
         assert all(sum(row) == pytest.approx(1, abs=0.01) and min(row) >= 0 for row in rows)
 
 
-@pytest.mark.parametrize("name", ["logistic", "network", "bayes"])
+@pytest.mark.parametrize("name", ["logistic", "network", "bayes", "smoothed"])
 def test_the_facts_are_what_the_probabilities_say(digits: Digits, name: str) -> None:
     rows = digits.models[name]
     wrong = [row.index(max(row)) != label for row, label in zip(rows, digits.labels, strict=True)]
@@ -72,6 +72,31 @@ def test_the_models_differ_in_quality_and_honesty(digits: Digits) -> None:
     assert facts["network"].error_rate < facts["logistic"].error_rate < facts["bayes"].error_rate
     assert overconfidence["logistic"] < 0 < overconfidence["network"] < overconfidence["bayes"]
     assert overconfidence["bayes"] > 0.1
+
+
+def test_the_smoothed_model_is_the_better_one_and_as_certain(digits: Digits) -> None:
+    better, before = digits.facts["smoothed"], digits.facts["bayes"]
+
+    assert better.error_rate < before.error_rate / 2
+    assert better.mean_confidence == pytest.approx(before.mean_confidence, abs=0.01)
+
+
+def test_every_zero_is_there_struck_through_with_more_ink_than_before(digits: Digits) -> None:
+    struck = digits.struck
+
+    assert [digits.labels[place] for place in struck.places] == [0] * IMAGES_PER_DIGIT[0]
+    for place, image in zip(struck.places, struck.images, strict=True):
+        original = digits.images[place]
+        assert all(after in (before, 16) for before, after in zip(original, image, strict=True))
+        assert image != original
+
+
+def test_no_struck_zero_is_read_as_one_and_the_model_is_certain(digits: Digits) -> None:
+    rows = digits.struck.probabilities
+
+    assert len(rows) == len(digits.struck.places)
+    assert max(row[0] for row in rows) < 0.5
+    assert fmean(map(max, rows)) > 0.99
 
 
 def test_the_file_is_small_enough_to_ship() -> None:

@@ -6,13 +6,26 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from outcome_examples import LEDGER, asset, label, letter, small_evidence, small_traffic
+from outcome_examples import (
+    LEDGER,
+    MODEL,
+    asset,
+    label,
+    letter,
+    small_evidence,
+    small_figures,
+    small_outcome,
+    small_plan,
+    small_traffic,
+)
 
-from worker.demo.outcome import DeadLetterGroup, dead_letters_of, in_kili_of, outcome_of, published_of, review_of
+from worker.demo.counted import DeadLetterGroup, dead_letters_of, in_kili_of, published_of
+from worker.demo.plan import Plan
+from worker.demo.review import errors_by_confidence, review_of
 
 
 def test_when_all_is_well_no_promise_is_broken() -> None:
-    assert outcome_of(small_traffic(), small_evidence()).broken_promises == []
+    assert small_outcome().broken_promises == []
 
 
 def test_messages_are_counted_by_kind_and_door() -> None:
@@ -35,25 +48,57 @@ def test_assets_labels_and_calls_are_counted_in_the_sandbox() -> None:
     assert (found.calls, found.calls_per_100_predictions) == (3, 75.0)
 
 
-def test_half_the_queue_finds_the_one_error_and_chance_half_of_it() -> None:
-    found = review_of(small_traffic(), small_evidence())
+def test_our_order_is_held_against_confidence_and_chance() -> None:
+    found = review_of(small_plan(), {"a", "c"}, [1, 1])
 
-    assert (found.reviewed, found.assets) == (2, 4)
-    assert (found.errors_found, found.errors, found.errors_by_chance) == (1, 1, 0.5)
-    assert found.gain == 2.0
+    assert (found.reviewed, found.assets, found.errors) == (2, 4, 1)
+    assert (found.errors_found, found.errors_by_confidence, found.errors_by_chance) == (1, 0, 0.5)
+    assert found.gain is None
+
+
+def test_by_confidence_what_was_left_over_waits_in_the_same_queue() -> None:
+    """The least confident are a (0.6), then b (0.9) of the first round, then d (0.95), and last the error c (0.99)."""
+    found = [errors_by_confidence(small_plan(), counts) for counts in ([1, 1], [1, 2], [1, 3], [2, 2])]
+
+    assert found == [0, 0, 1, 1]
 
 
 def test_an_error_that_nobody_reviewed_is_not_found() -> None:
-    assets = [asset("a", label("DEFAULT", "ONE")), asset("b"), asset("c"), asset("d")]
-    found = review_of(small_traffic(), small_evidence(assets=assets, labeled=["a"]))
+    found = review_of(small_plan(), {"a"}, [2, 2])
 
-    assert (found.errors_found, found.errors, found.errors_by_chance) == (0, 1, 0.25)
+    assert (found.errors_found, found.errors_by_confidence, found.errors_by_chance) == (0, 1, 0.2)
+    assert found.gain == 0.0
 
 
-def test_without_errors_there_is_no_gain() -> None:
-    found = review_of(small_traffic(), small_evidence(assets=[asset("a"), asset("b")], labeled=[]))
+def test_without_predictions_there_is_nothing_to_gain() -> None:
+    found = review_of(Plan([], 0), set(), [])
 
     assert (found.errors, found.errors_by_chance, found.gain) == (0, 0.0, None)
+
+
+def test_the_truth_is_what_the_same_people_would_have_said_of_everything() -> None:
+    (honest,) = small_outcome().agreement
+    (mistaken,) = small_outcome(mistakes=1.0).agreement
+
+    assert (honest.truth, honest.covered) == (0.75, True)
+    assert mistaken.truth <= 0.25
+    assert mistaken.covered is False
+
+
+def test_without_an_estimate_nothing_is_covered() -> None:
+    (row,) = small_outcome(figures=small_figures(value=None)).agreement
+
+    assert row.covered is None
+
+
+def test_a_drift_is_named_by_an_alarm_about_its_version_and_class() -> None:
+    right, wrong = small_outcome().drift, small_outcome(figures=small_figures(fallen="NINE")).drift
+
+    assert (right.injected_model, right.injected_class, right.injected_at) == (MODEL, "TWO", 90.0)
+    assert right.alarms[0].lost == ["TWO"]
+    assert "wrong more often" in right.alarms[0].headline
+    assert right.named
+    assert not wrong.named
 
 
 def test_dead_letters_are_grouped_by_cause_the_most_frequent_first() -> None:
@@ -70,18 +115,18 @@ FOUR = small_evidence().assets
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "an asset twice": ({"assets": [*FOUR, {**asset("d"), "labels": []}]}, "1 assets and 0 INFERENCE labels"),
     "a label twice": (
-        {"assets": [*FOUR[:3], asset("d", label("INFERENCE", "NINE", "m:1"))]},
+        {"assets": [*FOUR[:3], asset("d", label("INFERENCE", "NINE", MODEL))]},
         "0 assets and 1 INFERENCE labels",
     ),
     "a label missing": ({"assets": [*FOUR[:3], {**asset("d"), "labels": []}]}, "1 of 4 predictions"),
     "an outdated label": (
-        {"assets": [*FOUR[:3], {"externalId": "d", "labels": [label("INFERENCE", "SIX", "m:1")]}]},
+        {"assets": [*FOUR[:3], {"externalId": "d", "labels": [label("INFERENCE", "SIX", MODEL)]}]},
         "1 INFERENCE labels do not say",
     ),
     "an asset of a bad message": ({"assets": [*FOUR, {"externalId": "x", "labels": []}]}, "1 assets are there"),
     "a letter missing": ({"letters": [letter("not_json", "message")]}, "the dead letters are 1 not_json"),
     "a letter without a field": (
-        {"letters": [letter("not_json", ""), letter("invalid_message", "model")]},
+        {"letters": [letter("not_json", ""), letter("bad", "model")]},
         "1 dead letters name no field",
     ),
     "the sum is off": ({"ledger": {**LEDGER, "balance": -1}}, "off by -1"),
@@ -90,7 +135,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {"ledger": {**LEDGER, "delivered": 3, "dead": 3}},
         "of 5 good messages 3 were delivered and 1 superseded",
     ),
-    "a review that Kili does not show": ({"labeled": ["c", "a", "b"]}, "labeled 3 assets, Kili shows 2"),
+    "labels that the worker does not know": ({"unheard": 1}, "1 of 2 human labels were not read"),
+    "a review that Kili does not show": ({"labeled": [["a"], ["c", "b"]]}, "labeled 3 assets, Kili shows 2"),
 }
 
 
@@ -98,6 +144,6 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
 def test_a_broken_promise_is_named(what: str) -> None:
     changed, words = BROKEN[what]
 
-    broken = outcome_of(small_traffic(), small_evidence(**changed)).broken_promises
+    broken = small_outcome(**changed).broken_promises
 
     assert any(words in one for one in broken), broken

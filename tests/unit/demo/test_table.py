@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from outcome_examples import small_evidence, small_traffic
+from outcome_examples import MODEL, small_figures, small_outcome
 
-from worker.demo.outcome import DeadLetterGroup, Outcome, outcome_of
+from worker.demo.counted import DeadLetterGroup
+from worker.demo.outcome import Outcome
 from worker.demo.table import WIDTH, table
 
-OUTCOME = outcome_of(small_traffic(), small_evidence())
+OUTCOME = small_outcome()
 FIELDS = ["external_id", "model.version", "output.scores.SEVEN", "predicted_at", "metadata.camera"]
 
 
@@ -17,12 +18,14 @@ def large() -> Outcome:
     """The largest figures that a demo can have."""
     return replace(
         OUTCOME,
-        models=["digit-network:1", "digit-network:2"],
+        models=["digit-logistic:1", "digit-bayes:1", "digit-bayes:2"],
         published=replace(OUTCOME.published, messages=9_999, celery=4_999, stream=5_000, predictions=9_000),
         in_kili=replace(OUTCOME.in_kili, assets=9_999, inference_labels=9_999, missing=9_999, calls=9_999),
         ledger={"received": 9_999, "delivered": 9_999, "superseded": 999, "dead": 99, "balance": 0},
         dead_letters=[DeadLetterGroup("invalid_message", 99, FIELDS)],
-        review=replace(OUTCOME.review, reviewed=999, assets=9_999, errors=999, errors_found=999, errors_by_chance=99.9),
+        review=replace(
+            OUTCOME.review, reviewed=999, assets=9_999, errors=999, errors_found=999, errors_by_confidence=99
+        ),
         broken_promises=["words " * 40],
     )
 
@@ -40,12 +43,15 @@ def test_every_figure_stands_in_its_row() -> None:
     assert found["calls per 100 predictions"] == "75.0 3 calls in all"
     assert found["received"] == "7 4 delivered, 1 superseded, 2 dead"
     assert found["not_json"] == "1 message"
-    assert found["model errors found"] == "1 ################ 100% of 1, 2.0x chance"
+    assert found["in the worker's order"] == "1 ################ 100% of 1"
+    assert found["by the models' confidence"] == "0 ................ 0% of 1"
     assert found["by chance"] == "0.5 ########........ 50% of 1"
+    assert found[MODEL] == "70.0% truth 75.0% in 60.0% to 80.0%; naive 50.0%"
 
 
 def test_the_columns_are_aligned() -> None:
-    lines = [line for line in table(OUTCOME).splitlines() if line.startswith("  ")]
+    text = table(OUTCOME).partition("Drift injected")[0]
+    lines = [line for line in text.splitlines() if line.startswith("  ")]
 
     assert all(line[34] != " " and line[35:38] in ("   ", "") and line[38:39] != " " for line in lines), lines
 
@@ -78,6 +84,34 @@ def test_what_is_wrong_is_said_in_its_row_and_at_the_end() -> None:
     assert rows(found)["INFERENCE labels"] == "9,999 9,999 MISSING"
     assert found.splitlines()[-4].startswith("BROKEN PROMISE: words")
     assert "BROKEN" not in table(OUTCOME)
+
+
+def test_the_gain_over_confidence_has_a_row_of_its_own() -> None:
+    review = replace(OUTCOME.review, errors_found=3, errors_by_confidence=2, errors=4)
+
+    assert rows(table(replace(OUTCOME, review=review)))["gain over confidence"].startswith("1.50x")
+
+
+def test_an_interval_that_misses_the_truth_is_said_to() -> None:
+    missed = small_outcome(mistakes=1.0)
+
+    assert "NOT IN 60.0% to 80.0%" in rows(table(missed))[MODEL]
+
+
+def test_an_alarm_stands_in_its_own_words_with_whether_it_is_the_right_one() -> None:
+    right, other, none = (
+        " ".join(table(outcome).split())
+        for outcome in (
+            OUTCOME,
+            small_outcome(figures=small_figures(fallen="NINE")),
+            replace(OUTCOME, drift=replace(OUTCOME.drift, alarms=[])),
+        )
+    )
+
+    assert f"ALARM {MODEL}: accuracy fell since about" in right
+    assert "fell most: TWO (the right one)" in right
+    assert "fell most: NINE (ANOTHER)" in other
+    assert "no alarm was raised" in none
 
 
 def test_a_sum_that_is_off_is_not_called_held() -> None:

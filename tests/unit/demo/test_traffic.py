@@ -8,22 +8,22 @@ from datetime import UTC, datetime
 
 import pytest
 
-from worker.demo.digits import CLASS_NAMES, Digits, load_digits
-from worker.demo.traffic import ModelRun, Producer, Sent, Traffic, external_id_of, make_traffic
+from worker.demo.digits import CLASS_NAMES, load_digits
+from worker.demo.plan import Plan, make_plan
+from worker.demo.traffic import Producer, Sent, Traffic, make_traffic
 from worker.messages import MessageError, ReadingLimits, read_json, read_prediction
 
 PRODUCER = Producer("project", "http://files", datetime(2026, 11, 23, 10, 15, tzinfo=UTC))
-NETWORK = ModelRun("digit-network", "1", "network", range(200))
 
 
 @pytest.fixture(scope="module")
-def digits() -> Digits:
-    return load_digits()
+def plan() -> Plan:
+    return make_plan(load_digits(), 200)
 
 
 @pytest.fixture(scope="module")
-def traffic(digits: Digits) -> Traffic:
-    return make_traffic(digits, [NETWORK], PRODUCER)
+def traffic(plan: Plan) -> Traffic:
+    return make_traffic(plan, PRODUCER)
 
 
 def of_kind(traffic: Traffic, kind: str) -> list[Sent]:
@@ -43,12 +43,14 @@ def refusal(message: object) -> str | None:
 def test_every_asset_has_one_prediction_that_the_contract_reads(traffic: Traffic) -> None:
     predictions = of_kind(traffic, "prediction")
 
-    assert [one.message["external_id"] for one in predictions] == [external_id_of(index) for index in range(200)]
+    assert [one.message["external_id"] for one in predictions] == [f"digit-{number:04}.png" for number in range(200)]
     assert {refusal(one.message) for one in predictions} == {None}
 
 
 def test_half_of_the_predictions_goes_through_each_door(traffic: Traffic) -> None:
-    assert Counter(one.door for one in of_kind(traffic, "prediction")) == {"celery": 100, "stream": 100}
+    for part in traffic.rounds:
+        doors = Counter(one.door for one in part if one.kind == "prediction")
+        assert abs(doors["celery"] - doors["stream"]) <= 1
     assert traffic.through("celery") + traffic.through("stream") == len(traffic.sent)
 
 
@@ -65,10 +67,13 @@ def test_a_duplicate_is_the_same_message_through_the_other_door(traffic: Traffic
 
 def test_an_outdated_answer_is_older_and_says_something_else(traffic: Traffic) -> None:
     (outdated,) = of_kind(traffic, "outdated")
-    scores = outdated.message["output"]["scores"]
+    name, scores = outdated.message["external_id"], outdated.message["output"]["scores"]
+    (newer,) = (one.message for one in of_kind(traffic, "prediction") if one.message["external_id"] == name)
+    model = f"{newer['model']['name']}:{newer['model']['version']}"
 
-    assert datetime.fromisoformat(outdated.message["predicted_at"]) < PRODUCER.at
-    assert max(scores, key=scores.get) != traffic.answers[outdated.message["external_id"], NETWORK.label]
+    assert datetime.fromisoformat(outdated.message["predicted_at"]) < datetime.fromisoformat(newer["predicted_at"])
+    assert outdated.message["model"] == newer["model"]
+    assert max(scores, key=scores.get) != traffic.answers[name, model]
     assert list(scores) == list(CLASS_NAMES)
 
 
@@ -88,26 +93,30 @@ def test_what_the_contract_refuses_is_refused_for_the_stated_cause(traffic: Traf
     assert Counter(cause for cause, _ in found if cause) == {"invalid_message": 5, "not_json": 2}
 
 
-def test_the_answers_are_the_models_and_the_truth_is_the_datas(traffic: Traffic, digits: Digits) -> None:
-    rows = digits.models["network"]
+def test_each_prediction_says_what_its_model_says(plan: Plan, traffic: Traffic) -> None:
+    sent = {one.message["external_id"]: one.message for one in of_kind(traffic, "prediction")}
 
-    for index in range(200):
-        name = external_id_of(index)
-        assert traffic.answers[name, "digit-network:1"] == CLASS_NAMES[rows[index].index(max(rows[index]))]
-        assert traffic.truth[name] == CLASS_NAMES[digits.labels[index]]
-
-
-def test_a_second_model_version_may_answer_some_of_the_same_assets(digits: Digits) -> None:
-    other = ModelRun("digit-network", "2", "bayes", range(150, 250))
-    traffic = make_traffic(digits, [NETWORK, other], PRODUCER)
-
-    assert traffic.count("prediction") == len(traffic.answers) == 300
-    assert len(traffic.truth) == 250
-    assert (external_id_of(160), "digit-network:2") in traffic.answers
+    assert len(sent) == len(traffic.answers) == len(traffic.truth) == 200
+    for one in plan.predictions:
+        assert list(sent[one.external_id]["output"]["scores"].values()) == one.scores
+        assert traffic.answers[one.external_id, one.model] == one.answer
+        assert traffic.truth[one.external_id] == CLASS_NAMES[one.label]
 
 
-def test_the_same_seed_gives_the_same_traffic_and_another_one_another(digits: Digits, traffic: Traffic) -> None:
-    again, other = (make_traffic(digits, [NETWORK], PRODUCER, seed=seed) for seed in (0, 1))
+def test_the_rounds_follow_each_other_up_to_now(traffic: Traffic) -> None:
+    times = [
+        [datetime.fromisoformat(one.message["predicted_at"]) for one in part if one.kind == "prediction"]
+        for part in traffic.rounds
+    ]
+
+    every = [at for part in times for at in part]
+    assert every == sorted(every)
+    assert times[0][0] == PRODUCER.begin(len(times))
+    assert times[-1][0] == PRODUCER.begin(1) < times[-1][-1] < PRODUCER.end
+
+
+def test_the_same_seed_gives_the_same_traffic_and_another_one_another(plan: Plan, traffic: Traffic) -> None:
+    again, other = (make_traffic(plan, PRODUCER, seed=seed) for seed in (0, 1))
 
     assert [repr(one) for one in again.sent] == [repr(one) for one in traffic.sent]
     assert [repr(one) for one in other.sent] != [repr(one) for one in traffic.sent]
