@@ -32,6 +32,8 @@ def test_a_worker_killed_during_any_step_of_a_wave_loses_and_doubles_nothing(hou
 def test_a_worker_killed_while_it_bisects_or_has_just_written_a_dead_letter_condemns_the_culprits_alone(
     house: House,
 ) -> None:
+    if house.has_one_document:
+        pytest.skip("the document sets the priorities: none are left for after the dead letters")
     bisecting, buried = house.project(), house.project()
     culprits = ["a/3.jpg", "a/4.jpg", "a/77.jpg"]
     refuse = {"kind": "refuse", "external_ids": culprits, "key": "notAllowed"}

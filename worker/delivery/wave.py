@@ -103,10 +103,7 @@ class Wave:
             self._flight.await_at_most(0)
         if self._is_over():
             return
-        ready = self._ready(entries)
-        new = self._batched([item for item in ready if not item.exists])
-        known = self._batched([item for item in ready if item.exists])
-        for batch in (*new, *known):
+        for batch in self._batched(self._ready(entries)):
             self._flight.start(self._guarded, batch)
 
     def _ready(self, entries: Sequence[Leased]) -> list[Item]:
@@ -148,7 +145,8 @@ class Wave:
         return prepared
 
     def _batched(self, items: Sequence[Item]) -> list[list[Item]]:
-        groups = grouped(items, key=lambda item: item.asset_id)
+        """New assets first, so that no more than one batch has both new and known ones."""
+        groups = grouped(sorted(items, key=lambda item: item.exists), key=lambda item: item.asset_id)
         for group in groups:
             newest = max(group, key=lambda item: item.entry.stamp)
             for item in group:
