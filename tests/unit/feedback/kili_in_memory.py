@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -45,12 +46,19 @@ def label_of(label_id: str, label_type: str, name: str, at: float = START, **opt
 
 @dataclass
 class KiliInMemory:
-    """Assets by id; ``hidden`` labels are not shown by any read, as if a replica lagged behind."""
+    """Assets by id; ``hidden`` labels are not shown by any read, as if a replica lagged behind.
+
+    ``jitter`` seconds: every read lists labels in another order, as if they came that much earlier or later.
+    ``on_call`` is called before each read; what it raises passes through.
+    """
 
     assets_by_id: dict[str, ReadAsset] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
     page: int = 10
     calls: int = 0
+    jitter: float = 0.0
+    dice: random.Random = field(default_factory=lambda: random.Random(1))
+    on_call: Callable[[], None] = lambda: None
     _order: dict[str, int] = field(default_factory=dict)
 
     def add(self, asset: ReadAsset) -> None:
@@ -64,23 +72,33 @@ class KiliInMemory:
         asset = self.assets_by_id[asset_id]
         self.add(replace(asset, labels=(*asset.labels, label)))
 
+    def edit(self, asset_id: str, label_id: str, name: str) -> None:
+        """Change a label in place."""
+        asset = self.assets_by_id[asset_id]
+        labels = [replace(one, response=says(name)) if one.id == label_id else one for one in asset.labels]
+        self.add(replace(asset, labels=tuple(labels)))
+
     def delete(self, asset_id: str, label_id: str) -> None:
         """Delete a label."""
         asset = self.assets_by_id[asset_id]
         self.add(replace(asset, labels=tuple(label for label in asset.labels if label.id != label_id)))
 
     def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:
-        self.calls += 1
+        self._called()
         found = self._listed(kind, since)[skip : skip + self.page]
         return found, len(found) == self.page
 
     def count(self, project: str, kind: Kind, since: date) -> int:
-        self.calls += 1
+        self._called()
         return len(self._listed(kind, since))
 
     def assets(self, project: str, asset_ids: Sequence[str]) -> list[ReadAsset]:
-        self.calls += 1
+        self._called()
         return [self._shown(self.assets_by_id[key]) for key in asset_ids if key in self.assets_by_id]
+
+    def _called(self) -> None:
+        self.calls += 1
+        self.on_call()
 
     def _shown(self, asset: ReadAsset) -> ReadAsset:
         return replace(asset, labels=tuple(label for label in asset.labels if label.id not in self.hidden))
@@ -88,6 +106,7 @@ class KiliInMemory:
     def _listed(self, kind: Kind, since: date) -> list[Row]:
         shown = [self._shown(asset) for asset in self.assets_by_id.values()]
         rows = [(label, asset) for asset in shown for label in asset.labels if label.kind is kind]
-        rows.sort(key=lambda row: (row[0].at, self._order[row[0].id]))
+        late = {row[0].id: self.dice.uniform(0, self.jitter) for row in rows}
+        rows.sort(key=lambda row: (row[0].at + late[row[0].id], self._order[row[0].id]))
         days = [(label.id, datetime.fromtimestamp(label.at, UTC).date(), asset) for label, asset in rows]
         return [Row(*row) for row in days if row[1] >= since]

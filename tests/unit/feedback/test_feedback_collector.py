@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import inf
+from typing import Any
 
 import fakeredis
 import pytest
 
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
 from worker.feedback.collector import Collector
+from worker.feedback.figures import Question, figures_of
 from worker.feedback.reading import Kind
 from worker.feedback.records import AssetRecord
 from worker.feedback.store import FeedbackStore
@@ -42,10 +46,10 @@ def make(kili: KiliInMemory, redis_client: fakeredis.FakeRedis) -> Callable[...,
     return start
 
 
-def predict(kili: KiliInMemory, number: int, name: str = "CAT", at: float = START) -> str:
+def predict(kili: KiliInMemory, number: int, name: str = "CAT", at: float = START, **metadata: Any) -> str:
     asset_id = f"a{number}"
     prediction = label_of(f"i{number}", "INFERENCE", name, at, model="m:1", author="bot")
-    kili.add(asset_of(asset_id, [prediction], at))
+    kili.add(asset_of(asset_id, [prediction], at, **metadata))
     return asset_id
 
 
@@ -242,39 +246,117 @@ def test_what_is_older_than_the_horizon_goes(kili, make) -> None:
     assert sum(store.counts(Kind.HUMAN).values()) == 1
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_whatever_happens_the_records_end_up_as_a_clean_computation(kili, make, seed) -> None:
-    dice = random.Random(seed)
-    now = START
-    answers: list[tuple[str, str]] = []
-    for step in range(120):
-        now += dice.choice((1, 60, 7200))
-        action = dice.random()
-        if action < 0.4 or not kili.assets_by_id:
-            predict(kili, step, dice.choice(("CAT", "DOG")), now)
-        elif action < 0.75:
-            asset_id = dice.choice(sorted(kili.assets_by_id))
-            late = now - dice.choice((0, 0, 30, 100_000))
-            name = dice.choice(("CAT", "DOG", "COW"))
-            answers.append((asset_id, answer(kili, asset_id, name, late, label_id=f"h{step}", author=f"p{step % 3}")))
-        elif action < 0.85 and answers:
-            asset_id, label_id = answers.pop(dice.randrange(len(answers)))
-            if asset_id in kili.assets_by_id:
-                kili.delete(asset_id, label_id)
-        elif action < 0.88:
-            del kili.assets_by_id[dice.choice(sorted(kili.assets_by_id))]
-        shown = [label.id for asset in kili.assets_by_id.values() for label in asset.labels]
-        kili.hidden = set(dice.sample(shown, dice.randrange(0, min(6, len(shown) + 1))))
-        if dice.random() < 0.4:
-            make(now=lambda now=now: now)[0].collect()
+class Killed(BaseException):
+    """The process is gone."""
 
-    kili.hidden = set()
-    collector, store = make(now=lambda: now)
-    for day in range(-2, 60):
-        collector.verify(datetime.fromtimestamp(START + day * DAY, UTC).date())
+
+class Death:
+    """Kills a collector before some call to Kili or Redis; from then on it can do nothing more, not even clean up."""
+
+    def __init__(self, kili: KiliInMemory, client: fakeredis.FakeRedis) -> None:
+        self.left: float = inf
+        self._execute, self._pipeline = client.execute_command, client.pipeline
+        kili.on_call = self._strike
+        client.execute_command = self._command  # type: ignore[method-assign]
+        client.pipeline = self._piped  # type: ignore[method-assign]
+
+    def _strike(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    def _command(self, *arguments: Any, **options: Any) -> Any:
+        self._strike()
+        return self._execute(*arguments, **options)
+
+    def _piped(self, *arguments: Any, **options: Any) -> Any:
+        pipe = self._pipeline(*arguments, **options)
+        execute = pipe.execute
+        pipe.execute = lambda *more, **others: (self._strike(), execute(*more, **others))[1]
+        return pipe
+
+
+@dataclass
+class Turmoil:
+    """Predictions, answers, edits and deletions by a seed, seen through reads that lag and change their order."""
+
+    kili: KiliInMemory
+    dice: random.Random
+    now: float = START
+    answers: list[tuple[str, str]] = field(default_factory=list)
+
+    def step(self, number: int) -> None:
+        """Let something happen."""
+        self.now += self.dice.choice((1, 60, 7200))
+        action = self.dice.random()
+        if action < 0.4 or not self.kili.assets_by_id:
+            predict(self.kili, number, self.dice.choice(("CAT", "DOG")), self.now, **self._decision())
+        elif action < 0.7:
+            self._answer(number)
+        elif action < 0.77 and self.answers:
+            asset_id, label_id = self.dice.choice(self.answers)
+            if asset_id in self.kili.assets_by_id:
+                self.kili.edit(asset_id, label_id, self.dice.choice(("CAT", "DOG", "COW")))
+        elif action < 0.85 and self.answers:
+            asset_id, label_id = self.answers.pop(self.dice.randrange(len(self.answers)))
+            if asset_id in self.kili.assets_by_id:
+                self.kili.delete(asset_id, label_id)
+        elif action < 0.88:
+            del self.kili.assets_by_id[self.dice.choice(sorted(self.kili.assets_by_id))]
+        shown = [label.id for asset in self.kili.assets_by_id.values() for label in asset.labels]
+        self.kili.hidden = set(self.dice.sample(shown, self.dice.randrange(0, min(6, len(shown) + 1))))
+
+    def _decision(self) -> dict[str, Any]:
+        doubt, band = self.dice.random(), self.dice.choice((0, 1, 2))
+        return {
+            "prediction_model": "m:1",
+            "prediction_at": datetime.fromtimestamp(self.now, UTC).isoformat(),
+            "prediction_confidence": 1 - doubt,
+            "review_band": band,
+            "review_error_probability": doubt,
+            "review_inclusion_probability": 0.3,
+        }
+
+    def _answer(self, number: int) -> None:
+        asset_id = self.dice.choice(sorted(self.kili.assets_by_id))
+        late = self.now - self.dice.choice((0, 0, 30, 100_000))
+        name, kind = self.dice.choice(("CAT", "DOG", "COW")), self.dice.choice(("DEFAULT", "DEFAULT", "REVIEW"))
+        label = label_of(f"h{number}", kind, name, late, author=f"p{number % 3}")
+        self.kili.write(asset_id, label)
+        self.answers.append((asset_id, label.id))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_killed_at_random_with_lagging_reordered_reads_edits_and_deletions_the_figures_are_a_clean_computation(
+    kili, make, redis_client, seed
+) -> None:
+    turmoil = Turmoil(kili, random.Random(seed))
+    dice, death, deaths = turmoil.dice, Death(kili, redis_client), 0
+    kili.jitter = 90.0
+    for number in range(120):
+        turmoil.step(number)
+        if dice.random() < 0.5:
+            death.left = dice.choice((inf, dice.randrange(40)))
+            try:
+                make(now=lambda: turmoil.now)[0].collect()
+            except Killed:
+                deaths += 1
+            death.left = inf
+            redis_client.delete("t:feedback:P:lock")  # it expires
+
+    kili.hidden, kili.jitter = set(), 0.0
+    collector, store = make(now=lambda: turmoil.now)
+    collector.collect()
+    for _ in store.counts(Kind.HUMAN) | store.counts(Kind.INFERENCE):
+        turmoil.now += 60
+        if day := collector.next_to_verify():
+            collector.verify(day)
     collector.collect()
 
-    assert kept(store) == expected(kili)
-    before = kept(store)
+    question = Question(now=turmoil.now, run_length=500)
+    clean = expected(kili)
+    assert deaths > 5
+    assert kept(store) == clean
+    assert figures_of(store.records(), INTERFACE, question) == figures_of(clean.values(), INTERFACE, question)
     collector.rebuild()
-    assert kept(store) == before
+    assert kept(store) == clean
