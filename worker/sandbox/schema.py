@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -49,6 +50,7 @@ def version_of(sdl: str) -> str:
     return f"sandbox-{hashlib.sha256(sdl.encode()).hexdigest()[:12]}"
 
 
+@cache
 def make_schema(sdl: str) -> GraphQLSchema:
     """Build the executable schema; raises KeyError when SDL and resolvers do not match."""
     schema = build_schema(sdl)

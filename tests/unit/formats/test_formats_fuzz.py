@@ -97,7 +97,7 @@ def check(output: ModelOutput) -> None:
 
 
 @given(JSON, OPTIONS)
-@settings(QUICK, max_examples=400)
+@settings(QUICK, max_examples=200)
 def test_any_json_is_read_or_refused(payload: Any, options: ReadOptions) -> None:
     read_or_refuse(payload, options)
 
@@ -119,7 +119,7 @@ def replaced(payload: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 @given(st.data())
-@settings(QUICK, max_examples=500)
+@settings(QUICK, max_examples=250)
 def test_an_official_payload_with_one_broken_part_is_read_or_refused(data: st.DataObject) -> None:
     case = data.draw(st.sampled_from(CASES))
     path = data.draw(st.sampled_from(places(case["payload"])))

@@ -64,7 +64,7 @@ def pictures(draw: st.DrawFn) -> tuple[list[bytes], int, list[int], int]:
 
 
 @given(pictures())
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(derandomize=True, deadline=None, max_examples=100)
 def test_a_png_of_any_depth_and_filter_is_decoded(picture: tuple[list[bytes], int, list[int], int]) -> None:
     lines, width, kinds, depth = picture
     image = decode_gray(encode(lines, width, kinds, depth), AT)
@@ -134,7 +134,7 @@ def area(ring: list[tuple[int, int]]) -> float:
 
 
 @given(masks())
-@settings(derandomize=True, deadline=None, max_examples=300)
+@settings(derandomize=True, deadline=None, max_examples=100)
 def test_the_rings_enclose_exactly_the_pixels_of_the_mask(rows: list[bytes]) -> None:
     rings = trace(rows, len(rows[0]), AT, simplify=0)
     assert fill(rings, len(rows[0]), len(rows)) == rows
@@ -142,7 +142,7 @@ def test_the_rings_enclose_exactly_the_pixels_of_the_mask(rows: list[bytes]) -> 
 
 
 @given(masks())
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=100)
 def test_every_hole_follows_the_outline_around_it(rows: list[bytes]) -> None:
     rings = trace(rows, len(rows[0]), AT, simplify=0)
     outline: list[tuple[int, int]] = []
@@ -159,7 +159,7 @@ def test_every_hole_follows_the_outline_around_it(rows: list[bytes]) -> None:
 
 
 @given(masks())
-@settings(derandomize=True, deadline=None, max_examples=200)
+@settings(derandomize=True, deadline=None, max_examples=100)
 def test_simplification_keeps_every_region_and_hole(rows: list[bytes]) -> None:
     exact = trace(rows, len(rows[0]), AT, simplify=0)
     simple = trace(rows, len(rows[0]), AT)

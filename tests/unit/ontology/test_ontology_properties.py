@@ -25,7 +25,7 @@ from worker.ontology import Interface, agreement, confidence_of, to_json_respons
 from worker.ontology.agreement_text import levenshtein
 
 STEADY = settings(
-    derandomize=True, max_examples=30, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
+    derandomize=True, max_examples=15, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 
@@ -146,7 +146,7 @@ def slow_distance(a: str, b: str) -> int:
     return row[-1]
 
 
-@settings(STEADY, max_examples=200)
+@settings(STEADY, max_examples=100)
 @given(a=st.text("abc", max_size=20), b=st.text("abc", max_size=20))
 def test_the_edit_distance_is_the_textbook_one(a: str, b: str) -> None:
     assert levenshtein(a, b) == slow_distance(a, b)

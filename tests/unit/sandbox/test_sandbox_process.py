@@ -66,14 +66,13 @@ def test_a_port_in_use_is_an_error_not_a_hang() -> None:
         SandboxProcess(port=taken.getsockname()[1])
 
 
-def test_the_port_file_names_the_real_port(tmp_path: Path) -> None:
-    with SandboxProcess(port_file=str(tmp_path / "port")) as process:
-        assert (tmp_path / "port").read_text().strip() == str(httpx.URL(process.endpoint).port)
-
-
-def test_options_reach_the_child() -> None:
-    with SandboxProcess(api_keys=("one", "two"), faults=({"action": {"kind": "html"}},)) as process:
+def test_options_reach_the_child(tmp_path: Path) -> None:
+    port = tmp_path / "port"
+    with SandboxProcess(
+        api_keys=("one", "two"), faults=({"action": {"kind": "html"}},), port_file=str(port)
+    ) as process:
         assert process.api_key == "one"
+        assert port.read_text().strip() == str(httpx.URL(process.endpoint).port)
         answer = httpx.post(process.endpoint, json={}, headers={"Authorization": "X-API-Key: two"})
         assert answer.status_code == 400
         assert httpx.get(f"{process.admin_url}/faults").json()[0]["action"] == {"kind": "html"}
