@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SECONDS ?= 1200
 SEED ?= 1
 
-.PHONY: demo test lint bench bench-quick faults-one-document soak lock clean
+.PHONY: demo test test-browser lint bench bench-quick faults-one-document soak lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -13,6 +13,10 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS) || \
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+
+# Looks at the report's page in a real browser; needs Chromium (Debian: apt-get install chromium), or its path in CHROMIUM.
+test-browser: $(VENV)/.dev
+	$(BIN)/python -m pytest tests/browser $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -27,6 +31,9 @@ bench-quick: $(VENV)/.dev
 
 faults-one-document: $(VENV)/.dev
 	WORKER_DELIVERY__ONE_DOCUMENT=true $(BIN)/python -m pytest -n 3 --dist loadfile tests/faults $(ARGS)
+
+bench-review: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.review --output docs/benchmarks $(ARGS)
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.soak --seconds $(SECONDS) --seed $(SEED)

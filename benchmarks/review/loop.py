@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.review.queues import WINDOWS, Window
+from benchmarks.review.queues import Window
 from benchmarks.review.rules import AUDIT, CAPACITY, Rule
 
 EARLY = 3
@@ -15,10 +15,14 @@ AFTER = 4
 
 @dataclass(frozen=True)
 class Found:
-    """Errors found in the reviewed tenth of each window, and errors that could have been found there."""
+    """Errors found in the reviewed tenth of each window, and errors that could have been found there.
+
+    ``half`` is the number of windows before half time.
+    """
 
     errors: tuple[int, ...]
     possible: tuple[int, ...]
+    half: int
 
     def share(self, first: int = 0, last: int | None = None) -> float:
         """Errors found as a share of the possible ones, over some windows."""
@@ -32,15 +36,15 @@ class Found:
     @property
     def late(self) -> float:
         """Over the second half."""
-        return self.share(WINDOWS // 2)
+        return self.share(self.half)
 
     @property
     def after_redeploy(self) -> float:
         """Over the first windows after half time."""
-        return self.share(WINDOWS // 2, WINDOWS // 2 + AFTER)
+        return self.share(self.half, self.half + AFTER)
 
 
-def run(rule: Rule, windows: list[Window], seed: int) -> Found:
+def run(rule: Rule, windows: list[Window], seed: int, half: int) -> Found:
     """Drive a rule through a stream. Ties are broken at random, audits are drawn at random, the same for all rules."""
     random = np.random.default_rng(seed)
     found, possible = [], []
@@ -55,4 +59,4 @@ def run(rule: Rule, windows: list[Window], seed: int) -> Found:
         found.append(sum(window[i].wrong for i in top))
         possible.append(min(capacity, sum(answer.wrong for answer in window)))
         waiting = window, sorted({*top.tolist(), *np.flatnonzero(audited).tolist()})
-    return Found(tuple(found), tuple(possible))
+    return Found(tuple(found), tuple(possible), half)

@@ -62,33 +62,56 @@ Window = list[Answer]
 
 
 @cache
-def queues() -> dict[str, list[Model]]:
-    """All queues by name; the names of those for choosing settings begin with ``tuning-``."""
+def queues(data: Path = DATA) -> dict[str, list[Model]]:
+    """All queues of a file by name; the names of those for choosing settings begin with ``tuning-``.
+
+    For every model of a queue the file has ``queue/model/probabilities`` (n, classes) and either
+    ``queue/model/classes`` (n), the true class from 0, or ``queue/model/wrong`` (n), 0 or 1; ``queue/model/columns``
+    (n, columns) stands for an embedding, where there is one. Models named ``number-job-…`` answer that job.
+
+    Raises:
+        ValueError: the file holds no queue, or arrays that do not fit together.
+    """
     found: dict[str, list[Model]] = {}
-    with np.load(DATA, allow_pickle=False) as stored:
-        for name in (key.removesuffix("/classes") for key in stored.files if key.endswith("/classes")):
-            queue, model = name.split("/")
-            probabilities = stored[f"{name}/probabilities"].astype(float)
-            probabilities /= probabilities.sum(axis=1, keepdims=True)
-            wrong = probabilities.argmax(axis=1) != stored[f"{name}/classes"]
-            columns = stored[f"{name}/columns"].astype(float)
-            job = model.split("-")[1]
-            found.setdefault(queue, []).append(Model(f"{model}:1", job, probabilities, columns, wrong))
+    with np.load(data, allow_pickle=False) as stored:
+        for key in stored.files:
+            if key.endswith("/probabilities") and key.count("/") == 2:
+                queue, model, _ = key.split("/")
+                found.setdefault(queue, []).append(_model(stored, f"{queue}/{model}", model))
+    if not found:
+        raise ValueError(f"{data}: no array is named queue/model/probabilities")
     return found
 
 
-def stream(queue: str, seed: int, *, redeploy: bool = False) -> list[Window]:
+def _model(stored: Any, name: str, model: str) -> Model:
+    probabilities = stored[f"{name}/probabilities"].astype(float)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    if f"{name}/wrong" in stored.files:
+        wrong = stored[f"{name}/wrong"].astype(bool)
+    else:
+        wrong = probabilities.argmax(axis=1) != stored[f"{name}/classes"]
+    columns = (
+        stored[f"{name}/columns"].astype(float) if f"{name}/columns" in stored.files else np.zeros((len(wrong), 0))
+    )
+    if not len(probabilities) == len(wrong) == len(columns):
+        raise ValueError(f"{name}: probabilities, verdicts and columns are of different lengths")
+    _, _, rest = model.partition("-")
+    return Model(f"{model}:1", rest.partition("-")[0], probabilities, columns, wrong)
+
+
+def stream(queue: str, seed: int, *, redeploy: bool = False, data: Path = DATA) -> list[Window]:
     """The windows of a queue in the order of a seed; with ``redeploy`` one model is sharpened at half time."""
-    models = queues()[queue]
+    models = queues(data)[queue]
     random = np.random.default_rng([seed, *queue.encode()])
     places = [(number, row) for number, model in enumerate(models) for row in range(len(model.wrong))]
-    order = random.permutation(len(places))[: WINDOWS * SIZE]
+    windows = min(WINDOWS, len(places) // SIZE)
+    order = random.permutation(len(places))[: windows * SIZE]
     sharpened = int(random.integers(len(models))) if redeploy else -1
     answers = []
     for position, (number, row) in enumerate(places[i] for i in order):
-        sharp = number == sharpened and position >= WINDOWS // 2 * SIZE
+        sharp = number == sharpened and position >= windows // 2 * SIZE
         answers.append(_answer(models[number], row, f"{position}", sharp))
-    return [answers[start : start + SIZE] for start in range(0, len(answers) - SIZE + 1, SIZE)]
+    return [answers[start : start + SIZE] for start in range(0, len(answers), SIZE)]
 
 
 def _answer(model: Model, row: int, asset: str, sharp: bool) -> Answer:

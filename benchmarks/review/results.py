@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
+from itertools import repeat
+from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.review.loop import AFTER, Found, run
-from benchmarks.review.queues import WINDOWS, queues, stream
-from benchmarks.review.rules import RULES
+from benchmarks.review.queues import stream
+from benchmarks.review.rules import EMBEDDED, RULES
 from worker.review.plot import line_chart
 
 BASELINE = "least confidence"
@@ -25,6 +28,11 @@ class Results:
     plain: dict[str, list[Found]] = field(default_factory=lambda: {name: [] for name in RULES})
     redeployed: dict[str, list[Found]] = field(default_factory=lambda: {name: [] for name in RULES})
     names: list[tuple[str, int]] = field(default_factory=list)
+
+    @property
+    def rules(self) -> list[str]:
+        """The rules that ran on every stream."""
+        return [rule for rule in RULES if len(self.plain[rule]) == self.runs]
 
     @property
     def runs(self) -> int:
@@ -56,34 +64,43 @@ class Results:
         return {
             "queues": sorted({queue for queue, _ in self.names}),
             "seeds": sorted({seed for _, seed in self.names}),
-            "rules": {rule: self.row(rule) | {"queues": self.per_queue(rule)} for rule in RULES},
+            "rules": {rule: self.row(rule) | {"queues": self.per_queue(rule)} for rule in self.rules},
         }
 
 
-def measure(*, tuning: bool, seeds: Iterable[int], pattern: str = "*") -> Results:
-    """Run every rule on every stream."""
+def measure(names: Sequence[str], seeds: Sequence[int], *, data: Path, processes: int) -> Results:
+    """Run every rule on the streams of these queues, in so many processes."""
     results = Results()
-    chosen = [name for name in queues() if name.startswith("tuning-") == tuning and fnmatch(name, pattern)]
-    for queue in chosen:
-        for seed in seeds:
-            windows = stream(queue, seed)
-            redeployed = stream(queue, seed, redeploy=True)[: WINDOWS // 2 + AFTER]
-            results.names.append((queue, seed))
-            for name, make in RULES.items():
-                results.plain[name].append(run(make(), windows, seed))
-                results.redeployed[name].append(run(make(), redeployed, seed))
+    results.names = [(queue, seed) for queue in names for seed in seeds]
+    with ProcessPoolExecutor(processes, get_context("spawn")) as pool:
+        for found in pool.map(_run_all, repeat(data), *zip(*results.names, strict=True)):
+            for rule, (plain, redeployed) in found.items():
+                results.plain[rule].append(plain)
+                results.redeployed[rule].append(redeployed)
     return results
+
+
+def _run_all(data: Path, queue: str, seed: int) -> dict[str, tuple[Found, Found]]:
+    windows = stream(queue, seed, data=data)
+    half = len(windows) // 2
+    redeployed = stream(queue, seed, redeploy=True, data=data)[: half + AFTER]
+    embedded = bool(windows and len(windows[0][0].columns))
+    return {
+        name: (run(make(), windows, seed, half), run(make(), redeployed, seed, half))
+        for name, make in RULES.items()
+        if embedded or name != EMBEDDED
+    }
 
 
 def table(results: Results) -> str:
     """For the terminal."""
     lines = [
         f"{'rule':36} {'all':>6} {'first 3':>8} {'2nd half':>9} {'re-deploy':>10}   against {BASELINE}",
-        *(_line(rule, results.row(rule)) for rule in RULES),
+        *(_line(rule, results.row(rule)) for rule in results.rules),
         "",
-        "per queue: " + ", ".join(RULES),
+        "per queue: " + ", ".join(results.rules),
     ]
-    shares = [results.per_queue(rule) for rule in RULES]
+    shares = [results.per_queue(rule) for rule in results.rules]
     lines += [f"{queue:16} " + " ".join(f"{one[queue]:.3f}" for one in shares) for queue in sorted(shares[0])]
     return "\n".join(lines)
 
@@ -96,8 +113,9 @@ def _line(rule: str, row: dict[str, float]) -> str:
 def plot(results: Results) -> str:
     """Errors found so far, as a share of the oracle's, window by window."""
     lines = {}
-    for rule in RULES:
-        errors = np.cumsum(np.sum([found.errors for found in results.plain[rule]], axis=0))
-        possible = np.cumsum(np.sum([found.possible for found in results.plain[rule]], axis=0))
+    for rule in results.rules:
+        windows = min(len(found.errors) for found in results.plain[rule])
+        errors = np.cumsum(np.sum([found.errors[:windows] for found in results.plain[rule]], axis=0))
+        possible = np.cumsum(np.sum([found.possible[:windows] for found in results.plain[rule]], axis=0))
         lines[rule] = (errors / possible).tolist()
     return line_chart("Errors found with a tenth reviewed", "window of 200", "share of the oracle's, so far", lines)

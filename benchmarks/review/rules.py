@@ -101,6 +101,8 @@ class Worker:
         )
 
 
+EMBEDDED = "worker, embedding sent"
+
 RULES: dict[str, Callable[[], Rule]] = {
     "random": lambda: Plain(lambda window: [random.Random(one.asset).random() for one in window]),
     "fixed threshold 0.8": lambda: Plain(lambda window: [float(one.confidence < THRESHOLD) for one in window]),
@@ -109,7 +111,7 @@ RULES: dict[str, Callable[[], Rule]] = {
     "percentile per model": Percentile,
     "worker, no numpy": lambda: Worker(scorer="off"),
     "worker": Worker,
-    "worker, embedding sent": lambda: Worker(embedding=True),
+    EMBEDDED: lambda: Worker(embedding=True),
     "oracle": lambda: Plain(lambda window: [float(one.wrong) for one in window]),
 }
 """By the name shown in the results, weakest first."""

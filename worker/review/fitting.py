@@ -143,7 +143,7 @@ class _Effects:
         if math.inf in precisions:
             return 0.0
         deltas = [self.values.get(label, 0.0) - self.prior.get(label, 0.0) for label in self.labels]
-        taken = (precision * excess - sum(map(mul, precisions, deltas))) / (precision + sum(precisions))
+        taken: float = (precision * excess - sum(map(mul, precisions, deltas))) / (precision + sum(precisions))
         for label in self.labels:
             self.values[label] = self.values.get(label, 0.0) + taken
         return taken

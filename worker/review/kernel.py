@@ -64,9 +64,16 @@ class _Fit:
     amplitudes: tuple[float, float]
 
     def corrections(self, vectors: Sequence[Vectors], predicted: Sequence[str], version: str) -> Array:
-        found = points_of(vectors, predicted, [version] * len(vectors), self.scale)
-        result: Array = _kernel(found, self.points, self.amplitudes) @ self.weights
-        return result
+        found = points_of(vectors, predicted, [version] * len(vectors), self.scale).narrow()
+        if self.amplitudes[1]:
+            result: Array = _kernel(found, self.points, self.amplitudes) @ self.weights
+            return result
+        corrections = np.zeros(len(vectors), np.float32)
+        for number in np.unique(found.classes):  # only a class tells about itself
+            here, there = found.classes == number, self.points.classes == number
+            block = _kernel(found.taken(here), self.points.taken(there), self.amplitudes)
+            corrections[here] = block @ self.weights[there]
+        return corrections
 
     def to_bytes(self) -> bytes:
         stream = io.BytesIO()
@@ -97,6 +104,7 @@ class KernelScorer:
     def __init__(self, store: VectorStore | None = None) -> None:
         self._store = store or MemoryVectors()
         self._fits: dict[str, tuple[bytes, _Fit]] = {}
+        self._read: dict[str, dict[str, Vectors]] = {}
 
     def corrections(self, source: Source, subjects: Sequence[Subject], predicted: Sequence[str]) -> list[float]:
         """What to add to the log odds of each subject; 0 where nothing is known."""
@@ -104,13 +112,15 @@ class KernelScorer:
         if fit is None:
             return [0.0] * len(subjects)
         vectors = [vectors_of(subject) for subject in subjects]
+        self._read[source.key] = {one.external_id: read for one, read in zip(subjects, vectors, strict=True)}
         found = fit.corrections(vectors, predicted, source.model)
-        return [float(one) if known.known else 0.0 for one, known in zip(found, vectors, strict=True)]
+        return [one if known.known else 0.0 for one, known in zip(found.tolist(), vectors, strict=True)]
 
     def remember(self, source: Source, subjects: Sequence[Subject], reviewed: Sequence[bool]) -> None:
         """Keep the vectors of subjects that will be reviewed; of all, where there is room."""
         kept = [one for one, asked in zip(subjects, reviewed, strict=True) if asked or not self._store.scarce]
-        vectors = {subject.external_id: vectors_of(subject) for subject in kept}
+        read = self._read.pop(source.key, {})
+        vectors = {subject.external_id: read.get(subject.external_id) or vectors_of(subject) for subject in kept}
         known = {external_id: one for external_id, one in vectors.items() if one.known}
         if known:
             self._store.remember(source, known)
@@ -153,15 +163,16 @@ def _fitted(rows: Sequence[Row], calibration: Calibration) -> _Fit:
 
 def _kernel(one: Points, other: Points, amplitudes: tuple[float, float]) -> Array:
     same = one.classes[:, None] == other.classes[None, :]
-    found = np.zeros(same.shape)
-    if amplitudes[0]:
-        squares = _squared_distances(one.roots, other.roots)
-        found += amplitudes[0] * same * np.exp(-squares / (2 * _ROOT_LENGTH**2))
+    found = np.exp(_squared_distances(one.roots, other.roots) * (-0.5 / _ROOT_LENGTH**2))
+    found *= amplitudes[0]
+    found *= same
     if amplitudes[1] and one.embeddings.shape[1]:
-        distances = np.sqrt(_squared_distances(one.embeddings, other.embeddings)) / _EMBEDDING_LENGTH
-        found += amplitudes[1] * np.where(same, 1.0, _OTHER_CLASS) * np.exp(-distances)
-    result: Array = found * np.where(one.versions[:, None] == other.versions[None, :], 1.0, _OTHER_VERSION)
-    return result
+        distances = np.sqrt(_squared_distances(one.embeddings, other.embeddings))
+        near = np.exp(distances * (-1 / _EMBEDDING_LENGTH))
+        near *= amplitudes[1]
+        found += near * np.where(same, near.dtype.type(1), near.dtype.type(_OTHER_CLASS))
+    found[one.versions[:, None] != other.versions[None, :]] *= _OTHER_VERSION
+    return found
 
 
 def _squared_distances(one: Array, other: Array) -> Array:
@@ -176,6 +187,6 @@ def _amplitudes(points: Points, offsets: Array, wrong: Array) -> tuple[float, fl
     if not points.embeddings.shape[1]:
         return without
     last = slice(-CHOOSING_ROWS, None)
-    some = Points(*(getattr(points, name)[last] for name in _POINTS))
+    some = points.taken(last)
     evidence = [laplace(_kernel(some, some, one), offsets[last], wrong[last])[1] for one in (without, both)]
     return both if evidence[1] + BENEFIT_OF_DOUBT > evidence[0] else without

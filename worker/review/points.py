@@ -30,6 +30,14 @@ class Points:
     classes: Array
     versions: Array
 
+    def taken(self, which: Array | slice) -> Points:
+        """Some of them."""
+        return Points(self.roots[which], self.embeddings[which], self.classes[which], self.versions[which])
+
+    def narrow(self) -> Points:
+        """In single precision, which is enough to compare and half the work."""
+        return Points(self.roots.astype(np.float32), self.embeddings.astype(np.float32), self.classes, self.versions)
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -54,7 +62,8 @@ def scale_of(vectors: Sequence[Vectors], predicted: Iterable[str], versions: Ite
 
 def _logs(vectors: Sequence[Vectors], labels: Sequence[str]) -> Array:
     """Logarithms of the probabilities in terms of the greatest (n, labels)."""
-    found = np.log([[max(one.shares.get(label, 0.0), LEAST_SHARE) for label in labels] for one in vectors])
+    shares = np.array([[one.shares.get(label, 0.0) for label in labels] for one in vectors], float)
+    found = np.log(np.maximum(shares, LEAST_SHARE))
     result: Array = found - found.max(axis=1, keepdims=True)
     return result
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from worker.review.calibration import Example
@@ -13,7 +13,7 @@ from worker.review.confidence import own_confidence
 from worker.review.decision import ReviewDecision, Subject
 from worker.review.expected_errors import read_errors
 from worker.review.policy_file import Policy, Rule
-from worker.review.ranking import ErrorRanker, Verdict
+from worker.review.ranking import ErrorRanker, Ranked, Verdict
 from worker.review.scorer import ScorerChoice, StrongerScorer, scorer_of
 from worker.review.source import Source
 from worker.review.state import MemoryState, ReviewState, board_name
@@ -140,7 +140,7 @@ class RankedPolicy:
         if scorer:
             predicted = [ranked.features.predicted for ranked in ranks]
             more = scorer.corrections(source, [work.subject for work in works], predicted)
-            ranks = [replace(one, log_odds=one.log_odds + add) for one, add in zip(ranks, more, strict=True)]
+            ranks = [Ranked(one.features, one.log_odds + add) for one, add in zip(ranks, more, strict=True)]
         for work, ranked in zip(works, ranks, strict=True):
             work.ranked = ranked
 

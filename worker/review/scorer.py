@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -31,6 +32,7 @@ def scorer_of(choice: ScorerChoice, store: VectorStore) -> StrongerScorer | None
     """The scorer that a policy asks for: ``automatic`` is the kernel wherever numpy is installed."""
     if choice == "off":
         return None
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # on matrices this small more threads only spin
     try:
         from worker.review.kernel import KernelScorer
     except ImportError:  # without numpy the calibration stands alone

@@ -124,8 +124,8 @@ class MemoryVectors:
         """Keep vectors by external id until their verdict comes."""
         for external_id, one in vectors.items():
             self._waiting[source.key, external_id] = one
-        for old in list(self._waiting)[: max(0, len(self._waiting) - MOST_WAITING)]:
-            del self._waiting[old]
+        while len(self._waiting) > MOST_WAITING:
+            del self._waiting[next(iter(self._waiting))]
 
     def recall(self, source: Source, external_ids: Collection[str]) -> dict[str, Vectors]:
         """Vectors that were kept, of those external ids that have them."""
