@@ -56,9 +56,10 @@ def test_secrets_and_payloads_come_out_nowhere_whatever_goes_wrong(guarded: Hous
     )
     worker = house.worker()
     own = {"metadata": {"note": word}, "message_id": "traced"}
-    house.publish(prediction(project, f"{n}.jpg", asset={"url": f"https://x/{word}/{n}"}, **own) for n in range(30))
+    assets = {f"{n}.jpg": {"url": f"https://x/{word}/{n}"} for n in range(30)}
+    neighbours = [prediction(project, name, asset=asset, **own) for name, asset in assets.items()]
+    house.publish([prediction(project, "refused.jpg", **own), *neighbours])
     house.publish([prediction(texts, f"{n}", asset={"text": word}, **own) for n in range(10)], door="celery")
-    house.publish([prediction(project, "refused.jpg", **own)])
     house.publish([prediction(project, "classless.jpg", output={"scores": {word: 1.0}}, **own)])
     house.condemn(2)
     house.publish(
