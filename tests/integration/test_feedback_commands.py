@@ -22,10 +22,10 @@ from worker.demo.digits import CLASS_NAMES, load_digits
 from worker.demo.pictures import png
 from worker.embedded_redis import EmbeddedRedis
 from worker.feedback.gallery import Contents
+from worker.feedback.markup import VOID
 from worker.feedback.reading import ReadAsset
 
 Run = Callable[..., Result]
-VOID = {"meta", "img"}
 
 
 @pytest.fixture

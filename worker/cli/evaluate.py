@@ -19,7 +19,7 @@ from worker.delivery.bisect import send_each
 from worker.delivery.callers import Callers
 from worker.feedback.evaluation import Candidate, Examination, evaluation_of
 from worker.feedback.evaluation_text import text
-from worker.feedback.gallery import Exhibit, fetch_exhibits
+from worker.feedback.gallery import Exhibit, fetch_exhibits, varied
 from worker.feedback.links import Links
 from worker.feedback.reading import ReadAsset, Reader
 from worker.feedback.report_html import page
@@ -197,7 +197,7 @@ def _page(running: Evaluating, result: dict[str, Any], assets: Sequence[ReadAsse
 
 
 def _exhibits(running: Evaluating, result: dict[str, Any], assets: Sequence[ReadAsset]) -> list[Exhibit]:
-    rows = result["disagreements"][:SHOWN]
+    rows = varied(result["disagreements"], SHOWN)
     wanted = {row["asset_id"] for row in rows}
     return fetch_exhibits(rows, [asset for asset in assets if asset.id in wanted], access_of(running.settings))
 

@@ -16,7 +16,7 @@ import redis
 from worker.cli.loading import fail, load_settings, print_json, start_logging
 from worker.feedback.export import export_rows
 from worker.feedback.figures import disagreements
-from worker.feedback.gallery import Exhibit, fetch_exhibits
+from worker.feedback.gallery import Exhibit, fetch_exhibits, varied
 from worker.feedback.reading import Reader
 from worker.feedback.report_html import page
 from worker.feedback.report_text import text
@@ -144,7 +144,7 @@ def _print(found: Opened, figures: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _exhibits(found: Opened, count: int) -> list[Exhibit]:
-    rows = disagreements(found.feedback.store.records(), count)
+    rows = varied(disagreements(found.feedback.store.records()), count)
     assets = found.reader.assets(found.feedback.project, sorted({row["asset_id"] for row in rows}))
     return fetch_exhibits(rows, assets, access_of(found.settings))
 

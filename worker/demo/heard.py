@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from worker.feedback.figures import disagreements
-from worker.feedback.gallery import fetch_exhibits
+from worker.feedback.gallery import fetch_exhibits, varied
 from worker.feedback.links import Links
 from worker.feedback.reading import Kind, Reader
 from worker.feedback.report_html import page
@@ -72,7 +72,7 @@ class Heard:
 
     def write_page(self, figures: dict[str, Any], title: str, file: Path) -> None:
         """Write the report's page."""
-        rows = disagreements(self._feedback.store.records(), SHOWN)
+        rows = varied(disagreements(self._feedback.store.records()), SHOWN)
         assets = self._reader.assets(self._feedback.project, sorted({row["asset_id"] for row in rows}))
         shown = fetch_exhibits(rows, assets, access_of(self._settings))
         file.write_text(page(figures, title, self.links, shown, about=ABOUT), "utf-8")

@@ -106,7 +106,7 @@ def _review(found: Review, blocks: bool) -> Iterator[str]:
 
 
 def _agreement(rows: Sequence[Agreement]) -> Iterator[str]:
-    yield "Agreement with the humans on all of the traffic, estimated from what was reviewed"
+    yield "Agreement with the humans on all traffic, estimated from what was reviewed"
     for row in rows:
         held = "NOT IN" if row.covered is False else "in"
         interval = f"truth {_points(row.truth)} {held} {_points(row.low)} to {_points(row.high)}"

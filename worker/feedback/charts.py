@@ -6,16 +6,20 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.feedback.detectors import AccuracyFell
 from worker.feedback.markup import Markup, el
 from worker.feedback.wording import clock, detector_name, percent
 
 WIDTH, HEIGHT, LOW_HEIGHT, NARROW = 760, 260, 150, 340
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 14, 28
+ROW, ROWS = 18, 6
+"""Height of a row of words in a chart, and how many are used."""
+
 SERIES = 6
 """Colours that the style defines; more series begin again."""
 
 HIGHEST_EVIDENCE = 2.0
+FAINT_EVIDENCE = 0.1
+EVIDENCE_WORDS = {0.0: "none", 0.5: "half", 1.0: "alarm"}
 HALVES = (0.0, 0.5, 1.0)
 
 
@@ -60,13 +64,13 @@ def agreement_over_time(models: Sequence[dict[str, Any]]) -> Markup | None:
         _grid(frame, _steps(frame)),
         _times(frame),
         [_series(frame, part, index) for index, part in enumerate(windows) if part],
-        [_mark(frame, alarm["at"], alarm["detector"]) for alarm in alarms],
+        _marks(frame, alarms),
     )
 
 
 def evidence_over_time(points: Sequence[dict[str, Any]], alarms: Sequence[dict[str, Any]]) -> Markup | None:
-    """How near the first drift detector was to an alarm: 1 raises it."""
-    if not points:
+    """How near the first drift detector was to an alarm, and every alarm; None while there is nothing to see."""
+    if not alarms and all(point["evidence"] < FAINT_EVIDENCE for point in points):
         return None
     top = min(HIGHEST_EVIDENCE, max(1.15, *(point["evidence"] for point in points)))
     frame = Frame(points[0]["at"], points[-1]["at"], 0.0, top, height=LOW_HEIGHT)
@@ -74,11 +78,11 @@ def evidence_over_time(points: Sequence[dict[str, Any]], alarms: Sequence[dict[s
     return _svg(
         "Evidence that the accuracy fell",
         frame,
-        _grid(frame, HALVES, str),
+        _grid(frame, HALVES, EVIDENCE_WORDS.__getitem__),
         _times(frame),
         el("polyline", class_="limit", points=frame.points([(frame.x0, 1.0), (frame.x1, 1.0)])),
         el("polyline", class_="line s0", points=line),
-        [_mark(frame, alarm["at"], alarm["detector"]) for alarm in alarms if alarm["detector"] == AccuracyFell.name],
+        _marks(frame, alarms),
     )
 
 
@@ -103,8 +107,8 @@ def reliability(rows: Sequence[dict[str, Any]], title: str) -> Markup | None:
 
 
 def bars(rows: Sequence[tuple[float, float]], title: str) -> Markup | None:
-    """Counts per day."""
-    if not rows:
+    """Counts per day; a single day needs no chart."""
+    if len(rows) < 2:
         return None
     most = max(value for _, value in rows)
     frame = Frame(0.0, float(len(rows)), 0.0, most, height=LOW_HEIGHT)
@@ -171,14 +175,24 @@ def _bubble(frame: Frame, row: dict[str, Any], most: float) -> Markup:
     return el("circle", el("title", words), class_="dot s0", r=radius, **place)
 
 
-def _mark(frame: Frame, at: float, detector: str) -> Markup:
+def _marks(frame: Frame, alarms: Sequence[dict[str, Any]]) -> list[Markup]:
+    """A line for each alarm, its words each in a row of its own."""
+    ordered = sorted(alarms, key=lambda alarm: float(alarm["at"]))
+    return [_mark(frame, alarm["at"], alarm["detector"], row) for row, alarm in enumerate(ordered)]
+
+
+def _mark(frame: Frame, at: float, detector: str, row: int) -> Markup:
     x = frame.x(min(max(at, frame.x0), frame.x1))
-    late = x > frame.width * 0.7
-    label = {"x": x + (-4 if late else 4), "y": TOP + 8, "text_anchor": "end" if late else "start"}
+    late = x > frame.width * 0.6
+    place = {
+        "x": x + (-4 if late else 4),
+        "y": TOP + 10 + ROW * (row % ROWS),
+        "text_anchor": "end" if late else "start",
+    }
     return el(
         "g",
         el("line", class_="alarm", x1=x, x2=x, y1=TOP, y2=frame.height - BOTTOM),
-        el("text", f"alarm: {detector_name(detector)}", class_="alarm", **label),
+        el("text", f"alarm: {detector_name(detector)}", class_="alarm", **place),
     )
 
 

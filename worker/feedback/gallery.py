@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -74,6 +74,20 @@ class Contents:
         self._http.close()
 
 
+def varied(rows: Iterable[Mapping[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Choose disagreements to show: one of each kind after the other, the most frequent kind first.
+
+    Disagreements are of a kind when the same model version said the same and the humans the same; ``alike`` is their
+    number.
+    """
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault(json.dumps([row["model"], row["model_says"], row["human_says"]]), []).append(row)
+    ordered = sorted(kinds.values(), key=len, reverse=True)
+    rounds = zip_longest(*([{**row, "alike": len(kind)} for row in kind] for kind in ordered))
+    return [row for together in rounds for row in together if row is not None][:count]
+
+
 def fetch_exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], access: KiliAccess) -> list[Exhibit]:
     """Fetch what the assets of disagreements show, and put both together."""
     contents = Contents(access.endpoint, access.api_key)
@@ -105,18 +119,25 @@ def responses(asset: ReadAsset, model: str) -> tuple[dict[str, Any], dict[str, A
 def card(exhibit: Exhibit, link: str) -> Markup:
     """One disagreement as HTML."""
     row = exhibit.row
-    confidence = None if row["confidence"] is None else el("span", f" {percent(row['confidence'])}", class_="soft")
+    confidence = None if row["confidence"] is None else el("span", f" {percent(row['confidence'])} sure", class_="soft")
+    partly = None if row["agreement"] <= 0 else el("p", f"{percent(row['agreement'])} agreed", class_="small soft")
+    alike = row.get("alike", 1)
     facts = [
         el("dt", "model"),
         el("dd", _said(row["model_says"], exhibit.model), confidence, class_="said"),
         el("dt", "human"),
         el("dd", _said(row["human_says"], exhibit.human), class_="meant"),
-        el("dt", "asset"),
-        el("dd", el("a", row["external_id"] or row["asset_id"], href=link)),
-        el("dt", "agreed"),
-        el("dd", percent(row["agreement"]), el("span", f" with {row['model']}", class_="soft")),
     ]
-    return el("article", _content(exhibit), el("dl", facts), class_="card")
+    origin = [el("a", row["external_id"] or row["asset_id"], href=link), el("br"), row["model"]]
+    more = [el("br"), f"one of {alike} alike"] if alike > 1 else None
+    return el(
+        "article", _content(exhibit), el("dl", facts), partly, el("p", origin, more, class_="from"), class_="card"
+    )
+
+
+def is_drawn(exhibit: Exhibit) -> bool:
+    """Whether outlines or marked words show where model and humans see something."""
+    return bool(_annotations(exhibit.model) or _annotations(exhibit.human))
 
 
 def _last(labels: Sequence[ReadLabel]) -> dict[str, Any]:

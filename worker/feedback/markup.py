@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-VOID = frozenset({"img", "meta"})
+VOID = frozenset({"br", "img", "meta"})
 CAMEL_CASE = frozenset({"viewBox", "preserveAspectRatio"})
 
 

@@ -38,6 +38,7 @@ footer { color: var(--soft); padding: 30px 16px 50px; font-size: 13px; }
 dl { margin: 0; display: grid; grid-template-columns: auto 1fr; gap: 2px 10px; font-size: 14px; }
 dt { color: var(--soft); }
 dd { margin: 0; overflow-wrap: anywhere; }
+code { font-size: .95em; overflow-wrap: anywhere; }
 details summary { cursor: pointer; color: var(--soft); margin: 8px 0; }
 """
 _BOXES = """
@@ -60,8 +61,7 @@ _BOXES = """
 """
 _CHARTS = """
 .chart { display: block; width: 100%; min-width: min(var(--w), 560px); height: auto; }
-.pair .chart { max-width: var(--w); }
-.pair .chart { min-width: 0; }
+.pair .chart { max-width: 440px; min-width: 0; margin: 0 auto; }
 .grid { stroke: var(--line); stroke-width: 1; }
 .tick { fill: var(--soft); font-size: 11px; }
 .line { fill: none; stroke-width: 2; }
@@ -98,6 +98,8 @@ _GALLERY = """
 .shape { fill: none; stroke-width: 2; vector-effect: non-scaling-stroke; }
 .shape.model { stroke: var(--model); stroke-dasharray: 6 4; }
 .shape.human { stroke: var(--human); }
+.gallery dl { font-size: 15px; }
+.from { font-size: 12px; color: var(--soft); overflow-wrap: anywhere; margin: 6px 0 0; }
 .said { color: var(--model); }
 .meant { color: var(--human); }
 .words { background: var(--bg); border-radius: 8px; padding: 10px; margin: 0 0 8px; max-height: 200px; overflow: auto;
@@ -107,7 +109,11 @@ mark.model { border-color: var(--model); border-bottom-style: dashed; }
 mark.human { border-color: var(--human); }
 """
 _MEDIA = """
+@media (min-width: 900px) {
+  .scroll .chart text { font-size: 8.5px; }
+}
 @media (max-width: 560px) {
+  .scroll .chart text { font-size: 13px; }
   .meter { width: 90px; }
   .gallery { grid-template-columns: repeat(2, minmax(0, 1fr)); }
   .card { padding: 12px; }

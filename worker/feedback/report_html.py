@@ -7,9 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.feedback import charts
-from worker.feedback.gallery import Exhibit, card
+from worker.feedback.gallery import Exhibit, card, is_drawn
 from worker.feedback.links import Links
 from worker.feedback.markup import Markup, el, join
+from worker.feedback.page_alarms import alarms
 from worker.feedback.page_style import STYLE
 from worker.feedback.page_tables import audits, comparisons, folded, matrix, ranking, table, tags
 from worker.feedback.wording import (
@@ -18,7 +19,6 @@ from worker.feedback.wording import (
     basis_words,
     clock,
     detector_name,
-    estimate_words,
     meaning_of,
     percent,
     warnings_of,
@@ -70,7 +70,7 @@ def page(
         ),
         el(
             "main",
-            _alarms(figures["models"], links),
+            alarms(figures["models"], links),
             _warnings(figures),
             [el("section", el("h2", name), content, id=key) for key, name, content in kept],
         ),
@@ -84,30 +84,6 @@ def _heading(figures: dict[str, Any], title: str, links: Links, about: str | Non
     traffic = f"How often the model agrees with the humans on live traffic of the last {figures['days']:g} days"
     words = f"{about or traffic}, as of {moment}. "
     return [el("h1", title), el("p", words, el("a", "Open the project in Kili", href=links.home), class_="soft")]
-
-
-def _alarms(models: Sequence[dict[str, Any]], links: Links) -> list[Markup]:
-    alarms = [alarm for model in models for alarm in model["drift"]["alarms"]]
-    return [_alarm(alarm, links) for alarm in alarms if alarm["acknowledged_at"] is None]
-
-
-def _alarm(alarm: dict[str, Any], links: Links) -> Markup:
-    sides = [f"{name} {estimate_words(alarm[name])}" for name in ("before", "after") if name in alarm]
-    when = f"Since about {clock(alarm['since'], DAY)}, noticed at a prediction of {clock(alarm['at'], DAY)}."
-    fallen = [row for row in alarm["classes"] if row["lost"] > 0]
-    cases = [
-        [el("a", case["external_id"] or case["asset_id"], href=links.asset(case["asset_id"])), " "]
-        for case in alarm["cases"][:8]
-    ]
-    return el(
-        "div",
-        el("h3", f"{detector_name(alarm['detector'])}: {alarm['model']}"),
-        el("p", f"{alarm['meaning'].capitalize()}. {when} Agreement {', '.join(sides)}."),
-        tags((f"{row['name']}: {percent(row['before'])} → {percent(row['after'])}", "") for row in fallen),
-        el("p", "Latest wrong ones: ", cases or "none answered yet", class_="small"),
-        el("p", f"Acknowledge it as {alarm['id']}", class_="small soft"),
-        class_="note bad",
-    )
 
 
 def _warnings(figures: dict[str, Any]) -> list[Markup]:
@@ -146,7 +122,8 @@ def _over_time(models: Sequence[dict[str, Any]]) -> Markup | None:
 def _worst(models: Sequence[dict[str, Any]]) -> Markup:
     parts = []
     for model in models:
-        tables = [(job, found["classes"]) for job, found in model["jobs"].items()]
+        jobs = model["jobs"]
+        tables = [("model says" if len(jobs) == 1 else job, found["classes"]) for job, found in jobs.items()]
         tables += [(f"metadata: {key}", rows) for key, rows in model["slices"].items()]
         rankings = [ranking(name, rows) for name, rows in tables if rows]
         if rankings:
@@ -159,7 +136,10 @@ def _confusion(models: Sequence[dict[str, Any]]) -> Markup | None:
         "p", "Rows: the model. Columns: the humans. Estimated predictions of the whole traffic.", class_="soft small"
     )
     parts = [
-        [el("h3", f"{model['model']}, {job}"), matrix(found["confusion"])]
+        [
+            el("h3", model["model"] if len(model["jobs"]) == 1 else f"{model['model']}, {job}"),
+            matrix(found["confusion"]),
+        ]
         for model in models
         for job, found in model["jobs"].items()
         if found["confusion"]
@@ -188,9 +168,9 @@ def _first_open(parts: Sequence[Any]) -> Markup:
 
 
 def _drift(models: Sequence[dict[str, Any]]) -> Markup | None:
-    note = "Evidence that errors became more frequent, per window of predictions; the dashed line raises the alarm."
+    note = "Evidence that errors became more frequent, window by window; where it reaches the dashed line is an alarm."
     cards = [_drift_of(model["model"], model["drift"]) for model in models if model["drift"]["states"]]
-    return join([el("p", note, class_="soft small"), *cards]) if cards else None
+    return join([el("p", note, class_="soft small"), _first_open(cards)]) if cards else None
 
 
 def _drift_of(model: str, drift: dict[str, Any]) -> Markup:
@@ -205,7 +185,7 @@ def _drift_of(model: str, drift: dict[str, Any]) -> Markup:
     return el(
         "div",
         el("h3", model),
-        el("div", chart, class_="scroll"),
+        chart and el("div", chart, class_="scroll"),
         table(["detector", "state", "what its alarm says"], rows),
         [el("p", one, class_="small") for one in words],
         class_="card",
@@ -227,7 +207,9 @@ def _reviewers(figures: dict[str, Any]) -> Markup | None:
         f"Waiting: {', '.join(waiting) or 'nothing'}{longest}."
     )
     chart = charts.bars([(row["day"], row["verdicts"]) for row in found["per_day"]], "Answers a day")
-    return el("div", el("p", words), el("div", chart, class_="scroll"), audits(figures["models"]), class_="card")
+    return el(
+        "div", el("p", words), chart and el("div", chart, class_="scroll"), audits(figures["models"]), class_="card"
+    )
 
 
 def _gallery(shown: Sequence[Exhibit], links: Links) -> Markup | None:
@@ -235,5 +217,6 @@ def _gallery(shown: Sequence[Exhibit], links: Links) -> Markup | None:
         return None
     cards = [card(exhibit, links.asset(exhibit.row["asset_id"])) for exhibit in shown]
     sides = [el("span", "Model: dashed. ", class_="said"), el("span", "Human: solid.", class_="meant")]
-    note = el("p", "Most confident first. ", sides, class_="soft small")
+    drawn = [" ", *sides] if any(map(is_drawn, shown)) else None
+    note = el("p", "One of each kind after the other, the most frequent kind first.", drawn, class_="soft small")
     return join([note, el("div", cards, class_="gallery")])

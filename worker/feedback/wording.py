@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,6 +61,11 @@ def difference_words(row: dict[str, Any]) -> str:
 def detector_name(name: str) -> str:
     """A detector's name for people."""
     return name.replace("_", " ")
+
+
+def class_name(name: str, jobs: Collection[str]) -> str:
+    """A class as ``job/class``, without the job where there is only one."""
+    return name.rpartition("/")[2] if len(jobs) == 1 else name
 
 
 def meaning_of(name: str) -> str:

@@ -15,9 +15,9 @@ from tests.unit.feedback.feedback_records import record, traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, label_of
 from worker.feedback.export import export_rows
 from worker.feedback.figures import Question, disagreements, figures_of
-from worker.feedback.gallery import Contents, Exhibit, Shown, card, exhibits
+from worker.feedback.gallery import Contents, Exhibit, Shown, card, exhibits, varied
 from worker.feedback.links import Links
-from worker.feedback.markup import Markup, el, join
+from worker.feedback.markup import VOID, Markup, el, join
 from worker.feedback.reading import ReadAsset
 from worker.feedback.records import AssetRecord
 from worker.feedback.report_html import page
@@ -82,7 +82,7 @@ class Reader(HTMLParser):
         found = dict(attrs)
         self.ids += [found["id"] or ""] if "id" in found else []
         self.links += [found["href"] or ""] if "href" in found else []
-        if tag not in {"meta", "img"}:
+        if tag not in VOID:
             self.stack.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -106,7 +106,8 @@ def test_the_page_shows_the_alarm_the_curves_and_the_ranking(drifted: dict) -> N
     read = Reader(page(drifted, "Animals", LINKS))
     words = " ".join(read.words)
 
-    assert "accuracy fell: m:2" in words
+    assert "m:2: accuracy fell" in words
+    assert "report --acknowledge accuracy_fell/m:2/1" in words
     assert "Agreement over time" in words
     assert "alarm: accuracy fell" in words
     assert "Where the model is wrong most" in words
@@ -117,6 +118,21 @@ def test_the_page_of_an_empty_project_says_so() -> None:
     read = Reader(page(figures([]), "Animals", LINKS))
 
     assert "No predictions yet." in read.words
+
+
+def test_every_kind_of_disagreement_is_shown_before_a_second_one_of_a_kind() -> None:
+    often = [record(n, "CAT", "DOG", band=2) for n in range(3)]
+    rows = disagreements([*often, record(7, "DOG", "COW", band=2), record(8, "CAT", "CAT", band=2)])
+
+    chosen = varied(rows, 3)
+
+    assert [(one["model_says"]["ANIMAL"], one["human_says"]["ANIMAL"]) for one in chosen] == [
+        (["CAT"], ["DOG"]),
+        (["DOG"], ["COW"]),
+        (["CAT"], ["DOG"]),
+    ]
+    assert [one["alike"] for one in chosen] == [3, 1, 3]
+    assert len(varied(rows, 99)) == len(rows) == 4
 
 
 def test_names_cannot_break_out_of_the_page() -> None:
