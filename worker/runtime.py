@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import secrets
@@ -183,6 +184,8 @@ class Runtime:
 
     def start(self) -> None:
         """Begin to take, tick and deliver."""
+        gc.collect()
+        gc.freeze()  # what is there now stays: no collection while work goes on looks through it again
         self._threads = [
             threading.Thread(target=self._keep_running, args=(run,), name=name, daemon=True)
             for name, run in (("intake", self._reader.run), ("ticker", self._ticker.run))

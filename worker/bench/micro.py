@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from worker.bench.predictions import INTERFACE, Made
-from worker.messages import ReadingLimits, read_json, read_prediction
+from worker.messages import ReadingLimits, read_json, read_prediction, read_raw
 from worker.ontology import Interface, to_json_response
 from worker.outputs import output_of
-from worker.review import ReviewPolicy, Subject, own_confidence
+from worker.review import ReviewPolicy
 from worker.runtime import policy_of
 from worker.settings import Settings
+from worker.subjects import subject_of
 
 BOXES = 20
 PROJECT = "cbench00000000000000000000"
@@ -65,12 +66,11 @@ def _measured(kind: str, message: bytes, content: dict[str, Any], policy: Review
 
     def score() -> None:
         found = output_of(prediction)
-        subject = Subject(PROJECT, prediction.external_id, "c", "m", found, own_confidence(found), prediction.metadata)
-        policy.decide(subject)
+        policy.decide(subject_of(prediction, found, PROJECT))
 
     return Micro(
         kind,
-        _least(lambda: read_prediction(read_json(message, limits)), repetitions),
+        _least(lambda: read_raw(message, limits), repetitions),
         _least(score, repetitions),
         _least(lambda: to_json_response(output, interface), repetitions),
     )
