@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from kili.client import Kili
 
 from tests.integration.feedback_world import World, world
 from worker.cli.evaluate import evaluate
+from worker.cli.publish import publish
 from worker.cli.report import report
 from worker.demo.digits import CLASS_NAMES, load_digits
 from worker.demo.pictures import png
+from worker.demo.processes import WorkerProcess
 from worker.embedded_redis import EmbeddedRedis
 from worker.feedback.gallery import Contents
 from worker.feedback.markup import VOID
@@ -225,13 +228,18 @@ def labeled_cars(kili: Kili) -> str:
         content_array=[f"https://example.com/{name}" for name in CARS],
         external_id_array=list(CARS),
     )
+    label_cars(kili, project)
+    return project
+
+
+def label_cars(kili: Kili, project: str) -> None:
+    """Humans say what is right."""
     kili.append_labels(
         project_id=project,
         asset_external_id_array=list(CARS),
         json_response_array=[colour(name) for name in CARS.values()],
         label_type="DEFAULT",
     )
-    return project
 
 
 def printed_by_the_sdk(kili: Kili, project: str) -> list[str]:
@@ -245,6 +253,39 @@ def printed_by_the_sdk(kili: Kili, project: str) -> list[str]:
             said, meant = (one.jobs["CLASSIFICATION_JOB"].category.name for one in (model, human))
             lines.append(f"The model predicted {said} but the human predicted {meant} for asset with id {asset_id}.")
     return lines
+
+
+def test_the_first_use_case_prints_what_the_sdks_code_prints(
+    place: World, kili: Kili, run: Run, redis_server: EmbeddedRedis, tmp_path: Path
+) -> None:
+    """Predictions are published, the worker delivers them, humans label; then agreement is looked at."""
+    project: str = kili.create_project(input_type="IMAGE", json_interface=COLOURS, title="live cars")["id"]
+    messages = [
+        {
+            "project_id": project,
+            "external_id": name,
+            "asset": {"url": f"https://example.com/{name}"},
+            "model": {"name": "my_model", "version": "1"},
+            "output": {"scores": {one: 0.9}},
+            "predicted_at": datetime.now(UTC).isoformat(),
+        }
+        for name, one in SAID.items()
+    ]
+    file = tmp_path / "live.jsonl"
+    file.write_text("\n".join(map(json.dumps, messages)))
+    access = {"KILI_API_ENDPOINT": place.sandbox.endpoint, "KILI_API_KEY": place.sandbox.api_key}
+
+    assert run(publish, str(file)).exit_code == 0
+    with WorkerProcess({**access, "REDIS_URL": redis_server.url}, tmp_path):
+        end = time.monotonic() + 30
+        while kili.count_labels(project_id=project, type_in=["INFERENCE"]) < len(CARS) and time.monotonic() < end:
+            time.sleep(0.1)
+    label_cars(kili, project)
+    result = run(report, "--project", project)
+
+    ours = [line for line in result.stdout.splitlines() if line.startswith("The model predicted")]
+    assert sorted(ours) == sorted(printed_by_the_sdk(kili, project))
+    assert len(ours) == 3
 
 
 @pytest.fixture

@@ -136,11 +136,12 @@ def _collect(feedback: Feedback, *, rebuild: bool) -> None:
 
 
 def _print(found: Opened, figures: dict[str, Any], *, as_json: bool) -> None:
+    rows = disagreements(found.feedback.store.records())
     if as_json:
-        rows = disagreements(found.feedback.store.records(), LISTED)
-        print_json({"project": found.feedback.project, "title": found.title, **figures, "disagreements": rows})
+        known = {"project": found.feedback.project, "title": found.title, **figures}
+        print_json({**known, "disagreements": rows[:LISTED]})
     else:
-        click.echo(text(figures, found.title))
+        click.echo(text(figures, found.title, rows))
 
 
 def _exhibits(found: Opened, count: int) -> list[Exhibit]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from worker.feedback.wording import estimate_words, percent
+from worker.feedback.wording import disagreement_words, estimate_words, percent
 
 SHOWN_NAMES = 5
 
@@ -31,12 +31,6 @@ def _lines(result: Mapping[str, Any], refused: int) -> Iterator[str]:
         yield disagreement_words(one)
 
 
-def disagreement_words(row: Mapping[str, Any]) -> str:
-    """One disagreement in the words of Kili's tutorial on inference labels."""
-    said, meant = (_names(row[side]) for side in ("model_says", "human_says"))
-    return f"The model predicted {said} but the human predicted {meant} for asset with id {row['asset_id']}."
-
-
 def _job(job: str, found: Mapping[str, Any]) -> Iterator[str]:
     yield f"  {job}: {estimate_words(found['agreement'])}"
     for name, rows in (("predicted", found["classes"]), ("labeled", found["recall"])):
@@ -55,7 +49,3 @@ def _left_out(result: Mapping[str, Any], refused: int) -> Iterator[str]:
             yield f"{len(names)} {words}: {', '.join(names[:SHOWN_NAMES])}{more}"
     if refused:
         yield f"{refused} predictions refused"
-
-
-def _names(classes: Mapping[str, list[str]]) -> str:
-    return ", ".join(name for names in classes.values() for name in names) or "nothing"

@@ -119,7 +119,7 @@ def responses(asset: ReadAsset, model: str) -> tuple[dict[str, Any], dict[str, A
 def card(exhibit: Exhibit, link: str) -> Markup:
     """One disagreement as HTML."""
     row = exhibit.row
-    confidence = None if row["confidence"] is None else el("span", f" {percent(row['confidence'])} sure", class_="soft")
+    confidence = None if row["confidence"] is None else el("span", f" {percent(row['confidence'])}", class_="soft")
     partly = None if row["agreement"] <= 0 else el("p", f"{percent(row['agreement'])} agreed", class_="small soft")
     alike = row.get("alike", 1)
     facts = [

@@ -152,7 +152,7 @@ def _calibration(models: Sequence[dict[str, Any]]) -> Markup | None:
         "Stated probability of being right (across) against agreement found (up). On the dashed line the statement is "
         "true; below it the model is too sure of itself."
     )
-    names = {"confidence": "The model's own confidence", "p_error": "1 - P(error) of the review policy"}
+    names = {"confidence": "The model's own confidence", "p_error": "What the review policy expects"}
     parts = []
     for model in models:
         plots = [(title, charts.reliability(model[key], title)) for key, title in names.items()]

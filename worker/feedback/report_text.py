@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from worker.feedback.wording import (
@@ -11,17 +11,27 @@ from worker.feedback.wording import (
     clock,
     detector_name,
     difference_words,
+    disagreement_words,
     estimate_words,
     percent,
     warnings_of,
 )
 
 WORST = 5
+SHOWN = 10
 
 
-def text(figures: dict[str, Any], title: str) -> str:
-    """Write the figures that matter most, line by line."""
-    return "\n".join(_lines(figures, title))
+def text(figures: dict[str, Any], title: str, rows: Sequence[Mapping[str, Any]] = ()) -> str:
+    """Write the figures that matter most, line by line, and the first few of the disagreements in ``rows``."""
+    return "\n".join([*_lines(figures, title), *_disagreements(rows)])
+
+
+def _disagreements(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if rows:
+        yield ""
+    yield from (disagreement_words(row) for row in rows[:SHOWN])
+    if len(rows) > SHOWN:
+        yield f"and {len(rows) - SHOWN} more: --export, --html"
 
 
 def _lines(figures: dict[str, Any], title: str) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -56,6 +56,15 @@ def difference_words(row: dict[str, Any]) -> str:
         return "unknown, no answered audit among them"
     value, low, high = (f"{100 * row[name]:+.1f}" for name in ("value", "low", "high"))
     return f"{value} points ({low} to {high}){'' if row['decided'] else ', undecided'}"
+
+
+def disagreement_words(row: Mapping[str, Any]) -> str:
+    """One disagreement in the words of Kili's tutorial on inference labels."""
+    said, meant = (
+        ", ".join(name for names in row[side].values() for name in names) or "nothing"
+        for side in ("model_says", "human_says")
+    )
+    return f"The model predicted {said} but the human predicted {meant} for asset with id {row['asset_id']}."
 
 
 def detector_name(name: str) -> str:
