@@ -1,65 +1,71 @@
-"""``python -m benchmarks.feedback [coverage] [audits] [streams] [speed] [--short]``: the tables of docs/feedback.md."""
+"""``python -m benchmarks.feedback [coverage] [audits] [streams] [speed]``: the figures that docs/feedback.md shows."""
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
+import platform
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from benchmarks.feedback import audit_drift, coverage, speed, stream_drift
-from benchmarks.feedback.queues import load_queues
-from benchmarks.feedback.stream import Setting
+from benchmarks.feedback.goals import Part
+from benchmarks.feedback.workers import Spread, processes
 
+Measure = Callable[[bool, Spread[Any]], Part]
 
-def _say(words: str) -> None:
-    sys.stderr.write(f"  {words} …\n")
-
-
-def _coverage(short: bool) -> str:
-    found = []
-    for queue in load_queues():
-        _say(queue.name)
-        found.append(coverage.measure(queue, 25 if short else 500, Setting()))
-    return coverage.table(found)
-
-
-def _audits(short: bool) -> str:
-    return audit_drift.table(40 if short else 400, _say)
-
-
-def _streams(short: bool) -> str:
-    return stream_drift.table(load_queues(), 1 if short else 5, _say)
-
-
-def _speed(short: bool) -> str:
-    return speed.table(5_000 if short else 100_000)
-
-
-PARTS: dict[str, tuple[str, Callable[[bool], str]]] = {
-    "coverage": ("Agreement of live traffic, 1,000 predictions, 10 % priority and 5 % audits", _coverage),
-    "audits": ("Drift in a stream of audits", _audits),
-    "streams": ("Drift in real models' streams", _streams),
-    "speed": ("Cost", _speed),
+PARTS: dict[str, tuple[str, Measure]] = {
+    "coverage": (
+        "Agreement of live traffic: days of 1,000 predictions, 10 % priority reviews and 5 % audits",
+        lambda short, spread: coverage.part(coverage.Plan(1, 4, 10) if short else coverage.Plan(), spread),
+    ),
+    "audits": ("Drift in a stream of audits", lambda short, spread: audit_drift.part(40 if short else 500, spread)),
+    "streams": ("Drift in real models' streams", lambda short, spread: stream_drift.part(1 if short else 5, spread)),
+    "speed": ("Cost", lambda short, spread: speed.part(5_000 if short else 100_000)),  # noqa: ARG005
 }
 
 
 def main() -> None:
-    """Run the parts that are named, or all."""
+    """Run the parts that are named, or all, print their tables, and write their figures."""
+    options = _options()
+    with processes(options.processes) as spread:
+        for name in options.parts or PARTS:
+            title, measure = PARTS[name]
+            sys.stderr.write(f"  {name} …\n")
+            begun = time.monotonic()
+            found = measure(options.short, spread)
+            seconds = round(time.monotonic() - begun)
+            sys.stdout.write(f"## {title}\n\n{found.text}\n\n{seconds} s\n\n")
+            sys.stdout.flush()
+            if options.output:
+                _write(options.output, name, found, seconds)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.feedback", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all if left out")
-    parser.add_argument("--short", action="store_true", help="fewer repetitions, a minute or two")
+    parser.add_argument("--short", action="store_true", help="fewer repetitions, a minute or two; writes nothing")
+    parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="simulations side by side")
+    parser.add_argument("--output", type=Path, help="folder for feedback.json; docs/benchmarks unless --short")
     options = parser.parse_args()
-    unknown = set(options.parts) - set(PARTS)
-    if unknown:
+    if unknown := set(options.parts) - set(PARTS):
         parser.error(f"{min(unknown)} is none of {', '.join(PARTS)}")
-    for name in options.parts or PARTS:
-        title, measure = PARTS[name]
-        _say(name)
-        begun = time.monotonic()
-        found = measure(options.short)
-        sys.stdout.write(f"## {title}\n\n{found}\n\n{time.monotonic() - begun:.0f} s\n\n")
-        sys.stdout.flush()
+    if options.output is None and not options.short:
+        options.output = Path(__file__).parents[2] / "docs" / "benchmarks"
+    return options
+
+
+def _write(folder: Path, name: str, found: Part, seconds: int) -> None:
+    """Replace one part's figures; those of parts that did not run stay."""
+    path = folder / "feedback.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    about = {"python": platform.python_version(), "machine": platform.machine(), "seconds": seconds}
+    known[name] = {"about": about, "goals": [goal.row for goal in found.goals], "figures": found.figures}
+    path.write_text(json.dumps(known, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,27 +1,63 @@
-"""Bias, coverage and width of the estimate of live traffic, beside the naive average and the audits alone."""
+"""Bias, coverage and width of the estimate of live traffic, beside the naive average and random samples."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from math import fsum, sqrt
 
-from benchmarks.feedback.queues import Queue
-from benchmarks.feedback.stream import Day, Setting, days
+from benchmarks.feedback.goals import Goal, Part
+from benchmarks.feedback.queues import load_queues, queue_of
+from benchmarks.feedback.stream import Day, Setting, Traffic
+from benchmarks.feedback.workers import Spread, here
 from worker.feedback.estimator import estimate_agreement
 from worker.feedback.intervals import wilson
 
-REPETITIONS_OF_A_STREAM = 25
+DAYS = 25
 """Days that are taken from one stream, with one history of learning."""
+
+THROWS = 5
+"""How often the audit coin is thrown on each day: repetitions of the design on the same predictions."""
+
+_SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An interval of agreement, 0-1, the value within it, and how many answers it rests on."""
+
+    value: float
+    low: float
+    high: float
+    labels: int
+
+    def covers(self, truth: float) -> bool:
+        """Whether the truth lies within."""
+        return self.low - _SLACK <= truth <= self.high + _SLACK
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One day: the estimate, a flat audit sample as large as ours, and as many labels as ours drawn at random."""
+
+    truth: float
+    naive: float
+    ours: Interval
+    audits: Interval
+    random: Interval
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
     """How an estimator did on a queue; agreement in points of a hundred.
 
-    ``width_of_audits`` is that of Wilson's interval on a flat audit sample alone, as large as ours, of the same days.
+    Attributes:
+        width_of_audits: of Wilson's interval on a flat audit sample alone, as large as ours, of the same days; the
+            priority reviews, which find the errors, come on top of either.
+        width_of_random: of Wilson's interval on all labels, had they been drawn at random.
+        labels: answers a day, ``audits`` of them by the audit coin.
     """
 
     queue: str
@@ -33,8 +69,10 @@ class Quality:
     width: float
     width_of_audits: float
     coverage_of_audits: float
+    width_of_random: float
     naive_bias: float
     labels: float
+    audits: float
 
     @property
     def relative_width(self) -> float:
@@ -42,75 +80,117 @@ class Quality:
         return self.width / self.width_of_audits
 
 
-def measure(queue: Queue, repetitions: int, setting: Setting, seed: int = 1) -> Quality:
-    """Estimate on so many days of many streams."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How much is repeated on each queue: streams x days x throws of the audit coin."""
+
+    streams: int = 4
+    days: int = DAYS
+    throws: int = THROWS
+
+
+def measure(queue: str, plan: Plan, setting: Setting, spread: Spread[list[Judged]] = here) -> Quality:
+    """Estimate on many days of a queue."""
+    return measure_all([queue], plan, setting, spread)[0]
+
+
+def measure_all(
+    queues: Sequence[str], plan: Plan, setting: Setting, spread: Spread[list[Judged]] = here
+) -> list[Quality]:
+    """Estimate on many days of every queue."""
+    seeds = range(1, plan.streams + 1)
+    found = spread(judge, [(queue, seed, plan, setting) for queue in queues for seed in seeds])
+    parts = [found[start : start + len(seeds)] for start in range(0, len(found), len(seeds))]
+    return [_quality(queue, [one for part in some for one in part]) for queue, some in zip(queues, parts, strict=True)]
+
+
+def judge(queue: str, seed: int, plan: Plan, setting: Setting) -> list[Judged]:
+    """Estimate on the first days of one stream."""
     dice = random.Random(seed)
-    ours, audits = [], []
-    for day in _days(queue, repetitions, setting, seed):
-        ours.append(_judged(day))
-        audits.append(_audited(day, setting.audit, dice))
-    errors = [value - truth for value, _, _, truth, _, _ in ours]
-    return Quality(
-        queue=queue.name,
-        repetitions=repetitions,
-        agreement=100 * _mean(truth for _, _, _, truth, _, _ in ours),
-        bias=100 * _mean(errors),
-        rmse=100 * sqrt(_mean(error * error for error in errors)),
-        coverage=_mean(float(low <= truth <= high) for _, low, high, truth, _, _ in ours),
-        width=100 * _mean(high - low for _, low, high, _, _, _ in ours),
-        width_of_audits=100 * _mean(high - low for low, high, _ in audits),
-        coverage_of_audits=_mean(float(low <= truth <= high) for low, high, truth in audits),
-        naive_bias=100 * _mean(naive - truth for _, _, _, truth, naive, _ in ours),
-        labels=_mean(float(labels) for *_, labels in ours),
+    found = []
+    for day in islice(Traffic(queue_of(queue), setting, seed).days(), plan.days):
+        throws = [day, *(day.thrown_again(setting, dice) for _ in range(plan.throws - 1))]
+        found += [_judged(one, dice) for one in throws]
+    return found
+
+
+def _judged(day: Day, dice: random.Random) -> Judged:
+    found = estimate_agreement(day.units)
+    value = found.value if found.value is not None else 0.5
+    return Judged(
+        truth=day.agreement,
+        naive=day.naive,
+        ours=Interval(value, found.low, found.high, found.verdicts),
+        audits=_sampled(dice.sample(day.wrong, found.audits)),
+        random=_sampled(dice.sample(day.wrong, found.verdicts)),
     )
 
 
-def overall(qualities: Sequence[Quality]) -> Quality:
+def _sampled(wrong: Sequence[bool]) -> Interval:
+    share = sum(wrong) / max(1, len(wrong))
+    low, high = wilson(share, len(wrong))
+    return Interval(1 - share, 1 - high, 1 - low, len(wrong))
+
+
+def _quality(queue: str, days: Sequence[Judged]) -> Quality:
+    errors = [day.ours.value - day.truth for day in days]
+    return Quality(
+        queue=queue,
+        repetitions=len(days),
+        agreement=100 * _mean(day.truth for day in days),
+        bias=100 * _mean(errors),
+        rmse=100 * sqrt(_mean(error * error for error in errors)),
+        coverage=_mean(day.ours.covers(day.truth) for day in days),
+        width=100 * _mean(day.ours.high - day.ours.low for day in days),
+        width_of_audits=100 * _mean(day.audits.high - day.audits.low for day in days),
+        coverage_of_audits=_mean(day.audits.covers(day.truth) for day in days),
+        width_of_random=100 * _mean(day.random.high - day.random.low for day in days),
+        naive_bias=100 * _mean(day.naive - day.truth for day in days),
+        labels=_mean(day.ours.labels for day in days),
+        audits=_mean(day.audits.labels for day in days),
+    )
+
+
+def overall(qualities: Sequence[Quality], name: str = "all") -> Quality:
     """The mean of all queues."""
     fields = [name for name in Quality.__slots__ if name not in ("queue", "repetitions")]
     means = {name: _mean(getattr(one, name) for one in qualities) for name in fields}
-    return Quality(queue="all", repetitions=sum(one.repetitions for one in qualities), **means)
+    return Quality(queue=name, repetitions=sum(one.repetitions for one in qualities), **means)
+
+
+def part(plan: Plan, spread: Spread[list[Judged]]) -> Part:
+    """Measure all queues, and some of their days with the stronger scorer."""
+    queues = [queue.name for queue in load_queues()]
+    qualities = measure_all(queues, plan, Setting(), spread)
+    every = overall(qualities)
+    scored = measure_all(queues, replace(plan, streams=1), Setting(scorer="automatic"), spread)
+    stronger = overall(scored, "all, with the stronger scorer")
+    worst = min(qualities, key=lambda one: one.coverage)
+    goals = (
+        Goal("bias, absolute, in points", 0.3, abs(every.bias)),
+        Goal("coverage of the 95 % interval", 0.93, every.coverage, most=False),
+        Goal(f"coverage in the worst queue ({worst.queue})", 0.92, worst.coverage, most=False),
+        Goal("width, of that of as many audits alone", 0.75, every.relative_width),
+        Goal("repetitions in each queue", 500, worst.repetitions, most=False),
+    )
+    rows = [*qualities, every, stronger]
+    return Part(table(rows), [asdict(one) for one in rows], goals)
 
 
 def table(qualities: Sequence[Quality]) -> str:
     """A table in Markdown."""
     head = (
         "| queue | agreement | bias | RMSE | coverage | width | audits alone: coverage, width | width, relative "
-        "| naive bias |\n|---|---|---|---|---|---|---|---|---|"
+        "| as many labels at random: width | naive bias |\n|---|---|---|---|---|---|---|---|---|---|"
     )
-    lines = [_line(one) for one in [*qualities, overall(qualities)]]
-    return "\n".join([head, *lines])
+    return "\n".join([head, *map(_line, qualities)])
 
 
 def _line(one: Quality) -> str:
     ours = f"{one.bias:+.2f} | {one.rmse:.2f} | {one.coverage:.3f} | {one.width:.1f}"
-    audits = f"{one.coverage_of_audits:.3f}, {one.width_of_audits:.1f}"
-    return (
-        f"| {one.queue} | {one.agreement:.1f} | {ours} | {audits} | {one.relative_width:.2f} | {one.naive_bias:+.1f} |"
-    )
-
-
-def _days(queue: Queue, repetitions: int, setting: Setting, seed: int) -> Iterable[Day]:
-    left = repetitions
-    while left > 0:
-        taken = min(left, REPETITIONS_OF_A_STREAM)
-        yield from islice(days(queue, setting, seed), taken)
-        seed += 1
-        left -= taken
-
-
-def _judged(day: Day) -> tuple[float, float, float, float, float, int]:
-    found = estimate_agreement(day.units)
-    value = found.value if found.value is not None else 0.5
-    slack = 1e-9
-    return value, found.low - slack, found.high + slack, day.agreement, day.naive, found.verdicts
-
-
-def _audited(day: Day, rate: float, dice: random.Random) -> tuple[float, float, float]:
-    """The interval of a flat audit sample of the same day, and the truth."""
-    chosen = [wrong for wrong in day.wrong if dice.random() < rate]
-    low, high = wilson(sum(chosen) / max(1, len(chosen)), len(chosen))
-    return 1 - high, 1 - low, day.agreement
+    others = f"{one.coverage_of_audits:.3f}, {one.width_of_audits:.1f} | {one.relative_width:.2f}"
+    last = f"{one.width_of_random:.1f} | {one.naive_bias:+.1f}"
+    return f"| {one.queue} | {one.agreement:.1f} | {ours} | {others} | {last} |"
 
 
 def _mean(values: Iterable[float]) -> float:

@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import overload
 
 from benchmarks.review import queues as data
 from worker.formats.output import Classification, ClassScore, ModelOutput
@@ -27,12 +28,46 @@ class Said:
     confidence: float
 
 
+class Pool(Sequence[Said]):
+    """All predictions of one model; each is made when it is first drawn."""
+
+    def __init__(self, model: data.Model) -> None:
+        self._model = model
+        self._made: dict[int, Said] = {}
+
+    @property
+    def error_rate(self) -> float:
+        """Share of wrong predictions."""
+        return float(self._model.wrong.mean())
+
+    def __len__(self) -> int:
+        return len(self._model.wrong)
+
+    @overload
+    def __getitem__(self, place: int) -> Said: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Said]: ...
+    def __getitem__(self, place: int | slice) -> Said | list[Said]:
+        if isinstance(place, slice):
+            return [self[one] for one in range(*place.indices(len(self)))]
+        if place not in self._made:
+            self._made[place] = self._make(place)
+        return self._made[place]
+
+    def _make(self, place: int) -> Said:
+        model = self._model
+        row = model.probabilities[place].tolist()
+        scores = tuple(ClassScore(f"class {index}", share) for index, share in enumerate(row))
+        answer = Classification(scores, exclusive=True, complete=True)
+        return Said(model.name, ModelOutput(answer, job=model.job), bool(model.wrong[place]), max(row))
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """Predictions of one or more models that share the reviewers."""
 
     name: str
-    models: Mapping[str, Sequence[Said]]
+    models: Mapping[str, Pool]
 
     def draw(self, count: int, dice: random.Random) -> list[Said]:
         """Draw predictions with replacement, the models in equal parts."""
@@ -42,24 +77,17 @@ class Queue:
     @property
     def error_rate(self) -> float:
         """Share of wrong predictions, the models in equal parts."""
-        rates = [sum(one.wrong for one in pool) / len(pool) for pool in self.models.values()]
+        rates = [pool.error_rate for pool in self.models.values()]
         return sum(rates) / len(rates)
 
 
 @cache
 def load_queues() -> tuple[Queue, ...]:
     """The queues that no setting was chosen by."""
-    return tuple(
-        Queue(name, {model.name: _said(model) for model in models})
-        for name, models in data.queues().items()
-        if not name.startswith(TUNING)
-    )
+    return tuple(queue_of(name) for name in data.queues() if not name.startswith(TUNING))
 
 
-def _said(model: data.Model) -> list[Said]:
-    found = []
-    for row, wrong in zip(model.probabilities.tolist(), model.wrong.tolist(), strict=True):
-        scores = tuple(ClassScore(f"class {index}", share) for index, share in enumerate(row))
-        answer = Classification(scores, exclusive=True, complete=True)
-        found.append(Said(model.name, ModelOutput(answer, job=model.job), bool(wrong), max(row)))
-    return found
+@cache
+def queue_of(name: str) -> Queue:
+    """One queue by its name."""
+    return Queue(name, {model.name: Pool(model) for model in data.queues()[name]})

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
-from math import exp
-from statistics import median, quantiles
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from itertools import accumulate, islice
+from math import ceil, exp
+from statistics import median
 
 from benchmarks.feedback.adwin import Adwin
-from benchmarks.feedback.queues import Queue, Said
-from benchmarks.feedback.stream import Change, Day, Setting, days
+from benchmarks.feedback.goals import Goal, Part
+from benchmarks.feedback.queues import Queue, Said, load_queues, queue_of
+from benchmarks.feedback.stream import Change, Day, Setting, Traffic
+from benchmarks.feedback.workers import Spread
 from worker.feedback.detectors import AccuracyFell, ScoresChanged, WorseThanConfidence
 from worker.feedback.windows import windows_of
 
@@ -19,6 +22,7 @@ DAYS = 20
 """Calm days before the change, and days within which it is to be found."""
 
 DROP = 0.10
+PRIORITY = 0.10
 NEVER = 99
 
 
@@ -28,7 +32,7 @@ class Scenario:
 
     name: str
     change: Callable[[Queue], Change] | None = None
-    priority: Callable[[int], float] = lambda _: 0.10
+    priority: float = PRIORITY
     harmless: bool = False
 
 
@@ -78,8 +82,8 @@ def _tilt(pools: Sequence[Sequence[Said]], wanted: float) -> float:
 SCENARIOS = (
     Scenario("concept shift, 10 points lost", concept),
     Scenario("harder inputs, 10 points lost", harder),
-    Scenario("reviewers 10 → 30 %", priority=lambda day: 0.10 if day < DAYS else 0.30, harmless=True),
-    Scenario("reviewers 10 → 3 %", priority=lambda day: 0.10 if day < DAYS else 0.03, harmless=True),
+    Scenario("reviewers 10 → 30 %", priority=0.30, harmless=True),
+    Scenario("reviewers 10 → 3 %", priority=0.03, harmless=True),
 )
 
 
@@ -105,10 +109,10 @@ class Ours:
 
 
 class Adaptive:
-    """ADWIN at its defaults, on the audits or on everything that was reviewed."""
+    """ADWIN on the audits or on everything that was reviewed."""
 
-    def __init__(self, *, audits: bool) -> None:
-        self._detector = Adwin()
+    def __init__(self, detector: Adwin, *, audits: bool) -> None:
+        self._detector = detector
         self._audits = audits
 
     def day(self, day: Day) -> bool:
@@ -122,41 +126,56 @@ WATCHERS: dict[str, Callable[[], Ours | Adaptive]] = {
     "accuracy fell": lambda: Ours(AccuracyFell),
     "worse than confidence": lambda: Ours(WorseThanConfidence),
     "scores changed": lambda: Ours(ScoresChanged),
-    "ADWIN on audits": lambda: Adaptive(audits=True),
-    "ADWIN on all reviewed": lambda: Adaptive(audits=False),
+    "ADWIN on audits": lambda: Adaptive(Adwin(), audits=True),
+    "ADWIN on audits, tuned (0.05, clock 1)": lambda: Adaptive(Adwin(0.05, 1), audits=True),
+    "ADWIN on all reviewed": lambda: Adaptive(Adwin(), audits=False),
 }
+NAMED = "accuracy fell"
+"""The detector that the goals are held against."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a detector did in one run: alarms in the calm days, and the day of the first one after, from 1."""
+    """What a detector did in one scenario: alarm in the calm days, and the day of the first one after, from 1."""
 
     calm: bool
     delay: int
 
 
-def run(queue: Queue, scenario: Scenario, seed: int, names: Sequence[str]) -> dict[str, Found]:
-    """Watch one stream until every detector has found the change, or for 20 days after it."""
+Run = Mapping[str, Mapping[str, Found]]
+"""By scenario and detector."""
+
+
+def run(queue: str, seed: int, names: Sequence[str] = tuple(WATCHERS), scenarios: Sequence[str] = ()) -> Run:
+    """Watch one stream through the calm days, and then through each scenario (all, if none is named).
+
+    A scenario ends when every detector has found the change, or after 20 days.
+    """
+    traffic = Traffic(queue_of(queue), Setting(), seed)
     watchers = {name: WATCHERS[name]() for name in names}
     calm: set[str] = set()
+    for day in islice(traffic.days(), DAYS):
+        calm |= {name for name, watcher in watchers.items() if watcher.day(day)}
+    found = {}
+    for scenario in SCENARIOS:
+        if not scenarios or scenario.name in scenarios:
+            delays = _delays(traffic, queue_of(queue), scenario, deepcopy(watchers))
+            found[scenario.name] = {name: Found(name in calm, delays.get(name, NEVER)) for name in names}
+    return found
+
+
+def _delays(
+    traffic: Traffic, queue: Queue, scenario: Scenario, watchers: Mapping[str, Ours | Adaptive]
+) -> dict[str, int]:
+    after = traffic.branch(Setting(priority=scenario.priority))
     delays: dict[str, int] = {}
-    for day in _until(queue, scenario, seed, lambda: len(delays) == len(names)):
+    for day in islice(after.days(scenario.change(queue) if scenario.change else None), DAYS):
         for name, watcher in watchers.items():
-            if not watcher.day(day):
-                continue
-            if day.number < DAYS:
-                calm.add(name)
-            else:
+            if watcher.day(day):
                 delays.setdefault(name, day.number - DAYS + 1)
-    return {name: Found(name in calm, delays.get(name, NEVER)) for name in names}
-
-
-def _until(queue: Queue, scenario: Scenario, seed: int, done: Callable[[], bool]) -> Iterator[Day]:
-    change = scenario.change(queue) if scenario.change else None
-    for day in days(queue, Setting(priority=scenario.priority), seed, change):
-        if day.number >= 2 * DAYS or (done() and day.number > DAYS):
-            return
-        yield day
+        if len(delays) == len(watchers):
+            break
+    return delays
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,40 +190,53 @@ class Summary:
 
 def summarise(runs: Sequence[Found]) -> Summary:
     """Over runs; delays of those that never came count as 99 days."""
-    delays = [one.delay for one in runs]
-    p90 = quantiles(delays, n=10)[8] if len(delays) > 1 else delays[0]
+    delays = sorted(one.delay for one in runs)
     before = sum(one.calm for one in runs) / len(runs)
-    return Summary(before, sum(delay < NEVER for delay in delays) / len(runs), median(delays), p90)
+    after = sum(delay < NEVER for delay in delays) / len(runs)
+    return Summary(before, after, median(delays), delays[max(0, ceil(0.9 * len(delays)) - 1)])
 
 
-def measure(
-    queues: Sequence[Queue], scenario: Scenario, runs: int, names: Sequence[str] = tuple(WATCHERS), seed: int = 100
-) -> dict[str, Summary]:
-    """Every detector on so many runs of every queue."""
-    found: dict[str, list[Found]] = {name: [] for name in names}
-    for queue in queues:
-        for number in range(runs):
-            for name, one in run(queue, scenario, seed + number, names).items():
-                found[name].append(one)
-    return {name: summarise(part) for name, part in found.items()}
-
-
-def table(queues: Sequence[Queue], runs: int, progress: Callable[[str], None] = lambda _: None) -> str:
-    """A table in Markdown: share of runs with an alarm in 20 days after the change, median and p90 in days."""
-    head = "| scenario | " + " | ".join(WATCHERS) + " |\n|---|" + "---|" * len(WATCHERS)
-    lines = [head]
+def part(runs: int, spread: Spread[Run], first: int = 100) -> Part:
+    """Every detector and scenario, on so many runs of every queue."""
+    found = spread(run, [(queue.name, first + number) for queue in load_queues() for number in range(runs)])
+    rows = {
+        scenario.name: {name: summarise([one[scenario.name][name] for one in found]) for name in WATCHERS}
+        for scenario in SCENARIOS
+    }
+    goals = []
     for scenario in SCENARIOS:
-        progress(scenario.name)
-        measured = measure(queues, scenario, runs)
-        cells = [_cell(scenario, one) for one in measured.values()]
-        lines.append(f"| {scenario.name} | " + " | ".join(cells) + " |")
-        if scenario is SCENARIOS[0]:
-            calm = " | ".join(f"{one.before:.2f}" for one in measured.values())
-            lines.insert(1, f"| 20 calm days: false alarm | {calm} |")
+        ours = rows[scenario.name][NAMED]
+        if scenario.harmless:
+            goals.append(Goal(f"{scenario.name}: share of runs with an alarm in 20 days", 0.12, ours.after))
+        else:
+            goals.append(Goal(f"{scenario.name}: days until found, median", 2, ours.median))
+            goals.append(Goal(f"{scenario.name}: days until found, p90", 5, ours.p90))
+    figures = {
+        "runs": len(found),
+        "scenarios": {name: {who: asdict(one) for who, one in row.items()} for name, row in rows.items()},
+    }
+    return Part(f"{_table(rows)}\n\n{len(found)} runs.", figures, goals)
+
+
+def _table(rows: Mapping[str, Mapping[str, Summary]]) -> str:
+    """Share of runs with an alarm in 20 days after the change, median and p90 in days."""
+    calm = [f"{one.before:.2f}" for one in rows[SCENARIOS[0].name].values()]
+    lines = [
+        "| scenario | " + " | ".join(WATCHERS) + " |",
+        "|---|" + "---|" * len(WATCHERS),
+        f"| 20 calm days: false alarm | {' | '.join(calm)} |",
+    ]
+    for scenario in SCENARIOS:
+        cells = [_cell(scenario, one) for one in rows[scenario.name].values()]
+        lines.append(f"| {scenario.name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def _cell(scenario: Scenario, one: Summary) -> str:
     if scenario.harmless:
         return f"{one.after:.2f}"
-    return f"{one.after:.2f}, {one.median:.0f} d, {one.p90:.0f} d" if one.after >= 0.5 else f"{one.after:.2f}"
+    return f"{one.after:.2f}, {_days(one.median)}, {_days(one.p90)}" if one.after >= 0.5 else f"{one.after:.2f}"
+
+
+def _days(count: float) -> str:
+    return f"{count:.0f} d" if count < NEVER else "never"
