@@ -88,8 +88,8 @@ class Soak:
         self.counts: Counter[str] = Counter()
         self._projects = [house.project() for _ in range(PROJECTS)]
 
-    def run(self, seconds: float) -> None:
-        """Do harm and publish until the time is over."""
+    def run(self, seconds: float, most: int | None = None) -> None:
+        """Do harm and publish until the time is over or so many deeds are done."""
         deeds: list[tuple[int, Callable[[], None]]] = [
             (60, self._publish),
             (3, self._publish_garbage),
@@ -106,11 +106,12 @@ class Soak:
             (2, self._fill_redis),
             (1, self._destroy_group),
         ]
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
+        end, done = time.monotonic() + seconds, 0
+        while time.monotonic() < end and done != most:
             (deed,) = self._dice.choices([deed for _, deed in deeds], [weight for weight, _ in deeds])
             deed()
             self.counts[deed.__name__.strip("_")] += 1
+            done += 1
             time.sleep(PAUSE)
 
     def settle(self) -> dict[str, Any]:
@@ -278,13 +279,13 @@ class Sampler:
                     self.off.append(ledger)
 
 
-def soak(seconds: float, seed: int, workers: int = 2) -> dict[str, Any]:
-    """Run for so many seconds and judge; the counts of what was done and what came of it."""
+def soak(seconds: float, seed: int, workers: int = 2, deeds: int | None = None) -> dict[str, Any]:
+    """Run for so many seconds, or deeds, and judge; the counts of what was done and what came of it."""
     with House(SETTINGS) as house:
         for _ in range(workers):
             house.worker()
         run, sampler = Soak(house, seed), Sampler(house)
-        run.run(seconds)
+        run.run(seconds, deeds)
         result = run.settle()
         return {"seed": seed, "seconds": seconds, "workers": workers, "samples": sampler.stop(), **result}
 
