@@ -123,7 +123,7 @@ def _drift(found: Drift) -> Iterator[str]:
     for alarm in found.alarms:
         held = "the right one" if found.is_right(alarm) else "ANOTHER"
         words = f"{alarm.headline}; fell most: {', '.join(alarm.lost[:2]) or 'no class'} ({held})"
-        yield textwrap.fill(words.replace(NARROW, " "), WIDTH, initial_indent="  ALARM ", subsequent_indent="    ")
+        yield textwrap.fill(words.replace(NARROW, ""), WIDTH, initial_indent="  ALARM ", subsequent_indent="    ")
     if not found.alarms:
         yield "  no alarm was raised"
 
