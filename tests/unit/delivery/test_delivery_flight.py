@@ -71,21 +71,22 @@ def test_a_probe_leases_nothing_more(client: redis.Redis) -> None:
 
 
 def test_a_newer_prediction_never_overtakes_an_older_one_that_is_under_way(client: redis.Redis) -> None:
-    asset_id, overtaken = derived_asset_id(PROJECT, "a0"), threading.Event()
+    asset_id, admitted, overtaken = derived_asset_id(PROJECT, "a0"), threading.Event(), threading.Event()
     kili = MemoryKili()
     bench = Bench(client, kili, wave_items=10, batch_items=10)
     labelled: list[str] = []
 
     def rule(step: str, ids: Sequence[str]) -> KiliError | None:
-        if asset_id not in ids or step not in ("append_assets", "append_labels"):
-            return None
-        if step == "append_assets":
+        if step == "existing_external_ids" and asset_id not in ids:
+            admitted.wait(5)
+        elif step == "append_assets" and asset_id in ids:
             bench.admit(waiting("a0", lane=0, stamp=2, answer="GREY"))
-        elif labelled:
-            overtaken.set()
-        else:
+            admitted.set()
+        elif step == "append_labels" and asset_id in ids and not labelled:
             labelled.append("first")
             overtaken.wait(0.3)
+        elif step == "append_labels" and asset_id in ids:
+            overtaken.set()
         return None
 
     kili.rule = rule
