@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,17 +43,17 @@ class Street:
         self.projects = [house.project() for _ in range(HEALTHY)]
         self.sent = 0
 
-    def seconds_for(self, count: int) -> float:
-        """How long the healthy projects take for so many predictions each."""
+    def deliver(self, count: int) -> None:
+        """Let the healthy projects have so many predictions each; all the while none of them may be paused."""
         for project in self.projects:
             self.house.publish(sure(project, self.sent, count))
         self.sent += count
-        begun = time.monotonic()
-        self.house.await_that(lambda: self._delivered() == HEALTHY * self.sent, "the healthy projects")
-        return time.monotonic() - begun
+        self.house.await_that(self._has_delivered, "the healthy projects")
 
-    def _delivered(self) -> int:
-        return sum(self.house.spool.ledger(project).delivered for project in self.projects)
+    def _has_delivered(self) -> bool:
+        paused = self.house.pauses()
+        assert not paused.keys() & {"endpoint", *(f"project:{project}" for project in self.projects)}, paused
+        return sum(self.house.spool.ledger(project).delivered for project in self.projects) == HEALTHY * self.sent
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +62,12 @@ def street() -> Iterator[Street]:
     with House(LIMITED) as house:
         house.worker()
         street = Street(house)
-        street.seconds_for(10)
+        street.deliver(10)
         yield street
 
 
 def test_nineteen_healthy_projects_do_not_feel_the_twentieth(street: Street) -> None:
     house = street.house
-    alone = street.seconds_for(20)
     kept = 0
     for harm, reason in BAD.items():
         bad = house.project()
@@ -77,9 +75,8 @@ def test_nineteen_healthy_projects_do_not_feel_the_twentieth(street: Street) -> 
         house.publish(predictions(bad, 40))
         kept += 40
         seen = house.outcomes().total()
-        beside = street.seconds_for(20)
-        assert house.outcomes().total() - seen <= 3 * HEALTHY + 8
-        assert beside <= 1.5 * alone + 0.5, (harm, alone, beside)
+        street.deliver(20)
+        assert house.outcomes().total() - seen <= 3 * HEALTHY + 8, "three a wave, and few for the bad one"
         house.await_that(lambda scope=f"project:{bad}": scope in house.pauses(), "a pause")
         pauses = {pause["scope"]: pause["reason"] for pause in house.status()["pauses"]}
         assert reason in pauses[f"project:{bad}"]
