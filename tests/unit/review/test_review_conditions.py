@@ -191,6 +191,64 @@ def test_form_keys_aliases_ranges_and_sampling_of_a2i_are_translated() -> None:
     assert holds(condition, entities(PHONE=0.9), coin=0.04)
 
 
+NESTED = {
+    "Conditions": [
+        {
+            "Or": [
+                {
+                    "And": [
+                        {
+                            "ConditionType": "ImportantFormKeyConfidenceCheck",
+                            "ConditionParameters": {
+                                "ImportantFormKey": "Mail Address",
+                                "ImportantFormKeyAliases": ["Mail Address:", "Mail add:", "Mailing Add"],
+                                "KeyValueBlockConfidenceLessThan": 85.5,
+                                "WordBlockConfidenceLessThan": 60,
+                            },
+                        },
+                        {
+                            "ConditionType": "ImportantFormKeyConfidenceCheck",
+                            "ConditionParameters": {"ImportantFormKey": "*", "KeyValueBlockConfidenceGreaterThan": 0},
+                        },
+                    ]
+                },
+                {
+                    "ConditionType": "MissingImportantFormKey",
+                    "ConditionParameters": {"ImportantFormKey": "Phone", "ImportantFormKeyAliases": ["Phone:"]},
+                },
+            ]
+        },
+        {
+            "ConditionType": "ModerationLabelConfidenceCheck",
+            "ConditionParameters": {"ModerationLabelName": "*", "ConfidenceEquals": 100},
+        },
+        {"ConditionType": "Sampling", "ConditionParameters": {"RandomSamplingPercentage": 0.5}},
+    ]
+}
+
+
+@pytest.mark.parametrize("how", ["parsed", "text", "whole file"])
+@pytest.mark.parametrize(
+    ("found", "coin", "expected"),
+    [
+        ({"Phone:": 0.9, "Mail add:": 0.8}, 0.5, True),
+        ({"Phone:": 0.9, "Mail add:": 0.86}, 0.5, False),
+        ({"Mail Address": 0.99}, 0.5, True),
+        ({"Phone": 0.9, "Other": 0.1}, 0.5, False),
+        ({"Phone": 0.9, "Other": 1.0}, 0.5, True),
+        ({"Phone": 0.9}, 0.004, True),
+    ],
+)
+def test_every_condition_type_of_a2i_is_taken_as_it_is_wherever_it_stands(
+    how: str, found: dict[str, float], coin: float, expected: bool
+) -> None:
+    given = json.dumps(NESTED) if how == "text" else NESTED
+    parsed = parse_policy(given if how == "whole file" else {"rules": [{"must_review": {"a2i": given}}]})
+    case = Case(read_errors(entities(**found)), {}, coin)
+
+    assert any(one.holds(case) for one in parsed.rules[0].must_review.conditions) is expected
+
+
 def test_a_star_means_every_key() -> None:
     parameters = {"ImportantFormKey": "*", "KeyValueBlockConfidenceLessThan": 90}
     given = {"Conditions": [{"ConditionType": "ImportantFormKeyConfidenceCheck", "ConditionParameters": parameters}]}
