@@ -50,7 +50,8 @@ def _check_video(response: Mapping[str, Any], context: Context) -> set[str]:
 def _check_jobs(response: Mapping[str, Any], prefix: str, context: Context) -> set[str]:
     """Check the jobs at the top of a response or a frame; relations last, when all mids are known."""
     jobs = [_root_job(name, f"{prefix}{name}", context) for name in response if name not in IGNORED_JOBS]
-    for job in sorted(jobs, key=lambda job: job.ml_task in RELATION_ENDS):
+    in_turn = jobs if len(jobs) == 1 else sorted(jobs, key=lambda job: job.ml_task in RELATION_ENDS)
+    for job in in_turn:
         _check_payload(response[job.name], job, f"{prefix}{job.name}", context)
     return {job.name for job in jobs if is_answered(response[job.name], job)}
 

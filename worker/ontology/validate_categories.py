@@ -75,7 +75,7 @@ def refuse_unknown_job(name: str, where: str, context: Context) -> NoReturn:
 
 def is_answered(payload: object, job: Job) -> bool:
     """Whether a payload answers its job at all; an empty list of annotations does."""
-    if not isinstance(payload, Mapping):
+    if type(payload) is not dict and not isinstance(payload, Mapping):
         return payload is not None
     return bool(payload.get("categories") if job.ml_task == "CLASSIFICATION" else payload)
 
