@@ -19,6 +19,7 @@ from worker.settings import Settings
 
 LIMIT_SECONDS = 120.0
 LIST = 100
+QUIET_SECONDS, QUIET_SHARE, QUIET_TRIES = 0.3, 0.1, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,7 @@ def _ours(ground: Ground, name: str, work: Work, stage: Stage) -> Door:
     hold(ground)
     with workers(ground) as (worker,):
         go = stage(ground, work)
+        _await_quiet(worker.pid)
         cpu, begun = cpu_seconds(worker.pid), time.perf_counter()
         go()
         _await(lambda: ground.spool.ledger().received >= work.count, name)
@@ -90,6 +92,7 @@ def _bare_task(ground: Ground, count: int) -> Door:
     go = stage_tasks(ground, bare_task.NAME, _messages(ground, Work(count)), bare_task.QUEUE)
     options = ["-P", "solo", "--prefetch-multiplier", "100"]
     with CeleryProcess(ground, bare_task.__name__, bare_task.QUEUE, {}, options, 1) as celery:
+        _await_quiet(celery.pid)
         cpu, begun = cpu_seconds(celery.pid), time.perf_counter()
         go()
         _await(lambda: not ground.redis.exists(bare_task.QUEUE) and not ground.redis.hlen("unacked"), "bare task")
@@ -102,6 +105,15 @@ def _bare_stream(ground: Ground, count: int) -> Door:
     task = {"redis_url": ground.redis_url, "stream": STAGED, "messages": count}
     with Child(bare_stream.__name__, task, ground.folder) as child:
         return Door("bare XREADGROUP loop", count, *child.run(LIMIT_SECONDS))
+
+
+def _await_quiet(pid: int) -> None:
+    """Let a process finish its start, so that it is not counted as the cost of messages."""
+    for _ in range(QUIET_TRIES):
+        before = cpu_seconds(pid)
+        time.sleep(QUIET_SECONDS)
+        if cpu_seconds(pid) - before <= QUIET_SHARE * QUIET_SECONDS:
+            return
 
 
 def _await(condition: Callable[[], bool], what: str) -> None:

@@ -90,6 +90,15 @@ def _light(figures: Figures) -> float | None:
     return light.waits.p95 / light.bound if light else None
 
 
+ONE_THREAD = (
+    "one thread of Python, which waits while Redis runs its scripts; of its processor time a quarter reads and "
+    "validates, a third takes scores, confidence and asset id, a seventh decides and writes the decision, and a "
+    "seventh speaks to Redis"
+)
+FIRST_LEASED = (
+    "batches that were leased before it came are sent first, at 500 calls a minute each takes a quarter of a second"
+)
+
 TARGETS = (
     Target(
         "calls per 1,000 new predictions, 20 % prioritised, from a backlog, the project's interface known",
@@ -119,11 +128,23 @@ TARGETS = (
     Target("us ÷ floor, wall time", "<=", 1.3, lambda f: f.ratio("us", "floor")),
     Target("share of the call budget used under a backlog", ">=", 0.98, _share),
     Target("calls that Kili refused (429)", "<=", 0, _refused),
-    Target("wait of a doubtful prediction under a backlog, p95", "<=", 3, _wait, " s"),
+    Target("wait of a doubtful prediction under a backlog, p95", "<=", 3, _wait, " s", FIRST_LEASED),
     Target("routine predictions that flow meanwhile, per second", ">=", 1, _routine),
     Target("worker CPU per prediction, stream door to settled label", "<=", 150, lambda f: f.cpu_us("us"), " µs"),
-    Target("stream door alone, messages per second", ">=", 12_000, lambda f: f.door(STREAM)),
-    Target(f"Celery door, lists of {LIST}, messages per second", ">=", 8_000, lambda f: f.door(LISTS)),
+    Target(
+        "stream door alone, messages per second",
+        ">=",
+        12_000,
+        lambda f: f.door(STREAM),
+        bounded_by=ONE_THREAD,
+    ),
+    Target(
+        f"Celery door, lists of {LIST}, messages per second",
+        ">=",
+        8_000,
+        lambda f: f.door(LISTS),
+        bounded_by=ONE_THREAD,
+    ),
     Target("Celery door one by one ÷ bare Celery task", ">=", 6, lambda f: divided(f.door(SINGLES), f.door(BARE_TASK))),
     Target(
         "producer helper ÷ bare send_task, one by one",

@@ -27,8 +27,8 @@ DECIDED_BYTES = 2_000_000
 """The policy is asked about so many at once; until then what they hold stays in memory."""
 
 TRANSACTION_BYTES = 16_000_000
-TRANSACTION_ITEMS = 5_000
-"""One transaction ends with the entry that reaches these, so that what is held at once stays bounded."""
+TRANSACTION_ITEMS = 1_000
+"""One transaction ends with the entry that reaches these: while it runs, Redis does nothing else."""
 
 Found = tuple[str, Understood | Dead]
 """A message and the entry that it came in."""
