@@ -10,7 +10,7 @@ from worker.review import Subject
 
 QUEUE, SEED = "digits", 11
 LEARNED = 5
-REPEATS = 5
+REPEATS = 25
 
 
 def microseconds_per_asset(rule: str) -> float:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -47,10 +46,7 @@ def test(cases: Path, path: Path | None, as_json: bool) -> None:
     """
     from worker.review.cases import TestCase, run_cases
 
-    found = [
-        TestCase(one["name"], _subject({"external_id": one["name"], **one["message"]}), one["expect"])
-        for one in _cases(cases)
-    ]
+    found = [TestCase(one["name"], _subject(one["name"], one["message"]), one["expect"]) for one in _cases(cases)]
     try:
         results = run_cases(_policy(path), found)
     except ValueError as error:
@@ -83,9 +79,12 @@ def simulate(
     from worker.review.simulation import simulate as run
     from worker.review.simulation import spread_over
 
+    active = _policy(path)
     timed = list(_recorded(file))
+    if not timed:
+        fail(f"{file.name}: holds no message")
     subjects = [subject for _, subject in timed]
-    found = run(_policy(path), spread_over(subjects, days) if days else timed, _learned(subjects) if learned else None)
+    found = run(active, spread_over(subjects, days) if days else timed, _learned(subjects) if learned else None)
     if plot:
         plot.write_text(found.plot(), "utf-8")
     summary = found.summary()
@@ -131,28 +130,23 @@ def _policy(path: Path | None) -> Policy:
 
 
 def _cases(path: Path) -> list[dict[str, Any]]:
-    text = path.read_text("utf-8")
-    try:
-        if path.suffix == ".toml":
-            found: Any = tomllib.loads(text)
-        elif path.suffix in (".yaml", ".yml"):
-            import yaml
+    from worker.review.policy_file import read_document
 
-            found = yaml.safe_load(text)
-        else:
-            found = json.loads(text)
-        cases = list(found["cases"])
-        if any(not {"name", "message", "expect"} <= set(one) for one in cases):
-            fail(f"{path}: every case needs name, message and expect")
-    except ImportError:
-        fail("YAML needs PyYAML: install pyyaml, or write the cases as TOML or JSON")
-    except (ValueError, KeyError, TypeError) as error:
-        fail(f"{path}: needs a list `cases`: {error}")
+    try:
+        found = read_document(path)
+    except (OSError, ValueError) as error:
+        fail(f"{path}: {error}")
+    cases = found.get("cases") if isinstance(found, dict) else None
+    if not isinstance(cases, list) or not all(isinstance(one, dict) for one in cases):
+        fail(f"{path}: needs a list `cases`, each with name, message and expect")
+    if any(not {"name", "message", "expect"} <= set(one) for one in cases):
+        fail(f"{path}: every case needs name, message and expect")
     return cases
 
 
-def _subject(message: dict[str, Any]) -> Subject:
-    subjects = [subject for _, subject in _subjects(json.dumps(_DEFAULTS | message).encode(), "the case")]
+def _subject(name: str, message: dict[str, Any]) -> Subject:
+    filled = {**_DEFAULTS, "external_id": name, **message}
+    subjects = [subject for _, subject in _subjects(json.dumps(filled).encode(), f"case {name!r}")]
     return subjects[0]
 
 
@@ -193,6 +187,8 @@ def _learned(subjects: list[Subject]) -> Any:
         fail(f"Redis cannot be asked: {error}")
     for source in sources:
         found.save_calibration(source, shared.calibration(source))
+        if (fit := shared.vectors.fit(source)) is not None:
+            found.vectors.save_fit(source, fit)
     return found
 
 

@@ -20,6 +20,7 @@ def overview(policy: Policy, state: RedisState, now: float) -> dict[str, Any]:
     rules = {rule.name: rule for rule in policy.rules}
     return {
         "policy": policy.label,
+        "scorer": policy.scorer,
         "rules": [rule.model_dump(mode="json", by_alias=True, exclude_defaults=True) for rule in policy.rules],
         "projects": [
             _board(name, state.board(name), rules[name.partition(SEPARATOR)[2]], now)
@@ -58,6 +59,7 @@ def _source(source: Source, state: RedisState) -> dict[str, Any]:
         "model": source.model,
         "predictions": state.histogram(source).seen,
         "verdicts": calibration.examples,
+        "stronger_scorer_learned": state.vectors.fit(source) is not None,
         "percentile_slope": round(calibration.numbers[1], 3),
         "error_probability_at_median": round(probability(calibration.numbers[0]), 4),
     }

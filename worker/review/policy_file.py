@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from worker.review.a2i import translate
 from worker.review.conditions import AllOf, AnyOf, Condition, Share
@@ -177,7 +178,7 @@ def read_policy(path: Path) -> Policy:
         PolicyError: the file cannot be read, or is no policy.
     """
     try:
-        return parse_policy(_parse(path))
+        return parse_policy(read_document(path))
     except (OSError, ValueError) as error:
         raise error if isinstance(error, PolicyError) else PolicyError(f"{path}: {error}") from None
 
@@ -193,11 +194,21 @@ def parse_policy(given: Any) -> Policy:
     try:
         return Policy.model_validate(given)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, one['loc'])) or 'policy'}: {one['msg']}" for one in error.errors()]
+        lines = [f"{'.'.join(map(str, one['loc'])) or 'policy'}: {_told(one)}" for one in error.errors()]
         raise PolicyError("\n".join(lines)) from None
 
 
-def _parse(path: Path) -> Any:
+def _told(error: ErrorDetails) -> str:
+    return "unknown key; remove it" if error["type"] == "extra_forbidden" else error["msg"]
+
+
+def read_document(path: Path) -> Any:
+    """Parse a TOML, JSON or YAML file, whatever it holds.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is none of these.
+    """
     text = path.read_text("utf-8")
     match path.suffix.lower():
         case ".toml":

@@ -78,7 +78,7 @@ def test_without_a_matching_rule_the_defaults_apply() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"rule": []}, "rule: Extra inputs"),
+        ({"rule": []}, "rule: unknown key; remove it"),
         ({"rules": [{"capacity": {"share": 0.1, "per_day": 5}}]}, "share excludes per_day"),
         ({"rules": [{"capacity": {"follow_reviewers": True}}]}, "follow_reviewers needs per_day"),
         ({"rules": [{"capacity": {"share": 10}}]}, r"rules\.0\.capacity\.share"),

@@ -158,3 +158,36 @@ def test_a_chart_holds_every_line_and_escapes_its_names() -> None:
 
 def test_an_empty_chart_is_still_a_chart() -> None:
     ElementTree.fromstring(line_chart("none", "x", "y", {}))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("a.json", '{"cases": 3}', "needs a list `cases`, each with name, message and expect"),
+        ("a.json", "[]", "needs a list `cases`"),
+        ("a.json", "{", "Expecting property name"),
+        ("a.yaml", "a: [1", "not YAML"),
+        ("a.txt", "", "name it .toml, .json or .yaml"),
+        (
+            "a.json",
+            '{"cases": [{"name": "x", "message": {"output": {"bad": 1}}, "expect": {}}]}',
+            "case 'x': output.bad",
+        ),
+    ],
+)
+def test_cases_that_cannot_be_used_are_named(tmp_path: Path, name: str, content: str, told: str) -> None:
+    (tmp_path / name).write_text(content)
+
+    found = run("test", tmp_path / name)
+
+    assert found.exit_code == 1
+    assert told in found.output
+
+
+def test_a_recording_without_messages_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("\n")
+
+    found = run("simulate", tmp_path / "empty.jsonl")
+
+    assert found.exit_code == 1
+    assert "holds no message" in found.output
