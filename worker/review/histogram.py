@@ -39,7 +39,18 @@ _MIDDLES = [LOW + (number + 0.5) * _WIDTH for number in range(BINS)]
 class Histogram:
     """A distribution of logarithmic scores that forgets."""
 
-    __slots__ = ("_sum", "_sum_of_squares", "_untested", "bins", "jumps", "pending", "seen", "weight")
+    __slots__ = (
+        "_asked",
+        "_below",
+        "_sum",
+        "_sum_of_squares",
+        "_untested",
+        "bins",
+        "jumps",
+        "pending",
+        "seen",
+        "weight",
+    )
 
     def __init__(self) -> None:
         self.bins = [0.0] * BINS
@@ -47,6 +58,8 @@ class Histogram:
         self.jumps = 0
         self.pending: dict[str, int] = {}
         self._untested: list[float] = []
+        self._below: list[float] | None = None
+        self._asked = False
         self.weight = 0.0
         self._sum = self._sum_of_squares = 0.0
 
@@ -100,8 +113,17 @@ class Histogram:
         """Share of the scores below this one, in (0, 1), linear within a bin; half a score is added at either end."""
         place = min(max((position - LOW) / _WIDTH, 0.0), BINS - 1e-9)
         number = int(place)
-        below = sum(self.bins[:number]) + (place - number) * self.bins[number]
+        below = self._below_bin(number) + (place - number) * self.bins[number]
         return (below + 0.5) / (self.weight + 1)
+
+    def _below_bin(self, number: int) -> float:
+        """Weight below a bin; who asks once gets a sum, who asks again all of them."""
+        if self._below is None:
+            if not self._asked:
+                self._asked = True
+                return sum(self.bins[:number])
+            self._below = [0.0, *accumulate(self.bins)]
+        return self._below[number]
 
     def quantile(self, share: float) -> float:
         """The logarithmic score below which ``share`` of the scores lie."""
@@ -145,6 +167,7 @@ class Histogram:
         return gap > SHIFT * math.sqrt(1 / count + 1 / self.weight)
 
     def _add(self, number: int, count: float) -> None:
+        self._below, self._asked = None, False
         self.bins[number] += count
         self.weight += count
         self._sum += count * _MIDDLES[number]
@@ -152,6 +175,7 @@ class Histogram:
 
     def _age(self, epochs: int) -> None:
         factor = 0.5**epochs
+        self._below, self._asked = None, False
         self.bins = [weight * factor for weight in self.bins]
         self.weight *= factor
         self._sum *= factor
