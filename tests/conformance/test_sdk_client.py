@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,11 +23,12 @@ def counts(admin: Callable[..., Any]) -> dict[str, int]:
 
 
 def test_the_default_checks_pass_and_the_schema_is_fetched_once(
-    sandbox: SandboxProcess, admin: Callable[..., Any]
+    sandbox: SandboxProcess, admin: Callable[..., Any], tmp_path: Path
 ) -> None:
-    connect(sandbox)
+    own_cache = {"graphql_schema_cache_dir": tmp_path}  # the default one is emptied by whoever else uses the SDK
+    connect(sandbox, graphql_client_params=own_cache)
     admin("reset", {})
-    connect(sandbox)
+    connect(sandbox, graphql_client_params=own_cache)
     assert counts(admin) == {"viewer": 1, "apiKeys": 1}
 
 
