@@ -33,6 +33,8 @@ class Kind(StrEnum):
         return ("INFERENCE",) if self is Kind.INFERENCE else ("DEFAULT", "REVIEW")
 
 
+_KINDS = {label_type: kind for kind in Kind for label_type in kind.types}
+
 _ASSET = """{ id externalId createdAt content jsonContent jsonMetadata labels {
   id labelType modelName createdAt isHoneypot skipped inferenceMark secondsToLabel
   author { id email } jsonResponse jsonResponseUrl } }"""
@@ -75,7 +77,7 @@ class ReadLabel:
     @property
     def kind(self) -> Kind | None:
         """What the feedback room sees in it."""
-        return next((kind for kind in Kind if self.label_type in kind.types), None)
+        return _KINDS.get(self.label_type)
 
 
 @dataclass(frozen=True, slots=True)

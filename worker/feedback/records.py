@@ -11,6 +11,8 @@ from typing import Any
 
 from worker.feedback.reading import Kind
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
 Classes = dict[str, list[str]]
 """Per job, the names of the categories in a response, sorted."""
 
@@ -117,7 +119,7 @@ class AssetRecord:
         ]
         labels = [[key.id, key.kind.value, key.day.isoformat()] for key in self.labels]
         row = [self.external_id, self.created.isoformat(), decision, self.slices, answers, labels, self.first_human]
-        return json.dumps(row, separators=(",", ":"), ensure_ascii=False)
+        return _ENCODER.encode(row)
 
     @classmethod
     def from_json(cls, asset_id: str, text: str | bytes, *, with_labels: bool = True) -> AssetRecord:

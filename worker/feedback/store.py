@@ -85,9 +85,9 @@ class FeedbackStore:
         if not self.acquire():
             raise LockLost(self.project)
         with self._redis.pipeline(transaction=True) as pipe:
-            for asset_id, record in changed.items():
+            for asset_id in changed:
                 self._forget(pipe, known.get(asset_id))
-                self._remember(pipe, record)
+            self._remember(pipe, [record for record in changed.values() if record is not None])
             if changed:
                 pipe.execute()
         return set(changed)
@@ -172,14 +172,16 @@ class FeedbackStore:
 
     def await_mark(self, records: Iterable[AssetRecord], now: float) -> None:
         """Remember the assets whose mark Kili has yet to compute, and forget the others."""
-        key = f"{self._base}unmarked"
-        with self._redis.pipeline(transaction=False) as pipe:
-            for record in records:
-                if record.unmarked:
-                    pipe.zadd(key, {record.asset_id: now}, nx=True)
-                else:
-                    pipe.zrem(key, record.asset_id)
-            pipe.execute()
+        key, unmarked, others = f"{self._base}unmarked", {}, []
+        for record in records:
+            if record.unmarked:
+                unmarked[record.asset_id] = now
+            else:
+                others.append(record.asset_id)
+        if unmarked:
+            self._redis.zadd(key, unmarked, nx=True)
+        if others:
+            self._redis.zrem(key, *others)
 
     def unmarked(self, since: float, limit: int) -> list[str]:
         """Assets whose mark is awaited since a time or later; those who wait longer are given up."""
@@ -212,14 +214,17 @@ class FeedbackStore:
                 pipe.hset(key, mapping=rows)
             pipe.execute()
 
-    def _remember(self, pipe: Any, record: AssetRecord | None) -> None:
-        if record is None:
-            return
-        day = record.created.isoformat()
-        pipe.hset(f"{self._base}records:{day}", record.asset_id, record.to_json())
-        pipe.sadd(f"{self._base}days", day)
-        for key in record.labels:
-            pipe.hset(f"{self._base}index:{key.kind.value}:{key.day.isoformat()}", key.id, record.asset_id)
+    def _remember(self, pipe: Any, records: Sequence[AssetRecord]) -> None:
+        """One command for each hash that they are in."""
+        hashes: dict[str, dict[str, str]] = {}
+        for record in records:
+            hashes.setdefault(f"records:{record.created.isoformat()}", {})[record.asset_id] = record.to_json()
+            for key in record.labels:
+                hashes.setdefault(f"index:{key.kind.value}:{key.day.isoformat()}", {})[key.id] = record.asset_id
+        for name, mapping in hashes.items():
+            pipe.hset(f"{self._base}{name}", mapping=mapping)
+        if records:
+            pipe.sadd(f"{self._base}days", *{record.created.isoformat() for record in records})
 
     def _forget(self, pipe: Any, record: AssetRecord | None) -> None:
         if record is None:
