@@ -1,23 +1,27 @@
-"""What one prediction costs in the processor before anything is sent: read, score, decide, compose, validate."""
+"""What one prediction costs in the processor before anything is sent: read, score, rank, compose, validate."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.bench.predictions import INTERFACE, Made
 from worker.messages import ReadingLimits, read_json, read_prediction, read_raw
 from worker.ontology import Interface, to_json_response
 from worker.outputs import output_of
-from worker.review import ReviewPolicy
+from worker.review import RankedPolicy, ReviewPolicy, Subject, Verdict
 from worker.runtime import policy_of
 from worker.settings import Settings
 from worker.subjects import subject_of
 
 BOXES = 20
+TOGETHER = 200
+LEARNED = 600
+"""Verdicts that the ranked policy has learned from: as many as its stronger scorer keeps."""
+
 PROJECT = "cbench00000000000000000000"
 OBJECTS = {
     "jobs": {
@@ -38,16 +42,21 @@ OBJECTS = {
 
 @dataclass(frozen=True, slots=True)
 class Micro:
-    """Microseconds for one prediction of a kind, by step."""
+    """Microseconds for one prediction of a kind, by step.
+
+    ``score`` includes the decision of the threshold rule; ``rank`` is what the ranked policy takes in its place, for a
+    prediction among others that arrive together.
+    """
 
     kind: str
     read: float
     score: float
+    rank: float
     compose: float
 
     @property
     def total(self) -> float:
-        """All steps."""
+        """All steps with the threshold rule."""
         return self.read + self.score + self.compose
 
 
@@ -72,8 +81,22 @@ def _measured(kind: str, message: bytes, content: dict[str, Any], policy: Review
         kind,
         _least(lambda: read_raw(message, limits), repetitions),
         _least(score, repetitions),
+        _rank_cost(subject_of(prediction, output, PROJECT), max(1, repetitions // TOGETHER)),
         _least(lambda: to_json_response(output, interface), repetitions),
     )
+
+
+def _rank_cost(subject: Subject, repetitions: int) -> float:
+    """Of one decision among those that arrive together, by a policy that has learned."""
+    policy = RankedPolicy()
+    seen = [replace(subject, external_id=f"learned/{number}", asset_id="") for number in range(LEARNED)]
+    pairs = zip(seen, policy.decide_all(seen), strict=True)
+    policy.learn(
+        Verdict(PROJECT, one.model, decision, float(number % 7 == 0), one.external_id)
+        for number, (one, decision) in enumerate(pairs)
+    )
+    arriving = [replace(subject, external_id=f"new/{number}", asset_id="") for number in range(TOGETHER)]
+    return _least(lambda: policy.decide_all(arriving), repetitions) / TOGETHER
 
 
 def _least(step: Callable[[], object], repetitions: int) -> float:

@@ -172,11 +172,11 @@ def _fleets(figures: Figures) -> Iterator[Table]:
 
 def _micro(figures: Figures) -> Iterator[Table]:
     rows = [
-        (one.kind, *(f"{value:.0f}" for value in (one.read, one.score, one.compose, one.total)))
+        (one.kind, *(f"{value:.0f}" for value in (one.read, one.score, one.compose, one.total, one.rank)))
         for one in figures.found.micro
     ]
     if rows:
-        headings = ("prediction", "read", "format and score", "compose and validate", "total")
+        headings = ("prediction", "read", "format and score", "compose and validate", "total", "rank instead")
         yield Table("One prediction: µs of CPU", headings, rows)
 
 

@@ -85,6 +85,10 @@ def _routine(figures: Figures) -> float | None:
     return figures.found.backlog.routine_per_second if figures.found.backlog else None
 
 
+def _rank(figures: Figures) -> float | None:
+    return figures.found.micro[0].rank if figures.found.micro else None
+
+
 def _light(figures: Figures) -> float | None:
     light = figures.found.light
     return light.waits.p95 / light.bound if light else None
@@ -161,4 +165,5 @@ TARGETS = (
     Target("light load, p95 from publish to visible ÷ (linger + 3 round trips)", "<=", 1, _light),
     Target("worker memory, least to greatest backlog", "<=", 20, _memory, " MB"),
     Target("cost per prediction, greatest backlog ÷ least", "<=", 1.15, _cost),
+    Target("decision of the ranked policy, a classification among 200", "<=", 50, _rank, " µs"),
 )
