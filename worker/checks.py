@@ -12,11 +12,11 @@ import redis
 
 from worker.connections import connect
 from worker.kili import CallBudget, KiliError
+from worker.parts import access_of, budget_of, kili_of, policy_of, projects_of, spool_of
 from worker.projects import ProjectsFileError
 from worker.results import SETTING as RESULT_PLACES
 from worker.results import ResultPlaces
 from worker.review import PolicyError
-from worker.runtime import access_of, budget_of, kili_of, policy_of, projects_of, spool_of
 from worker.settings import Settings
 
 OLDEST_REDIS = (6, 2)

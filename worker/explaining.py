@@ -9,10 +9,10 @@ from worker.formats import OutputError
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.ontology import Interface, OntologyError
 from worker.outputs import ResultElsewhere, output_of, reading_of, rows_of
+from worker.parts import policy_of, projects_of
 from worker.projects import ProjectConfig
 from worker.responses import response_of
 from worker.results import ResultPlaces
-from worker.runtime import policy_of, projects_of
 from worker.settings import Settings
 from worker.subjects import subject_of
 

@@ -12,7 +12,7 @@ from worker.delivery import Documents, Pauses
 from worker.feedback.service import summaries
 from worker.feedback.summary_text import metric_lines, status_lines
 from worker.ledger import CallCounter
-from worker.runtime import budget_of, inbox_of, spool_of
+from worker.parts import budget_of, inbox_of, spool_of
 from worker.settings import Settings
 from worker.spool import Ledger, Spool, replacement_of
 

@@ -30,7 +30,7 @@ from worker.demo.processes import WorkerProcess
 from worker.embedded_redis import EmbeddedRedis
 from worker.kili import derived_asset_id
 from worker.ledger import CallCounter
-from worker.runtime import admitter_of
+from worker.parts import admitter_of
 from worker.sandbox.process import SandboxProcess
 from worker.settings import Settings
 from worker.spool import Ledger, Spool

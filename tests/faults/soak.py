@@ -25,7 +25,7 @@ import redis
 
 from tests.faults.house import COLOURS, House, prediction
 from worker.demo.processes import WorkerProcess
-from worker.runtime import admitter_of
+from worker.parts import admitter_of
 from worker.settings import Settings
 from worker.spool import Ledger, Spool
 

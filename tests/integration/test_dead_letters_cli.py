@@ -20,7 +20,7 @@ from worker.cli import main
 from worker.deadletters import DeadLetters
 from worker.embedded_redis import EmbeddedRedis
 from worker.intake import Inbox
-from worker.runtime import admitter_of, spool_of
+from worker.parts import admitter_of, spool_of
 from worker.settings import Settings
 from worker.spool import Spool
 

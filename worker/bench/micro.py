@@ -12,8 +12,8 @@ from worker.bench.predictions import INTERFACE, Made
 from worker.messages import ReadingLimits, read_json, read_prediction, read_raw
 from worker.ontology import Interface, to_json_response
 from worker.outputs import output_of
+from worker.parts import policy_of
 from worker.review import RankedPolicy, ReviewPolicy, Subject, Verdict
-from worker.runtime import policy_of
 from worker.settings import Settings
 from worker.subjects import subject_of
 

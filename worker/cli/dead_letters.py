@@ -10,7 +10,7 @@ import redis
 
 from worker.cli.loading import fail, load_settings, print_json, start_logging
 from worker.deadletters import DeadLetter, DeadLetters
-from worker.runtime import admitter_of, spool_of
+from worker.parts import admitter_of, spool_of
 from worker.spool import Admission, Spool
 
 CAUSE = click.option("--cause", help="Only letters with this cause.")

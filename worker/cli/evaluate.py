@@ -28,9 +28,9 @@ from worker.kili import CallBudget, KiliClient, NewLabel, ProjectInterface
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.ontology import Interface, OntologyError
 from worker.outputs import output_of, rows_of
+from worker.parts import access_of, budget_of, kili_of, projects_of, spool_of
 from worker.responses import response_of
 from worker.review import own_confidence
-from worker.runtime import access_of, budget_of, kili_of, projects_of, spool_of
 from worker.settings import Settings
 
 BATCH = 100

@@ -24,7 +24,7 @@ from worker.feedback.service import Feedback
 from worker.kili import KiliError
 from worker.listening import named_projects
 from worker.ontology import Interface
-from worker.runtime import access_of, budget_of, kili_of, spool_of
+from worker.parts import access_of, budget_of, kili_of, spool_of
 from worker.settings import Settings
 
 LISTED = 200

@@ -26,7 +26,7 @@ def webhook(host: str, port: int, secret: str) -> None:
     """
     from worker.feedback.knocks import receiver
     from worker.feedback.rounds import Turns
-    from worker.runtime import spool_of
+    from worker.parts import spool_of
 
     settings = load_settings()
     start_logging(settings)

@@ -15,7 +15,7 @@ from worker.feedback.report_html import page
 from worker.feedback.rounds import Turns
 from worker.listening import feedback_of
 from worker.ontology import Interface
-from worker.runtime import access_of, budget_of, spool_of
+from worker.parts import access_of, budget_of, spool_of
 from worker.settings import Settings
 
 LOOK_SECONDS = 0.05

@@ -19,8 +19,8 @@ from worker.demo.plan import Plan
 from worker.demo.progress import Progress
 from worker.demo.surroundings import Surroundings
 from worker.demo.traffic import DOORS, Door, Producer, make_traffic
+from worker.parts import spool_of
 from worker.producer import Publisher
-from worker.runtime import spool_of
 from worker.sandbox.labelers import Labelers
 from worker.settings import Settings
 from worker.spool import Ledger, Spool

@@ -1,0 +1,135 @@
+"""The parts of the worker, made from the settings: for the running worker and for the commands."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from worker import __version__
+from worker.connections import connect
+from worker.delivery import DeliveryRules
+from worker.intake import Admitter, Inbox, Rules
+from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
+from worker.messages import ReadingLimits
+from worker.projects import Projects
+from worker.results import ResultPlaces
+from worker.review import RankedPolicy, RedisState, ReviewPolicy, ThresholdPolicy, WatchedPolicy
+from worker.settings import Settings
+from worker.spool import Spool
+
+
+def spool_of(settings: Settings) -> Spool:
+    """The spool that the settings name."""
+    return Spool(
+        connect(settings.redis),
+        prefix=settings.spool.prefix,
+        lease_ms=int(settings.spool.lease_seconds * 1000),
+        remember_ms=int(settings.spool.remember_hours * 3_600_000),
+    )
+
+
+def policy_of(settings: Settings, spool: Spool | None = None) -> ReviewPolicy:
+    """The review policy that the settings name; what it learns is kept in the spool's Redis, without one nowhere.
+
+    Raises:
+        PolicyError: the policy file is missing or wrong.
+    """
+    if settings.review.policy is None:
+        return ThresholdPolicy(settings.review.threshold)
+    state = RedisState(spool.redis, prefix=spool.prefix) if spool is not None else None
+    return RankedPolicy(WatchedPolicy(settings.review.policy), state)
+
+
+def projects_of(settings: Settings) -> Projects:
+    """The operator's word on each project.
+
+    Raises:
+        ProjectsFileError: the file is missing or wrong.
+    """
+    return Projects(settings.projects_file)
+
+
+def admitter_of(settings: Settings, spool: Spool, projects: Projects | None = None) -> Admitter:
+    """The one admission behind both doors."""
+    limits = ReadingLimits(settings.intake.max_message_bytes, settings.intake.max_depth)
+    places = ResultPlaces(settings.intake.result_places)
+    rules = Rules(settings.default_project, limits, tuple(settings.intake.path_roots), places)
+    return Admitter(spool, policy_of(settings, spool), rules, projects or projects_of(settings))
+
+
+def inbox_of(settings: Settings, consumer: str = "reader") -> Inbox:
+    """The inbox in the broker's Redis, or in the spool's when the broker is no Redis."""
+    queue = f"{settings.intake.broker_key_prefix}{settings.intake.queue}" if settings.broker_is_redis else ""
+    url = settings.broker if settings.broker_is_redis else settings.redis
+    return Inbox(connect(url), key=settings.intake.inbox, queue=queue, consumer=consumer)
+
+
+def access_of(settings: Settings) -> KiliAccess:
+    """Endpoint and key.
+
+    Raises:
+        ValueError: no key, or one that cannot be used.
+    """
+    key = settings.kili_api_key.get_secret_value() if settings.kili_api_key else ""
+    kili = settings.kili
+    return KiliAccess(
+        settings.kili_api_endpoint,
+        key,
+        client_version=__version__,
+        connect_timeout=kili.connect_timeout_seconds,
+        timeout=kili.timeout_seconds,
+        labels_timeout=2 * kili.timeout_seconds,
+        gzip_from=kili.compress_from_bytes,
+        max_answer_bytes=kili.max_response_bytes,
+    )
+
+
+def budget_of(settings: Settings, spool: Spool) -> CallBudget:
+    """The fleet's call budget."""
+    return CallBudget(
+        spool.redis,
+        scope=access_of(settings).scope,
+        calls_per_minute=settings.kili.calls_per_minute,
+        burst=settings.kili.burst,
+        key_prefix=f"{settings.spool.prefix}budget",
+    )
+
+
+def kili_of(
+    settings: Settings,
+    budget: CallBudget,
+    *,
+    stop: threading.Event | None = None,
+    attempts: int | None = None,
+    observe: Callable[[CallRecord], None] | None = None,
+) -> KiliClient:
+    """A client of Kili within the fleet's budget."""
+    kili = settings.kili
+    retry = RetryPolicy(
+        attempts=kili.attempts,
+        base=kili.backoff_seconds,
+        cap=kili.backoff_cap_seconds,
+        retry_after_cap=kili.retry_after_cap_seconds,
+    )
+    retry = replace(retry, attempts=attempts) if attempts is not None else retry
+    return KiliClient(access_of(settings), budget=budget, retry=retry, stop=stop, observe=observe)
+
+
+def delivery_rules_of(settings: Settings) -> DeliveryRules:
+    """What delivery is told."""
+    delivery = settings.delivery
+    return DeliveryRules(
+        wave_items=delivery.wave_items,
+        wave_bytes=delivery.wave_bytes,
+        batch_items=delivery.batch_items,
+        aging=delivery.aging_seconds,
+        missing_asset_grace=delivery.missing_asset_grace_seconds,
+        read_lag=settings.kili.read_lag_seconds,
+        interface_age=delivery.interface_seconds,
+        probe=delivery.probe_seconds,
+        probe_cap=delivery.probe_cap_seconds,
+        retry_after_cap=settings.kili.retry_after_cap_seconds,
+        path_roots=tuple(settings.intake.path_roots),
+        one_document=delivery.one_document,
+    )
