@@ -22,7 +22,7 @@ from worker.feedback.report_html import page
 from worker.feedback.report_text import text
 from worker.feedback.service import Feedback
 from worker.kili import KiliError
-from worker.listening import named_projects
+from worker.listening import feedback_of, named_projects
 from worker.ontology import Interface
 from worker.parts import access_of, budget_of, kili_of, spool_of
 from worker.settings import Settings
@@ -90,15 +90,8 @@ def opened(project: str | None) -> Iterator[Opened]:
         kili, reader = kili_of(settings, budget), Reader(access_of(settings), budget=budget)
         try:
             found = kili.project_interface(name)
-            feedback = Feedback(
-                reader,
-                spool.redis,
-                spool.prefix,
-                name,
-                Interface.parse(found.json_interface, found.input_type),
-                endpoint=settings.kili_api_endpoint,
-                now=time.time,
-            )
+            interface = Interface.parse(found.json_interface, found.input_type)
+            feedback = feedback_of(settings, spool, name, reader, interface)
             yield Opened(settings, found.title or name, reader, feedback)
         finally:
             kili.close()

@@ -27,6 +27,7 @@ OVERLAP = 100
 HORIZON_DAYS = 90
 MARK_PATIENCE = 86_400.0
 MARKS_PER_ROUND = 100
+LESSONS_PER_ROUND = 500
 DAY = timedelta(days=1)
 
 
@@ -64,7 +65,7 @@ class Collector:
         store: of the project.
         interface: of the project.
         now: Unix seconds; decides only what is older than the horizon.
-        judged: told of the assets with verdicts whose records changed.
+        judged: told of the assets with verdicts whose records changed; without it they are kept for one who has it.
         may_read: asked before each page of predictions: whether the call budget has room beside delivery.
         horizon_days: how far back labels are kept.
     """
@@ -99,6 +100,7 @@ class Collector:
             followed = [self._follow(kind) for kind in Kind]
             complete = all(followed)
             self._ask_for_marks()
+            self._teach_the_rest()
         except LockLost:
             return Round(self._changed, self._removed, complete=False)
         finally:
@@ -186,7 +188,7 @@ class Collector:
             self._store.await_mark(records, self._now())
             news = [(asset, record) for asset, record in pairs if record.asset_id in changed and record.verdicts]
             if self._judged is not None and news:
-                self._judged(news)
+                self._teach(news)
         return records
 
     def _reconcile(self, kind: Kind) -> None:
@@ -268,6 +270,20 @@ class Collector:
         waiting = self._store.unmarked(self._now() - MARK_PATIENCE, MARKS_PER_ROUND)
         if waiting:
             self._read_again(set(waiting))
+
+    def _teach_the_rest(self) -> None:
+        """Read the assets again whose verdicts were kept while nobody listened, or by a process that ended too soon."""
+        waiting = self._store.untaught(LESSONS_PER_ROUND) if self._judged is not None else []
+        if waiting:
+            found = self._source.assets(self._store.project, sorted(waiting))
+            pairs = [(asset, record_of(asset, self._interface)) for asset in found]
+            self._teach([pair for pair in pairs if pair[1].verdicts])
+            self._store.note_taught(waiting)
+
+    def _teach(self, judged: list[tuple[ReadAsset, AssetRecord]]) -> None:
+        if self._judged is not None and judged:
+            self._judged(judged)
+            self._store.note_taught(asset.id for asset, _ in judged)
 
     def _first_day(self) -> date:
         return datetime.fromtimestamp(self._now(), UTC).date() - self._horizon_days * DAY

@@ -109,7 +109,7 @@ class Feedback:
             self.store,
             interface,
             now=now,
-            judged=self._learn,
+            judged=self._learn if ears.lessons is not None else None,
             may_read=may_read,
             horizon_days=rules.horizon_days,
         )

@@ -6,6 +6,7 @@ Keys, below ``{prefix}feedback:{project}:``, days in UTC:
     index:{kind}:{day}      label id -> asset id, by the day of the label
     days                    the days that have records
     unmarked                asset id by the time since when Kili's mark is awaited
+    untaught                asset ids whose verdicts the review policy has not heard of
     differences:{kind}      day -> how Kili's count differed from ours, and whether the day was read anew
     verified                day -> when it was last read anew on purpose
     lock                    held by the one process that collects
@@ -88,6 +89,9 @@ class FeedbackStore:
             for asset_id in changed:
                 self._forget(pipe, known.get(asset_id))
             self._remember(pipe, [record for record in changed.values() if record is not None])
+            judged = [asset_id for asset_id, record in changed.items() if record is not None and record.verdicts]
+            if judged:
+                pipe.sadd(f"{self._base}untaught", *judged)
             if changed:
                 pipe.execute()
         return set(changed)
@@ -101,13 +105,14 @@ class FeedbackStore:
         with self._redis.pipeline(transaction=True) as pipe:
             for record in found:
                 self._forget(pipe, record)
+                pipe.srem(f"{self._base}untaught", record.asset_id)
             if found:
                 pipe.execute()
         return len(found)
 
     def clear(self) -> None:
         """Forget everything that came from Kili."""
-        patterns = ("records:*", "index:*", "differences:*", "days", "unmarked", "verified")
+        patterns = ("records:*", "index:*", "differences:*", "days", "unmarked", "untaught", "verified")
         keys = [key for one in patterns for key in self._redis.scan_iter(f"{self._base}{one}", count=1000)]
         for start in range(0, len(keys), CHUNK):
             self._redis.delete(*keys[start : start + CHUNK])
@@ -189,6 +194,17 @@ class FeedbackStore:
         self._redis.zremrangebyscore(key, "-inf", f"({since}")
         members: Any = self._redis.zrange(key, 0, limit - 1)
         return [asset_id.decode() for asset_id in members]
+
+    def untaught(self, limit: int) -> list[str]:
+        """Some of the assets whose verdicts the review policy has not heard of."""
+        members: Any = self._redis.srandmember(f"{self._base}untaught", limit)
+        return [asset_id.decode() for asset_id in members]
+
+    def note_taught(self, asset_ids: Iterable[str]) -> None:
+        """Remember that the review policy has heard of assets, or need not."""
+        taught = list(asset_ids)
+        if taught:
+            self._redis.srem(f"{self._base}untaught", *taught)
 
     def verified(self) -> dict[date, float]:
         """When each day was last verified, Unix seconds."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import fakeredis
 import httpx
 import pytest
+import redis
 
 from tests.unit.feedback.feedback_records import traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
@@ -225,6 +226,39 @@ def test_a_tick_collects_learns_and_concludes(client: fakeredis.FakeRedis) -> No
     assert (lesson.project, lesson.model, lesson.wrong, lesson.external_id) == ("P", "m:1", 1.0, "a1.jpg")
     assert (lesson.decision.error_probability, lesson.decision.percentile) == (0.2, 0.7)
     assert summaries(client, "t:", ["P"])["P"]["models"]["m:1"]["verdicts"] == 1
+
+
+def test_verdicts_that_were_collected_while_nobody_listened_are_taught_later_and_once(
+    client: fakeredis.FakeRedis,
+) -> None:
+    kili = KiliInMemory()
+    labels = [label_of("i1", "INFERENCE", "CAT", START, model="m:1"), label_of("h1", "DEFAULT", "DOG", START + 60)]
+    decided = {"review_reason": "audit sample", "review_error_probability": 0.2, "prediction_model": "m:1"}
+    kili.add(asset_of("a1", labels, prediction_at="2026-03-01T12:00:00+00:00", **decided))
+    room(client, kili).collect()
+    learned: list[Verdict] = []
+
+    for _ in range(2):
+        room(client, kili, ears=Ears(lessons=learned.extend)).collect()
+
+    assert [(one.external_id, one.wrong) for one in learned] == [("a1.jpg", 1.0)]
+
+
+def test_a_lesson_that_failed_is_taught_again(client: fakeredis.FakeRedis) -> None:
+    kili = KiliInMemory()
+    labels = [label_of("i1", "INFERENCE", "CAT", START, model="m:1"), label_of("h1", "DEFAULT", "DOG", START + 60)]
+    decided = {"review_reason": "audit sample", "review_error_probability": 0.2, "prediction_model": "m:1"}
+    kili.add(asset_of("a1", labels, prediction_at="2026-03-01T12:00:00+00:00", **decided))
+    learned: list[Verdict] = []
+
+    def fail(_: list[Verdict]) -> None:
+        raise redis.ConnectionError("away")
+
+    with pytest.raises(redis.ConnectionError):
+        room(client, kili, ears=Ears(lessons=fail)).collect()
+    room(client, kili, ears=Ears(lessons=learned.extend)).collect()
+
+    assert [one.external_id for one in learned] == ["a1.jpg"]
 
 
 def test_assets_without_a_decision_teach_nothing(client: fakeredis.FakeRedis) -> None:
