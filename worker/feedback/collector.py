@@ -209,8 +209,7 @@ class Collector:
             elif size > 0 and day >= last - DAY and known != Difference(size, explained=False):
                 found[day] = Difference(size, explained=False)
             else:
-                self._read_day(kind, day)
-                found[day] = Difference(self._difference(kind, day), explained=True)
+                found[day] = self._read_difference(kind, day, size)
         found = {day: one for day, one in found.items() if one.size}
         if found != before:
             self._store.keep_differences(kind, found)
@@ -231,6 +230,14 @@ class Collector:
             middle = begin + (stop - begin) // 2
             totals[middle] = self._source.count(self._store.project, kind, middle)
             spans += [(begin, middle), (middle, stop)]
+
+    def _read_difference(self, kind: Kind, day: date, size: int) -> Difference:
+        """Read a day anew; what differs is explained when reading changed nothing, here or at Kili."""
+        before = (self._changed, self._removed, self._store.counts(kind).get(day))
+        self._read_day(kind, day)
+        remains = self._difference(kind, day)
+        after = (self._changed, self._removed, self._store.counts(kind).get(day))
+        return Difference(remains, explained=remains == size and before == after)
 
     def _difference(self, kind: Kind, day: date) -> int:
         """How many labels Kili counts on a day beyond those in the records; the last day is open."""

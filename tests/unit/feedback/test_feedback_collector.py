@@ -134,6 +134,26 @@ def test_a_deleted_label_takes_its_verdict_with_it(kili, make) -> None:
     assert kept(store)["a3"].verdicts == 0
 
 
+@pytest.mark.parametrize("moment", range(1, 16))
+def test_a_label_deleted_while_its_day_is_read_anew_is_found_by_the_next_rounds(kili, make, moment: int) -> None:
+    assets = [predict(kili, number) for number in range(12)]
+    labels = {asset_id: answer(kili, asset_id, mark=1.0) for asset_id in assets}
+    collector, store = make()
+    collector.collect()
+    kili.delete("a3", labels["a3"])
+    last = kili.calls + moment
+
+    def delete_another() -> None:
+        if kili.calls == last:
+            kili.delete("a7", labels["a7"])
+
+    kili.on_call = delete_another
+    for _ in range(6):
+        collector.collect()
+
+    assert kept(store) == expected(kili)
+
+
 def test_a_deleted_asset_goes(kili, make) -> None:
     for number in range(5):
         answer(kili, predict(kili, number))
