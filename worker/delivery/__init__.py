@@ -1,10 +1,11 @@
 """Delivery: waves of predictions from the spool to Kili."""
 
 from worker.delivery.awaited import AwaitedResults
-from worker.delivery.deliverer import Deliverer, DeliveryRules
+from worker.delivery.deliverer import Deliverer
 from worker.delivery.documents import Documents
 from worker.delivery.pace import Pace
 from worker.delivery.pauses import Pause, Pauses
+from worker.delivery.rules import DeliveryRules
 from worker.delivery.ticker import HintSender, Ticker
 
 __all__ = [

@@ -6,9 +6,6 @@ import logging
 import threading
 import time
 from concurrent.futures import Executor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
 
 import redis
 
@@ -20,42 +17,16 @@ from worker.delivery.documents import Documents
 from worker.delivery.lease import Lease, LeaseKeeper
 from worker.delivery.pace import Pace
 from worker.delivery.pauses import Pause, Pauses
+from worker.delivery.rules import DeliveryRules
+from worker.delivery.supply import Budget, Supply
 from worker.delivery.tools import WaveTools
 from worker.delivery.wave import Wave, WaveResult
 from worker.interfaces import InterfaceCache
 from worker.kili import KiliClient
 from worker.projects import Projects
-from worker.spool import Fate, Leased, LeaseLost, Spool
+from worker.spool import Fate, LeaseLost, Spool
 
 logger = logging.getLogger(__name__)
-
-WAVE_SECONDS = 10.0
-"""After this time a wave leases nothing more."""
-
-
-class Budget(Protocol):
-    """What delivery asks of the fleet's call budget."""
-
-    def peek(self) -> dict[str, float]:
-        """State of the budget; ``next_in`` is the seconds until a call is free."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryRules:
-    """What delivery is told by the settings. Times in seconds."""
-
-    wave_items: int = 1000
-    wave_bytes: int = 64_000_000
-    batch_items: int = 100
-    aging: float = 60.0
-    missing_asset_grace: float = 10.0
-    read_lag: float = 3.0
-    interface_age: float = 600.0
-    probe: float = 2.0
-    probe_cap: float = 5.0
-    retry_after_cap: float = 60.0
-    path_roots: tuple[Path, ...] = ()
-    one_document: bool = False
 
 
 class Deliverer:
@@ -126,13 +97,13 @@ class Deliverer:
         return result is not None and result.failure is None and self._much_is_left(project)
 
     def _wave(self, lease: Lease, pauses: list[Pause]) -> WaveResult | None:
-        entries = self._leased(lease, self._rules.batch_items if pauses else self._rules.wave_items)
-        if not entries:
-            return None
         begun = time.monotonic()
         try:
-            wave = Wave(self._probing if pauses else self._tools, lease)
-            result = wave.run(entries, lambda: () if pauses else self._further(lease, begun))
+            supply = Supply(self._spool, lease, self._budget, self._rules, stop=self._stop, probing=bool(pauses))
+            entries = supply.first()
+            if not entries:
+                return None
+            result = Wave(self._probing if pauses else self._tools, lease).run(entries, supply)
         except LeaseLost:
             logger.warning("lock lost", extra={"action": "lease_lost", "project": lease.project})
             return None
@@ -145,25 +116,6 @@ class Deliverer:
         self._say(result, time.monotonic() - begun)
         self._conclude(result, pauses)
         return result
-
-    def _further(self, lease: Lease, begun: float) -> list[Leased]:
-        """As many entries again, for a wave that has all of its own under way, unless somebody else should go first.
-
-        Not while calls have to be waited for, since what is newest and most doubtful then goes next; nor while other
-        projects wait.
-        """
-        if self._stop.is_set() or time.monotonic() - begun > WAVE_SECONDS or self._budget.peek()["next_in"] > 0:
-            return []
-        if self._spool.ledger(lease.project).waiting < self._rules.wave_items or self._spool.others_wait(lease.project):
-            return []
-        return self._leased(lease, self._rules.wave_items)
-
-    def _leased(self, lease: Lease, items: int) -> list[Leased]:
-        limits = {"max_bytes": self._rules.wave_bytes, "aging_ms": int(self._rules.aging * 1000)}
-        try:
-            return self._spool.lease(lease.project, lease.token, items=items, **limits)
-        except LeaseLost:
-            return []
 
     def _conclude(self, result: WaveResult, pauses: list[Pause]) -> None:
         if self._stop.is_set():

@@ -30,15 +30,20 @@ class Flight:
         wanted = set(asset_ids)
         return any(not wanted.isdisjoint(known) for known in self._under_way.values())
 
+    def await_one(self, seconds: float | None = None) -> bool:
+        """Wait until a batch ends, at most so long; False when none is under way."""
+        done, _ = wait(self._under_way, seconds, return_when=FIRST_COMPLETED)
+        for future in done:
+            del self._under_way[future]
+            failure = future.exception()
+            if failure is not None:
+                self._failures.append(failure)
+        return bool(self._under_way)
+
     def await_at_most(self, batches: int) -> None:
         """Wait until no more than so many batches are under way."""
         while len(self._under_way) > batches:
-            done, _ = wait(self._under_way, return_when=FIRST_COMPLETED)
-            for future in done:
-                del self._under_way[future]
-                failure = future.exception()
-                if failure is not None:
-                    self._failures.append(failure)
+            self.await_one()
 
     def land(self) -> None:
         """Wait for all; raise what went wrong, first of all what nobody foresaw."""

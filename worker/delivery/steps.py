@@ -48,6 +48,9 @@ class Together:
 
 APART = Together()
 
+UPDATE_SECONDS = 2.0
+"""So long a priority waits for others to be set with it."""
+
 
 class Steps:
     """The steps of one wave's batches; threads share it.
@@ -77,6 +80,7 @@ class Steps:
         self._begun = time.time()
         self._is_over = is_over
         self._updates: list[Item] = []
+        self._updates_since = 0.0
         self._guard = threading.Lock()
         self._access_checked = False
 
@@ -96,10 +100,11 @@ class Steps:
             self._tools.documents.refused(done.refusal)
 
     def update(self, *, at_least: int) -> None:
-        """Set the priorities that are still to be set, once so many have come together."""
+        """Set the priorities that are still to be set, once so many have come together or one has waited long."""
         while not self._is_over():
             with self._guard:
-                if len(self._updates) < at_least:
+                waited = time.monotonic() - self._updates_since
+                if not self._updates or (len(self._updates) < at_least and waited < UPDATE_SECONDS):
                     return
                 most = self._tools.batch_items
                 batch, self._updates = self._updates[:most], self._updates[most:]
@@ -169,6 +174,7 @@ class Steps:
     def _prioritise(self, labelled: Sequence[Item], done: Together) -> None:
         if not done.updates:
             with self._guard:
+                self._updates_since = self._updates_since if self._updates else time.monotonic()
                 self._updates += [item for item in labelled if item.needs_update]
         self.update(at_least=self._tools.batch_items)
 

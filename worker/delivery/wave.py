@@ -1,8 +1,8 @@
 """One wave: read, check, send batch by batch, settle.
 
-While batches are under way, further entries are leased and made ready, so that Kili need not wait for us; nor do they
-overtake: entries about an asset that is under way wait for it. An entry that was sent and not settled is simply sent
-again by the next wave.
+A batch begins when the calls for it are there, so that until then more doubtful entries may overtake it. While batches
+are under way, further entries are leased and made ready, so that Kili need not wait for us; entries about an asset that
+is under way wait for it. An entry that was sent and not settled is simply sent again by the next wave.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from worker.delivery.assets import LOOK_AGAIN_MS
@@ -20,6 +20,7 @@ from worker.delivery.item import Burial, Item
 from worker.delivery.lease import Lease
 from worker.delivery.prepare import Prepared, cause_of, prepare
 from worker.delivery.steps import Steps
+from worker.delivery.supply import Supply
 from worker.delivery.tools import WaveTools
 from worker.kili import KiliError
 from worker.review import ReviewDecision
@@ -36,7 +37,8 @@ For one that was replayed it is read anew in any case: it comes back because the
 READY_BATCHES = 2
 """So many batches wait for a slot while the next entries are leased and made ready."""
 
-Further = Callable[[], Sequence[Leased]]
+UNCLAIMED_SECONDS = 0.01
+"""A call that stays free for so long has nobody waiting for it: those who do wake up a little apart."""
 
 
 @dataclass(slots=True)
@@ -61,39 +63,61 @@ class Wave:
         self._guard = threading.Lock()
         self._over = threading.Event()
         self._flight = Flight(tools.pool)
+        self._queue: list[list[Item]] = []
         self._result = WaveResult(lease.project)
         self._steps = Steps(tools, lease, self._burial, settle=self._settle, is_over=self._over.is_set)
 
-    def run(self, entries: Sequence[Leased], further: Further = tuple) -> WaveResult:
+    def run(self, entries: Sequence[Leased], supply: Supply) -> WaveResult:
         """Send what can be sent; everything else is given back or buried.
 
         Args:
             entries: leased already.
-            further: leases more, once all batches are under way; none to end the wave.
+            supply: leases more.
 
         Raises:
             LeaseLost: the lock passed to another worker, which delivers what is not settled.
             redis.RedisError: what is not settled waits for the lock to end.
         """
         try:
-            self._deliver(entries, further)
+            self._deliver(entries, supply)
         except KiliError as error:
             self._result.failure = error
         self._settle([Settlement(entry, Fate.RETURNED) for entry in self._open.values()])
         return self._result
 
-    def _deliver(self, entries: Sequence[Leased], further: Further) -> None:
+    def _deliver(self, entries: Sequence[Leased], supply: Supply) -> None:
         try:
-            while entries:
-                self._take_up(entries)
-                self._flight.await_at_most(self._tools.pace.limit + READY_BATCHES)
-                entries = () if self._is_over() else further()
+            self._take_up(entries)
+            while self._await_turn(supply):
+                newcomers = self._newcomers(supply)
+                if newcomers:
+                    self._take_up(newcomers)
+                elif not self._queue:
+                    break
+                if self._queue:
+                    self._flight.start(self._guarded, self._queue.pop(0))
         except BaseException:
             self._over.set()
             self._flight.await_at_most(0)
             raise
         self._flight.land()
         self._steps.update(at_least=1)
+
+    def _newcomers(self, supply: Supply) -> Sequence[Leased]:
+        """What is leased before the next batch begins: to fill it, or to overtake it."""
+        further = supply.further() if sum(map(len, self._queue)) < self._tools.batch_items else ()
+        if further or not self._queue:
+            return further
+        return supply.overtaking(min(item.entry.lane for item in self._queue[0]))
+
+    def _await_turn(self, supply: Supply) -> bool:
+        """Wait until one more batch has a slot and a call to be had, or none is under way; False when all is over."""
+        while not self._is_over():
+            self._flight.await_at_most(self._tools.pace.limit + READY_BATCHES - 1)
+            wait = supply.take_turn()
+            if wait <= 0 or not self._flight.await_one(wait + UNCLAIMED_SECONDS):
+                return True
+        return False
 
     def _take_up(self, entries: Sequence[Leased]) -> None:
         with self._guard:
@@ -103,8 +127,19 @@ class Wave:
             self._flight.await_at_most(0)
         if self._is_over():
             return
-        for batch in self._batched(self._ready(entries)):
-            self._flight.start(self._guarded, batch)
+        queued = [item for batch in self._queue for item in batch]
+        self._queue = self._batched(self._without_older([*queued, *self._ready(entries)]))
+
+    def _without_older(self, items: Sequence[Item]) -> list[Item]:
+        """Of each model's predictions on an asset the newest; an older one that has not begun is superseded."""
+        newest: dict[tuple[str, str], tuple[int, str]] = {}
+        for entry in (item.entry for item in items):
+            key = entry.asset_id, entry.model
+            newest[key] = max(newest.get(key, entry.rank), entry.rank)
+        older = [item.entry for item in items if item.entry.rank < newest[item.entry.asset_id, item.entry.model]]
+        self._settle([Settlement(entry, Fate.SUPERSEDED) for entry in older])
+        gone = {(entry.lane, entry.entry_id) for entry in older}
+        return [item for item in items if (item.entry.lane, item.entry.entry_id) not in gone]
 
     def _ready(self, entries: Sequence[Leased]) -> list[Item]:
         """The items that can be sent now; all others are settled."""
@@ -145,8 +180,12 @@ class Wave:
         return prepared
 
     def _batched(self, items: Sequence[Item]) -> list[list[Item]]:
-        """New assets first, so that no more than one batch has both new and known ones."""
-        groups = grouped(sorted(items, key=lambda item: item.exists), key=lambda item: item.asset_id)
+        """Lowest lane first, but new assets apart from known ones, so that no more than one batch has both."""
+        first = min(items, key=lambda item: item.entry.lane, default=None)
+        if first is None:
+            return []
+        ordered = sorted(items, key=lambda item: (item.exists is not first.exists, item.entry.lane))
+        groups = grouped(ordered, key=lambda item: item.asset_id)
         for group in groups:
             newest = max(group, key=lambda item: item.entry.stamp)
             for item in group:

@@ -96,6 +96,11 @@ class Leased:
     original: bytes = b""
 
     @property
+    def rank(self) -> tuple[int, str]:
+        """The greatest of one model's predictions on an asset wins."""
+        return self.stamp, self.digest
+
+    @property
     def waited_since_ms(self) -> int:
         """When it was admitted, in milliseconds since the epoch on Redis' clock."""
         return int(self.entry_id.split("-", 1)[0])

@@ -77,16 +77,22 @@ class Spool:
         return bool(self._run("renew", [self.prefix, project, token, self.lease_ms]))
 
     def release(self, project: str, token: str) -> None:
-        """Give the project back; leased entries that were not settled wait again at the next wave."""
+        """Give the project back; leased entries that were not settled wait again.
+
+        So it is also when the lock has ended and nobody has taken it since; else the taker has seen to it.
+        """
+        self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES])
         self._run("release", [self.prefix, project, token])
 
-    def lease(self, project: str, token: str, *, items: int, max_bytes: int, aging_ms: int) -> list[Leased]:
-        """Lease up to ``items`` entries, most doubtful lanes first.
+    def lease(
+        self, project: str, token: str, *, items: int, max_bytes: int, aging_ms: int, lanes: int = LANES
+    ) -> list[Leased]:
+        """Lease up to ``items`` entries of the first ``lanes`` lanes, most doubtful lanes first.
 
         Raises:
             LeaseLost: the lock is no longer ours.
         """
-        reply = self._run("lease", [self.prefix, project, token, LANES, items, max_bytes, aging_ms])
+        reply = self._run("lease", [self.prefix, project, token, lanes, items, max_bytes, aging_ms, LANES])
         if reply is None:
             raise LeaseLost(project)
         return sorted((_leased(row) for row in reply[1]), key=lambda entry: entry.lane)

@@ -10,6 +10,7 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
+from worker.delivery import supply
 from worker.kili import ConnectFailed, KiliError, derived_asset_id
 from worker.spool import Arrival
 
@@ -19,13 +20,13 @@ def admit(bench: Bench, count: int, **changes: int) -> None:
 
 
 class ScarceBudget:
-    """A budget with one call free, and none soon after."""
+    """A budget in which no call is free once a wave has begun."""
 
     def __init__(self) -> None:
         self._waits = iter([0.0])
 
     def peek(self) -> dict[str, float]:
-        return {"next_in": next(self._waits, 1.0)}
+        return {"next_in": next(self._waits, 1.0), "limit": 60_000.0}
 
 
 def test_a_wave_takes_what_waits_with_one_check_for_every_lease(client: redis.Redis) -> None:
@@ -45,12 +46,86 @@ def test_less_than_a_whole_lease_is_left_to_the_next_wave(client: redis.Redis) -
     assert bench.spool.ledger().delivered == 20
 
 
-def test_while_calls_have_to_be_waited_for_nothing_is_leased_ahead(client: redis.Redis) -> None:
-    bench = Bench(client, MemoryKili(), wave_items=20, batch_items=10)
+def test_while_calls_have_to_be_waited_for_no_batch_begins_beside_another(client: redis.Redis) -> None:
+    kili, under_way, most = MemoryKili(), set(), 0
+
+    def rule(step: str, ids: Sequence[str]) -> None:
+        nonlocal most
+        if step == "append_assets":
+            under_way.add(ids[0])
+        most = max(most, len(under_way))
+        if step == "append_labels":
+            under_way.discard(ids[0])
+
+    kili.rule = rule
+    bench = Bench(client, kili, wave_items=20, batch_items=10)
     bench.deliverer._budget = ScarceBudget()
-    admit(bench, 100)
+    admit(bench, 60)
     bench.deliver()
-    assert bench.spool.ledger().delivered == 20
+    assert bench.spool.ledger().delivered == 60
+    assert most == 1
+
+
+def test_what_is_more_doubtful_overtakes_the_batches_that_have_not_begun(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supply, "LOOK_SECONDS", 0.0)
+    kili = MemoryKili()
+    bench = Bench(client, kili, wave_items=50, batch_items=10)
+    bench.deliverer._budget = ScarceBudget()
+
+    def rule(step: str, ids: Sequence[str]) -> None:
+        if step == "append_labels" and kili.counts["append_labels"] == 1:
+            bench.admit(*(waiting(f"doubtful{n}", lane=2) for n in range(3)))
+
+    kili.rule = rule
+    admit(bench, 50)
+    bench.deliver()
+    batches = [ids for step, ids in kili.calls if step == "append_labels"]
+    assert bench.spool.ledger().delivered == 53
+    assert {derived_asset_id(PROJECT, f"doubtful{n}") for n in range(3)} == set(batches[1][:3])
+    assert [len(ids) for ids in batches] == [10, 10, 10, 10, 10, 3], "and fills its batch with the others"
+    assert kili.counts["existing_external_ids"] == 2
+
+
+def test_a_newer_prediction_that_overtakes_an_older_one_supersedes_it(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supply, "LOOK_SECONDS", 0.0)
+    kili = MemoryKili()
+    bench = Bench(client, kili, wave_items=30, batch_items=10)
+    bench.deliverer._budget = ScarceBudget()
+
+    def rule(step: str, ids: Sequence[str]) -> None:
+        if step == "append_labels" and kili.counts["append_labels"] == 1:
+            bench.admit(waiting("a25", lane=2, stamp=2, answer="GREY"))
+
+    kili.rule = rule
+    admit(bench, 30)
+    bench.deliver()
+    ledger = bench.spool.ledger()
+    assert (ledger.delivered, ledger.superseded) == (30, 1)
+    assert "GREY" in kili.labels[derived_asset_id(PROJECT, "a25"), "m:1"]
+
+
+def test_what_overtakes_is_no_more_than_what_the_wave_had_leased(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supply, "LOOK_SECONDS", 0.0)
+    kili = MemoryKili()
+    bench = Bench(client, kili, wave_items=20, batch_items=10)
+    bench.deliverer._budget = ScarceBudget()
+    routine = {derived_asset_id(PROJECT, f"a{n}") for n in range(20)}
+
+    def rule(step: str, ids: Sequence[str]) -> None:
+        if step == "append_labels":
+            bench.admit(*(waiting(f"d{kili.counts[step]}-{n}", lane=2) for n in range(10)))
+            bench.stop.set() if kili.counts[step] == 5 else None
+
+    kili.rule = rule
+    admit(bench, 20)
+    bench.deliver()
+    assert routine <= {asset_id for asset_id, _ in kili.labels}
 
 
 def test_a_wave_ends_while_others_wait(client: redis.Redis) -> None:

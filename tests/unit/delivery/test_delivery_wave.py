@@ -8,10 +8,12 @@ from collections.abc import Sequence
 
 import pytest
 import redis
-from delivery_doubles import INTERFACE, PROJECT, Bench, MemoryKili, leased, waiting
+from delivery_doubles import INTERFACE, PROJECT, Bench, FreeBudget, MemoryKili, leased, waiting
 
 from worker.deadletters import DeadLetters
+from worker.delivery import DeliveryRules
 from worker.delivery.lease import Lease
+from worker.delivery.supply import Supply
 from worker.delivery.wave import Wave
 from worker.kili import (
     ConnectFailed,
@@ -245,6 +247,21 @@ def test_a_wave_without_its_lock_sends_nothing_more(client: redis.Redis) -> None
     kili = MemoryKili()
     bench = Bench(client, kili)
     lease = Lease(PROJECT, "token", deadline=0.0)
+    supply = Supply(bench.spool, lease, FreeBudget(), DeliveryRules(), stop=bench.stop)
     with pytest.raises(LeaseLost):
-        Wave(bench.deliverer._tools, lease).run([leased("a")])
+        Wave(bench.deliverer._tools, lease).run([leased("a")], supply)
     assert "append_assets" not in kili.counts
+
+
+def test_a_wave_whose_lock_ended_gives_back_what_nobody_has_taken_since(client: redis.Redis) -> None:
+    kili = MemoryKili()
+    bench = Bench(client, kili, batch_items=10)
+
+    def lose(step: str, ids: Sequence[str]) -> None:
+        if step == "append_labels":
+            client.delete(f"t:lock:{PROJECT}")
+
+    kili.rule = lose
+    bench.admit(*(waiting(f"a{n}") for n in range(100)))
+    assert not bench.deliver()
+    assert settled(bench) == (0, 0, 100)

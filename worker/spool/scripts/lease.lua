@@ -1,6 +1,6 @@
 -- Lease what goes next: the lowest lane first, with a share for a lane that has waited long.
--- ARGV: prefix, project, token, lanes, items, bytes, aging in ms. Returns nil when the lock is lost, else
--- {superseded, entries}, an entry being {lane, id, deliveries, fields}.
+-- ARGV: prefix, project, token, lanes to take from, items, bytes, aging in ms, lanes in all.
+-- Returns nil when the lock is lost, else {superseded, entries}, an entry being {lane, id, deliveries, fields}.
 local P, project, token = ARGV[1], ARGV[2], ARGV[3]
 local lanes, items, bytes, aging = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 if redis.call('GET', P .. 'lock:' .. project) ~= token then return false end
@@ -108,7 +108,7 @@ end
 if #entries > 0 then redis.call('SADD', P .. 'held', project) end
 if tonumber(redis.call('HGET', P .. 'ledger:' .. project, 'waiting')) <= 0 then
   redis.call('ZREM', P .. 'work', project)
-elseif #entries == 0 then
+elseif #entries == 0 and lanes == tonumber(ARGV[8]) then
   local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
   if #first > 0 then redis.call('HSET', P .. 'notbefore', project, first[2]) end
 end
