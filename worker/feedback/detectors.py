@@ -14,7 +14,8 @@ from math import exp, fsum, sqrt
 from typing import Any, Protocol, Self
 
 from worker.feedback.shiryaev import Bets, Sums
-from worker.feedback.windows import Window
+from worker.feedback.units import Unit
+from worker.feedback.windows import Window, error_scores
 
 RUN_LENGTH = 100_000.0
 
@@ -53,12 +54,11 @@ class Detector(Protocol):
 class AccuracyFell:
     """Bets that errors have become more frequent than they used to be (Shiryaev-Roberts procedure of betting scores).
 
-    Each prediction counts ``Z = (1 + w) · error`` when answered, else 0, with ``w`` the unanswered predictions it
-    stands for; so the mean of Z is the error rate of the traffic, whoever was reviewed. The capital of a bet is
-    ``R <- (1 + R) (1 + lambda (Z - m))``; it rises only when the mean of Z is above ``m``, the upper 80 % bound of the
-    mean of everything older than the last 200 audits (of the older half, while there are fewer than 400). Three
-    bets: rates of 1.5, 2 and 3 m. With a known ``m`` the mean run to a false alarm is at least ``run_length``
-    (J. Shin, A. Ramdas, A. Rinaldo, E-detectors, 2022).
+    The mean of the scores ``Z`` (``error_scores``) is the error rate of the traffic, whoever was reviewed. The capital
+    of a bet is ``R <- (1 + R) (1 + lambda (Z - m))``; it rises only when the mean of Z is above ``m``, the upper 80 %
+    bound of the mean of everything older than the last 200 audits (of the older half, while there are fewer than 400).
+    Four bets: rates of 1.25, 1.5, 2 and 3 m. With a known ``m`` the mean run to a false alarm is at least
+    ``run_length`` (J. Shin, A. Ramdas, A. Rinaldo, E-detectors, 2022).
     """
 
     run_length: float = RUN_LENGTH
@@ -74,11 +74,8 @@ class AccuracyFell:
         """Bet on a closed window, then learn from what has grown old enough."""
         if not window.counts:
             return None
-        scores = [
-            (1 + weight) * unit.error if unit.error is not None else 0.0
-            for unit, weight in zip(window.units, window.weights, strict=True)
-        ]
-        position = self.bets.play(scores, [unit.at for unit in window.units], self.run_length)
+        scores, floor = error_scores(window)
+        position = self.bets.play(scores, [unit.at for unit in window.units], self.run_length, floor)
         self._learn(scores, window.audits)
         return _finding(window, position, self.bets.since)
 
@@ -132,12 +129,9 @@ class WorseThanConfidence:
         self.seen += len(window.units)
         self.answered += len(known)
         threshold = max(1.0, self.run_length * self.answered / self.seen) if self.seen else self.run_length
-        for place, unit in known:
-            p, error = max(LEAST_CHANCE, unit.p_error or 0.0), unit.error or 0.0
-            gains = [error * (1 + d * (1 - p) / p) + (1 - error) * (1 - d) for d in self.shares]
-            if self.bets.step(gains, unit.at) >= threshold:
-                return _finding(window, place, self.bets.since)
-        return None
+        gains = [[_likelier(unit, share) for _, unit in known] for share in self.shares]
+        hit = self.bets.run(gains, [unit.at for _, unit in known], threshold) if known else None
+        return None if hit is None else _finding(window, known[hit][0], self.bets.since)
 
     def state(self) -> dict[str, Any]:
         """Everything, as plain data."""
@@ -198,6 +192,12 @@ class ScoresChanged:
         self.edges = sorted({ordered[(self.size - 1) * part // 64] for part in range(64)})
         self.below = [bisect_right(ordered, edge) / self.size for edge in self.edges]
         self.reference = []
+
+
+def _likelier(unit: Unit, share: float) -> float:
+    """How much likelier the answer is when a share of what would have been right is wrong."""
+    p, error = max(LEAST_CHANCE, unit.p_error or 0.0), unit.error or 0.0
+    return error * (1 + share * (1 - p) / p) + (1 - error) * (1 - share)
 
 
 def smirnov(distance: float, n: int, m: int) -> float:

@@ -14,7 +14,7 @@ from math import fsum, log
 
 from worker.feedback.detectors import RUN_LENGTH, AccuracyFell, Detector, Finding, ScoresChanged, WorseThanConfidence
 from worker.feedback.units import Unit
-from worker.feedback.windows import WINDOW_UNITS, Window, windows_of
+from worker.feedback.windows import WINDOW_UNITS, Window, error_scores, windows_of
 
 DETECTORS: Mapping[str, type[AccuracyFell] | type[WorseThanConfidence] | type[ScoresChanged]] = {
     kind.name: kind for kind in (AccuracyFell, WorseThanConfidence, ScoresChanged)
@@ -169,7 +169,6 @@ def _capital(detector: Detector) -> float:
 
 
 def _point(window: Window, capital: float, run_length: float) -> Point:
-    pairs = zip(window.units, window.weights, strict=True)
-    errors = fsum((1 + weight) * (unit.error or 0.0) for unit, weight in pairs)
-    rate = min(1.0, errors / len(window.units)) if window.audits else None
+    scores, _ = error_scores(window)
+    rate = min(1.0, max(0.0, fsum(scores) / len(scores))) if window.audits else None
     return Point(window.units[-1].at, rate, log(1 + capital) / log(1 + run_length))

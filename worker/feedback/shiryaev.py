@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import fsum, log, sqrt
+from itertools import accumulate
+from math import fsum, sqrt
 
-FACTORS = (0.5, 1.0, 2.0)
+FACTORS = (0.25, 0.5, 1.0, 2.0)
 """By how much of the level the error rate is bet to have risen."""
 
 GUARD = 0.8416
@@ -50,7 +51,7 @@ class Bets:
 
     ``R <- (1 + R) g`` for the gain ``g`` of each prediction; the procedure stops when the mean of the capitals reaches
     a threshold, which is then a lower bound of the mean run to a false alarm. Beside each capital runs
-    ``S <- max(0, S + log g)`` (E. Page's CUSUM, 1954): the last time it left 0 tells when the trouble began.
+    ``S <- max(1, S g)`` (E. Page's CUSUM, 1954): the last time it left 1 tells when the trouble began.
     """
 
     level: float = 0.0
@@ -68,49 +69,49 @@ class Bets:
         """Bet against a level with ``lambda = c m / (variance + (c m)²)``: nearly the fastest growth of log capital."""
         self.level = level
         rises = [factor * level for factor in FACTORS]
-        self.stakes = [min(rise / (variance + rise * rise), 0.9 / level) for rise in rises]
+        self.stakes = [rise / (variance + rise * rise) for rise in rises]
 
-    def play(self, scores: Sequence[float], times: Sequence[float], threshold: float) -> int | None:
-        """Bet on scores in a row; the position at which the threshold was reached, or None."""
-        if not self.stakes:
+    def play(self, scores: Sequence[float], times: Sequence[float], threshold: float, floor: float = 0.0) -> int | None:
+        """Bet on scores in a row; the position at which the threshold was reached, or None.
+
+        No score may be below ``-floor``: stakes are such that a tenth of a capital is left at worst.
+        """
+        if not self.stakes or not scores:
             return None
-        last = -1
-        for position in _hits(scores):
-            self._lose(position - last - 1)
-            if position < len(scores):
-                gains = [1 + stake * (scores[position] - self.level) for stake in self.stakes]
-                if self.step(gains, times[position]) >= threshold:
-                    return position
-            last = position
-        return None
+        stakes = [min(stake, 0.9 / (self.level + floor)) for stake in self.stakes]
+        gains = [[1 + stake * (score - self.level) for score in scores] for stake in stakes]
+        return self.run(gains, times, threshold)
 
-    def step(self, gains: Sequence[float], at: float) -> float:
-        """Multiply the capitals by the gains of one prediction; their mean."""
+    def run(self, gains: Sequence[Sequence[float]], times: Sequence[float], threshold: float) -> int | None:
+        """Multiply the capitals by gains, of each bet one for each prediction; see ``play``."""
         if not self.capitals:
-            self.capitals, self.climbs, self.starts = ([0.0] * len(gains) for _ in range(3))
-        for index, gain in enumerate(gains):
-            self.capitals[index] = (1 + self.capitals[index]) * gain
-            if self.climbs[index] == 0:
-                self.starts[index] = at
-            self.climbs[index] = max(0.0, self.climbs[index] + log(gain)) if gain > 0 else 0.0
-        return fsum(self.capitals) / len(self.capitals)
+            self.capitals, self.climbs, self.starts = ([one] * len(gains) for one in (0.0, 1.0, 0.0))
+        paths = [
+            list(accumulate(row, _grown, initial=capital))[1:]
+            for row, capital in zip(gains, self.capitals, strict=True)
+        ]
+        wanted = threshold * len(gains)
+        hit = next((place for place, sums in enumerate(map(sum, zip(*paths, strict=True))) if sums >= wanted), None)
+        end = len(times) if hit is None else hit + 1
+        for bet, row in enumerate(gains):
+            self.capitals[bet] = paths[bet][end - 1]
+            self._climb(bet, row[:end], times)
+        return hit
+
+    def _climb(self, bet: int, gains: Sequence[float], times: Sequence[float]) -> None:
+        climb, start = self.climbs[bet], self.starts[bet]
+        for gain, at in zip(gains, times, strict=False):
+            if climb == 1:
+                start = at
+            climb *= gain
+            if climb < 1:
+                climb = 1.0
+        self.climbs[bet], self.starts[bet] = climb, start
 
     def rearm(self) -> None:
         """Begin to bet again, against the same level: the last alarm was a false one."""
         self.capitals, self.climbs, self.starts = [], [], []
 
-    def _lose(self, count: int) -> None:
-        """Take ``count`` predictions with a score of 0 at once: a geometric series."""
-        if not count or not self.capitals:
-            return
-        for index, stake in enumerate(self.stakes):
-            gain = 1 - stake * self.level
-            shrunk = gain**count
-            self.capitals[index] = self.capitals[index] * shrunk + gain * (1 - shrunk) / (1 - gain)
-            self.climbs[index] = max(0.0, self.climbs[index] + count * log(gain))
 
-
-def _hits(scores: Sequence[float]) -> Iterator[int]:
-    """Positions of the scores above 0, and the end."""
-    yield from (position for position, score in enumerate(scores) if score > 0)
-    yield len(scores)
+def _grown(capital: float, gain: float) -> float:
+    return (1 + capital) * gain

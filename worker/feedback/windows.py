@@ -10,6 +10,14 @@ from worker.feedback.weights import base_weights
 
 WINDOW_UNITS = 250
 
+SWING = 4.0
+"""How far below 0 the score of an audit without an error may fall: the further, the better P(error) is made use of."""
+
+_MARGIN = 1.5
+"""Weights may be that much greater than the mean response says, where responses differ by doubt."""
+
+_NOTHING = 1e-9
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -55,3 +63,22 @@ def _window(pairs: Sequence[tuple[Unit, float | None]], overdue_before: float) -
     waiting = any(unit.audited and not unit.answered and unit.at >= overdue_before for unit in units)
     scores = [score for _, score in pairs if score is not None]
     return Window(units, base_weights(units), scores, closed=not waiting)
+
+
+def error_scores(window: Window) -> tuple[list[float], float]:
+    """Scores whose mean is the error rate of the traffic, whoever was reviewed; and how far below 0 they may fall.
+
+    ``Z = P + (1 + w)(error - P)`` when answered, else ``P``: the difference estimator, prediction by prediction. ``P``
+    is the stored P(error), but at most ``SWING / w`` for the weight ``w`` that an audit of it would have, whether or
+    not it was one; 0 where none was stored. The bound depends on nothing that the coin or the answers say.
+    """
+    audits = sum(unit.audited for unit in window.units)
+    response = window.audits / audits if audits else 1.0
+    odds = [unit.inclusion * response / max(_NOTHING, 1 - unit.inclusion) for unit in window.units]
+    expected = [min(unit.p_error or 0.0, SWING * one) for unit, one in zip(window.units, odds, strict=True)]
+    floor = _MARGIN * max((p / one for p, one in zip(expected, odds, strict=True) if one > 0), default=0.0)
+    scores = [
+        p if unit.error is None else max(-floor, p + (1 + weight) * (unit.error - p))
+        for unit, weight, p in zip(window.units, window.weights, expected, strict=True)
+    ]
+    return scores, floor

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from statistics import pvariance
 
 import pytest
 
@@ -12,7 +13,7 @@ from worker.feedback.detectors import AccuracyFell, ScoresChanged, WorseThanConf
 from worker.feedback.drift import State, watch
 from worker.feedback.shiryaev import Bets
 from worker.feedback.units import Unit
-from worker.feedback.windows import windows_of
+from worker.feedback.windows import SWING, error_scores, windows_of
 
 
 def stream(
@@ -123,8 +124,7 @@ def test_the_mean_of_the_scores_is_the_error_rate_whoever_was_reviewed() -> None
                      error=float(wrong) if answered else None)
             )  # fmt: skip
         for window in windows_of(((one, None) for one in units), overdue_before=1e12):
-            pairs = zip(window.units, window.weights, strict=True)
-            total += sum((1 + weight) * (one.error or 0.0) for one, weight in pairs)
+            total += sum(error_scores(window)[0])
         means.append(total / 20_000)
 
     assert means[0] == pytest.approx(0.25, abs=0.02)
@@ -154,19 +154,35 @@ def test_the_state_is_a_few_numbers() -> None:
     assert len(json.dumps(detector.state())) < 1500
 
 
-def test_many_predictions_without_an_error_at_once_are_the_same_as_one_by_one() -> None:
-    scores = [0.0] * 40 + [1.0] + [0.0] * 7 + [3.5, 0.0, 0.0]
-    at_once, stepwise = Bets(), Bets()
-    for bets in (at_once, stepwise):
-        bets.set_odds(0.05, 0.06)
-        bets.play([1.0], [0.0], 1e9)
+def test_stored_p_error_makes_the_scores_less_noisy_and_their_fall_is_bounded() -> None:
+    spreads = []
+    for known in (False, True):
+        dice = random.Random(8)
+        units = []
+        for number in range(5000):
+            doubt = 0.4 * dice.random()
+            audited = dice.random() < 0.05
+            error = float(dice.random() < doubt) if audited else None
+            units.append(Unit(f"{number:06d}", float(number), audited, 0.05, doubt, doubt if known else None, error))
+        windows = windows_of(((one, None) for one in units), overdue_before=1e12)
+        found = [error_scores(window) for window in windows]
+        spreads.append(pvariance(score for scores, _ in found for score in scores))
+        assert all(min(scores) >= -floor for scores, floor in found)
+        assert all((floor > 0) == known and floor <= 1.5 * SWING for _, floor in found)
 
-    at_once.play(scores, range(len(scores)), 1e9)
-    for place, score in enumerate(scores):
-        stepwise.step([1 + stake * (score - 0.05) for stake in stepwise.stakes], float(place))
+    assert spreads[1] < 0.9 * spreads[0]
 
-    assert at_once.capitals == pytest.approx(stepwise.capitals)
-    assert at_once.climbs == pytest.approx(stepwise.climbs)
+
+def test_no_score_takes_all_of_a_bet() -> None:
+    bets = Bets()
+    bets.set_odds(0.05, 0.06)
+    bets.play([20.0] * 3, [0.0] * 3, 1e9, floor=6.0)
+    before = list(bets.capitals)
+
+    bets.play([-6.0], [1.0], 1e9, floor=6.0)
+
+    pairs = zip(bets.capitals, before, strict=True)
+    assert all(0.099 * (1 + old) <= new < 1 + old for new, old in pairs)
 
 
 def test_the_p_value_of_kolmogorov_and_smirnov() -> None:
