@@ -49,9 +49,10 @@ def test_doubtful_predictions_overtake_a_backlog_of_routine_ones() -> None:
 def test_a_flood_in_one_project_starves_no_other() -> None:
     with House({**SCARCE, "WORKER_DELIVERY__CONCURRENCY": "2"}) as house:
         flooded, trickling = house.project(), [house.project() for _ in range(6)]
-        house.publish(predictions(flooded, 6000 if house.has_one_document else 2500))
         house.worker()
         house.worker()
+        flood = 6000 if house.has_one_document else 2500
+        house.publish(predictions(flooded, flood))
         house.await_that(lambda: house.ledger().delivered >= 200, "the flood is under way")
         for round_ in range(2):
             for project in trickling:
@@ -61,7 +62,7 @@ def test_a_flood_in_one_project_starves_no_other() -> None:
                 lambda: all(house.spool.ledger(project).delivered == wanted for project in trickling),  # noqa: B023
                 "every other project is served",
             )
-        assert house.spool.ledger(flooded).waiting > 200, "while the flood still waits"
+        assert house.spool.ledger(flooded).waiting > flood / 2, "while most of the flood still waits"
         house.await_settled()
         house.judge()
 
