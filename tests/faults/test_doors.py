@@ -179,7 +179,7 @@ def test_spool_and_broker_on_two_servers_count_every_message_once_although_worke
 def test_above_the_limit_the_doors_stop_and_say_so_and_then_take_again() -> None:
     settings = {"WORKER_INTAKE__MAX_WAITING": "400", "WORKER_INTAKE__BATCH": "50"}
     one_at_a_time = {"WORKER_DELIVERY__WAVE_ITEMS": "100", "WORKER_DELIVERY__PARALLEL_BATCHES": "1"}
-    under_way = 100 * (1 + READY_BATCHES)
+    under_way = 100 * (1 + READY_BATCHES + 1)
     with House({**settings, **one_at_a_time}) as house:
         house.harm({"operation": "appendManyLabels", "action": {"kind": "delay", "seconds": 4.5}})
         project = house.project()

@@ -16,6 +16,9 @@ WAVE_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 """So often a wave looks for what overtakes its own entries, since what it finds costs a call to look it up in Kili."""
 
+UNCLAIMED_SECONDS = 0.01
+"""A call that stays free for so long has nobody waiting for it: those who do wake up a little apart."""
+
 
 class Budget(Protocol):
     """What delivery asks of the fleet's call budget."""
@@ -90,9 +93,11 @@ class Supply:
         at least, and one that begins sooner than its calls come cannot be overtaken any more.
         """
         state, now = self._budget.peek(), time.monotonic()
-        wait = max(state["next_in"], self._turn + 60.0 / state["limit"] - now)
-        if wait > 0:
-            return wait
+        if state["next_in"] > 0:
+            return state["next_in"] + UNCLAIMED_SECONDS
+        too_soon = self._turn + 60.0 / state["limit"] - now
+        if too_soon > 0:
+            return too_soon
         self._turn = now
         return 0.0
 

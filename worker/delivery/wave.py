@@ -37,9 +37,6 @@ For one that was replayed it is read anew in any case: it comes back because the
 READY_BATCHES = 2
 """So many batches wait for a slot while the next entries are leased and made ready."""
 
-UNCLAIMED_SECONDS = 0.01
-"""A call that stays free for so long has nobody waiting for it: those who do wake up a little apart."""
-
 
 @dataclass(slots=True)
 class WaveResult:
@@ -113,9 +110,9 @@ class Wave:
     def _await_turn(self, supply: Supply) -> bool:
         """Wait until one more batch has a slot and a call to be had, or none is under way; False when all is over."""
         while not self._is_over():
-            self._flight.await_at_most(self._tools.pace.limit + READY_BATCHES - 1)
+            self._flight.await_at_most(self._tools.pace.limit + READY_BATCHES)
             wait = supply.take_turn()
-            if wait <= 0 or not self._flight.await_one(wait + UNCLAIMED_SECONDS):
+            if wait <= 0 or not self._flight.await_one(wait):
                 return True
         return False
 
