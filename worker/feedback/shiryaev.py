@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from math import fsum, sqrt
 
-FACTORS = (0.25, 0.5, 1.0, 2.0)
-"""By how much of the level the error rate is bet to have risen."""
+RISES = ((1.0, 0.1), (3.0, 0.15))
+"""What the error rate is bet to have risen by: a factor of the level, but hardly more than so much (harmonic sum)."""
 
 GUARD = 0.8416
 """Standard normal quantile of the upper bound that stands for the level: 80 %."""
@@ -66,9 +66,9 @@ class Bets:
         return max(zip(self.climbs, self.starts, strict=True), default=(0.0, 0.0))[1]
 
     def set_odds(self, level: float, variance: float) -> None:
-        """Bet against a level with ``lambda = c m / (variance + (c m)²)``: nearly the fastest growth of log capital."""
+        """Bet against a level with ``lambda = r / (variance + r²)``: nearly the fastest growth after a rise of r."""
         self.level = level
-        rises = [factor * level for factor in FACTORS]
+        rises = [1 / (1 / (factor * level) + 1 / most) for factor, most in RISES]
         self.stakes = [rise / (variance + rise * rise) for rise in rises]
 
     def play(self, scores: Sequence[float], times: Sequence[float], threshold: float, floor: float = 0.0) -> int | None:
