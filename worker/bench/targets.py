@@ -101,12 +101,12 @@ ONE_THREAD = (
 )
 UNDER_WAY = "batches that have begun are finished first, at 500 calls a minute each takes a quarter of a second"
 ONE_INTERPRETER = (
-    "one process reads, decides, composes and validates under the interpreter's lock while it sends; the floor's bodies "
-    "are made beforehand"
+    "one process reads, decides, composes and validates under the interpreter's lock while it sends; "
+    "the floor's bodies are made beforehand"
 )
 IN_PYTHON = (
-    "reading, composing and validating in Python take about half, bodies, HTTP and Redis of each batch most of the rest "
-    "(py-spy)"
+    "reading, composing and validating in Python take about half, "
+    "bodies, HTTP and Redis of each batch most of the rest (py-spy)"
 )
 
 TARGETS = (
