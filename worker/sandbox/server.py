@@ -8,7 +8,7 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -93,7 +93,10 @@ class _GraphQL:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if is_first_call(scope):
             self._sandbox.calls.connected()
-        answer = await answer_call(self._sandbox, Request(scope, receive))
+        try:
+            answer = await answer_call(self._sandbox, Request(scope, receive))
+        except ClientDisconnect:
+            return  # it went away before its request was whole: there is nothing to do, and nobody to tell
         if answer.status == 0:
             await hang_up(scope, receive, at_once=True)
         elif answer.is_cut:

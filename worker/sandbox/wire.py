@@ -30,7 +30,7 @@ class Wire:
     def abort(self) -> None:
         """Drop the connection at once; the peer sees a reset."""
         raw = self._transport.get_extra_info("socket")
-        if raw is not None:
+        if raw is not None and raw.fileno() >= 0:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, NO_LINGER)
         self._transport.abort()
 
