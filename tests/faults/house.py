@@ -182,8 +182,10 @@ class House:
         return worker.wait_ready() if wait else worker
 
     def staffed(self) -> WorkerProcess:
-        """A worker that runs; one is started only when there is none."""
+        """The one worker that runs: those that earlier cases added end, and one is started only when there is none."""
         running = [worker for worker in self.workers if worker.process.poll() is None]
+        for added in running[:-1]:
+            added.kill()
         return running[-1].wait_ready() if running else self.worker()
 
     def project(self, interface: Mapping[str, Any] = INTERFACE, input_type: str = "IMAGE") -> str:
