@@ -60,13 +60,13 @@ def _all(us: int, bulk: int = 1, tasks: int = 1) -> dict[str, int]:
 WHOLE = Plan(
     "whole",
     races=(
-        Cell(0.1, 10_000, 10.0, _all(3, 2)),
+        Cell(0.1, 10_000, 10.0, _all(3)),
         Cell(0.0, 10_000, 6.0, _all(3)),
         Cell(0.4, 10_000, 25.0, {"us": 1, "floor": 1}),
         Cell(0.4, 10_000, 6.0, {"sdk-best": 1, "sdk-tutorial": 1, "sdk-batches": 1, "sdk-one": 1}),
-        Cell(0.0, 1_000, 10.0, {"us": 2, "floor": 2}),
-        Cell(0.1, 1_000, 10.0, {"us": 2, "floor": 2}),
-        Cell(0.4, 1_000, 10.0, {"us": 2, "floor": 2}),
+        Cell(0.0, 1_000, 10.0, {"us": 1, "floor": 1}),
+        Cell(0.1, 1_000, 10.0, {"us": 1, "floor": 1}),
+        Cell(0.4, 1_000, 10.0, {"us": 1, "floor": 1}),
         Cell(0.1, 100_000, 70.0, {"us": 1, "floor": 1}),
     ),
 )
