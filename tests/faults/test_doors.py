@@ -185,11 +185,11 @@ def test_above_the_limit_the_doors_stop_and_say_so_and_then_take_again() -> None
         project = house.project()
         house.worker()
         house.publish(predictions(project, 1600))
-        house.publish([prediction(project, f"c/{n}.jpg") for n in range(100)], door="celery")
-        house.await_that(lambda: house.client.llen("predictions"), "messages stay in the broker")
         house.await_that(lambda: house.ledger().leased, "a wave is under way")
         house.await_that(lambda: house.ledger().waiting >= 400, "as many wait as may")
         house.await_that(lambda: said(house, "doors_closed"), "the doors close")
+        house.publish([prediction(project, f"c/{n}.jpg") for n in range(100)], door="celery")
+        house.await_that(lambda: house.client.llen("predictions"), "messages stay in the broker")
         ledger = house.ledger()
         assert ledger.received - ledger.delivered < under_way + 400 + 50 + 1
         house.heal()
