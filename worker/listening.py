@@ -9,8 +9,9 @@ from collections.abc import Callable
 from worker.feedback.collector import Source
 from worker.feedback.notices import Shape, Webhook
 from worker.feedback.reading import Reader
-from worker.feedback.rounds import Rounds, Turns
+from worker.feedback.rounds import Rounds
 from worker.feedback.service import Ears, Feedback, FeedbackRules
+from worker.feedback.turns import Turns
 from worker.intake.refusal import NO_PROJECT
 from worker.interfaces import InterfaceCache
 from worker.kili import CallBudget, KiliClient

@@ -28,15 +28,15 @@ def main() -> None:
         house.worker()
         street = Street(house)
         street.deliver(COUNT)
-        kept = 0
         for _ in range(rounds):
             rates["alone"].append(rate(street))
             refused = house.project()
             house.harm({"project": refused, "action": NO_ACCESS})
             house.publish(sure(refused, 0, COUNT))
-            kept += COUNT
             rates["beside a refused project"].append(rate(street))
-        house.judge(waiting=kept)
+            house.heal()
+            house.await_settled()
+        house.judge()
     medians = {name: round(median(found), 1) for name, found in rates.items()}
     print(json.dumps({"predictions per second": medians, "all": rates, "ratio": ratio(medians)}, indent=1))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -12,11 +13,15 @@ from worker.bench.targets import verdicts
 from worker.bench.visible import Waits
 
 NOTHING = "-"
+NOTE_WIDTH = 110
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under headings; the first column is text, the others are set to the right in a terminal."""
+    """Rows under headings; the first column is text, the others are set to the right in a terminal.
+
+    Each line of ``note`` is a paragraph of its own.
+    """
 
     title: str
     headings: tuple[str, ...]
@@ -27,13 +32,18 @@ class Table:
         """For a terminal."""
         widths = [max(map(len, column)) for column in zip(self.headings, *self.rows, strict=True)]
         lines = [self.title, *(_aligned(row, widths) for row in (self.headings, *self.rows))]
-        return "\n".join([*lines, *([f"  {self.note}"] if self.note else [])])
+        notes = [textwrap.fill(line, NOTE_WIDTH, initial_indent="  ", subsequent_indent="    ") for line in self._notes]
+        return "\n".join([*lines, *notes])
 
     def markdown(self) -> str:
         """For a page."""
         rule = ("---", *("---:" for _ in self.headings[1:]))
         lines = [f"## {self.title}", "", *(f"| {' | '.join(row)} |" for row in (self.headings, rule, *self.rows))]
-        return "\n".join([*lines, *(["", self.note] if self.note else [])])
+        return "\n".join([*lines, *(part for line in self._notes for part in ("", line))])
+
+    @property
+    def _notes(self) -> list[str]:
+        return self.note.splitlines()
 
 
 def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
@@ -181,12 +191,11 @@ def _micro(figures: Figures) -> Iterator[Table]:
 
 
 def _targets(figures: Figures) -> Iterator[Table]:
-    words = {True: "met", False: "NOT MET", None: NOTHING}
-    rows = [
-        (one.what, one.target, _number(one.value), f"{words[one.is_met]} {one.remark}".strip())
-        for one in verdicts(figures)
-    ]
-    yield Table("Targets", ("what", "target", "measured", ""), rows)
+    words = {True: "met", False: "NOT MET", None: "not measured"}
+    found = verdicts(figures)
+    rows = [(one.what, one.target, _number(one.value), words[one.is_met]) for one in found]
+    note = "\n".join(f"{one.what}: missed {one.remark}" for one in found if one.is_met is False)
+    yield Table("Targets", ("what", "target", "measured", ""), rows, note)
 
 
 def _number(value: Sample | float | None) -> str:

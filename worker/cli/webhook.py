@@ -25,7 +25,7 @@ def webhook(host: str, port: int, secret: str) -> None:
     Optional: the workers look for labels by themselves. Everything that a webhook brings is a hint to look now.
     """
     from worker.feedback.knocks import receiver
-    from worker.feedback.rounds import Turns
+    from worker.feedback.turns import Turns
     from worker.parts import spool_of
 
     settings = load_settings()
@@ -34,7 +34,7 @@ def webhook(host: str, port: int, secret: str) -> None:
     turns = Turns(spool.redis, spool.prefix)
     try:
         server = receiver(
-            (host, port), turns.hasten, known=lambda project: spool.ledger(project).received > 0, secret=secret
+            (host, port), turns.put, known=lambda project: spool.ledger(project).received > 0, secret=secret
         )
     except OSError as error:
         fail(f"cannot listen on {host}:{port}: {error}")

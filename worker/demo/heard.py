@@ -12,7 +12,7 @@ from worker.feedback.gallery import fetch_exhibits, varied
 from worker.feedback.links import Links
 from worker.feedback.reading import Kind, Reader
 from worker.feedback.report_html import page
-from worker.feedback.rounds import Turns
+from worker.feedback.turns import Turns
 from worker.listening import feedback_of
 from worker.ontology import Interface
 from worker.parts import access_of, budget_of, spool_of
@@ -57,7 +57,7 @@ class Heard:
 
     def wait(self, labels: int, patience: float) -> bool:
         """Bring the worker's next look forward and wait until it knows so many human labels; False when it does not."""
-        self._turns.hasten(self._feedback.project)
+        self._turns.put(self._feedback.project)
         end = time.monotonic() + patience
         while (known := self.known()) < labels and time.monotonic() < end:
             time.sleep(LOOK_SECONDS)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import redis
 
 from worker.feedback.service import Feedback
+from worker.feedback.turns import Turns
 from worker.kili import KiliError
 from worker.ontology import InterfaceError
 
@@ -20,33 +21,6 @@ CALLS_PER_ROUND = 5
 
 LOOKS_PER_ROUND = 10
 """How often a process looks whether a round is due, in the time between two rounds."""
-
-
-class Turns:
-    """Whose turn it is: one round per project and interval, whichever process makes it.
-
-    Args:
-        client: of the spool's Redis.
-        prefix: of every key of the worker.
-    """
-
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._redis = client
-        self._prefix = prefix
-
-    def take(self, project: str, seconds: float) -> bool:
-        """Whether a round of the project is due; from now on it is not, for so many seconds."""
-        return bool(self._redis.set(self._key(project), 1, nx=True, px=max(1, int(seconds * 1000))))
-
-    def hasten(self, project: str, seconds: float = 0.0) -> None:
-        """Let the next round come after so many seconds."""
-        if seconds > 0:
-            self._redis.set(self._key(project), 1, px=int(seconds * 1000))
-        else:
-            self._redis.delete(self._key(project))
-
-    def _key(self, project: str) -> str:
-        return f"{self._prefix}feedback:{project}:next:round"
 
 
 class Rounds:
@@ -116,7 +90,7 @@ class Rounds:
         try:
             result = self._enter(project).tick()
             if not result.complete:
-                self._turns.hasten(project, self._every / 2)
+                self._turns.put(project, self._every / 2)
         except (KiliError, InterfaceError, redis.RedisError) as error:
             self._say(project, error)
         except Exception as error:

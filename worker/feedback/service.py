@@ -19,6 +19,7 @@ from worker.feedback.learning import Judged, lessons
 from worker.feedback.links import Links
 from worker.feedback.notices import Notice
 from worker.feedback.store import FeedbackStore
+from worker.feedback.turns import Turns
 from worker.ontology import Interface
 from worker.review import Verdict
 
@@ -103,6 +104,7 @@ class Feedback:
         self._rules = rules
         self._ears = ears
         self._redis = client
+        self._turns = Turns(client, prefix)
         self._key = f"{prefix}feedback:{project}:"
         self._collector = Collector(
             source,
@@ -121,11 +123,11 @@ class Feedback:
             KiliError, redis.RedisError: nothing that was read before is lost.
         """
         result = self._collector.collect()
-        if self._due("verify", self._rules.verify_every):
+        if self._turns.take(self.project, self._rules.verify_every, "verify"):
             self._verify()
-        if self._due("prune", PRUNE_EVERY):
+        if self._turns.take(self.project, PRUNE_EVERY, "prune"):
             self._collector.prune()
-        if self._due("figures", self._rules.figures_every):
+        if self._turns.take(self.project, self._rules.figures_every, "figures"):
             self._conclude_in_time()
         return result
 
@@ -178,7 +180,7 @@ class Feedback:
         self.conclude(self.figures())
         pause = (time.monotonic() - begun) / FIGURES_SHARE
         if pause > self._rules.figures_every:
-            self._redis.pexpire(f"{self._key}next:figures", int(pause * 1000))
+            self._turns.put(self.project, pause, "figures")
 
     def _learn(self, judged: list[Judged]) -> None:
         found = list(lessons(self.project, judged))
@@ -189,10 +191,6 @@ class Feedback:
         day = self._collector.next_to_verify()
         if day is not None:
             self._collector.verify(day)
-
-    def _due(self, what: str, seconds: float) -> bool:
-        """Whether it is time; the fleet does it once."""
-        return bool(self._redis.set(f"{self._key}next:{what}", 1, nx=True, px=max(1, int(seconds * 1000))))
 
 
 def summary_of(figures: Mapping[str, Any]) -> dict[str, Any]:

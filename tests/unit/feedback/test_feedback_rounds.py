@@ -10,7 +10,8 @@ import fakeredis
 import pytest
 
 from worker.feedback.collector import Round
-from worker.feedback.rounds import CALLS_PER_ROUND, Rounds, Turns
+from worker.feedback.rounds import CALLS_PER_ROUND, Rounds
+from worker.feedback.turns import Turns
 from worker.kili import RefusedProject
 
 EVERY = 0.05
@@ -68,9 +69,9 @@ def test_a_hastened_turn_comes_at_once_or_soon(client: fakeredis.FakeRedis) -> N
     turns = Turns(client, "t:")
     turns.take("P", 600)
 
-    turns.hasten("P", 30)
+    turns.put("P", 30)
     assert client.ttl("t:feedback:P:next:round") in (29, 30)
-    turns.hasten("P")
+    turns.put("P")
     assert turns.take("P", 600)
 
 
