@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks.feedback import audit_drift, coverage, speed, stream_drift
 from benchmarks.feedback.goals import Part
+from benchmarks.feedback.pictures import picture
 from benchmarks.feedback.workers import Spread, processes
 
 Measure = Callable[[bool, Spread[Any]], Part]
@@ -24,7 +25,7 @@ PARTS: dict[str, tuple[str, Measure]] = {
         lambda short, spread: coverage.part(coverage.Plan(1, 4, 10) if short else coverage.Plan(), spread),
     ),
     "audits": ("Drift in a stream of audits", lambda short, spread: audit_drift.part(40 if short else 500, spread)),
-    "streams": ("Drift in real models' streams", lambda short, spread: stream_drift.part(1 if short else 5, spread)),
+    "streams": ("Drift in real models' streams", lambda short, spread: stream_drift.part(1 if short else 13, spread)),
     "speed": ("Cost", lambda short, spread: speed.part(5_000 if short else 100_000)),  # noqa: ARG005
 }
 
@@ -50,7 +51,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("parts", nargs="*", metavar="part", help=f"of {', '.join(PARTS)}; all if left out")
     parser.add_argument("--short", action="store_true", help="fewer repetitions, a minute or two; writes nothing")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="simulations side by side")
-    parser.add_argument("--output", type=Path, help="folder for feedback.json; docs/benchmarks unless --short")
+    parser.add_argument("--output", type=Path, help="folder for feedback.json and .svg; docs/benchmarks unless --short")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"{min(unknown)} is none of {', '.join(PARTS)}")
@@ -66,6 +67,8 @@ def _write(folder: Path, name: str, found: Part, seconds: int) -> None:
     about = {"python": platform.python_version(), "machine": platform.machine(), "seconds": seconds}
     known[name] = {"about": about, "goals": [goal.row for goal in found.goals], "figures": found.figures}
     path.write_text(json.dumps(known, indent=1) + "\n")
+    if {"coverage", "streams"} <= set(known):
+        (folder / "feedback.svg").write_text(picture(known["coverage"]["figures"], known["streams"]["figures"]))
 
 
 if __name__ == "__main__":

@@ -40,10 +40,10 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One day: the estimate, a flat audit sample as large as ours, and as many labels as ours drawn at random."""
+    """One day: the answers as if drawn at random, the estimate, as many audits alone, as many labels at random."""
 
     truth: float
-    naive: float
+    naive: Interval
     ours: Interval
     audits: Interval
     random: Interval
@@ -57,6 +57,7 @@ class Quality:
         width_of_audits: of Wilson's interval on a flat audit sample alone, as large as ours, of the same days; the
             priority reviews, which find the errors, come on top of either.
         width_of_random: of Wilson's interval on all labels, had they been drawn at random.
+        coverage_of_naive: of Wilson's interval around the plain average of the answers.
         labels: answers a day, ``audits`` of them by the audit coin.
     """
 
@@ -71,6 +72,7 @@ class Quality:
     coverage_of_audits: float
     width_of_random: float
     naive_bias: float
+    coverage_of_naive: float
     labels: float
     audits: float
 
@@ -119,7 +121,7 @@ def _judged(day: Day, dice: random.Random) -> Judged:
     value = found.value if found.value is not None else 0.5
     return Judged(
         truth=day.agreement,
-        naive=day.naive,
+        naive=_sampled([unit.error > 0 for unit in day.units if unit.error is not None]),
         ours=Interval(value, found.low, found.high, found.verdicts),
         audits=_sampled(dice.sample(day.wrong, found.audits)),
         random=_sampled(dice.sample(day.wrong, found.verdicts)),
@@ -145,7 +147,8 @@ def _quality(queue: str, days: Sequence[Judged]) -> Quality:
         width_of_audits=100 * _mean(day.audits.high - day.audits.low for day in days),
         coverage_of_audits=_mean(day.audits.covers(day.truth) for day in days),
         width_of_random=100 * _mean(day.random.high - day.random.low for day in days),
-        naive_bias=100 * _mean(day.naive - day.truth for day in days),
+        naive_bias=100 * _mean(day.naive.value - day.truth for day in days),
+        coverage_of_naive=_mean(day.naive.covers(day.truth) for day in days),
         labels=_mean(day.ours.labels for day in days),
         audits=_mean(day.audits.labels for day in days),
     )

@@ -63,12 +63,6 @@ class Day:
         """Agreement of all predictions of the day, which only a simulation knows."""
         return 1 - sum(self.wrong) / len(self.wrong)
 
-    @property
-    def naive(self) -> float:
-        """Plain mean over the answers."""
-        errors = [unit.error for unit in self.units if unit.error is not None]
-        return 1 - sum(errors) / len(errors)
-
     def thrown_again(self, setting: Setting, dice: random.Random) -> Day:
         """The same day, had the audit coin fallen otherwise."""
         audited = [dice.random() < unit.inclusion for unit in self.units]

@@ -180,12 +180,16 @@ def _delays(
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """How a detector did in a scenario: share of runs with an alarm before and after, and days to it."""
+    """How a detector did in a scenario: share of runs with an alarm before and after, and days to it.
+
+    ``found`` is the share of runs with an alarm by the end of each day after the change, from the first on.
+    """
 
     before: float
     after: float
     median: float
     p90: float
+    found: Sequence[float]
 
 
 def summarise(runs: Sequence[Found]) -> Summary:
@@ -193,7 +197,8 @@ def summarise(runs: Sequence[Found]) -> Summary:
     delays = sorted(one.delay for one in runs)
     before = sum(one.calm for one in runs) / len(runs)
     after = sum(delay < NEVER for delay in delays) / len(runs)
-    return Summary(before, after, median(delays), delays[max(0, ceil(0.9 * len(delays)) - 1)])
+    found = [sum(delay <= day for delay in delays) / len(delays) for day in range(1, DAYS + 1)]
+    return Summary(before, after, median(delays), delays[max(0, ceil(0.9 * len(delays)) - 1)], found)
 
 
 def part(runs: int, spread: Spread[Run], first: int = 100) -> Part:

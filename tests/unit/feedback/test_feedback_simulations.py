@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import random
+from dataclasses import asdict
+from xml.etree import ElementTree
 
 import pytest
 
 from benchmarks.feedback import audit_drift, coverage, speed, stream_drift
 from benchmarks.feedback.adwin import Adwin
 from benchmarks.feedback.goals import Goal, Part
+from benchmarks.feedback.pictures import RIVALS, picture
 from benchmarks.feedback.queues import load_queues
 from benchmarks.feedback.stream import Setting
 
@@ -25,6 +28,7 @@ def test_the_estimate_is_unbiased_where_the_naive_average_is_far_off(qualities: 
     assert abs(found.bias) < 1.2
     assert found.naive_bias < -20
     assert max(one.naive_bias for one in qualities) < -10
+    assert found.coverage_of_naive < 0.5
 
 
 def test_the_interval_covers_the_truth_and_is_narrower_than_that_of_the_audits(
@@ -97,3 +101,24 @@ def test_a_goal_that_is_missed_says_so() -> None:
 
     assert [goal.met for goal in goals] == [False, True]
     assert "| width | ≤ 0.75 | 0.76 | **no** |" in Part("", {}, goals).text
+
+
+def test_the_share_found_grows_day_by_day_and_never_counts_what_was_missed() -> None:
+    runs = [stream_drift.Found(calm=False, delay=delay) for delay in (1, 3, stream_drift.NEVER)]
+
+    found = stream_drift.summarise(runs).found
+
+    assert found[:3] == pytest.approx([1 / 3, 1 / 3, 2 / 3])
+    assert found[-1] == pytest.approx(2 / 3)
+
+
+def test_the_picture_shows_ours_beside_the_others(qualities: list[coverage.Quality]) -> None:
+    summary = asdict(stream_drift.summarise([stream_drift.Found(calm=False, delay=2)]))
+    row = dict.fromkeys((stream_drift.NAMED, *RIVALS), summary)
+    streams = {"runs": 1, "scenarios": {one.name: row for one in stream_drift.SCENARIOS}}
+
+    drawn = picture([asdict(one) for one in [*qualities, coverage.overall(qualities)]], streams)
+
+    charts = list(ElementTree.fromstring(drawn))
+    assert len(charts) == 2
+    assert all(name in drawn for name in ("accuracy fell: concept shift", "ADWIN on audits, tuned", "plain average"))
