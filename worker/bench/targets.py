@@ -109,8 +109,7 @@ IN_PYTHON = (
 )
 SERVER = (
     "Redis grows, not the worker: beyond 64 MB it rewrites its append-only file again and again, and the embedded "
-    "server has the C library's allocator, whose searches take longer the more is stored; a redis-server on the PATH "
-    "is used instead, and with jemalloc the ratio was 1.2"
+    "server has the C library's allocator, whose searches take longer the more is stored"
 )
 
 TARGETS = (
