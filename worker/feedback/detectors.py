@@ -17,7 +17,7 @@ from worker.feedback.shiryaev import Bets, Sums
 from worker.feedback.units import Unit
 from worker.feedback.windows import Window, error_scores
 
-RUN_LENGTH = 125_000.0
+RUN_LENGTH = 100_000.0
 
 BLOCK_AUDITS = 25
 """Audits that are summed up before they grow old together."""
@@ -56,14 +56,14 @@ class AccuracyFell:
 
     The mean of the scores ``Z`` (``error_scores``) is the error rate of the traffic, whoever was reviewed. The capital
     of a bet is ``R <- (1 + R) (1 + lambda (Z - m))``; it rises only when the mean of Z is above ``m``, the upper 80 %
-    bound of the mean of everything older than the last 200 audits (of the older half, while there are fewer than 400).
+    bound of the mean of everything older than the last 100 audits (of the older half, while there are fewer than 200).
     Two bets: on a small and on a large rise (``RISES``). With a known ``m`` the mean run to a false alarm is at least
     ``run_length`` (J. Shin, A. Ramdas, A. Rinaldo, E-detectors, 2022).
     """
 
     run_length: float = RUN_LENGTH
     warmup: int = 60
-    lag: int = 200
+    lag: int = 100
     old: Sums = field(default_factory=Sums)
     recent: list[Sums] = field(default_factory=list)
     bets: Bets = field(default_factory=Bets)

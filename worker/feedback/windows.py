@@ -10,7 +10,7 @@ from worker.feedback.weights import base_weights
 
 WINDOW_UNITS = 250
 
-SWING = 4.0
+SWING = 8.0
 """How far below 0 the score of an audit without an error may fall: the further, the better P(error) is made use of."""
 
 _MARGIN = 1.5
