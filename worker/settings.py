@@ -121,7 +121,7 @@ class FeedbackSettings(_Group):
     report_days: float = Field(30.0, gt=0, description="How far back the figures look.")
     audit_hours: float = Field(72.0, gt=0, description="Age at which an audit without an answer is overdue.")
     drift_run_length: float = Field(
-        100_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
+        140_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
     )
     webhook_url: SecretStr | None = Field(None, description="Where drift alarms are posted to.")
     webhook_shape: Literal["generic", "slack", "alertmanager"] = Field(

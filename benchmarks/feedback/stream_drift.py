@@ -201,7 +201,7 @@ def summarise(runs: Sequence[Found]) -> Summary:
     return Summary(before, after, median(delays), delays[max(0, ceil(0.9 * len(delays)) - 1)], found)
 
 
-def part(runs: int, spread: Spread[Run], first: int = 200) -> Part:
+def part(runs: int, spread: Spread[Run], first: int = 300) -> Part:
     """Every detector and scenario, on so many runs of every queue."""
     found = spread(run, [(queue.name, first + number) for queue in load_queues() for number in range(runs)])
     rows = {

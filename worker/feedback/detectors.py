@@ -17,7 +17,7 @@ from worker.feedback.shiryaev import Bets, Sums
 from worker.feedback.units import Unit
 from worker.feedback.windows import Window, error_scores
 
-RUN_LENGTH = 100_000.0
+RUN_LENGTH = 140_000.0
 
 BLOCK_AUDITS = 25
 """Audits that are summed up before they grow old together."""
