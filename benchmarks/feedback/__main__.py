@@ -33,7 +33,6 @@ PARTS: dict[str, tuple[str, Measure]] = {
 def main() -> None:
     """Run the parts that are named, or all, print their tables, and write their figures."""
     options = _options()
-    measured: dict[str, Any] = {}
     with processes(options.processes) as spread:
         for name in options.parts or PARTS:
             title, measure = PARTS[name]
@@ -43,11 +42,8 @@ def main() -> None:
             seconds = round(time.monotonic() - begun)
             sys.stdout.write(f"## {title}\n\n{found.text}\n\n{seconds} s\n\n")
             sys.stdout.flush()
-            measured[name] = found.figures
             if options.output:
                 _write(options.output, name, found, seconds)
-    if options.output and {"coverage", "streams"} <= set(measured):
-        (options.output / "feedback.svg").write_text(picture(measured["coverage"], measured["streams"]))
 
 
 def _options() -> argparse.Namespace:
@@ -71,6 +67,8 @@ def _write(folder: Path, name: str, found: Part, seconds: int) -> None:
     about = {"python": platform.python_version(), "machine": platform.machine(), "seconds": seconds}
     known[name] = {"about": about, "goals": [goal.row for goal in found.goals], "figures": found.figures}
     path.write_text(json.dumps(known, indent=1) + "\n")
+    if {"coverage", "streams"} <= set(known):
+        (folder / "feedback.svg").write_text(picture(known["coverage"]["figures"], known["streams"]["figures"]))
 
 
 if __name__ == "__main__":
