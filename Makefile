@@ -26,6 +26,7 @@ lint: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.speed $(ARGS)
+	$(BIN)/python -m benchmarks.feedback speed
 
 bench-quick: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.speed --quick $(ARGS)

@@ -38,7 +38,7 @@ salt = "demo {seed}"
 [[rules]]
 name = "digits"
 capacity = {{ share = {share} }}
-audit = {{ rate = 0.1 }}
+audit = {{ rate = 0.12 }}
 """
 READING = frozenset({"labels", "countLabels", "assets"})
 """Calls of the feedback room, which may fall into a delivery."""
