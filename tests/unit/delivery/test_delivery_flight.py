@@ -12,11 +12,30 @@ from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
 from worker.delivery import supply
 from worker.kili import ConnectFailed, KiliError, derived_asset_id
-from worker.spool import Arrival
+from worker.spool import Arrival, Waiting
 
 
 def admit(bench: Bench, count: int, **changes: int) -> None:
     bench.admit(*(waiting(f"a{n}", **changes) for n in range(count)))
+
+
+def overtaken(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch, count: int, *late: Waiting
+) -> tuple[Bench, MemoryKili]:
+    """Deliver so many predictions while calls are scarce; the late ones come in with the first labels."""
+    monkeypatch.setattr(supply, "LOOK_SECONDS", 0.0)
+    kili = MemoryKili()
+    bench = Bench(client, kili, wave_items=count, batch_items=10)
+    bench.deliverer._budget = ScarceBudget()
+
+    def rule(step: str, ids: Sequence[str]) -> None:
+        if step == "append_labels" and kili.counts["append_labels"] == 1:
+            bench.admit(*late)
+
+    kili.rule = rule
+    admit(bench, count)
+    bench.deliver()
+    return bench, kili
 
 
 class ScarceBudget:
@@ -69,21 +88,11 @@ def test_while_calls_have_to_be_waited_for_no_batch_begins_beside_another(client
 def test_what_is_more_doubtful_overtakes_the_batches_that_have_not_begun(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supply, "LOOK_SECONDS", 0.0)
-    kili = MemoryKili()
-    bench = Bench(client, kili, wave_items=50, batch_items=10)
-    bench.deliverer._budget = ScarceBudget()
-
-    def rule(step: str, ids: Sequence[str]) -> None:
-        if step == "append_labels" and kili.counts["append_labels"] == 1:
-            bench.admit(*(waiting(f"doubtful{n}", lane=2) for n in range(3)))
-
-    kili.rule = rule
-    admit(bench, 50)
-    bench.deliver()
+    doubtful = [f"doubtful{n}" for n in range(3)]
+    bench, kili = overtaken(client, monkeypatch, 50, *(waiting(name, lane=2) for name in doubtful))
     batches = [ids for step, ids in kili.calls if step == "append_labels"]
     assert bench.spool.ledger().delivered == 53
-    assert {derived_asset_id(PROJECT, f"doubtful{n}") for n in range(3)} == set(batches[1][:3])
+    assert {derived_asset_id(PROJECT, name) for name in doubtful} == set(batches[1][:3])
     assert [len(ids) for ids in batches] == [10, 10, 10, 10, 10, 3], "and fills its batch with the others"
     assert kili.counts["existing_external_ids"] == 2
 
@@ -91,18 +100,8 @@ def test_what_is_more_doubtful_overtakes_the_batches_that_have_not_begun(
 def test_a_newer_prediction_that_overtakes_an_older_one_supersedes_it(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supply, "LOOK_SECONDS", 0.0)
-    kili = MemoryKili()
-    bench = Bench(client, kili, wave_items=30, batch_items=10)
-    bench.deliverer._budget = ScarceBudget()
-
-    def rule(step: str, ids: Sequence[str]) -> None:
-        if step == "append_labels" and kili.counts["append_labels"] == 1:
-            bench.admit(waiting("a25", lane=2, stamp=2, answer="GREY"))
-
-    kili.rule = rule
-    admit(bench, 30)
-    bench.deliver()
+    newer = waiting("a25", lane=2, stamp=2, answer="GREY")
+    bench, kili = overtaken(client, monkeypatch, 30, newer)
     ledger = bench.spool.ledger()
     assert (ledger.delivered, ledger.superseded) == (30, 1)
     assert "GREY" in kili.labels[derived_asset_id(PROJECT, "a25"), "m:1"]
