@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import RESULTS
 from benchmarks.feedback import audit_drift, coverage, speed, stream_drift
 from benchmarks.feedback.goals import Part
 from benchmarks.feedback.pictures import picture
@@ -29,12 +30,16 @@ PARTS: dict[str, tuple[str, Measure]] = {
     "speed": ("Cost", lambda short, spread: speed.part(5_000 if short else 100_000)),  # noqa: ARG005
 }
 
+DRAWN = {"coverage", "streams"}
+"""Parts that the picture shows."""
+
 
 def main() -> None:
     """Run the parts that are named, or all, print their tables, and write their figures."""
     options = _options()
+    parts = options.parts or list(PARTS)
     with processes(options.processes) as spread:
-        for name in options.parts or PARTS:
+        for name in parts:
             title, measure = PARTS[name]
             sys.stderr.write(f"  {name} …\n")
             begun = time.monotonic()
@@ -44,6 +49,8 @@ def main() -> None:
             sys.stdout.flush()
             if options.output:
                 _write(options.output, name, found, seconds)
+    if options.output and DRAWN & set(parts):
+        _draw(options.output)
 
 
 def _options() -> argparse.Namespace:
@@ -56,7 +63,7 @@ def _options() -> argparse.Namespace:
     if unknown := set(options.parts) - set(PARTS):
         parser.error(f"{min(unknown)} is none of {', '.join(PARTS)}")
     if options.output is None and not options.short:
-        options.output = Path(__file__).parents[2] / "docs" / "benchmarks"
+        options.output = RESULTS
     return options
 
 
@@ -67,7 +74,12 @@ def _write(folder: Path, name: str, found: Part, seconds: int) -> None:
     about = {"python": platform.python_version(), "machine": platform.machine(), "seconds": seconds}
     known[name] = {"about": about, "goals": [goal.row for goal in found.goals], "figures": found.figures}
     path.write_text(json.dumps(known, indent=1) + "\n")
-    if {"coverage", "streams"} <= set(known):
+
+
+def _draw(folder: Path) -> None:
+    """Draw what is written, where both parts of the picture have run."""
+    known = json.loads((folder / "feedback.json").read_text())
+    if set(known) >= DRAWN:
         (folder / "feedback.svg").write_text(picture(known["coverage"]["figures"], known["streams"]["figures"]))
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchmarks.feedback.stream_drift import NAMED, SCENARIOS
+from benchmarks.feedback.stream_drift import NAMED, SCENARIOS, WATCHERS
 from worker.review.plot import HEIGHT, WIDTH, line_chart
 
-RIVALS = ("ADWIN on audits", "ADWIN on audits, tuned (0.05, clock 1)")
+RIVALS = tuple(name for name in WATCHERS if name.startswith("ADWIN on audits"))
 
 
 def picture(coverage: Sequence[Mapping[str, Any]], streams: Mapping[str, Any]) -> str:
@@ -21,12 +21,12 @@ def picture(coverage: Sequence[Mapping[str, Any]], streams: Mapping[str, Any]) -
 
 def _delays(streams: Mapping[str, Any]) -> str:
     """Share of streams in which a detector has found the change, by day."""
-    lines = {}
-    for name in (NAMED, *RIVALS):
-        for scenario in (one.name for one in SCENARIOS if not one.harmless):
-            lines[f"{name.partition(' (')[0]}: {scenario.partition(',')[0]}"] = streams["scenarios"][scenario][name][
-                "found"
-            ]
+    harmful = [one.name for one in SCENARIOS if not one.harmless]
+    lines = {
+        f"{name.partition(' (')[0]}: {scenario.partition(',')[0]}": streams["scenarios"][scenario][name]["found"]
+        for name in (NAMED, *RIVALS)
+        for scenario in harmful
+    }
     return line_chart(
         f"Drift: 10 points of accuracy lost, {streams['runs']} streams", "day after the change", "share found", lines
     )

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
+from benchmarks import RESULTS
 from worker.cli.bench import bench
-
-RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks"
 
 if __name__ == "__main__":
     for name in [name for name in os.environ if name.startswith("WORKER_")]:

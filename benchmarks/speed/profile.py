@@ -16,11 +16,12 @@ from pathlib import Path
 from signal import SIGINT
 from tempfile import TemporaryDirectory
 
+from benchmarks import RESULTS
 from worker.bench.competitors.us import await_that, fill, hold, let_go, workers
 from worker.bench.ground import Ground
 from worker.bench.predictions import Work
+from worker.bench.tables import Table
 
-RESULTS = Path(__file__).parents[2] / "docs" / "benchmarks"
 PREDICTIONS = 40_000
 PER_SECOND = "250"
 LIMIT_SECONDS = 120.0
@@ -100,8 +101,8 @@ def _table(title: str, stacks: Counter[str], parts: Mapping[str, tuple[str, ...]
     for stack, count in stacks.items():
         shares[_part(stack, parts)] += count
     total = max(1, shares.total())
-    rows = [f"| {part} | {count / total:.0%} |" for part, count in shares.most_common()]
-    return "\n".join([f"## {title}", "", f"{total:,} samples", "", "| part | share |", "|---|---:|", *rows])
+    rows = [(part, f"{count / total:.0%}") for part, count in shares.most_common()]
+    return Table(title, ("part", "share"), rows, f"{total:,} samples.").markdown()
 
 
 def _part(stack: str, parts: Mapping[str, tuple[str, ...]]) -> str:

@@ -191,7 +191,7 @@ def _micro(figures: Figures) -> Iterator[Table]:
 
 
 def _targets(figures: Figures) -> Iterator[Table]:
-    words = {True: "met", False: "NOT MET", None: "not measured"}
+    words = {True: "met", False: "NOT MET", None: "not measured in this run"}
     found = verdicts(figures)
     rows = [(one.what, one.target, _number(one.value), words[one.is_met]) for one in found]
     note = "\n".join(f"{one.what}: missed {one.remark}" for one in found if one.is_met is False)

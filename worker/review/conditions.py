@@ -6,6 +6,7 @@ threshold has its place here, where a rule asks for it, and nowhere else.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -38,9 +39,9 @@ class Case:
 class _Condition(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @abstractmethod
     def holds(self, case: Case) -> bool:
         """Whether the prediction must be reviewed by this condition."""
-        raise NotImplementedError
 
 
 class _OfClasses(_Condition):
