@@ -98,6 +98,7 @@ ONE_THREAD = (
     "one thread of Python, which waits while Redis runs its scripts; its work is spread over reading, scores, "
     "decision and Redis, none of them more than a third (profile.md)"
 )
+PATIENCE = "a priority that has waited two seconds for others is set without them, which a slow machine makes happen"
 UNDER_WAY = "batches that have begun are finished first, at 500 calls a minute each takes a quarter of a second"
 ONE_INTERPRETER = (
     "one process reads, decides, composes and validates under the interpreter's lock while it sends; "
@@ -118,14 +119,17 @@ TARGETS = (
         "<=",
         23,
         lambda f: f.calls_per_1000("us", interface=False),
+        bounded_by=PATIENCE,
     ),
     Target(
         "the same with one document a batch", "<=", 13, lambda f: f.calls_per_1000("us-one-document", interface=False)
     ),
     Target("calls per 100 predictions that arrive together", "<=", 4, lambda f: f.calls_per_batch("us")),
     Target("SDK one by one ÷ us, wall time", ">=", 500, lambda f: f.ratio("sdk-one")),
-    Target("SDK in bulk as the tutorial ÷ us, wall time", ">=", 8, lambda f: f.ratio("sdk-tutorial")),
-    Target("SDK in bulk at its best ÷ us, wall time", ">=", 6, lambda f: f.ratio("sdk-best")),
+    Target(
+        "SDK in bulk as the tutorial ÷ us, wall time", ">=", 8, lambda f: f.ratio("sdk-tutorial"), "", ONE_INTERPRETER
+    ),
+    Target("SDK in bulk at its best ÷ us, wall time", ">=", 6, lambda f: f.ratio("sdk-best"), "", ONE_INTERPRETER),
     Target(
         "us ÷ SDK at its best, predictions per minute under the call limit",
         ">=",
