@@ -9,7 +9,7 @@ from celery import Celery, bootsteps, signals
 from kombu import Queue
 
 from worker import tasks
-from worker.connections import broker_ssl
+from worker.connections import broker_ssl, celery_url
 from worker.intake import queue_step
 from worker.runtime import Runtime
 from worker.settings import Settings
@@ -24,7 +24,7 @@ def create_app(settings: Settings) -> Celery:
     app = Celery("prediction-worker")
     hints = f"{settings.intake.queue}.deliver"
     app.conf.update(
-        broker_url=settings.broker,
+        broker_url=celery_url(settings.broker),
         broker_use_ssl=broker_ssl(settings.broker),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,

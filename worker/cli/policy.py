@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import redis
 
-from worker.cli.loading import fail, load_settings, print_json
+from worker.cli.loading import OutputFile, fail, load_settings, print_json
 
 if TYPE_CHECKING:
     from worker.review import Policy, Subject
@@ -66,7 +66,7 @@ def test(cases: Path, path: Path | None, as_json: bool) -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Spread FILE evenly over so many days.")
 @click.option("--learned", is_flag=True, help="With what the running worker has learned from verdicts.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write a chart (SVG).")
+@click.option("--plot", type=OutputFile(), help="Write a chart (SVG).")
 @POLICY
 @JSON
 def simulate(
@@ -139,8 +139,10 @@ def _cases(path: Path) -> list[dict[str, Any]]:
     cases = found.get("cases") if isinstance(found, dict) else None
     if not isinstance(cases, list) or not all(isinstance(one, dict) for one in cases):
         fail(f"{path}: needs a list `cases`, each with name, message and expect")
-    if any(not {"name", "message", "expect"} <= set(one) for one in cases):
-        fail(f"{path}: every case needs name, message and expect")
+    for one in cases:
+        found = (one.get("name"), one.get("message"), one.get("expect"))
+        if not all(map(isinstance, found, (str, dict, dict))):
+            fail(f"{path}: every case needs name (a text), message and expect (both mappings)")
     return cases
 
 

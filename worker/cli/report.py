@@ -13,7 +13,7 @@ from typing import IO, Any
 import click
 import redis
 
-from worker.cli.loading import fail, load_settings, print_json, start_logging
+from worker.cli.loading import OutputFile, fail, load_settings, print_json, start_logging
 from worker.feedback.export import export_rows
 from worker.feedback.figures import disagreements
 from worker.feedback.gallery import Exhibit, fetch_exhibits, varied
@@ -28,7 +28,7 @@ from worker.parts import access_of, budget_of, kili_of, spool_of
 from worker.settings import Settings
 
 LISTED = 200
-FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+FILE = OutputFile()
 
 
 @dataclass(frozen=True, slots=True)

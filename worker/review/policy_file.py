@@ -209,15 +209,14 @@ def read_document(path: Path) -> Any:
         OSError: it cannot be read.
         ValueError: it is none of these.
     """
-    text = path.read_text("utf-8")
-    match path.suffix.lower():
-        case ".toml":
-            return tomllib.loads(text)
-        case ".json":
-            return json.loads(text)
-        case ".yaml" | ".yml":
-            return _parse_yaml(text)
-    raise PolicyError(f"{path}: name it .toml, .json or .yaml")
+    form = {".toml": tomllib.loads, ".json": json.loads, ".yaml": _parse_yaml, ".yml": _parse_yaml}
+    parse = form.get(path.suffix.lower())
+    if parse is None:
+        raise PolicyError(f"{path}: name it .toml, .json or .yaml")
+    try:
+        return parse(path.read_text("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _parse_yaml(text: str) -> Any:
