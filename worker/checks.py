@@ -12,12 +12,13 @@ import redis
 
 from worker.connections import connect
 from worker.kili import CallBudget, KiliError
-from worker.parts import access_of, budget_of, kili_of, policy_of, projects_of, spool_of
+from worker.parts import access_of, budget_of, kili_of, projects_of, spool_of
 from worker.projects import ProjectsFileError
 from worker.results import SETTING as RESULT_PLACES
 from worker.results import ResultPlaces
 from worker.review import PolicyError
-from worker.settings import Settings
+from worker.review_in_force import review_gaps, review_words, scorer_missing
+from worker.settings import Settings, unknown_names
 
 OLDEST_REDIS = (6, 2)
 
@@ -46,7 +47,8 @@ def setting_checks(settings: Settings) -> Iterator[Check]:
     yield _places(settings)
     yield _sizes(settings)
     yield _projects_file(settings)
-    yield _policy_file(settings)
+    yield from _review(settings)
+    yield from _names(settings)
 
 
 def redis_checks(settings: Settings) -> Iterator[Check]:
@@ -149,13 +151,28 @@ def _projects_file(settings: Settings) -> Check:
     return Check("WORKER_PROJECTS_FILE", "ok")
 
 
-def _policy_file(settings: Settings) -> Check:
-    name = "WORKER_REVIEW__POLICY"
+def _review(settings: Settings) -> Iterator[Check]:
+    """What is in force, and what it cannot give."""
     try:
-        policy_of(settings)
+        gaps = list(review_gaps(settings.review))
     except PolicyError as error:
-        return Check(name, "refused", str(error), "correct the file; `prediction-worker policy show` reads it")
-    return Check(name, "ok")
+        fix = "correct the file; `prediction-worker policy show` reads it"
+        yield Check("WORKER_REVIEW__POLICY", "refused", str(error), fix)
+        return
+    missing = "; by the score alone, since numpy is not installed" if scorer_missing(settings.review) else ""
+    yield Check("review", "ok", f"{review_words(settings.review)}{missing}")
+    for problem, fix in gaps:
+        yield Check("review", "warning", problem, fix)
+
+
+def _names(_settings: Settings) -> Iterator[Check]:
+    """Variables that look like settings and are none: a misspelt one would silently do nothing."""
+    for name, near in unknown_names():
+        if near is not None or "__" in name:
+            fix = f"did you mean {near}?" if near else "`prediction-worker check --explain` lists every setting"
+            yield Check(name, "refused", "is no setting", fix)
+        else:
+            yield Check(name, "warning", "is no setting", "unset it, if it is not meant for another program")
 
 
 def _server(name: str, info: dict[str, Any]) -> Iterator[Check]:

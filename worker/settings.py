@@ -137,11 +137,35 @@ class DeliverySettings(_Group):
     probe_cap_seconds: float = Field(5.0, gt=0, description="Longest pause between probes of the endpoint.")
 
 
+THRESHOLD = 0.8
+
+
 class ReviewSettings(_Group):
-    """What humans see first: a policy file, or without one a threshold of confidence."""
+    """What humans see first: a policy file, or without one the built-in policy or a threshold of confidence."""
 
     policy: Path | None = Field(None, description="Review policy (TOML, YAML or JSON); see docs/review.md.")
-    threshold: float = Field(0.8, ge=0, le=1, description="Predictions below this confidence get a priority.")
+    rule: Literal["ranked", "threshold"] | None = Field(
+        None, description="Without a policy file: ranked, or threshold. Ranked, unless WORKER_REVIEW__THRESHOLD is set."
+    )
+    capacity: float = Field(0.1, ge=0, le=1, description="Ranked: share of the traffic that humans are asked to review.")
+    audit_rate: float = Field(
+        0.03, ge=0, le=1, description="Ranked: share of the traffic in the audit sample, which is part of the capacity."
+    )
+    threshold: float | None = Field(
+        None, ge=0, le=1, description=f"Threshold: predictions below this confidence get a priority; {THRESHOLD} if not set."
+    )
+
+    @property
+    def in_force(self) -> Literal["file", "ranked", "threshold"]:
+        """Which of the three decides."""
+        if self.policy is not None:
+            return "file"
+        return self.rule or ("ranked" if self.threshold is None else "threshold")
+
+    @property
+    def confidence_threshold(self) -> float:
+        """The threshold of the threshold rule."""
+        return THRESHOLD if self.threshold is None else self.threshold
 
 
 class FeedbackSettings(_Group):

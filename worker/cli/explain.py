@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO
 
 import click
 
@@ -26,15 +26,16 @@ def explain(file: IO[bytes], interface: IO[bytes] | None, input_type: str, as_js
     """
     from worker.cli.explained import explained_text
     from worker.explaining import explain_message
-    from worker.messages import MessageError
     from worker.ontology import Interface, InterfaceError
 
     if interface is not None and all(getattr(one, "name", STDIN) == STDIN for one in (file, interface)):
         raise click.UsageError("FILE and --interface cannot both be standard input")
     try:
-        known = Interface.parse(_json_in(interface), input_type) if interface else None
-    except (InterfaceError, MessageError) as error:
+        known = Interface.parse(interface.read().decode(), input_type) if interface else None
+    except (InterfaceError, UnicodeDecodeError) as error:
         fail(f"--interface: {error}")
+    except RecursionError:
+        fail("--interface: nested too deeply")
     found = explain_message(load_settings(), file.read(), known)
     if as_json:
         print_json(found)
@@ -43,12 +44,3 @@ def explain(file: IO[bytes], interface: IO[bytes] | None, input_type: str, as_js
     if "refused" in found:
         raise SystemExit(1)
 
-
-def _json_in(file: IO[bytes]) -> dict[str, Any]:
-    from worker.messages import ReadingLimits, read_json
-    from worker.ontology import InterfaceError
-
-    found = read_json(file.read(), ReadingLimits())
-    if not isinstance(found, dict):
-        raise InterfaceError("an interface is a JSON object with jobs")
-    return found

@@ -25,6 +25,7 @@ from worker.kili import KiliError
 from worker.listening import feedback_of, named_projects
 from worker.ontology import Interface
 from worker.parts import access_of, budget_of, kili_of, spool_of
+from worker.review_in_force import review_gaps, review_words
 from worker.settings import Settings
 
 LISTED = 200
@@ -135,6 +136,19 @@ def _print(found: Opened, figures: dict[str, Any], *, as_json: bool) -> None:
         print_json({**known, "disagreements": rows[:LISTED]})
     else:
         click.echo(text(figures, found.title, rows))
+        _say_what_is_missing(found.settings, figures)
+
+
+def _say_what_is_missing(settings: Settings, figures: dict[str, Any]) -> None:
+    """Where agreement is unknown: which policy is in force, and what it takes to know."""
+    if all(model["agreement"]["value"] is not None for model in figures["models"]) and figures["models"]:
+        return
+    click.echo(f"review: {review_words(settings.review)}")
+    gaps = list(review_gaps(settings.review))
+    for problem, fix in gaps:
+        click.echo(f"WARNING {problem}; {fix}")
+    if not gaps:
+        click.echo("the agreement of live traffic is known once people have labeled assets of the audit sample")
 
 
 def _exhibits(found: Opened, count: int) -> list[Exhibit]:

@@ -171,6 +171,17 @@ class Policy(_Part):
 _DEFAULT = Rule(name="default")
 
 
+def built_in_policy(capacity: float, audit_rate: float) -> Policy:
+    """The policy of an installation that has no policy file.
+
+    Args:
+        capacity: share of the traffic that humans are asked to review, audits among them, 0 to 1.
+        audit_rate: share of the traffic in the audit sample, 0 to 1.
+    """
+    audit = Audit(rate=audit_rate, floor=min(Audit().floor, audit_rate))
+    return Policy(version="built-in", rules=(Rule(name="default", capacity=Capacity(share=capacity), audit=audit),))
+
+
 def read_policy(path: Path) -> Policy:
     """Read a policy file.
 

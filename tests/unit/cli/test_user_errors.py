@@ -38,7 +38,6 @@ FILES: dict[str, bytes] = {
 READING = [
     ["explain", "{}"],
     ["explain", "--interface", "{}", "good.json"],
-    ["evaluate", "{}", "--project", "p", "--model", "m:1"],
     ["policy", "test", "{}"],
     ["policy", "test", "good-cases.json", "--policy", "{}"],
     ["policy", "simulate", "{}"],
@@ -82,6 +81,8 @@ WORDS = [
     ["dead-letters", "drop", "bogus", "--yes"],
     ["dead-letters", "replay"],
     ["evaluate", "good.json", "--project", "p", "--model", "nameless"],
+    ["evaluate", "no-such", "--project", "p", "--model", "m:1"],
+    ["evaluate", "folder", "--project", "p", "--model", "m:1"],
     ["explain", "good.json", "--interface", "interface.json", "--input-type", "NO_SUCH"],
     ["explain", "-", "--interface", "-"],
     ["health", "--file", "no-such"],
