@@ -17,6 +17,7 @@ from worker.settings import Settings
 logger = logging.getLogger(__name__)
 
 HINT_EXPIRES = 30
+SETTLED_SECONDS = 0.5
 
 
 def create_app(settings: Settings) -> Celery:
@@ -45,6 +46,7 @@ def create_app(settings: Settings) -> Celery:
     )
     tasks.register(app)
     app.steps["worker"].add(RuntimeStep)
+    app.steps["consumer"].add(ConnectedStep)
     return app
 
 
@@ -77,6 +79,27 @@ class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]
         parent.app.runtime.close()
 
     terminate = stop
+
+
+class ConnectedStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Tells the runtime whether Celery's consumer works: connected, and not thrown out at once.
+
+    A broker that refuses the channels of remote control does so after every other step has started. So the consumer's
+    own loop tells it, once it has run for a moment.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    timer: Any = None
+
+    def start(self, c: Any) -> None:
+        """Called by Celery after each connection."""
+        self.timer = c.timer.call_after(SETTLED_SECONDS, c.app.runtime.connected.set)
+
+    def stop(self, c: Any) -> None:
+        """Called by Celery when the connection is lost, and at the end."""
+        if self.timer is not None:
+            self.timer.cancel()
+        c.app.runtime.connected.clear()
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import redis
+from redis.exceptions import NoPermissionError
 
 from worker.connections import connect
 from worker.kili import CallBudget, KiliError
@@ -18,9 +19,12 @@ from worker.results import SETTING as RESULT_PLACES
 from worker.results import ResultPlaces
 from worker.review import PolicyError
 from worker.review_in_force import review_gaps, review_words, scorer_missing
+from worker.rights import NEEDED, missing_rights, try_celery
 from worker.settings import Settings, unknown_names
 
 OLDEST_REDIS = (6, 2)
+RIGHTS = f"give the user the rights that docs/operations.md names: ACL SETUSER … {NEEDED}"
+SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +38,11 @@ class Check:
 
 
 def startup_checks(settings: Settings) -> list[Check]:
-    """Everything that is looked at before the worker starts: settings and Redis, not Kili."""
-    return [*setting_checks(settings), *redis_checks(settings)]
+    """Everything that is looked at before the worker starts: settings, Redis and broker, not Kili."""
+    found = [*setting_checks(settings), *redis_checks(settings)]
+    if any(check.level == "refused" for check in found):
+        return found
+    return [*found, *broker_checks(settings)]
 
 
 def setting_checks(settings: Settings) -> Iterator[Check]:
@@ -57,12 +64,41 @@ def redis_checks(settings: Settings) -> Iterator[Check]:
     if settings.broker_is_redis and settings.broker != settings.redis:
         urls["broker"] = settings.broker
     for name, url in urls.items():
+        client = connect(url)
         try:
-            info = connect(url).info()
+            info = client.info()
+            yield from _server(name, info)
+            yield from _rights(name, settings, client)
+        except NoPermissionError as error:
+            yield Check(name, "refused", str(error), RIGHTS)
         except (redis.RedisError, OSError) as error:
             yield Check(name, "refused", f"cannot be reached: {error}", "check REDIS_URL and CELERY_BROKER_URL")
-            continue
-        yield from _server(name, info)
+
+
+def broker_checks(settings: Settings) -> Iterator[Check]:
+    """The broker as Celery uses it: its queue, and the channels of remote control and events."""
+    from worker.app import create_app
+
+    try:
+        try_celery(create_app(settings))
+    except NoPermissionError as error:
+        yield Check("celery", "refused", str(error), RIGHTS)
+    except Exception as error:  # noqa: BLE001 - every transport of kombu has errors of its own
+        words = str(error) or type(error).__name__
+        yield Check("celery", "refused", f"the broker cannot be used: {words}", "check CELERY_BROKER_URL and REDIS_URL")
+    else:
+        yield Check("celery", "ok", "queues and channels of the broker can be used")
+
+
+def _rights(name: str, settings: Settings, client: redis.Redis) -> Iterator[Check]:
+    """Whether the user may do what the worker does."""
+    keys = []
+    if name == "broker" or settings.broker == settings.redis:
+        keys = [f"{settings.intake.broker_key_prefix}{settings.intake.queue}", settings.intake.inbox]
+    denied = missing_rights(client, f"{settings.spool.prefix}check", keys)
+    if denied:
+        more = f" and {len(denied) - SHOWN} more" if len(denied) > SHOWN else ""
+        yield Check(name, "refused", f"its user may not {', '.join(denied[:SHOWN])}{more}", RIGHTS)
 
 
 def kili_checks(settings: Settings, project: str | None) -> Iterator[Check]:

@@ -15,7 +15,10 @@ REPEATS = 2
 """All attempts together end before the heartbeat counts as stale."""
 
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+socket")
-REDIS_FORM = "write redis://[user:password@]host:port/number, rediss://… or unix:///path?db=number, with / # ? @ and % in a password escaped"
+REDIS_FORM = (
+    "write redis://[user:password@]host:port/number, rediss://… or unix:///path?db=number, "
+    "with / # ? @ and % in a password escaped"
+)
 
 INSIST = "redis.call('DEL', KEYS[1] .. ':nothing') return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))"
 
@@ -73,7 +76,9 @@ def check_broker_url(url: str) -> None:
     except ValueError:
         known = False
     if not known:
-        raise ValueError("no URL of a broker that Celery knows; write redis://host:port/number or amqp://user:password@host//")
+        raise ValueError(
+            "no URL of a broker that Celery knows; write redis://host:port/number or amqp://user:password@host//"
+        )
 
 
 def is_redis(url: str) -> bool:
@@ -96,7 +101,9 @@ def _for_client(url: str) -> str:
 
 def _rewritten(url: str, scheme: str, names: dict[str, str]) -> str:
     parts = urlsplit(url)
-    query = [(names.get(name, name), value.strip("/") if name == "virtual_host" else value) for name, value in parse_qsl(parts.query)]
+    query = {names.get(name, name): value for name, value in parse_qsl(parts.query)}
+    if "db" in query:
+        query["db"] = query["db"].strip("/")  # Celery takes a virtual host with a slash
     return f"{scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(query, safe='/')}" if query else "")
 
 

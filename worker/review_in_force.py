@@ -70,7 +70,10 @@ def review_gaps(review: ReviewSettings) -> Iterator[tuple[str, str]]:
         problem = "the audit sample is larger than the capacity, so more is reviewed and nothing for its score"
         yield problem, "raise WORKER_REVIEW__CAPACITY or lower WORKER_REVIEW__AUDIT_RATE"
     if review.threshold is not None and review.in_force != "threshold":
-        yield "WORKER_REVIEW__THRESHOLD has no effect", "unset it, or set WORKER_REVIEW__RULE=threshold without a policy"
+        yield (
+            "WORKER_REVIEW__THRESHOLD has no effect",
+            "unset it, or set WORKER_REVIEW__RULE=threshold without a policy",
+        )
 
 
 def scorer_missing(review: ReviewSettings) -> bool:

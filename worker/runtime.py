@@ -51,6 +51,8 @@ class Runtime:
     def __init__(self, settings: Settings, publish_hint: Callable[[str], None]) -> None:
         self.settings = settings
         self.stop_event = threading.Event()
+        self.connected = threading.Event()
+        """Set while Celery's consumer works on the broker."""
         self.spool = spool_of(settings)
         self._projects = projects_of(settings)
         self.admitter = admitter_of(settings, self.spool, self._projects)
@@ -126,7 +128,8 @@ class Runtime:
             reader.close()
 
     def _beat(self, trouble: str) -> None:
-        self._pulse.beat(trouble)
+        connection = "" if self.connected.is_set() else "the broker: Celery's consumer is not connected"
+        self._pulse.beat(trouble or self._reader.trouble or connection)
         self._watch.tick()
 
     def _keep_running(self, run: Callable[[], None]) -> None:

@@ -34,7 +34,7 @@ from worker.connections import check_broker_url, check_redis_url, is_redis
 KILI_ENDPOINT = "https://cloud.kili-technology.com/api/label/v2/graphql"
 
 
-NEAR = 0.6
+NEAR = 0.7
 """How alike (difflib's ratio) a known name must be to be offered for an unknown one."""
 
 _OTHERS = re.compile(r"WORKER_(SERVICE_(HOST|PORT\w*)|PORT(_\w+)?|NAME|ENV_\w+)")
@@ -147,12 +147,17 @@ class ReviewSettings(_Group):
     rule: Literal["ranked", "threshold"] | None = Field(
         None, description="Without a policy file: ranked, or threshold. Ranked, unless WORKER_REVIEW__THRESHOLD is set."
     )
-    capacity: float = Field(0.1, ge=0, le=1, description="Ranked: share of the traffic that humans are asked to review.")
+    capacity: float = Field(
+        0.1, ge=0, le=1, description="Ranked: share of the traffic that humans are asked to review."
+    )
     audit_rate: float = Field(
         0.03, ge=0, le=1, description="Ranked: share of the traffic in the audit sample, which is part of the capacity."
     )
     threshold: float | None = Field(
-        None, ge=0, le=1, description=f"Threshold: predictions below this confidence get a priority; {THRESHOLD} if not set."
+        None,
+        ge=0,
+        le=1,
+        description=f"Threshold: predictions below this confidence get a priority; {THRESHOLD} if not set.",
     )
 
     @property
@@ -339,9 +344,13 @@ def unknown_names() -> Iterator[tuple[str, str | None]]:
 
 def nearest_name(name: str) -> str | None:
     """The setting whose name is most like this one, None when none is near."""
-    plain = {known.replace("__", "_"): known for known in sorted(environment_names())}
-    found = difflib.get_close_matches(name.replace("__", "_"), plain, n=1, cutoff=NEAR + 0.15)
+    plain = {_spelling(known): known for known in sorted(environment_names())}
+    found = difflib.get_close_matches(_spelling(name), plain, n=1, cutoff=NEAR)
     return plain[found[0]] if found else None
+
+
+def _spelling(name: str) -> str:
+    return name.removeprefix("WORKER_").replace("__", "_")
 
 
 def _mistake(error: ErrorDetails) -> str:

@@ -17,21 +17,18 @@ from worker.parts import admitter_of, spool_of
 from worker.spool import Admission, Spool
 
 
-
-class LetterId(click.ParamType):
-    """A dead letter's id, as ``list`` shows it."""
-
-    name = "id"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The id as it is; refused when it can be none."""
-        if not re.fullmatch(r"\d{1,20}-\d{1,20}", str(value)):
-            self.fail(f"{value!r} is no id of a dead letter, such as 1764201600000-0; `dead-letters list` shows them")
-        return str(value)
+def _letter_ids(_ctx: click.Context, _param: click.Parameter, given: Any) -> Any:
+    """Ids of dead letters as they are; refused where one can be none."""
+    for one in [given] if isinstance(given, str) else given:
+        if not re.fullmatch(r"\d{1,20}-\d{1,20}", one):
+            raise click.BadParameter(
+                f"{one!r} is no id of a dead letter, such as 1764201600000-0; `dead-letters list` shows them"
+            )
+    return given
 
 
 CAUSE = click.option("--cause", help="Only letters with this cause.")
-IDS = click.argument("ids", nargs=-1, type=LetterId())
+IDS = click.argument("ids", nargs=-1, callback=_letter_ids)
 
 
 @click.group(name="dead-letters")
@@ -58,7 +55,7 @@ def list_letters(cause: str | None, limit: int, as_json: bool) -> None:
 
 
 @dead_letters.command()
-@click.argument("letter_id", type=LetterId())
+@click.argument("letter_id", callback=_letter_ids)
 @click.option("--original", is_flag=True, help="Print the message as it arrived, and nothing else.")
 def show(letter_id: str, original: bool) -> None:
     """Show one letter: cause, words, history; with --original the message."""
@@ -147,7 +144,8 @@ def _check_cause(letters: DeadLetters, cause: str | None) -> None:
     if not causes:
         fail(f"no dead letter has the cause {cause!r}: there are no dead letters")
     near = difflib.get_close_matches(cause, causes, n=1)
-    fail(f"no dead letter has the cause {cause!r}; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(causes)}"))
+    known = f"did you mean {near[0]}?" if near else f"there are {', '.join(causes)}"
+    fail(f"no dead letter has the cause {cause!r}; {known}")
 
 
 def _lines(letter: dict[str, Any]) -> Iterator[str]:

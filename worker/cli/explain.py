@@ -43,4 +43,3 @@ def explain(file: IO[bytes], interface: IO[bytes] | None, input_type: str, as_js
         click.echo(explained_text(found))
     if "refused" in found:
         raise SystemExit(1)
-

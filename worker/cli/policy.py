@@ -111,7 +111,8 @@ def show(path: Path | None, as_json: bool) -> None:
         print_json({"in_force": in_force}) if as_json else click.echo(f"in force: {in_force}")
         return
     try:
-        found = {"in_force": in_force} | overview(_policy(path), RedisState(connect(settings.redis), prefix=settings.spool.prefix), time.time())
+        state = RedisState(connect(settings.redis), prefix=settings.spool.prefix)
+        found = {"in_force": in_force} | overview(_policy(path), state, time.time())
     except redis.RedisError as error:
         fail(f"Redis cannot be asked: {error}")
     if as_json:

@@ -6,12 +6,15 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal
 
 import click
 import redis
 
 from worker.cli.loading import fail, load_settings
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
 
 
 @click.command()
@@ -51,6 +54,7 @@ def _progress(file: IO[bytes], quiet: bool) -> Iterator[Callable[[int], object]]
     if length is None:
         yield lambda _bytes: None
         return
+    bar: ProgressBar[int]
     with click.progressbar(length=length, label="publishing", file=click.get_text_stream("stderr")) as bar:
         yield bar.update
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from .errors import OntologyError
 from .interface import Category, Job
 
-
 NEAR = 0.6
 """How alike (difflib's ratio) a name must be to be offered for another."""
 
@@ -80,7 +79,9 @@ def nearest_category(word: str, job: Job) -> str | None:
 def listed(names: Iterable[str]) -> str:
     """The names, no more than can be read."""
     known = list(names)
-    return ", ".join(known[:MOST_LISTED]) + (f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else "")
+    return ", ".join(known[:MOST_LISTED]) + (
+        f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+    )
 
 
 def _names(job: Job) -> dict[str, str]:

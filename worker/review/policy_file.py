@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -220,8 +220,13 @@ def read_document(path: Path) -> Any:
         OSError: it cannot be read.
         ValueError: it is none of these.
     """
-    form = {".toml": tomllib.loads, ".json": json.loads, ".yaml": _parse_yaml, ".yml": _parse_yaml}
-    parse = form.get(path.suffix.lower())
+    forms: dict[str, Callable[[str], Any]] = {
+        ".toml": tomllib.loads,
+        ".json": json.loads,
+        ".yaml": _parse_yaml,
+        ".yml": _parse_yaml,
+    }
+    parse = forms.get(path.suffix.lower())
     if parse is None:
         raise PolicyError(f"{path}: name it .toml, .json or .yaml")
     try:

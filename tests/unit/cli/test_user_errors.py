@@ -1,10 +1,9 @@
-"""Whatever a user gets wrong ends a command with a plain line and an exit code, in every command, never with a traceback."""
+"""Whatever a user gets wrong ends a command with a plain line and an exit code: in every command, no traceback."""
 
 from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,7 +125,7 @@ MESSAGE = (
 
 
 @pytest.fixture(autouse=True)
-def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder with good and bad files; Redis and Kili are away."""
     for name, content in FILES.items():
         (tmp_path / name).write_bytes(content)
@@ -141,7 +140,6 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("KILI_API_ENDPOINT", DEAD_KILI)
     monkeypatch.setenv("KILI_API_KEY", "key")
     monkeypatch.setenv("WORKER_KILI__ATTEMPTS", "1")
-    yield
 
 
 def call(*arguments: str) -> Result:

@@ -1,4 +1,4 @@
-"""This worker: real processes with the settings a user gets, but for the address of Kili, the call budget and the review rule.
+"""This worker: real processes with a user's settings, but for the address of Kili, the call budget and the review rule.
 
 The rule is the threshold: which predictions need a priority is then the same for every competitor.
 """
