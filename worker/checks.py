@@ -217,6 +217,8 @@ def _server(name: str, info: dict[str, Any]) -> Iterator[Check]:
         yield Check(name, "refused", f"version {info['redis_version']} is too old", "use Redis 6.2 or newer, or Valkey")
     if info.get("cluster_enabled"):
         yield Check(name, "refused", "is a Redis Cluster", "use a single server, with replicas if wanted")
+    if info.get("role") == "slave":
+        yield Check(name, "refused", "is a replica, which takes no writes", "name the primary")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         problem = f"maxmemory-policy is {policy}: waiting predictions could be evicted"

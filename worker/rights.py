@@ -9,6 +9,7 @@ from typing import Any
 
 import redis
 from celery import Celery
+from redis.exceptions import NoPermissionError
 
 NEEDED = (
     "~pw:* ~predictions* ~_kombu.* ~unacked* ~*celery.pidbox* &/0.celery.pidbox &/0.celeryev/* "
@@ -34,7 +35,7 @@ for _, call in ipairs(cjson.decode(ARGV[1])) do
   local reply = redis.pcall(unpack(call))
   if type(reply) == 'table' and reply.err then denied[#denied + 1] = call[1] .. ' ' .. call[2] .. ': ' .. reply.err end
 end
-redis.pcall('DEL', KEYS[1])
+redis.pcall('DEL', ARGV[2])
 return denied
 """
 
@@ -57,8 +58,12 @@ def missing_rights(client: redis.Redis, scratch: str, keys: Sequence[str] = ()) 
     """
     calls = [_call(command, scratch) for line in COMMANDS.split("\n") for command in line.split("|") if command]
     calls += [[command, key] for key in keys for command in ("EXISTS", "PERSIST")]
-    denied: Any = client.eval(PROBE, 1, scratch, json.dumps(calls))
+    denied: Any = client.eval(PROBE, 0, json.dumps(calls), scratch)
     found = [text.decode("utf-8", "replace") for text in denied]
+    try:
+        client.brpop([scratch], timeout=0.01)  # blocks, so that a script may not try it
+    except NoPermissionError as error:
+        found.append(f"BRPOP {scratch}: {error}")
     return [words.partition(": ")[0] for words in found if DENIED.search(words)]
 
 
@@ -76,7 +81,7 @@ def try_celery(app: Celery) -> None:
             if not connection.transport.implements.exchange_type.issuperset({"fanout"}):
                 return
             node = app.control.mailbox.Node("check", channel=channel, handlers={})
-            with node.listen(), app.events.Dispatcher(connection) as events:
+            with node.listen(), app.events.Dispatcher(connection, buffer_while_offline=False) as events:
                 events.send("worker-checked")
                 _await_refusal(connection)
 
