@@ -393,7 +393,7 @@ def explain() -> list[tuple[str, str, str]]:
         default = _default_of(field)
         if isinstance(default, _Group):
             rows += [
-                (f"WORKER_{name}__{sub}".upper(), str(getattr(default, sub)), child.description or "")
+                (f"WORKER_{name}__{sub}".upper(), _shown(getattr(default, sub)), child.description or "")
                 for sub, child in type(default).model_fields.items()
             ]
         else:
