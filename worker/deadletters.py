@@ -107,8 +107,10 @@ class Notice:
 
     def __str__(self) -> str:
         when = datetime.fromtimestamp(self.ends_at / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
-        which = f"{self.beyond} of {self.letters} dead letters are over the limit" if self.beyond else (
-            "dead letters reach the greatest age"
+        which = (
+            f"{self.beyond} of {self.letters} dead letters are over the limit"
+            if self.beyond
+            else ("dead letters reach the greatest age")
         )
         return (
             f"{which}: from {when} on the oldest are dropped; replay or export them, or raise "

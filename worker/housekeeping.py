@@ -54,9 +54,7 @@ class Housekeeping:
         now: milliseconds since the epoch.
     """
 
-    def __init__(
-        self, spool: Spool, limits: Limits, now: Callable[[], int] = lambda: int(time.time() * 1000)
-    ) -> None:
+    def __init__(self, spool: Spool, limits: Limits, now: Callable[[], int] = lambda: int(time.time() * 1000)) -> None:
         self._spool = spool
         self._redis = spool.redis
         self._letters = DeadLetters(spool.redis, spool.prefix)
@@ -83,7 +81,7 @@ class Housekeeping:
         return dropped == AT_ONCE
 
     def _drop_letters(self) -> int:
-        """Drop the oldest letters that were announced long enough ago; the end of a notice is the end of its letters."""
+        """Drop the oldest letters that were announced long enough ago, and end the notice when none is left."""
         notice = self._letters.notice()
         if notice is None or self._now() - notice.at < self._limits.notice:
             return 0

@@ -35,7 +35,7 @@ def keeper() -> Iterator[Keeper]:
     """A house of this module, with one document a batch."""
     keeper = Keeper(**{ONE_DOCUMENT: "true"})
     yield keeper
-    keeper.close()
+    keeper.close_all()
 
 
 def test_a_thousand_new_predictions_of_which_a_fifth_is_doubtful_take_13_calls_at_most() -> None:
