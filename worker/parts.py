@@ -9,6 +9,7 @@ from dataclasses import replace
 from worker import __version__
 from worker.connections import connect
 from worker.delivery import DeliveryRules
+from worker.housekeeping import DAY_MS, HOUR_MS, Housekeeping, Limits
 from worker.intake import Admitter, Inbox, Rules
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
 from worker.messages import ReadingLimits
@@ -26,6 +27,21 @@ def spool_of(settings: Settings) -> Spool:
         prefix=settings.spool.prefix,
         lease_ms=int(settings.spool.lease_seconds * 1000),
         remember_ms=int(settings.spool.remember_hours * 3_600_000),
+    )
+
+
+def housekeeping_of(settings: Settings, spool: Spool) -> Housekeeping:
+    """What looks after letters and projects; a project is remembered for as long as its labels are."""
+    own = settings.spool
+    silence = max(own.project_days, settings.feedback.horizon_days)
+    return Housekeeping(
+        spool,
+        Limits(
+            letters=own.max_dead_letters,
+            letter_age=int(own.dead_letter_days * DAY_MS),
+            notice=int(own.dead_letter_notice_hours * HOUR_MS),
+            project_silence=int(silence * DAY_MS),
+        ),
     )
 
 

@@ -27,6 +27,7 @@ from worker.parts import (
     admitter_of,
     budget_of,
     delivery_rules_of,
+    housekeeping_of,
     inbox_of,
     kili_of,
     policy_of,
@@ -70,6 +71,7 @@ class Runtime:
             stop=self.stop_event,
         )
         self._watch = Watch(self.spool)
+        self._housekeeping = housekeeping_of(settings, self.spool)
         self._feedback = threading.Thread(target=self._keep_running, args=(self._listen,), name="feedback", daemon=True)
         self._watchdog = threading.Timer(settings.delivery.drain_seconds, self._give_up)
         self._threads: list[threading.Thread] = []
@@ -128,6 +130,7 @@ class Runtime:
     def _beat(self, trouble: str) -> None:
         self._pulse.beat(trouble)
         self._watch.tick()
+        self._housekeeping.tick()
 
     def _keep_running(self, run: Callable[[], None]) -> None:
         while True:
