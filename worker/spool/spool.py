@@ -10,11 +10,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from importlib import resources
 from typing import Any
 
 import redis
 
+from worker.connections import script_of
 from worker.spool.entries import (
     LANES,
     Admission,
@@ -51,9 +51,8 @@ class Spool:
         self.prefix = prefix
         self.lease_ms = lease_ms
         self._remember_ms = remember_ms
-        scripts = resources.files("worker.spool") / "scripts"
         self._scripts = {
-            name: client.register_script((scripts / f"{name}.lua").read_text("utf-8"))
+            name: script_of(client, "worker.spool", f"scripts/{name}.lua")
             for name in ("admit", "acquire", "lease", "settle", "due", "renew", "release", "drop")
         }
 
