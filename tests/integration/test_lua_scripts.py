@@ -187,6 +187,9 @@ class Tour:
         self.settle(token, entries[:1], Fate.DELIVERED)
         self.settle(token, entries[1:], Fate.DELIVERED)
         self.put(self.item("delivered", stamp=9), self.item("delivered again"))
+        self.settle(token, self.lease(token), Fate.RETURNED)
+        self.put(self.item("delivered again", stamp=9))
+        assert {entry.stamp for entry in self.lease(token)} == {9}
         with pytest.raises(Exception, match="p"):
             self.lease("another")
         with pytest.raises(Exception, match="p"):
