@@ -109,9 +109,7 @@ class EmbeddedRedis:
     Raises EmbeddedRedisError when there is no server, when it does not come up, or when the directory is in use.
     """
 
-    def __init__(
-        self, directory: Path | None = None, *, binary: Path | None = None, allow_fake: bool = False
-    ) -> None:
+    def __init__(self, directory: Path | None = None, *, binary: Path | None = None, allow_fake: bool = False) -> None:
         self._binary = binary or find_server()
         if self._binary is None and not allow_fake:
             raise EmbeddedRedisError(

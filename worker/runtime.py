@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import redis
+
 from worker import __version__
 from worker.connections import connect, same_server
 from worker.delivery import AwaitedResults, Deliverer, Pace, Ticker
@@ -120,6 +122,7 @@ class Runtime:
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._say_remaining("drained")
         self._end_pulse()
+        self._end_pause()
         self._ended.set()
 
     def _listen(self) -> None:
@@ -176,6 +179,12 @@ class Runtime:
             self._pulse.end()
         except OSError as error:
             logger.warning("the heartbeat cannot be removed: %s", error, extra={"action": "heartbeat_failed"})
+
+    def _end_pause(self) -> None:
+        try:
+            self.deliverer.pauses.end()
+        except redis.RedisError as error:
+            logger.debug("its pause is left behind: %s", error, extra={"action": "pause_left"})
 
     def _say_remaining(self, action: str) -> None:
         try:

@@ -224,8 +224,7 @@ def test_a_redis_that_is_down_is_said() -> None:
 def test_threads_on_a_real_server_share_every_window(client: redis.Redis) -> None:
     limit, window, margin = 40, 0.9, 0.1
     budgets = [
-        CallBudget(client, scope="s", calls_per_minute=limit, burst=5, window=window, margin=margin)
-        for _ in range(4)
+        CallBudget(client, scope="s", calls_per_minute=limit, burst=5, window=window, margin=margin) for _ in range(4)
     ]
     begun = time.monotonic()
 
