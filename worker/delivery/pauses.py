@@ -148,6 +148,14 @@ class Pauses:
         """A project has nothing waiting any more: nobody need know that it was refused."""
         self._redis.hdel(self._key, _scope(project))
 
+    def wake(self, project: str) -> bool:
+        """Let a paused project be tried at once; False when it is not paused."""
+        scope = _scope(project)
+        raw = self._redis.hget(self._key, scope)
+        if isinstance(raw, bytes):
+            self._write(replace(_read(scope, raw), until=0))
+        return isinstance(raw, bytes)
+
     def end(self) -> None:
         """This worker ends."""
         self._redis.hdel(self._key, self._own)
