@@ -53,8 +53,9 @@ def test_every_script_is_loaded_behind_the_prelude() -> None:
     root = resources.files("worker")
     assert isinstance(root, Path)
     others = [path for path in root.rglob("*.py") if path.name != "connections.py"]
-    calls = re.compile(r"register_script|script_load|\.eval\(")
-    assert [path for path in others if calls.search(path.read_text("utf-8"))] == []
+    assert [
+        path for path in others if re.search(r"register_script|script_load|\.eval\(", path.read_text("utf-8"))
+    ] == []
 
 
 @pytest.mark.servers("all")
