@@ -98,7 +98,16 @@ def access_of(settings: Settings) -> KiliAccess:
         labels_timeout=2 * kili.timeout_seconds,
         gzip_from=kili.compress_from_bytes,
         max_answer_bytes=kili.max_response_bytes,
+        max_connections=_connections_of(settings),
     )
+
+
+def _connections_of(settings: Settings) -> int:
+    """As many as there may be calls at once: each batch under way makes one, and each wave beside its batches.
+
+    While the broker takes no hints, as many waves again run in this process.
+    """
+    return settings.delivery.parallel_batches + 2 * settings.delivery.concurrency
 
 
 def budget_of(settings: Settings, spool: Spool) -> CallBudget:

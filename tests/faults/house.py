@@ -187,10 +187,11 @@ class House:
         self.is_sound = False
         return self
 
-    def worker(self, *, wait: bool = True, **settings: str) -> WorkerProcess:
-        """Start a worker, and wait until it is ready."""
+    def worker(self, *, wait: bool = True, output: int | None = None, **settings: str) -> WorkerProcess:
+        """Start a worker, and wait until it is ready; ``output`` takes what it writes instead of its log."""
         self._named += 1
-        worker = WorkerProcess({**self.environment, **settings}, self.folder, f"worker-{self._named}")
+        environment = {**self.environment, **settings}
+        worker = WorkerProcess(environment, self.folder, f"worker-{self._named}", output=output)
         self.workers.append(worker)
         return worker.wait_ready() if wait else worker
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
 from concurrent.futures import Executor
@@ -75,6 +77,7 @@ class Deliverer:
             first=rules.probe,
             cap=rules.probe_cap,
             retry_after_cap=rules.retry_after_cap,
+            worker=f"{socket.gethostname()}-{os.getpid()}",
         )
         self._tools = self._tools_with(Callers(kili, prober, stop))
         self._probing = self._tools_with(Callers(kili, prober, stop, probing=True))

@@ -7,6 +7,7 @@ from worker.kili.client import KiliClient, Written
 from worker.kili.errors import (
     ConnectFailed,
     KiliError,
+    LocalFault,
     NotSent,
     RateLimited,
     RefusedItems,
@@ -35,6 +36,7 @@ __all__ = [
     "KiliAccess",
     "KiliClient",
     "KiliError",
+    "LocalFault",
     "NewAsset",
     "NewLabel",
     "NotSent",

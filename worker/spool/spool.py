@@ -54,7 +54,19 @@ class Spool:
         self._remember_ms = remember_ms
         self._scripts = {
             name: script_of(client, "worker.spool", f"scripts/{name}.lua")
-            for name in ("admit", "acquire", "lease", "settle", "due", "renew", "release", "drop", "forget")
+            for name in (
+                "admit",
+                "acquire",
+                "lease",
+                "settle",
+                "due",
+                "renew",
+                "release",
+                "drop",
+                "forget",
+                "oldest",
+                "hasten",
+            )
         }
 
     def admit(self, arrivals: Sequence[Arrival], *, inbox: str = "", insist: bool = False) -> Admission:
@@ -128,6 +140,20 @@ class Spool:
     def drop(self, letter_id: str) -> bool:
         """Drop a dead letter for good; False when it is not there."""
         return bool(self._run("drop", [self.prefix, letter_id]))
+
+    def hasten(self, project: str, token: str) -> None:
+        """What was put off may be leased at once.
+
+        Raises:
+            LeaseLost: the lock is no longer ours.
+        """
+        if self._run("hasten", [self.prefix, project, token]) == -1:
+            raise LeaseLost(project)
+
+    def oldest_ms(self, project: str) -> int | None:
+        """When the oldest prediction of a project that is still here was admitted, in ms since the epoch."""
+        found = self._run("oldest", [self.prefix, project, LANES])
+        return int(found) if found else None
 
     def due(self, *, full: int, linger_ms: int, silence_ms: int) -> list[str]:
         """Projects for which a hint should be sent now."""
