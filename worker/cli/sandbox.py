@@ -58,6 +58,18 @@ def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     help="What happens to a prediction that leaves a required job open.",
 )
 @option(
+    "--imports",
+    type=click.Choice(["lenient", "strict"]),
+    default="lenient",
+    help="Take imports of any form, or only as Kili's SDK sends them.",
+)
+@option(
+    "--label-json",
+    type=click.Choice(["inline", "url"]),
+    default="inline",
+    help="Answer labels in jsonResponse, or in a file behind jsonResponseUrl.",
+)
+@option(
     "--mutations",
     type=click.Choice(["many", "one"]),
     default="many",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import uvicorn
@@ -19,6 +19,7 @@ from .answers import Answer
 from .config import SandboxConfig
 from .core import Sandbox
 from .envelope import answer_call
+from .label_files import answer_label_file
 from .wire import WireProtocol, hang_up, is_first_call
 
 API = "/api/label/v2"
@@ -36,7 +37,8 @@ def create_app(config: SandboxConfig) -> ASGIApp:
 def app_of(sandbox: Sandbox) -> ASGIApp:
     """Return the ASGI application of a sandbox."""
     routes: list[BaseRoute] = [
-        Route(ENDPOINT, _GraphQL(sandbox), methods=["POST"]),
+        Route(ENDPOINT, _Wired(sandbox, answer_call), methods=["POST"]),
+        Route("/labels/{label_id}/jsonResponse", _Wired(sandbox, answer_label_file), methods=["GET"]),
         Route(f"{API}/version", _version(sandbox)),
         Route(f"{API}/files", _file_by_id(sandbox)),
         Route("/bucket/{path:path}", _bucket(sandbox), methods=["GET", "PUT"]),
@@ -84,17 +86,18 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-class _GraphQL:
-    """The endpoint as a bare ASGI application: some answers are no HTTP answers."""
+class _Wired:
+    """An endpoint as a bare ASGI application: some answers are no HTTP answers."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, answer: Callable[[Sandbox, Request], Awaitable[Answer]]) -> None:
         self._sandbox = sandbox
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if is_first_call(scope):
             self._sandbox.calls.connected()
         try:
-            answer = await answer_call(self._sandbox, Request(scope, receive))
+            answer = await self._answer(self._sandbox, Request(scope, receive))
         except ClientDisconnect:
             return  # it went away before its request was whole: there is nothing to do, and nobody to tell
         if answer.status == 0:
