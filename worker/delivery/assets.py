@@ -15,6 +15,7 @@ from worker.deadletters import Cause
 from worker.delivery.bisect import Fits, Send, Sent, send_each
 from worker.delivery.callers import Callers
 from worker.delivery.content import missing_asset
+from worker.delivery.imports import Imports
 from worker.delivery.item import Item
 from worker.kili import FoundAsset, KiliClient, KiliError, NewAsset, RefusedItems, UnknownOutcome
 
@@ -57,11 +58,12 @@ class MadeAssets:
 
 @dataclass(slots=True)
 class Located:
-    """Items by what is to be done next."""
+    """Items by what is to be done next; ``importing`` ones are looked at again after so many seconds."""
 
     ready: list[Item] = field(default_factory=list)
     missing: list[tuple[Item, Cause]] = field(default_factory=list)
     later: list[Item] = field(default_factory=list)
+    importing: list[tuple[Item, float]] = field(default_factory=list)
     refused: list[tuple[Item, Exception]] = field(default_factory=list)
 
 
@@ -71,13 +73,15 @@ class AssetKeeper:
     Args:
         callers: the clients.
         made: assets created lately by anyone in the fleet.
+        imports: assets that Kili is importing.
         read_lag: seconds by which Kili's reads may lag.
         grace_ms: how long an item without content waits for its asset.
     """
 
-    def __init__(self, callers: Callers, made: MadeAssets, *, read_lag: float, grace_ms: int) -> None:
+    def __init__(self, callers: Callers, made: MadeAssets, imports: Imports, *, read_lag: float, grace_ms: int) -> None:
         self._callers = callers
         self._made = made
+        self._imports = imports
         self._read_lag = read_lag
         self._grace_ms = grace_ms
 
@@ -92,13 +96,18 @@ class AssetKeeper:
             if item.external_id in refused:
                 located.refused.append((item, refused[item.external_id]))
                 continue
+            if len(candidates) > 1:
+                located.missing.append((item, _ambiguous(item, candidates)))
+                continue
             if candidates:
-                _use(item, candidates)
+                _use(item, candidates[0])
             elif item.external_id in existing:
                 located.later.append(item)
                 continue
             item.exists = item.exists or item.entry.asset_id in made
             self._place(item, located)
+        self._imports.forget({item.entry.asset_id for item in items if item.external_id in found})
+        self._set_importing_apart(project, located)
         return located
 
     def create(
@@ -109,11 +118,22 @@ class AssetKeeper:
         fits: Fits[tuple[Item, NewAsset]],
     ) -> Sent[tuple[Item, NewAsset]]:
         """Create assets by ``append``, in parts that fit; one that turns out to be there counts as created."""
+        sent = self.send(project, pairs, append, fits)
+        self._made.add(asset.id for _, asset in sent.accepted)
+        return sent
+
+    def send(
+        self,
+        project: str,
+        pairs: Sequence[tuple[Item, NewAsset]],
+        append: Send[tuple[Item, NewAsset]],
+        fits: Fits[tuple[Item, NewAsset]],
+    ) -> Sent[tuple[Item, NewAsset]]:
+        """Send assets by ``append``, in parts that fit; one that turns out to be there counts as accepted."""
         sent = send_each(pairs, append, self._callers, sift=_Recheck(self._there, project), fits=fits)
         known = [pair for pair, refusal in sent.refused if _says_it_exists(refusal)]
         sent.refused = [(pair, refusal) for pair, refusal in sent.refused if not _says_it_exists(refusal)]
         sent.accepted += known
-        self._made.add(asset.id for _, asset in sent.accepted)
         return sent
 
     def remember(self, asset_ids: Iterable[str]) -> None:
@@ -135,6 +155,19 @@ class AssetKeeper:
             self._callers.stop.wait(self._read_lag)
         kili = self._callers.once if isinstance(error, UnknownOutcome) else self._callers.first
         return set(kili.assets_by_id(project, asset_ids))
+
+    def _set_importing_apart(self, project: str, located: Located) -> None:
+        absent = list(dict.fromkeys(item.asset_id for item in located.ready if not item.exists))
+        steps = self._imports.look(project, absent)
+        ready, located.ready = located.ready, []
+        for item in ready:
+            step = None if item.exists else steps.get(item.asset_id)
+            if step is None:
+                located.ready.append(item)
+            elif isinstance(step, Cause):
+                located.missing.append((item, step))
+            else:
+                located.importing.append((item, step))
 
     def _place(self, item: Item, located: Located) -> None:
         if item.exists or item.prediction.asset is not None:
@@ -170,8 +203,14 @@ def _says_it_exists(refusal: Exception) -> bool:
     return isinstance(refusal, RefusedItems) and refusal.already_exists
 
 
-def _use(item: Item, candidates: Sequence[FoundAsset]) -> None:
-    own = [asset for asset in candidates if asset.id == item.entry.asset_id]
-    asset = own[0] if own else candidates[0]
+def _use(item: Item, asset: FoundAsset) -> None:
     item.asset_id, item.exists = asset.id, True
     item.found_metadata, item.found_priority = asset.metadata, asset.priority
+
+
+def _ambiguous(item: Item, candidates: Sequence[FoundAsset]) -> Cause:
+    """Which of them the humans look at, nobody here knows."""
+    ids = ", ".join(asset.id for asset in candidates[:5])
+    problem = f"{item.external_id!r} is the name of {len(candidates)} assets in the project: {ids}"
+    fix = "delete or rename all but one of them in Kili, and replay"
+    return Cause("asset_ambiguous", "asset", "external_id", problem, fix)
