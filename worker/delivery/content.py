@@ -86,13 +86,13 @@ class ContentSource:
         found.later += uploaded.later
         for item in items:
             if item.asset_id in assets:
-                slow = is_slow(item.prediction.asset, input_type)
+                slow = is_slow(item.content, input_type)
                 (found.background if slow else found.ready).append((item, assets[item.asset_id]))
         return found
 
     def _begin(self, item: Item, input_type: str) -> NewAsset | Upload | Cause:
         """The asset, or what has to be uploaded for it, or why there is none."""
-        asset = item.prediction.asset
+        asset = item.content
         if asset is None:
             return missing_asset()
         if asset.url is not None:

@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 
 import redis
 
-from worker.delivery.assets import AssetKeeper, MadeAssets
+from worker.delivery.assets import AssetKeeper
 from worker.delivery.awaited import AwaitedResults
 from worker.delivery.bucket import Bucket
 from worker.delivery.callers import Callers
@@ -24,6 +24,7 @@ from worker.delivery.supply import Budget, Supply
 from worker.delivery.tools import WaveTools
 from worker.delivery.uploads import Uploader
 from worker.delivery.wave import Wave, WaveResult
+from worker.delivery.written import WrittenLately
 from worker.interfaces import InterfaceCache
 from worker.kili import KiliClient
 from worker.projects import Projects
@@ -159,7 +160,7 @@ class Deliverer:
             awaited=self._awaited,
             assets=AssetKeeper(
                 callers,
-                MadeAssets(client, prefix),
+                WrittenLately(client, prefix),
                 imports,
                 read_lag=rules.read_lag,
                 grace_ms=int(rules.missing_asset_grace * 1000),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -15,10 +15,13 @@ from worker.kili import operations as ops
 from worker.kili.access import KiliAccess
 from worker.kili.calls import Budget, Caller, CallRecord
 from worker.kili.documents import Document, Mutation
-from worker.kili.errors import KiliError, RefusedProject
+from worker.kili.errors import KiliError, RefusedProject, UnknownOperation
 from worker.kili.imports import Notification, UploadType
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
 from worker.kili.retry import RetryPolicy
+
+GEOSPATIAL = "GEOSPATIAL"
+"""The input type of projects of maps and scenes."""
 
 _AZURE = re.compile(r"https?://[^/?#@]+\.blob\.core\.windows\.net([:/?#]|$)", re.IGNORECASE)
 
@@ -143,7 +146,16 @@ class KiliClient:
         Raises :class:`~worker.kili.errors.RefusedProject` when the key sees no such project.
         """
         variables = ops.project_variables(project_id)
-        return self._caller.call(ops.PROJECTS, project_id, variables, _visible(project_id), items=1)
+        found = self._caller.call(ops.PROJECTS, project_id, variables, _visible(project_id), items=1)
+        return replace(found, labeling_crs=self._labeling_crs(project_id)) if found.input_type == GEOSPATIAL else found
+
+    def _labeling_crs(self, project_id: str) -> str | None:
+        """What coordinates are in a project of maps or scenes; a backend that knows no such setting has degrees."""
+        variables = ops.project_variables(project_id)
+        try:
+            return self._caller.call(ops.GEOSPATIAL_SETTINGS, project_id, variables, ops.read_labeling_crs, items=1)
+        except UnknownOperation:
+            return None
 
     def import_assets(self, project_id: str, assets: Sequence[NewAsset], upload_type: UploadType) -> str:
         """Have at most 100 assets imported in the background; return the id of the notification that tells how it went.

@@ -74,6 +74,10 @@ PROJECTS = Operation(
     Blame.PROJECT,
     holds_items=False,
 )
+GEOSPATIAL_SETTINGS = Operation(
+    "query", "projects", _page_of("Project"), "{ geospatialSettings }", Blame.PROJECT, holds_items=False
+)
+"""Asked of GEOSPATIAL projects alone: backends on the premises may not know the field."""
 ASSETS = Operation(
     "query",
     "assets",
@@ -154,12 +158,13 @@ class FoundAsset:
 
 @dataclass(frozen=True, slots=True)
 class ProjectInterface:
-    """What a project asks of its labelers."""
+    """What a project asks of its labelers; ``labeling_crs`` says what the coordinates of a map or scene are."""
 
     project_id: str
     input_type: str
     json_interface: dict[str, Any]
     title: str
+    labeling_crs: str | None = None
 
 
 def append_assets_variables(project_id: str, assets: Sequence[NewAsset]) -> Variables:
@@ -266,6 +271,13 @@ def read_project(root: Any) -> ProjectInterface | None:
         json_interface=_interface(row["jsonInterface"]),
         title=row["title"],
     )
+
+
+def read_labeling_crs(root: Any) -> str | None:
+    """Read the ``labelingCRSCode`` of a project's ``geospatialSettings``; None where it has none."""
+    settings = _json_object(root[0]["geospatialSettings"]) if root else {}
+    code = settings.get("labelingCRSCode")
+    return code if isinstance(code, str) else None
 
 
 def _interface(value: Any) -> dict[str, Any]:
