@@ -52,6 +52,12 @@ def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     help="Whether a refused batch leaves nothing or its good items.",
 )
 @option(
+    "--validation",
+    type=click.Choice(["strict", "lenient"]),
+    default="strict",
+    help="Hold labels to every known rule, or to the names of jobs and categories only.",
+)
+@option(
     "--open-jobs",
     type=click.Choice(["refuse", "accept"]),
     default="refuse",

@@ -44,7 +44,9 @@ class SandboxConfig:
     resent_id: Literal["upsert", "refuse"] = "upsert"
     #: Whether the good items of a refused batch are kept.
     batches: Literal["atomic", "partial"] = "atomic"
-    #: Whether a prediction that leaves a required job open is refused.
+    #: Which json_responses are taken: strict holds them to all that is known, lenient to job and category names.
+    validation: Literal["strict", "lenient"] = "strict"
+    #: Whether a prediction that leaves a required job open is refused (when validation is strict).
     open_jobs: Literal["refuse", "accept"] = "refuse"
     #: How imports may come: in any way, or (strict) only as Kili's SDK sends them.
     imports: Literal["lenient", "strict"] = "lenient"
@@ -115,6 +117,7 @@ SWITCHES = frozenset(
         "import_delay",
         "resent_id",
         "batches",
+        "validation",
         "open_jobs",
         "imports",
         "label_json",

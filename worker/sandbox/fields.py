@@ -129,7 +129,7 @@ PROJECT: dict[str, Resolver] = {
     "archived": setting(default=False),
     "instructions": setting(),
     "metadataProperties": setting(),
-    "geospatialSettings": constant(None),
+    "geospatialSettings": setting(),
     "dataConnections": constant([]),
     "workflowVersion": constant("V2"),
     "stepGroups": constant([]),
