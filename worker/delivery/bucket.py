@@ -32,11 +32,12 @@ WITNESS_SECONDS = 60.0
 FIRST_DELAY = 1.0
 LAST_DELAY = 60.0
 REMEMBERED = 10_000
+UNAVAILABLE = "upload_unavailable"
 
 
 @dataclass(slots=True)
 class _Failing:
-    """An upload that fails: since when and last (monotonic), in how many waves, and in how many as the only one."""
+    """An upload that fails: since when and last (monotonic), in how many waves, and in how many of others' turns."""
 
     since: float
     last: float
@@ -44,11 +45,28 @@ class _Failing:
     counted: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A failed upload; ``tried_for`` is how long it has been tried in vain, in seconds."""
+
+    asset_id: str
+    error: KiliError
+    tried_for: float
+
+
+@dataclass(frozen=True, slots=True)
+class PutOff:
+    """To be tried again after so many seconds; ``cause`` is empty when the upload itself is not in the way."""
+
+    seconds: float
+    cause: str = ""
+
+
 class Bucket:
     """The memory of one process; threads share it.
 
     Args:
-        patience: seconds for which a failing upload is tried.
+        patience: seconds for which an upload is tried that fails alone.
         clock: monotonic seconds.
     """
 
@@ -74,7 +92,7 @@ class Bucket:
             if self._closed_for:
                 self._closed_for = 0.0
                 for one in self._failing.values():  # it was not their fault so far
-                    one.since = one.last = self._taken_at
+                    one.last = self._taken_at
                     one.tries = one.counted = 0
                 logger.info("the bucket takes uploads again", extra={"action": "bucket_resumed"})
 
@@ -95,26 +113,27 @@ class Bucket:
             self._closed_for = min(LAST_DELAY / 2, max(FIRST_DELAY, 2 * self._closed_for))
             self._closed_until = self._clock() + self._closed_for
 
-    def verdicts(self, failed: Sequence[tuple[str, KiliError]]) -> list[Cause | float]:
-        """Of each failed upload of a batch: why it dies, or the seconds until it is to be tried again."""
+    def verdicts(self, failed: Sequence[Failed]) -> list[Cause | PutOff]:
+        """What becomes of each failed upload of a batch."""
         with self._guard:
             is_down = self._is_down()
-            return [self._verdict(asset_id, error, is_down=is_down) for asset_id, error in failed]
+            return [self._verdict(one, is_down=is_down) for one in failed]
 
-    def _verdict(self, asset_id: str, error: KiliError, *, is_down: bool) -> Cause | float:
-        now = self._clock()
-        known = self._failing.setdefault(asset_id, _Failing(now, now))
+    def _verdict(self, failed: Failed, *, is_down: bool) -> Cause | PutOff:
+        now, error = self._clock(), failed.error
+        known = self._failing.setdefault(failed.asset_id, _Failing(now, now))
         known.tries += 1
         known.counted += self._taken_at > known.last
         known.last = now
-        lasts = now - known.since
+        own_fault = not (is_down and passes(error))
         if self._is_at_fault(known, error, is_down=is_down):
             cause = _refused(error)
-        elif lasts >= self._patience and not (is_down and passes(error)):
-            cause = _unavailable(error, lasts)
+        elif failed.tried_for >= self._patience and own_fault:
+            cause = _unavailable(error, failed.tried_for)
         else:
-            return float(min(LAST_DELAY, FIRST_DELAY * 2 ** min(known.tries - 1, 20)))
-        del self._failing[asset_id]
+            seconds = min(LAST_DELAY, FIRST_DELAY * 2 ** min(known.tries - 1, 20))
+            return PutOff(float(seconds), UNAVAILABLE if own_fault else "")
+        del self._failing[failed.asset_id]
         return cause
 
     def _is_at_fault(self, known: _Failing, error: KiliError, *, is_down: bool) -> bool:
@@ -143,4 +162,4 @@ def _refused(error: KiliError) -> Cause:
 
 def _unavailable(error: KiliError, seconds: float) -> Cause:
     problem = f"cannot be uploaded for {seconds:.0f} s now: {error}"
-    return Cause("upload_unavailable", "refused", "asset", problem, "replay it when the bucket takes it", error.words)
+    return Cause(UNAVAILABLE, "refused", "asset", problem, "replay it when the bucket takes it", error.words)

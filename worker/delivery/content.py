@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.deadletters import Cause
+from worker.delivery.bucket import PutOff
 from worker.delivery.item import Item
 from worker.delivery.uploads import Upload, Uploader, unreadable_file
 from worker.kili import NewAsset, UploadType
@@ -40,14 +41,13 @@ TILED_SUFFIXES = frozenset({".tif", ".tiff", ".jp2", ".ntf", ".nitf"})
 class Contents:
     """The items of a batch by what became of their contents.
 
-    ``ready`` can be created at once, ``background`` takes Kili a while; ``later`` is to be tried again after so many
-    seconds.
+    ``ready`` can be created at once, ``background`` takes Kili a while; ``later`` is to be tried again.
     """
 
     ready: list[tuple[Item, NewAsset]] = field(default_factory=list)
     background: list[tuple[Item, NewAsset]] = field(default_factory=list)
     dead: list[tuple[Item, Cause]] = field(default_factory=list)
-    later: list[tuple[Item, float]] = field(default_factory=list)
+    later: list[tuple[Item, PutOff]] = field(default_factory=list)
 
 
 class ContentSource:

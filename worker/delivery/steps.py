@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from worker.deadletters import Cause
 from worker.delivery.assets import LOOK_AGAIN_MS, MISSING
 from worker.delivery.bisect import Sent, may_be_items, send_each
+from worker.delivery.bucket import PutOff
 from worker.delivery.content import UPLOAD_TYPES
 from worker.delivery.imports import FIRST_DELAY
 from worker.delivery.item import Burial, Item
@@ -162,7 +163,7 @@ class Steps:
 
         sent, _ = self._tools.assets.send(self._project, part, send, self._fits_new)
         batch = self._drop(batch, {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused})
-        batch = self._put_off(batch, {item.asset_id: FIRST_DELAY for item, _ in sent.accepted})
+        batch = self._put_off(batch, {item.asset_id: PutOff(FIRST_DELAY) for item, _ in sent.accepted})
         sent.check()
         return batch
 
@@ -183,13 +184,13 @@ class Steps:
         self._settle([self._uncreated(item, dead[item.asset_id]) for item in batch if item.asset_id in dead])
         return [item for item in batch if item.asset_id not in dead]
 
-    def _put_off(self, batch: list[Item], later: Mapping[str, float]) -> list[Item]:
-        """Put the items of some assets off by so many seconds; the others."""
+    def _put_off(self, batch: list[Item], later: Mapping[str, PutOff]) -> list[Item]:
+        """Put the items of some assets off; the others."""
         self._settle(
             [
-                Settlement(item.entry, Fate.LATER, delay_ms=ms(later[item.asset_id]))
+                Settlement(item.entry, Fate.LATER, wait.cause, delay_ms=ms(wait.seconds))
                 for item in batch
-                if item.asset_id in later
+                if (wait := later.get(item.asset_id)) is not None
             ]
         )
         return [item for item in batch if item.asset_id not in later]

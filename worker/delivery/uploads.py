@@ -9,7 +9,7 @@ from pathlib import Path
 from worker.deadletters import Cause
 from worker.delivery.batches import grouped
 from worker.delivery.bisect import send_each
-from worker.delivery.bucket import CROWD, Bucket, passes
+from worker.delivery.bucket import CROWD, FIRST_DELAY, UNAVAILABLE, Bucket, Failed, PutOff, passes
 from worker.delivery.callers import Callers
 from worker.delivery.item import Item
 from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, TooLarge
@@ -39,11 +39,11 @@ class Upload:
 
 @dataclass(slots=True)
 class Uploaded:
-    """Addresses by asset id, what dies and why, and what is to be tried later (seconds)."""
+    """Addresses by asset id, what dies and why, and what is to be tried later."""
 
     addresses: dict[str, str] = field(default_factory=dict)
     refused: list[tuple[Item, Cause]] = field(default_factory=list)
-    later: list[tuple[Item, float]] = field(default_factory=list)
+    later: list[tuple[Item, PutOff]] = field(default_factory=list)
 
 
 class Uploader:
@@ -100,7 +100,7 @@ class _Batch:
         failed = []
         for upload, url in self._addressed(uploads):
             if self._bucket.closed_for:
-                self.uploaded.later.append((upload.item, self._bucket.closed_for))
+                self.uploaded.later.append((upload.item, self._rest()))
                 continue
             error = self._put(upload, url)
             if error is not None:
@@ -108,10 +108,13 @@ class _Batch:
                 failed.append((upload, error))
         return failed
 
+    def _rest(self) -> PutOff:
+        return PutOff(max(FIRST_DELAY, self._bucket.closed_for))
+
     def _addressed(self, uploads: Sequence[Upload]) -> list[tuple[Upload, str]]:
         """Each upload with its URL; those for which Kili refuses one are dead."""
         if not uploads or self._bucket.closed_for:
-            self.uploaded.later += [(upload.item, self._bucket.closed_for) for upload in uploads]
+            self.uploaded.later += [(upload.item, self._rest()) for upload in uploads]
             return []
         urls: dict[str, str] = {}
 
@@ -159,8 +162,8 @@ class _Batch:
             raise NotSent("the worker stops")
         if failed:
             self._ask_witness()
-        verdicts = self._bucket.verdicts([(upload.item.asset_id, error) for upload, error in failed])
-        for (upload, _), verdict in zip(failed, verdicts, strict=True):
+        rows = [Failed(one.item.asset_id, error, _tried_for(one)) for one, error in failed]
+        for (upload, _), verdict in zip(failed, self._bucket.verdicts(rows), strict=True):
             if isinstance(verdict, Cause):
                 self.uploaded.refused.append((upload.item, verdict))
             else:
@@ -176,6 +179,10 @@ class _Batch:
         except (OSError, KiliError):
             return
         self._bucket.took(upload.item.asset_id)
+
+
+def _tried_for(upload: Upload) -> float:
+    return upload.item.entry.tried_for_ms(UNAVAILABLE) / 1000
 
 
 def _needs_url(error: KiliError) -> bool:

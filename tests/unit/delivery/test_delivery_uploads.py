@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from delivery_doubles import INTERFACE, PROJECT, BucketKili, callers, leased
 
 from worker.deadletters import Cause
-from worker.delivery.bucket import ALONE_TRIES, CROWD, FAILURES, Bucket
+from worker.delivery.bucket import ALONE_TRIES, CROWD, FAILURES, UNAVAILABLE, Bucket, Failed, PutOff
 from worker.delivery.item import Item
 from worker.delivery.prepare import prepare
 from worker.delivery.uploads import ADDRESSES, Upload, Uploaded, Uploader
@@ -26,6 +27,7 @@ from worker.kili import (
     derived_asset_id,
 )
 from worker.ontology import Interface
+from worker.spool.tries import tried_again
 
 CONTENT = RefusedItems("upload: HTTP 415", words="Unsupported Media Type")
 ADDRESS = AddressRefused("upload: HTTP 403", words="SignatureDoesNotMatch")
@@ -48,8 +50,12 @@ def clock() -> Clock:
     return Clock()
 
 
-def uploads(*names: str) -> list[Upload]:
+def uploads(*names: str, tried_for: float = 0.0) -> list[Upload]:
+    """Uploads that have been tried in vain for so many seconds."""
+    tries = tried_again(b"", UNAVAILABLE, 0, int(tried_for * 1000)) if tried_for else b""
     items: list[Item] = prepare(PROJECT, [leased(name) for name in names], Interface.parse(INTERFACE, "IMAGE")).items
+    for item in items:
+        item.entry = replace(item.entry, tries=tries, leased_ms=int(tried_for * 1000))
     return [Upload(item, item.external_id.encode(), "text/plain") for item in items]
 
 
@@ -109,7 +115,7 @@ def test_what_passes_is_put_off_a_little_longer_each_time_and_its_neighbours_go_
     for name in ("a", "b", "c"):
         found = tool.upload(PROJECT, uploads(name, "bad"))
         assert waiting(found) == ["bad"]
-        delays.append(found.later[0][1])
+        delays.append(found.later[0][1].seconds)
     assert delays == [1.0, 2.0, 4.0]
 
 
@@ -126,7 +132,8 @@ def test_one_fault_after_a_long_outage_buries_nobody(clock: Clock) -> None:
     tool = uploader(kili, clock)
     names = ["a", "b", "c", "d"]
     for _ in range(20):
-        assert causes(tool.upload(PROJECT, uploads(*names))) == {}
+        found = tool.upload(PROJECT, uploads(*names))
+        assert {wait.cause for _, wait in found.later} == {""}, "an outage does not use up anybody's patience"
         clock.now += 600
     kili.answers = refusing(PASSING, "a")
     found = tool.upload(PROJECT, uploads(*names))
@@ -151,11 +158,9 @@ def test_a_bucket_that_refuses_everybody_is_at_fault_for_as_long_as_the_patience
     kili = BucketKili(answers=lambda url, content: error)
     tool = uploader(kili, clock, patience=100.0)
     names = ["a", "b", "c", "d"]
-    assert waiting(tool.upload(PROJECT, uploads(*names))) == names
-    clock.now += 50
-    assert waiting(tool.upload(PROJECT, uploads(*names))) == names
-    clock.now += 60
-    assert causes(tool.upload(PROJECT, uploads(*names))) == dict.fromkeys(names, "upload_unavailable")
+    for tried_for in (0.0, 50.0):
+        assert waiting(tool.upload(PROJECT, uploads(*names, tried_for=tried_for))) == names
+    assert causes(tool.upload(PROJECT, uploads(*names, tried_for=100.0))) == dict.fromkeys(names, "upload_unavailable")
 
 
 @pytest.mark.parametrize("error", [ADDRESS, PASSING])
@@ -163,10 +168,9 @@ def test_one_that_fails_alone_dies_when_the_patience_ends(clock: Clock, error: K
     tool = uploader(BucketKili(answers=lambda url, content: error), clock, patience=100.0)
     for _ in range(ALONE_TRIES + FAILURES):
         assert waiting(tool.upload(PROJECT, uploads("a"))) == ["a"]
-    clock.now += 101
-    found = tool.upload(PROJECT, uploads("a"))
+    found = tool.upload(PROJECT, uploads("a", tried_for=101.0))
     assert causes(found) == {"a": "upload_unavailable"}
-    assert "for 10" in found.refused[0][1].problem
+    assert "for 101 s" in found.refused[0][1].problem
 
 
 def test_after_others_were_taken_a_url_refused_alone_need_not_wait_for_the_end_of_patience(clock: Clock) -> None:
@@ -212,6 +216,6 @@ def test_kili_that_gives_nobody_a_url_fails_as_a_whole(clock: Clock) -> None:
 
 def test_a_verdict_is_a_cause_or_a_wait(clock: Clock) -> None:
     bucket = Bucket(patience=10.0, clock=clock)
-    [wait, cause] = bucket.verdicts([("x", PASSING), ("y", TooLarge("413"))])
-    assert wait == 1.0
+    [wait, cause] = bucket.verdicts([Failed("x", PASSING, 0.0), Failed("y", TooLarge("413"), 0.0)])
+    assert wait == PutOff(1.0, "upload_unavailable")
     assert isinstance(cause, Cause)
