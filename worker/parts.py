@@ -151,6 +151,8 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         aging=delivery.aging_seconds,
         missing_asset_grace=delivery.missing_asset_grace_seconds,
         read_lag=settings.kili.read_lag_seconds,
+        upload_patience=delivery.upload_grace_seconds,
+        import_limit=delivery.import_seconds,
         interface_age=delivery.interface_seconds,
         probe=delivery.probe_seconds,
         probe_cap=delivery.probe_cap_seconds,

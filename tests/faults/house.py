@@ -99,7 +99,8 @@ class Published:
         url = message.get("asset", {}).get("url")
         if url is not None:
             self.contents.setdefault(derived_asset_id(key[0], key[1]), set()).add(url)
-        answer = max(message["output"]["scores"], key=lambda name: message["output"]["scores"][name])
+        scores = message["output"].get("scores")
+        answer = max(scores, key=lambda name: scores[name]) if scores else answer_of(message["output"]["json_response"])
         newest = (message["predicted_at"], answer)
         if key not in self.expected or newest > self.expected[key]:
             self.expected[key] = newest
@@ -379,12 +380,15 @@ class House:
         }
 
 
+def answer_of(response: Mapping[str, Any]) -> str:
+    """The colour in a response, of a video that of its first frame."""
+    return str(response.get("0", response)["COLOUR"]["categories"][0]["name"])
+
+
 def found_labels(state: Mapping[str, Any]) -> dict[tuple[str, str, str], str]:
     """The answer of each INFERENCE label in Kili, by (project, external id, model)."""
     return {
-        (item["projectId"], item["externalId"], label["modelName"]): json.loads(label["jsonResponse"])["COLOUR"][
-            "categories"
-        ][0]["name"]
+        (item["projectId"], item["externalId"], label["modelName"]): answer_of(json.loads(label["jsonResponse"]))
         for item in state["items"]
         for label in item["labels"]
         if label["labelType"] == "INFERENCE"

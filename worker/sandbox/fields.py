@@ -11,6 +11,7 @@ from typing import Any
 from graphql import GraphQLResolveInfo
 
 from .context import context_of
+from .label_addresses import label_url
 from .records import ApiKey, Asset, Label, Project, Role, User
 from .tables import Tables
 from .workflow import is_waiting, legacy_status
@@ -82,6 +83,16 @@ def _to_be_labeled_by(asset: Asset, _info: GraphQLResolveInfo) -> list[Role]:
     return [Role(id=key, user_id=key, role="LABELER") for key in asset.assignee_ids]
 
 
+def _json_response(label: Label, info: GraphQLResolveInfo) -> str:
+    # The SDK drops what is inline when there is a file; whoever does not look for the file gets an empty answer.
+    return label.json_response if context_of(info).config.label_json == "inline" else "{}"
+
+
+def _json_response_url(label: Label, info: GraphQLResolveInfo) -> str | None:
+    context = context_of(info)
+    return None if context.config.label_json == "inline" else label_url(context.base_url, context.buckets, label.id)
+
+
 def _is_latest(*types: str) -> Resolver:
     def resolve(label: Label, info: GraphQLResolveInfo) -> bool:
         if types and label.label_type not in types:
@@ -118,7 +129,7 @@ PROJECT: dict[str, Resolver] = {
     "archived": setting(default=False),
     "instructions": setting(),
     "metadataProperties": setting(),
-    "geospatialSettings": constant(None),
+    "geospatialSettings": setting(),
     "dataConnections": constant([]),
     "workflowVersion": constant("V2"),
     "stepGroups": constant([]),
@@ -170,7 +181,8 @@ ASSET: dict[str, Resolver] = {
 LABEL: dict[str, Resolver] = {
     "author": _author,
     "labelOf": lambda label, info: _tables(info).assets.get(label.asset_id),
-    "jsonResponseUrl": constant(None),
+    "jsonResponse": _json_response,
+    "jsonResponseUrl": _json_response_url,
     "totalSecondsToLabel": lambda label, _info: round(label.seconds_to_label or 0),
     "clientVersion": lambda label, _info: label.client_version or 0,
     "version": constant(0),

@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .interface import Interface, read_interface
+
+#: Where a project of maps says in which coordinates it is labeled, and the code of the image's own.
+GEOSPATIAL_SETTINGS = "geospatialSettings"
+PIXELS = "PIXEL"
+
 #: Label types by which a person judges an asset.
 HUMAN_TYPES = frozenset({"DEFAULT", "REVIEW"})
 
@@ -72,6 +78,16 @@ class Project:
     steps: tuple[Step, ...]
     roles: tuple[Role, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def interface(self) -> Interface:
+        """The jobs of the project; raises InterfaceError when they cannot be read."""
+        return read_interface(self.json_interface, self.input_type, self.labels_pixels)
+
+    @property
+    def labels_pixels(self) -> bool:
+        """Whether a map is labeled in shares of the image instead of degrees."""
+        return (self.settings.get(GEOSPATIAL_SETTINGS) or {}).get("labelingCRSCode") == PIXELS
 
     @property
     def labeling_step(self) -> Step:

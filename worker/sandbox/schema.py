@@ -18,7 +18,14 @@ from graphql import (
     build_schema,
 )
 
-from . import resolvers_account, resolvers_assets, resolvers_labels, resolvers_projects, resolvers_workflow
+from . import (
+    resolvers_account,
+    resolvers_assets,
+    resolvers_imports,
+    resolvers_labels,
+    resolvers_projects,
+    resolvers_workflow,
+)
 from .actions import Errors
 from .context import context_of
 from .faults import FieldPlan
@@ -34,6 +41,7 @@ QUERIES: dict[str, Resolver] = {
 }
 MUTATIONS: dict[str, Resolver] = {
     **resolvers_projects.MUTATIONS,
+    **resolvers_imports.MUTATIONS,
     **resolvers_assets.MUTATIONS,
     **resolvers_labels.MUTATIONS,
     **resolvers_workflow.MUTATIONS,
