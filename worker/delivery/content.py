@@ -44,7 +44,7 @@ class ContentSource:
         uploads: list[_Upload] = []
         unreadable: list[Unreadable] = []
         for item in items:
-            asset = item.prediction.asset
+            asset = item.content
             if asset is None:
                 unreadable.append(Unreadable(item, missing_asset()))
             elif asset.url is not None:

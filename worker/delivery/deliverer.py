@@ -9,7 +9,7 @@ from concurrent.futures import Executor
 
 import redis
 
-from worker.delivery.assets import AssetKeeper, MadeAssets
+from worker.delivery.assets import AssetKeeper
 from worker.delivery.awaited import AwaitedResults
 from worker.delivery.callers import Callers
 from worker.delivery.content import ContentSource
@@ -21,6 +21,7 @@ from worker.delivery.rules import DeliveryRules
 from worker.delivery.supply import Budget, Supply
 from worker.delivery.tools import WaveTools
 from worker.delivery.wave import Wave, WaveResult
+from worker.delivery.written import WrittenLately
 from worker.interfaces import InterfaceCache
 from worker.kili import KiliClient
 from worker.projects import Projects
@@ -154,7 +155,7 @@ class Deliverer:
             awaited=self._awaited,
             assets=AssetKeeper(
                 callers,
-                MadeAssets(client, prefix),
+                WrittenLately(client, prefix),
                 read_lag=rules.read_lag,
                 grace_ms=int(rules.missing_asset_grace * 1000),
             ),

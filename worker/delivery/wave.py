@@ -149,7 +149,7 @@ class Wave:
         self._result.answered = True
         self._settle(
             [
-                *(Settlement(item.entry, Fate.LATER, delay_ms=LOOK_AGAIN_MS) for item in located.later),
+                *(Settlement(item.entry, Fate.LATER, why, delay_ms=LOOK_AGAIN_MS) for item, why in located.later),
                 *(self._burial.of(item.entry, item.prediction, cause, "check") for item, cause in located.missing),
                 *(
                     self._burial.of(item.entry, item.prediction, cause_of(problem), "check")

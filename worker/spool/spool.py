@@ -10,12 +10,24 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from importlib import resources
 from typing import Any
 
 import redis
 
-from worker.spool.entries import LANES, Admission, Arrival, Counted, Dead, Item, Leased, Ledger, Settlement, Waiting
+from worker.connections import script_of
+from worker.spool.entries import (
+    LANES,
+    Admission,
+    Arrival,
+    Counted,
+    Dead,
+    Fate,
+    Item,
+    Leased,
+    Ledger,
+    Settlement,
+    Waiting,
+)
 
 INBOX_GROUP = "intake"
 
@@ -39,9 +51,8 @@ class Spool:
         self.prefix = prefix
         self.lease_ms = lease_ms
         self._remember_ms = remember_ms
-        scripts = resources.files("worker.spool") / "scripts"
         self._scripts = {
-            name: client.register_script((scripts / f"{name}.lua").read_text("utf-8"))
+            name: script_of(client, "worker.spool", f"scripts/{name}.lua")
             for name in ("admit", "acquire", "lease", "settle", "due", "renew", "release", "drop")
         }
 
@@ -95,7 +106,7 @@ class Spool:
         reply = self._run("lease", [self.prefix, project, token, lanes, items, max_bytes, aging_ms, LANES])
         if reply is None:
             raise LeaseLost(project)
-        return sorted((_leased(row) for row in reply[1]), key=lambda entry: entry.lane)
+        return sorted((_leased(row, int(reply[2])) for row in reply[1]), key=lambda entry: entry.lane)
 
     def settle(self, project: str, token: str, settlements: Sequence[Settlement]) -> None:
         """Record the fate of leased entries.
@@ -107,8 +118,9 @@ class Spool:
         for one in settlements:
             entry = one.entry
             original = (entry.original or entry.payload) if one.letter else b""
+            word = one.cause if one.fate is Fate.DEAD else one.delay_ms
             args += (entry.lane, entry.entry_id, one.fate.value, entry.asset_id, entry.model, entry.stamp, entry.digest)
-            args += (one.delay_ms or one.cause, one.letter, original)
+            args += (word, one.letter or one.tries, original)
         if self._run("settle", args) == -1:
             raise LeaseLost(project)
 
@@ -165,8 +177,8 @@ def _fields_of(item: Item) -> tuple[Any, ...]:
             return ("counted", item.project, "", "", "", "", "", "", "")
 
 
-def _leased(row: list[Any]) -> Leased:
-    lane, entry_id, deliveries, flat = row
+def _leased(row: list[Any], leased_ms: int) -> Leased:
+    lane, entry_id, deliveries, flat, tries = row
     found = dict(zip(flat[::2], flat[1::2], strict=True))
     return Leased(
         lane=int(lane),
@@ -178,4 +190,6 @@ def _leased(row: list[Any]) -> Leased:
         digest=found[b"digest"].decode(),
         payload=found[b"payload"],
         decision=found[b"decision"],
+        tries=tries,
+        leased_ms=leased_ms,
     )

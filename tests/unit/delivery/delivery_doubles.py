@@ -158,7 +158,16 @@ def waiting(name: str, *, lane: int = 9, stamp: int = 1, priority: int = 0, **ch
     return Waiting(PROJECT, lane, asset_id, model, stamp, "aa", json.dumps(body).encode(), decision)
 
 
-def leased(name: str, *, entry_id: str = "", lane: int = 9, deliveries: int = 1, **changes: Any) -> Leased:
+def leased(
+    name: str,
+    *,
+    entry_id: str = "",
+    lane: int = 9,
+    deliveries: int = 1,
+    tries: bytes = b"",
+    leased_ms: int = 0,
+    **changes: Any,
+) -> Leased:
     one = waiting(name, lane=lane, **changes)
     return Leased(
         lane=lane,
@@ -170,6 +179,8 @@ def leased(name: str, *, entry_id: str = "", lane: int = 9, deliveries: int = 1,
         digest=one.digest,
         payload=one.payload,
         decision=one.decision,
+        tries=tries,
+        leased_ms=leased_ms,
     )
 
 

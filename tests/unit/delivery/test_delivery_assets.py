@@ -10,13 +10,15 @@ import pytest
 import redis
 from delivery_doubles import INTERFACE, PROJECT, MemoryKili, callers, leased
 
-from worker.delivery.assets import AssetKeeper, MadeAssets
+from worker.delivery.assets import MISSING, NOT_SHOWN, AssetKeeper, Located
 from worker.delivery.bisect import Sent
 from worker.delivery.content import ContentSource
 from worker.delivery.item import Item
 from worker.delivery.prepare import prepare
+from worker.delivery.written import WrittenLately
 from worker.kili import KiliError, NewAsset, RefusedItems, ServerFault, TooLarge, UnknownOutcome, derived_asset_id
 from worker.ontology import Interface
+from worker.spool.tries import tried_again
 
 
 def items_of(*names: str, **changes: Any) -> list[Item]:
@@ -24,7 +26,7 @@ def items_of(*names: str, **changes: Any) -> list[Item]:
 
 
 def keeper(kili: MemoryKili, client: redis.Redis, *, grace_ms: int = 10_000) -> AssetKeeper:
-    return AssetKeeper(callers(kili), MadeAssets(client, "t:"), read_lag=0.0, grace_ms=grace_ms)
+    return AssetKeeper(callers(kili), WrittenLately(client, "t:"), read_lag=0.0, grace_ms=grace_ms)
 
 
 def create(kili: MemoryKili, client: redis.Redis, *names: str, **changes: Any) -> Sent[tuple[Item, NewAsset]]:
@@ -50,7 +52,7 @@ def test_an_asset_of_somebody_else_is_used_under_its_own_id(client: redis.Redis)
     kili = MemoryKili()
     kili.append_assets(PROJECT, [NewAsset("foreign", "a", "https://x/a", "", '{"theirs": 1}')])
     [item] = keeper(kili, client).locate(PROJECT, items_of("a")).ready
-    assert (item.asset_id, item.exists, item.found_metadata) == ("foreign", True, {"theirs": 1})
+    assert (item.asset_id, item.exists, item.found and item.found.metadata) == ("foreign", True, {"theirs": 1})
 
 
 def test_an_asset_of_ours_is_preferred_to_a_duplicate_of_somebody_else(client: redis.Redis) -> None:
@@ -69,12 +71,52 @@ def test_an_asset_made_lately_exists_although_reads_do_not_show_it(client: redis
     assert item.exists
 
 
+def tried(cause: str, *delays_ms: int) -> dict[str, Any]:
+    """What an entry knows that was put off so often, always taken up in time."""
+    known, now = b"", 1_000_000
+    for delay_ms in delays_ms:
+        known = tried_again(known, cause, now, delay_ms)
+        now += delay_ms
+    return {"tries": known, "leased_ms": now}
+
+
+def later(found: Located) -> list[tuple[str, str]]:
+    return [(item.external_id, why) for item, why in found.later]
+
+
 def test_an_item_without_content_waits_for_its_asset_and_then_dies(client: redis.Redis) -> None:
-    items = items_of("a", asset=None, entry_id="9999999999999-0")
-    assert keeper(MemoryKili(), client).locate(PROJECT, items).later == items
-    old = items_of("a", asset=None, entry_id="1-0")
+    assert later(keeper(MemoryKili(), client).locate(PROJECT, items_of("a", asset=None))) == [("a", MISSING)]
+    patient = items_of("a", asset=None, **tried(MISSING, 2000, 2000))
+    assert later(keeper(MemoryKili(), client).locate(PROJECT, patient)) == [("a", MISSING)]
+    old = items_of("a", asset=None, **tried(MISSING, *[2000] * 5))
     [(item, cause)] = keeper(MemoryKili(), client).locate(PROJECT, old).missing
     assert (item, cause.slug) == (old[0], "asset_missing")
+
+
+def test_what_it_waited_for_something_else_is_not_held_against_it(client: redis.Redis) -> None:
+    items = items_of("a", asset=None, **tried("result_unavailable", *[60_000] * 20))
+    assert later(keeper(MemoryKili(), client).locate(PROJECT, items)) == [("a", MISSING)]
+
+
+def test_an_item_without_content_uses_that_of_another_model_in_its_wave(client: redis.Redis) -> None:
+    [bare, whole] = [*items_of("a", asset=None, stamp=2), *items_of("a", model={"name": "n", "version": "1"})]
+    located = keeper(MemoryKili(), client).locate(PROJECT, [bare, whole])
+    assert located.ready == [bare, whole]
+    assert bare.content == whole.content
+
+
+def test_an_asset_that_is_said_to_exist_and_never_shown_ends_as_a_dead_letter(client: redis.Redis) -> None:
+    class Hiding(MemoryKili):
+        def find_assets(self, project: str, names: Sequence[str]) -> dict[str, Any]:
+            return {}
+
+    kili = Hiding()
+    kili.append_assets(PROJECT, [NewAsset("foreign", "a", "https://x/a", "", "{}")])
+    assert later(keeper(kili, client).locate(PROJECT, items_of("a"))) == [("a", NOT_SHOWN)]
+    old = items_of("a", **tried(NOT_SHOWN, *[2000] * 31))
+    [(_, cause)] = keeper(kili, client).locate(PROJECT, old).missing
+    assert (cause.slug, cause.field) == ("asset_not_shown", "external_id")
+    assert "for 62 s" in cause.problem
 
 
 def test_a_name_that_the_check_refuses_does_not_keep_the_others(client: redis.Redis) -> None:
@@ -135,7 +177,7 @@ def test_only_what_was_created_is_remembered_as_made(client: redis.Redis) -> Non
     kili = MemoryKili(rule=lambda step, ids: RefusedItems("no") if step == "append_assets" and poison in ids else None)
     sent = create(kili, client, "a", "poison")
     assert [item.external_id for (item, _), _ in sent.refused] == ["poison"]
-    made = MadeAssets(client, "t:").among([poison, derived_asset_id(PROJECT, "a")])
+    made = WrittenLately(client, "t:").made([poison, derived_asset_id(PROJECT, "a")])
     assert made == {derived_asset_id(PROJECT, "a")}
 
 

@@ -10,6 +10,8 @@ import redis
 from worker.delivery.pauses import ENDPOINT, ENDPOINT_FROM_PROJECTS, Pauses
 from worker.kili import ConnectFailed, KiliError, RateLimited, RefusedKey, RefusedProject, Unauthorized, UnknownOutcome
 
+pytestmark = pytest.mark.servers("all")
+
 
 class Clock:
     """Milliseconds since the epoch, as a test wants them."""
