@@ -12,7 +12,7 @@ from celery import Celery
 from redis.exceptions import NoPermissionError
 
 NEEDED = (
-    "~pw:* ~predictions* ~_kombu.* ~unacked* ~*celery.pidbox* &/0.celery.pidbox &/0.celeryev/* "
+    "~pw:* ~predictions* ~_kombu.* ~unacked* ~*celery.pidbox* resetchannels &/0.celery.pidbox &/0.celeryev/* "
     "+@all -@admin -@dangerous +info +client|setname"
 )
 """Rights that are enough with the default names of queue, inbox and prefix, as ``ACL SETUSER`` takes them."""

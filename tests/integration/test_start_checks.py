@@ -53,7 +53,7 @@ def url_of(redis_server: EmbeddedRedis) -> str:
 
 
 def grant(client: redis.Redis, *rights: str) -> None:
-    client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">word", *rights)
+    client.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">word", "resetchannels", *rights)
     client.execute_command("ACL", "LOG", "RESET")
 
 
@@ -63,15 +63,16 @@ def refused(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[Check]:
     return [check for check in startup_checks(Settings()) if check.level == "refused"]
 
 
+@pytest.mark.servers("all")
 @pytest.mark.parametrize(
     ("rights", "words"),
     [
-        (["~*", "+@all"], "channels"),
-        (["~*", "+@all", "&/0.celeryev/*"], "channels"),
-        (["~*", "+@all", "&/0.celery.pidbox"], "channels"),
+        (["~*", "+@all"], "channel"),
+        (["~*", "+@all", "&/0.celeryev/*"], "channel"),
+        (["~*", "+@all", "&/0.celery.pidbox"], "channel"),
         (["~pw:*", "+@all", "&*"], "predictions"),
         (["~predictions*", "+@all", "&*"], "pw:check"),
-        (["~pw:*", "~predictions*", "+@all", "&*"], "keys"),
+        (["~pw:*", "~predictions*", "+@all", "&*"], "key"),
         ([*ALL, "-@stream"], "XADD"),
         ([*ALL, "-@scripting"], "eval"),
         ([*ALL, "-@sortedset"], "ZADD"),
@@ -109,6 +110,7 @@ def test_checking_leaves_nothing_and_takes_nothing(
     assert list(user.keys("*check*pidbox*")) == []
 
 
+@pytest.mark.servers("all")
 def test_the_documented_rights_are_enough_to_work(
     redis_server: EmbeddedRedis,
     user: redis.Redis,
@@ -149,7 +151,7 @@ def test_a_worker_that_celery_throws_out_lives_and_is_not_ready(
     environment = {**os.environ, "REDIS_URL": url_of(redis_server), "KILI_API_KEY": "key"}
     beat = tmp_path / "beat"
     ended = run("start", **environment)
-    assert (ended.returncode, "channels" in ended.stderr) == (1, True)
+    assert (ended.returncode, "channel" in ended.stderr) == (1, True)
     command = [sys.executable, "-m", "worker", "start", "--unchecked"]
     with subprocess.Popen(
         command, env={**environment, "WORKER_HEARTBEAT_FILE": str(beat)}, stderr=subprocess.DEVNULL

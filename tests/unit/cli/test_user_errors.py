@@ -70,6 +70,10 @@ SERVED = [
     ["report", "--project", "p"],
     ["start"],
     ["status"],
+    ["waiting", "list"],
+    ["waiting", "retry", "p"],
+    ["waiting", "dead-letter", "p", "--yes"],
+    ["waiting", "drop", "p", "--yes"],
 ]
 """Commands that need Redis or Kili, which are away."""
 
@@ -99,6 +103,7 @@ WORDS = [
     ["sandbox", "--port", "0", "--api-key", ""],
     ["webhook", "--host", "203.0.113.1"],
     ["webhook", "--port", "x"],
+    ["waiting", "drop"],
     ["no-such-command"],
     ["status", "--no-such-option"],
     ["status", "--format", "xml"],
