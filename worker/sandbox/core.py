@@ -66,11 +66,12 @@ class Sandbox:
         return record
 
     def user_of(self, key: str) -> User | None:
-        """Return the user of a key that is known and has not expired."""
+        """Return the user of a key that is known and has not expired; nobody when the user is suspended."""
         record = self._api_key(key)
         if record is None or record.revoked or record.expiry_date <= iso(self.clock()):
             return None
-        return self.store.tables.users[record.user_id]
+        user = self.store.tables.users[record.user_id]
+        return user if user.activated else None
 
     def _api_key(self, key: str) -> ApiKey | None:
         return next((known for known in self.store.tables.api_keys.values() if known.key == key), None)
