@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ssl
+from importlib import resources
 from typing import Any
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
+from redis.commands.core import Script
 from redis.retry import Retry
 
 SOCKET_SECONDS = 8.0
@@ -36,6 +38,25 @@ def broker_ssl(url: str) -> dict[str, Any] | None:
     Without it kombu takes any certificate of a ``rediss://`` broker.
     """
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss://") else None
+
+
+class WorkerScript(Script):
+    """A Lua script that means the same on every server."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        """Run it. Redis 6.2 wraps the error of a command in one of its own, which has no type."""
+        try:
+            return super().__call__(*args, **options)
+        except redis.ResponseError as error:
+            if isinstance(error, redis.OutOfMemoryError) or "-OOM " not in str(error):
+                raise
+            raise redis.OutOfMemoryError(str(error).partition("-OOM ")[2]) from error
+
+
+def script_of(client: redis.Redis, package: str, name: str) -> WorkerScript:
+    """The Lua script ``name`` of a package, behind the prelude that writes numbers the same way for every server."""
+    prelude = resources.files("worker").joinpath("prelude.lua").read_text("utf-8")
+    return WorkerScript(client, prelude + resources.files(package).joinpath(name).read_text("utf-8"))
 
 
 def insist(client: redis.Redis, command: str, key: str, *args: str | bytes | float) -> Any:

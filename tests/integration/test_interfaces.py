@@ -14,6 +14,8 @@ from worker.interfaces import InterfaceCache
 from worker.kili.operations import ProjectInterface
 from worker.ontology import InterfaceError
 
+pytestmark = pytest.mark.servers("all")
+
 
 def with_colours(*names: str) -> dict[str, Any]:
     job = {"mlTask": "CLASSIFICATION", "content": {"categories": {name: {} for name in names}, "input": "radio"}}

@@ -21,6 +21,8 @@ from worker.review.redis_vectors import OVERHEAD, RedisVectors
 from worker.review.state import board_name
 from worker.review.vectors import Vectors
 
+pytestmark = pytest.mark.servers("all")
+
 PREFIX = "pw:"
 RULE = {"name": "all", "capacity": {"share": 0.15}, "audit": {"rate": 0.05, "uniform": 1.0}}
 SOURCE = Source("p", "", "m:1")

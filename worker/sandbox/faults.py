@@ -5,6 +5,7 @@ A script is a list of rules, or an object {"faults": [rules]}. Every call is hel
     {"operation": "appendManyLabels",  root field, whatever its alias; "*" for all (default)
      "project":   "clx...",            only calls about this project (default: any)
      "external_id": "a.jpg",           only the label files of this asset (default: any)
+     "asset_id":  "clx...",            only the uploads for this asset (default: any)
      "skip":      2,                   leave out the first 2 calls that match (default 0)
      "times":     3,                   then hit 3 of them (default: for ever)
      "chance":    0.1, "seed": 7,      hit each with this probability (default 1); skipped ones do not draw
@@ -33,7 +34,7 @@ Kinds of action, with their keys and defaults:
               these assets, or all when none is named; matches only such imports; later rules still apply
 
 `labelFile` is the operation of a file that `jsonResponseUrl` names (switch `label_json`): an HTTP GET, so `errors` and
-`partial` say nothing there.
+`partial` say nothing there. `upload` is that of a PUT to the bucket; "*" leaves uploads out.
 
 Where a document holds several root fields, a rule that names an operation and answers with `errors` and status 200, or
 refuses items, hits that field alone; the others run. Anything else hits the whole document.
@@ -73,7 +74,10 @@ WRITES = frozenset(
 #: Operations that go on after their answer.
 IMPORTS = frozenset({"appendManyAssetsAsynchronously"})
 
-RULE_KEYS = frozenset({"operation", "project", "external_id", "skip", "times", "chance", "seed", "action"})
+#: The name of a PUT to the bucket.
+UPLOAD = "upload"
+
+RULE_KEYS = frozenset({"operation", "project", "external_id", "asset_id", "skip", "times", "chance", "seed", "action"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Call:
     project_id: str | None
     body_bytes: int
     external_id: str | None = None
+    asset_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -119,6 +124,7 @@ class Rule:
     operation: str = "*"
     project: str | None = None
     external_id: str | None = None
+    asset_id: str | None = None
     skip: int = 0
     times: int | None = None
     chance: float = 1.0
@@ -145,13 +151,17 @@ class Rule:
 
     def _matches(self, call: Call) -> bool:
         return (
-            (self.operation == "*" or self.operation in call.operations)
+            self._names(call.operations)
             and (self.project is None or self.project == call.project_id)
             and self.external_id in {None, call.external_id}
+            and self.asset_id in {None, call.asset_id}
             and not (isinstance(self.action, FailImport) and IMPORTS.isdisjoint(call.operations))
             and not (isinstance(self.action, Refuse) and WRITES.isdisjoint(call.operations))
             and not (isinstance(self.action, TooLarge) and call.body_bytes <= self.action.bytes)
         )
+
+    def _names(self, operations: Sequence[str]) -> bool:
+        return self.operation in operations or (self.operation == "*" and UPLOAD not in operations)
 
 
 class Script:

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .admin import admin_routes
 from .answers import Answer
+from .bucket_files import answer_bucket, file_answer
 from .config import SandboxConfig
 from .core import Sandbox
 from .envelope import answer_call
@@ -41,7 +42,7 @@ def app_of(sandbox: Sandbox) -> ASGIApp:
         Route("/labels/{label_id}/jsonResponse", _Wired(sandbox, answer_label_file), methods=["GET"]),
         Route(f"{API}/version", _version(sandbox)),
         Route(f"{API}/files", _file_by_id(sandbox)),
-        Route("/bucket/{path:path}", _bucket(sandbox), methods=["GET", "PUT"]),
+        Route("/bucket/{path:path}", _Wired(sandbox, answer_bucket), methods=["GET", "PUT"]),
         *admin_routes(sandbox),
     ]
     if sandbox.config.files is not None:
@@ -124,25 +125,5 @@ def _version(sandbox: Sandbox) -> Callable[[Request], Response]:
     return lambda _request: JSONResponse({"version": sandbox.version})
 
 
-def _bucket(sandbox: Sandbox) -> Callable[[Request], object]:
-    async def endpoint(request: Request) -> Response:
-        path = request.path_params["path"]
-        if not sandbox.buckets.may_access(path, request.query_params.get("signature", "")):
-            return Response("SignatureDoesNotMatch", status_code=403)
-        if request.method == "PUT":
-            media_type = request.headers.get("content-type", "application/octet-stream")
-            sandbox.buckets.write(path, await request.body(), media_type)
-            return Response()
-        return _content(sandbox.buckets.read(path))
-
-    return endpoint
-
-
 def _file_by_id(sandbox: Sandbox) -> Callable[[Request], Response]:
-    return lambda request: _content(sandbox.buckets.read_id(request.query_params.get("id", "")))
-
-
-def _content(found: tuple[bytes, str] | None) -> Response:
-    if found is None:
-        return Response("NoSuchKey", status_code=404)
-    return Response(found[0], headers={"content-type": found[1]})
+    return lambda request: _response(file_answer(sandbox.buckets.read_id(request.query_params.get("id", ""))))
