@@ -239,7 +239,9 @@ def _parse_yaml(text: str) -> Any:
     try:
         import yaml
     except ImportError:
-        raise PolicyError("YAML needs PyYAML: install pyyaml, or write the policy as TOML") from None
+        raise PolicyError(
+            "YAML needs PyYAML: pip install 'kili-prediction-worker[yaml]', or write the policy as TOML"
+        ) from None
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
