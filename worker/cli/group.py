@@ -19,6 +19,7 @@ COMMANDS = {
     "health": "cheap liveness and readiness of a running worker",
     "policy": "test, try out and look at the review policy",
     "publish": "send JSON Lines to a door",
+    "redis": "a Redis for first steps on this machine",
     "report": "what the humans said: agreement, disagreements, drift",
     "sandbox": "the local Kili",
     "schema": "JSON Schema and AsyncAPI of the message contract",
