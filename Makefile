@@ -4,8 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS ?= 1200
 SEED ?= 1
+# The server's binary for test-redis: a path, or a name on PATH.
+REDIS_SERVER ?= redis-server
 
-.PHONY: demo test test-browser lint bench bench-quick faults-one-document soak lock clean
+.PHONY: demo test test-redis test-servers test-browser lint bench bench-quick faults-one-document soak lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -14,6 +16,15 @@ demo: $(VENV)/.demo
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) || \
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+
+# Every test that touches Redis, on one server: make test-redis REDIS_SERVER=/path/of/redis-server
+test-redis: $(VENV)/.dev
+	REDIS_SERVER=$(REDIS_SERVER) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/faults tests/integration \
+	tests/unit/delivery tests/unit/intake tests/unit/kili $(ARGS)
+
+# The whole job with foreign producers on the oldest server, the one that is installed, and the newest: same results?
+test-servers: $(VENV)/.dev
+	$(BIN)/python -m tests.faults.foreign $(ARGS)
 
 # Looks at the report's page in a real browser; needs Chromium (Debian: apt-get install chromium), or its path in CHROMIUM.
 test-browser: $(VENV)/.dev
