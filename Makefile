@@ -4,18 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS ?= 1200
 SEED ?= 1
+FUZZ ?= 20
 # The server's binary for test-redis: a path, or a name on PATH.
 REDIS_SERVER ?= redis-server
 
-.PHONY: demo test test-redis test-servers test-browser lint bench bench-quick faults-one-document soak lock clean
+.PHONY: demo test fuzz test-redis test-servers test-browser lint bench bench-quick faults-one-document soak lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
 
 # In the order of the folders: files with few long cases go first, not last.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) || \
-	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Properties with fresh examples, FUZZ times as many; failures are kept in .hypothesis and tried first the next time.
+fuzz: $(VENV)/.dev
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest -n 2 --timeout 1800 $$(grep -rlE '^from hypothesis' tests --include 'test_*.py') $(ARGS)
 
 # Every test that touches Redis, on one server: make test-redis REDIS_SERVER=/path/of/redis-server
 test-redis: $(VENV)/.dev

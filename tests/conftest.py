@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.fuzzing import load_profile
+from tests.guarantees import Guarantees, properties_of
 from tests.servers import servers_of
 from worker.embedded_redis import NAMED, EmbeddedRedis
 
@@ -18,6 +20,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("servers")
     if marker is not None and "redis_binary" in metafunc.fixturenames:
         metafunc.parametrize("redis_binary", servers_of(*marker.args), indirect=True, scope="session")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of the table in docs/guarantees.md."""
+    parser.addoption("--guarantees", choices=("check", "write"), default="check", help="check or write the table")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take hypothesis' profile; the controlling process alone collects what was proved."""
+    load_profile()
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Guarantees(is_writing=config.getoption("--guarantees") == "write"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A marked test's report carries its guarantees."""
+    for item in items:
+        item.user_properties.extend(properties_of(item))
 
 
 @pytest.fixture(autouse=True)

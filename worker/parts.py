@@ -98,7 +98,16 @@ def access_of(settings: Settings) -> KiliAccess:
         labels_timeout=2 * kili.timeout_seconds,
         gzip_from=kili.compress_from_bytes,
         max_answer_bytes=kili.max_response_bytes,
+        max_connections=_connections_of(settings),
     )
+
+
+def _connections_of(settings: Settings) -> int:
+    """As many as there may be calls at once: each batch under way makes one, and each wave beside its batches.
+
+    While the broker takes no hints, as many waves again run in this process.
+    """
+    return settings.delivery.parallel_batches + 2 * settings.delivery.concurrency
 
 
 def budget_of(settings: Settings, spool: Spool) -> CallBudget:
@@ -142,6 +151,8 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         aging=delivery.aging_seconds,
         missing_asset_grace=delivery.missing_asset_grace_seconds,
         read_lag=settings.kili.read_lag_seconds,
+        upload_patience=delivery.upload_grace_seconds,
+        import_limit=delivery.import_seconds,
         interface_age=delivery.interface_seconds,
         probe=delivery.probe_seconds,
         probe_cap=delivery.probe_cap_seconds,

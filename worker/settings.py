@@ -100,6 +100,12 @@ class DeliverySettings(_Group):
     missing_asset_grace_seconds: float = Field(
         10.0, ge=0, description="How long a prediction without content waits for its asset to appear in Kili."
     )
+    upload_grace_seconds: float = Field(
+        900.0, ge=0, description="How long an upload is tried again that Kili's bucket does not take."
+    )
+    import_seconds: float = Field(
+        3600.0, gt=0, description="How long Kili may take to import a video or another asset in the background."
+    )
     aging_seconds: float = Field(
         60.0, gt=0, description="Wait after which routine predictions get a share of each wave."
     )

@@ -18,6 +18,11 @@ def at_once(redis_binary: Path | None) -> Iterator[House]:
         yield house
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="no fault",
+    promise="no call too many: 1 + 10 + 10 + 2 for 1,000, and the interface once",
+)
 def test_a_wave_that_meets_no_fault_makes_no_extra_call(at_once: House) -> None:
     project = at_once.project()
     at_once.admin("reset", {})
@@ -55,6 +60,11 @@ def test_a_second_wave_of_the_same_project_asks_for_its_interface_no_more(at_onc
     }
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="failed and repeated calls",
+    promise="visible in `status` and its metrics",
+)
 def test_failed_and_repeated_calls_show_in_status_and_metrics(at_once: House) -> None:
     at_once.staffed()
     project = at_once.project()

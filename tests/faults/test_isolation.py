@@ -67,6 +67,11 @@ def street(redis_binary: Path | None) -> Iterator[Street]:
         yield street
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="one project refused, nineteen healthy",
+    promise="no call of the nineteen is taken from them and none of them is paused",
+)
 def test_nineteen_healthy_projects_do_not_feel_the_twentieth(street: Street) -> None:
     house = street.house
     kept = 0
@@ -97,6 +102,11 @@ def go_bad(house: House, project: str, harm: str) -> None:
     house.harm({"project": project, "action": NO_ACCESS if harm == "no access" else ALWAYS_500})
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="a project deleted or closed, then served again",
+    promise="waits, goes on by itself",
+)
 def test_a_project_that_is_served_again_goes_on_by_itself(house: House) -> None:
     bad, good = house.project(), house.project()
     house.harm({"project": bad, "action": NO_ACCESS})
@@ -114,6 +124,11 @@ def test_a_project_that_is_served_again_goes_on_by_itself(house: House) -> None:
     assert said.count(f"project:{bad} goes on") == 1
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="a renamed class",
+    promise="only what needs it dies; a mended interface lets it be replayed",
+)
 def test_a_renamed_class_stops_only_what_needs_it_and_a_mended_interface_lets_it_be_replayed(house: House) -> None:
     project = house.project()
     house.publish(predictions(project, 20))

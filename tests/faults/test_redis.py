@@ -18,6 +18,11 @@ from worker.embedded_redis import EmbeddedRedis
 SLOW = {"operation": "appendManyLabels", "action": {"kind": "delay", "seconds": 0.4}}
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="killed and restarted (append-only file) with hints and leases out",
+    promise="the worker survives, nothing lost",
+)
 @pytest.mark.parametrize("down", [0.2, 1.0])
 def test_redis_killed_and_restarted_while_hints_and_leases_are_out(house: House, down: float) -> None:
     worker = house.staffed()
@@ -35,6 +40,11 @@ def test_redis_killed_and_restarted_while_hints_and_leases_are_out(house: House,
     assert worker.process.poll() is None, "the worker survives a restart of Redis"
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="connections cut",
+    promise="goes on",
+)
 def test_connections_that_are_cut_again_and_again(house: House) -> None:
     worker = house.staffed()
     projects = under_way(house, count=3, each=150)
@@ -49,6 +59,11 @@ def test_connections_that_are_cut_again_and_again(house: House) -> None:
     assert worker.process.poll() is None
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="slow at every other command",
+    promise="goes on",
+)
 def test_redis_that_is_slow_at_every_other_command(house: House) -> None:
     worker = house.staffed()
     projects = under_way(house, count=2, each=150)
@@ -61,6 +76,11 @@ def test_redis_that_is_slow_at_every_other_command(house: House) -> None:
     assert worker.process.poll() is None
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="silent for longer than a lease",
+    promise="goes on",
+)
 def test_redis_that_answers_nothing_for_longer_than_a_lease(house: House) -> None:
     worker = house.staffed()
     under_way(house, count=2, each=150)
@@ -73,6 +93,11 @@ def test_redis_that_answers_nothing_for_longer_than_a_lease(house: House) -> Non
     assert worker.process.poll() is None
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="memory full under `noeviction`",
+    promise="messages stay at the door; delivery frees memory",
+)
 def test_a_memory_that_fills_up_keeps_messages_at_the_door_and_recovers_by_itself(house: House) -> None:
     worker = house.staffed()
     begun = len(said(house, "intake_waits"))
@@ -93,6 +118,11 @@ def test_a_memory_that_fills_up_keeps_messages_at_the_door_and_recovers_by_itsel
     assert said(house, "intake_resumed")
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="a worker starts while memory is full",
+    promise="delivers what waits",
+)
 def test_a_worker_that_starts_while_memory_is_full_delivers_what_waits(house: House) -> None:
     projects = under_way(house, count=2, each=1200)
     with memory_full_by(house, 100_000_000):
@@ -108,6 +138,11 @@ def test_a_worker_that_starts_while_memory_is_full_delivers_what_waits(house: Ho
     assert worker.process.poll() is None
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="scripts flushed, consumer group destroyed",
+    promise="restored",
+)
 def test_scripts_flushed_and_the_inbox_group_destroyed_under_load(house: House) -> None:
     project = house.project()
     for round_ in range(8):
@@ -120,6 +155,11 @@ def test_scripts_flushed_and_the_inbox_group_destroyed_under_load(house: House) 
     house.judge()
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="replaced by an empty server",
+    promise="detected and said; work goes on",
+)
 def test_redis_replaced_by_an_empty_one_is_said_and_work_goes_on() -> None:
     with House() as house:
         house.worker()

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.faults.soak import soak
 
 
+@pytest.mark.guarantee(
+    "Processes",
+    fault="everything at once, by a seed",
+    promise="as above; for longer: `make soak`",
+)
 def test_everything_going_wrong_at_once_loses_and_doubles_nothing() -> None:
     found = soak(seconds=90, seed=210, deeds=40)
     assert found["kill_worker"] >= 3

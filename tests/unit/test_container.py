@@ -117,6 +117,10 @@ def test_redis_keeps_its_data_and_evicts_nothing() -> None:
     assert redis["healthcheck"]["test"][0] == "CMD"
 
 
+@pytest.mark.guarantee(
+    "Security",
+    fault="a worker taken over from inside",
+)
 @pytest.mark.parametrize("service", OURS)
 def test_our_containers_cannot_write_or_gain_rights(service: str) -> None:
     settings: dict[str, Any] = OURS[service]
@@ -139,6 +143,11 @@ def test_without_a_profile_only_production_starts() -> None:
     assert list(STAGES)[-1] == "worker"
 
 
+@pytest.mark.guarantee(
+    "Security",
+    fault="a worker taken over from inside",
+    promise="no root, no writable image, no further rights",
+)
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_images_do_not_run_as_root(target: str) -> None:
     uid, _ = values(target, "USER")[-1].split(":")

@@ -24,6 +24,7 @@ from worker.feedback.links import Links
 from worker.feedback.reading import ReadAsset, Reader
 from worker.feedback.report_html import page
 from worker.formats import OutputError
+from worker.interfaces import interface_of
 from worker.kili import CallBudget, KiliClient, NewLabel, ProjectInterface
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.ontology import Interface, OntologyError
@@ -112,7 +113,7 @@ def _begin(settings: Settings, project: str, model: str) -> Evaluating:
     kili = KiliClient(access_of(settings), budget=budget) if budget is None else kili_of(settings, budget)
     prober = kili if budget is None else kili_of(settings, budget, attempts=1)
     found = kili.project_interface(project)
-    interface = Interface.parse(found.json_interface, found.input_type)
+    interface = interface_of(found)
     reader = Reader(access_of(settings), budget=budget)
     return Evaluating(settings, project, model, kili, prober, reader, found, interface)
 

@@ -15,8 +15,11 @@ from worker.cli.loading import fail, load_settings, print_json
     "--interface", type=click.File("rb"), help="A project's jsonInterface as JSON, to show the json_response."
 )
 @click.option("--input-type", default="IMAGE", show_default=True, help="The project's input type, with --interface.")
+@click.option("--labeling-crs", help="The project's geospatialSettings.labelingCRSCode (PIXEL), with --interface.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def explain(file: IO[bytes], interface: IO[bytes] | None, input_type: str, as_json: bool) -> None:
+def explain(
+    file: IO[bytes], interface: IO[bytes] | None, input_type: str, labeling_crs: str | None, as_json: bool
+) -> None:
     """Show what would become of the message in FILE, sending nothing.
 
     Prints the format and why it was recognised, what was read, the json_response, the confidence and the review
@@ -27,7 +30,7 @@ def explain(file: IO[bytes], interface: IO[bytes] | None, input_type: str, as_js
     from worker.ontology import Interface, InterfaceError
 
     try:
-        known = Interface.parse(interface.read().decode(), input_type) if interface else None
+        known = Interface.parse(interface.read().decode(), input_type, labeling_crs) if interface else None
     except (InterfaceError, UnicodeDecodeError) as error:
         fail(f"--interface: {error}")
     found = explain_message(load_settings(), file.read(), known)

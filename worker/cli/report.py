@@ -21,9 +21,9 @@ from worker.feedback.reading import Reader
 from worker.feedback.report_html import page
 from worker.feedback.report_text import text
 from worker.feedback.service import Feedback
+from worker.interfaces import interface_of
 from worker.kili import KiliError
 from worker.listening import feedback_of, named_projects
-from worker.ontology import Interface
 from worker.parts import access_of, budget_of, kili_of, spool_of
 from worker.settings import Settings
 
@@ -90,7 +90,7 @@ def opened(project: str | None) -> Iterator[Opened]:
         kili, reader = kili_of(settings, budget), Reader(access_of(settings), budget=budget)
         try:
             found = kili.project_interface(name)
-            interface = Interface.parse(found.json_interface, found.input_type)
+            interface = interface_of(found)
             feedback = feedback_of(settings, spool, name, reader, interface)
             yield Opened(settings, found.title or name, reader, feedback)
         finally:

@@ -32,6 +32,7 @@ WAVE_SECONDS = 10.0
 
 FIRST_DELAY_MS = 1000
 LAST_DELAY_MS = 60_000
+UNAVAILABLE = "result_unavailable"
 
 
 @dataclass(slots=True)
@@ -48,7 +49,7 @@ class AwaitedResults:
     Args:
         reader: of the allowed places.
         policy: decides anew, now that the output is known.
-        grace_ms: how long a result that cannot be read is waited for.
+        grace_ms: how long a result that cannot be read is waited for, from the first attempt to read it.
         max_bytes: of all results of a wave together.
         stop: ends the reading.
     """
@@ -137,9 +138,9 @@ class _Wave:
         return result.value
 
     def _put_off(self, entry: Leased, prediction: Prediction | None, error: ResultUnavailable) -> Settlement:
-        waited = time.time() * 1000 - entry.waited_since_ms
-        if waited > self._tools.grace_ms:
+        waited = entry.tried_for_ms(UNAVAILABLE)
+        if waited >= self._tools.grace_ms:
             cause = cause_of(unavailable(error, waited / 1000))
             return self._burial.of(entry, prediction, cause, "fetch")
-        delay = min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** min(entry.deliveries - 1, 20))
-        return Settlement(entry, Fate.LATER, delay_ms=delay)
+        delay = min(LAST_DELAY_MS, max(FIRST_DELAY_MS, waited))
+        return Settlement(entry, Fate.LATER, UNAVAILABLE, delay_ms=delay)

@@ -120,6 +120,7 @@ def _item(entry: Leased, prediction: Prediction, interface: Interface, config: P
         json_response=response,
         asset_id=entry.asset_id,
         size=len(entry.payload) + len(response),
+        content=prediction.asset,
     )
 
 

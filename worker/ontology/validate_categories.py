@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from .classes import nearest, nearest_category
 from .interface import Job
-from .validate_context import Context, as_list, as_object, as_text, check_key_frame, is_percent, refuse, refuse_percent
+from .validate_context import Context, as_list, as_object, as_text, check_key_frame, check_percent, refuse
 
 CATEGORY_KEYS = frozenset({"name", "confidence", "children"})
 """The keys of a chosen category; the official SDK fails to read any other."""
@@ -85,8 +85,7 @@ def _category(item: object, job: Job, where: str, context: Context) -> str:
     name = as_text(body.get("name"), f"{where}.name")
     if name not in job.categories:
         _refuse_category(name, job, f"{where}.name")
-    if not is_percent(body.get("confidence", 0)):
-        refuse_percent(body["confidence"], f"{where}.confidence")
+    check_percent(body.get("confidence"), f"{where}.confidence")
     if not body.keys() <= CATEGORY_KEYS:
         key = min(body.keys() - CATEGORY_KEYS)
         refuse(f"{where}.{key}", "is no part of a chosen category", "leave it out", "unknown_key")
