@@ -88,6 +88,11 @@ def test_what_is_no_number_is_refused_rather_than_written(client: redis.Redis, n
 
 
 @pytest.mark.servers("all")
+@pytest.mark.guarantee(
+    "Redis",
+    fault="an older server: Redis 6.2 or 7.0 instead of the newest Valkey",
+    promise="every script does the same",
+)
 def test_every_line_of_every_script_runs_and_writes_its_numbers_in_digits(
     redis_binary: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
