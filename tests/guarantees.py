@@ -82,9 +82,8 @@ class Guarantees:
         text = page.read_text("utf-8")
         for section, rows in self._sections.items():
             for fault, row in rows.items():
-                unproved = row.others - row.passed  # a server that is not here is skipped beside those that are
-                if unproved or not row.promise:
-                    self.problems.append(f"{section}: {fault!r} is not proved: {sorted(unproved) or 'no promise'}")
+                if row.others or not row.promise:
+                    self.problems.append(f"{section}: {fault!r} is not proved: {sorted(row.others) or 'no promise'}")
         written = with_tables(text, self._sections)
         if self._is_writing and not self.problems:
             page.write_text(written, "utf-8")

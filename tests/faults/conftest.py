@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Cases run on the oldest and the newest Redis, on each with one house for those that need no settings of their own."""
-=======
 """Every case runs on the oldest and the newest Redis, each with one house for those that need no settings."""
->>>>>>> main
 
 from __future__ import annotations
 
