@@ -134,6 +134,7 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         batch_items=delivery.batch_items,
         aging=delivery.aging_seconds,
         missing_asset_grace=delivery.missing_asset_grace_seconds,
+        fault_grace=delivery.fault_grace_seconds,
         read_lag=settings.kili.read_lag_seconds,
         interface_age=delivery.interface_seconds,
         probe=delivery.probe_seconds,

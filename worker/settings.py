@@ -92,6 +92,11 @@ class DeliverySettings(_Group):
     missing_asset_grace_seconds: float = Field(
         10.0, ge=0, description="How long a prediction without content waits for its asset to appear in Kili."
     )
+    fault_grace_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="How long predictions are tried whose writes fail in general words while Kili answers other calls.",
+    )
     aging_seconds: float = Field(
         60.0, gt=0, description="Wait after which routine predictions get a share of each wave."
     )

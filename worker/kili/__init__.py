@@ -21,6 +21,7 @@ from worker.kili.errors import (
     Unavailable,
     UnknownOperation,
     UnknownOutcome,
+    WorkerFault,
 )
 from worker.kili.ids import derived_asset_id
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
@@ -54,6 +55,7 @@ __all__ = [
     "Unavailable",
     "UnknownOperation",
     "UnknownOutcome",
+    "WorkerFault",
     "Written",
     "derived_asset_id",
 ]
