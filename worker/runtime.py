@@ -30,6 +30,7 @@ from worker.parts import (
     admitter_of,
     budget_of,
     delivery_rules_of,
+    housekeeping_of,
     inbox_of,
     kili_of,
     policy_of,
@@ -76,6 +77,7 @@ class Runtime:
             stop=self.stop_event,
         )
         self._watch = Watch(self.spool)
+        self._housekeeping = housekeeping_of(settings, self.spool)
         self._feedback = threading.Thread(target=self._keep_running, args=(self._listen,), name="feedback", daemon=True)
         self._watchdog = threading.Thread(target=self._watch_drain, name="watchdog", daemon=True)
         self._ended = threading.Event()
@@ -146,6 +148,7 @@ class Runtime:
         except OSError as error:  # a full disk; whoever reads the heartbeat sees that it grows old
             self._say_beat_failed(error)
         self._watch.tick()
+        self._housekeeping.tick()
 
     def _say_beat_failed(self, error: OSError) -> None:
         if time.monotonic() - self._beat_failed > SAID_AGAIN_SECONDS:

@@ -26,6 +26,7 @@ def collect(settings: Settings) -> dict[str, Any]:
     refusal = Documents(spool.redis, spool.prefix, wanted=settings.delivery.one_document).refusal()
     replaced = replacement_of(spool.redis, spool.prefix)
     projects = spool.projects()
+    notice = letters.notice()
     return {
         "at_the_doors": inbox_of(settings).backlog(),
         "doors_closed": ledger.waiting >= settings.intake.max_waiting,
@@ -33,6 +34,8 @@ def collect(settings: Settings) -> dict[str, Any]:
         "projects": {project: _project(spool, project) for project in projects},
         "feedback": summaries(spool.redis, spool.prefix, projects),
         "dead_letters": letters.causes(),
+        "dead_letters_expired": letters.expired(),
+        "dead_letters_notice": asdict(notice) | {"words": str(notice)} if notice else None,
         "pauses": [_pause(pause) for pause in pauses],
         "calls": [asdict(count) for count in CallCounter(spool.redis, spool.prefix).counts()],
         "budget": budget_of(settings, spool).peek() if settings.kili_api_key else None,
@@ -87,6 +90,10 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"project {name}: {counts}; lanes {lanes}"
     for cause, count in found["dead_letters"].items():
         yield f"dead letters   {count} {cause}"
+    if found["dead_letters_expired"]:
+        yield f"dead letters   {found['dead_letters_expired']} were dropped for their age or number"
+    if found["dead_letters_notice"]:
+        yield f"LETTERS END    {found['dead_letters_notice']['words']}"
     for pause in found["pauses"]:
         failures = f"{pause['failures']} failures"
         yield f"PAUSED         {pause['scope']} for {pause['seconds']} s, {failures}: {pause['reason']}"
@@ -134,6 +141,10 @@ def _metrics(found: dict[str, Any]) -> Iterator[str]:
     yield "# TYPE prediction_worker_dead_letters gauge"
     for cause, count in found["dead_letters"].items():
         yield f'prediction_worker_dead_letters{{cause="{cause}"}} {count}'
+    yield "# TYPE prediction_worker_dead_letters_expired_total counter"
+    yield f"prediction_worker_dead_letters_expired_total {found['dead_letters_expired']}"
+    yield "# TYPE prediction_worker_dead_letters_ending gauge"
+    yield f"prediction_worker_dead_letters_ending {int(found['dead_letters_notice'] is not None)}"
     yield "# TYPE prediction_worker_paused gauge"
     yield f"prediction_worker_paused {len(found['pauses'])}"
     yield "# TYPE prediction_worker_calls_total counter"

@@ -24,7 +24,19 @@ SCRIPTS = {
     ("worker.kili", "budget.lua"),
     *(
         ("worker.spool", f"scripts/{name}.lua")
-        for name in ("admit", "acquire", "lease", "settle", "due", "renew", "release", "drop", "oldest", "hasten")
+        for name in (
+            "admit",
+            "acquire",
+            "lease",
+            "settle",
+            "due",
+            "renew",
+            "release",
+            "drop",
+            "forget",
+            "oldest",
+            "hasten",
+        )
     ),
 }
 NO_DIGITS = re.compile(r"-0|-?\d+\.\d+|-?[\d.]+e[+-]?\d+|nan|-nan", re.IGNORECASE)
@@ -119,6 +131,7 @@ class Tour:
         self.lease_and_settle()
         self.recover()
         self.look_for_due_projects()
+        self.forget_projects()
         self.take_from_the_doors()
         self.spend_the_budget()
 
@@ -247,6 +260,18 @@ class Tour:
         self.settle(token, self.lease(token), Fate.LATER, delay_ms=60_000)
         assert self.lease(token) == []
         self.spool.release("p", token)
+
+    def forget_projects(self) -> None:
+        soon = (int(time.time()) + 60) * 1000
+        assert not self.spool.forget_project("never seen", soon)
+        assert not self.spool.forget_project("p", 0)
+        assert not self.spool.forget_project("p", soon), "something waits"
+        self.spool.admit([Arrival("", (Counted("done"),))])
+        token = self.spool.acquire("done")
+        assert token is not None
+        assert not self.spool.forget_project("done", soon)
+        self.spool.release("done", token)
+        assert self.spool.forget_project("done", soon)
 
     def take_from_the_doors(self) -> None:
         inbox = Inbox(self.client, key="doors", queue="celery", consumer="one")

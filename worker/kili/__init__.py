@@ -5,6 +5,7 @@ from worker.kili.budget import BudgetTimeout, CallBudget
 from worker.kili.calls import CallRecord
 from worker.kili.client import KiliClient, Written
 from worker.kili.errors import (
+    AddressRefused,
     ConnectFailed,
     KiliError,
     LocalFault,
@@ -24,10 +25,12 @@ from worker.kili.errors import (
     WorkerFault,
 )
 from worker.kili.ids import derived_asset_id
+from worker.kili.imports import Notification, UploadType
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
 from worker.kili.retry import RetryPolicy
 
 __all__ = [
+    "AddressRefused",
     "AssetUpdate",
     "BudgetTimeout",
     "CallBudget",
@@ -41,6 +44,7 @@ __all__ = [
     "NewAsset",
     "NewLabel",
     "NotSent",
+    "Notification",
     "ProjectInterface",
     "RateLimited",
     "RefusedItems",
@@ -55,6 +59,7 @@ __all__ = [
     "Unavailable",
     "UnknownOperation",
     "UnknownOutcome",
+    "UploadType",
     "WorkerFault",
     "Written",
     "derived_asset_id",

@@ -7,6 +7,7 @@
     │   ├── NotSent             the call budget gave no call in time, or the worker is stopping
     │   ├── RateLimited         429
     │   ├── Unauthorized        401: passing on Kili, also with a valid key
+    │   ├── AddressRefused      a bucket refuses a signed URL: a new URL may pass, the same one will not
     │   ├── Unavailable         refused before any resolver ran (521, 503 of a proxy that reached no backend, ...)
     │   │   └── CompressionRefused  a gzipped body was not understood; the client resends it plain by itself
     │   └── UnknownOperation    the server does not know our document: another API version, or a rolling deploy
@@ -80,6 +81,10 @@ class RateLimited(TransientError):
 
 class Unauthorized(TransientError):
     """The authentication layer answered 401, which Kili also does for valid keys now and then."""
+
+
+class AddressRefused(TransientError):
+    """A bucket does not take this signed URL: expired, gone, or not for this content."""
 
 
 class Unavailable(TransientError):

@@ -193,7 +193,7 @@ def test_a_graphql_error_is_judged_by_what_it_says_and_not_by_the_status(
         (write_assets, RefusedProject),
         (find, RefusedProject),
         (exists, RefusedProject),
-        (urls, RefusedProject),
+        (urls, RefusedItems),
         (interface, RefusedProject),
         (viewer, RefusedKey),
     ],
