@@ -30,6 +30,11 @@ def bug_for(step: str, *names: str) -> Any:
     return lambda name, found: KeyError("a bug") if name == step and (not ids or ids & set(found)) else None
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="one that our own code cannot deliver",
+    promise="a dead letter; its neighbours go",
+)
 @pytest.mark.parametrize("step", STEPS)
 def test_a_prediction_that_our_own_code_cannot_deliver_dies_alone(client: redis.Redis, step: str) -> None:
     bench = Bench(client, MemoryKili(rule=bug_for(step, "a3")), batch_items=10)
@@ -67,6 +72,11 @@ def general(step: str) -> ServerFault:
     return error
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="one that alone fails in general words, day and night, while Kili answers other calls",
+    promise="a dead letter after a day",
+)
 @pytest.mark.parametrize("error", [general("labels"), UnknownOutcome("500"), KeyError("a bug")])
 def test_one_that_alone_fails_for_a_day_while_kili_answers_other_calls_is_a_dead_letter(
     client: redis.Redis, error: KiliError
