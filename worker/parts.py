@@ -150,6 +150,7 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         batch_items=delivery.batch_items,
         aging=delivery.aging_seconds,
         missing_asset_grace=delivery.missing_asset_grace_seconds,
+        fault_grace=delivery.fault_grace_seconds,
         read_lag=settings.kili.read_lag_seconds,
         upload_patience=delivery.upload_grace_seconds,
         import_limit=delivery.import_seconds,

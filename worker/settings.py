@@ -100,6 +100,11 @@ class DeliverySettings(_Group):
     missing_asset_grace_seconds: float = Field(
         10.0, ge=0, description="How long a prediction without content waits for its asset to appear in Kili."
     )
+    fault_grace_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="How long predictions are tried whose writes fail in general words while Kili answers other calls.",
+    )
     upload_grace_seconds: float = Field(
         900.0, ge=0, description="How long an upload is tried again that Kili's bucket does not take."
     )
