@@ -180,7 +180,7 @@ def test_two_assets_under_one_external_id_are_told(house: House) -> None:
     assert all(asset_id in letter.about["problem"] for asset_id in ids)
     items = [item for item in house.admin("state?full=1")["items"] if item["externalId"] == "twin.jpg"]
     assert [item["labels"] for item in items] == [[], []]
-    deletion = "mutation ($where: AssetWhere!) { data: deleteAssets(where: $where) { succeeded } }"
+    deletion = "mutation ($where: AssetWhere!) { data: deleteAssets(where: $where) { succeeded { assetId } } }"
     house.graphql(deletion, {"where": {"idIn": ids[1:], "project": {"id": project}}})
     house.replay([letter.id])
     house.published.wrong -= 1
