@@ -70,6 +70,14 @@ class SpoolSettings(_Group):
     prefix: str = Field("pw:", min_length=1, description="Prefix of every key of the worker.")
     lease_seconds: float = Field(30.0, ge=1, description="A dead worker's wave is taken over after this time.")
     remember_hours: float = Field(168.0, gt=0, description="How long the newest prediction of an asset is remembered.")
+    dead_letter_days: float = Field(90.0, gt=0, description="Age at which dead letters are dropped.")
+    max_dead_letters: int = Field(
+        100_000, ge=1, description="Dead letters beyond this number are dropped, oldest first."
+    )
+    dead_letter_notice_hours: float = Field(
+        24.0, ge=0, description="How long dead letters are announced to be dropped."
+    )
+    project_days: float = Field(180.0, gt=0, description="Silence after which a project without anything is forgotten.")
 
 
 class DeliverySettings(_Group):

@@ -78,9 +78,10 @@ def create_project(
     interface: dict[str, Any] = COLOURS,
     input_type: str = "IMAGE",
     title: str = "cars",
+    **options: Any,
 ) -> str:
     """Create a project, by default one to classify cars by colour."""
-    data = {"title": title, "inputType": input_type, "jsonInterface": json.dumps(interface)}
+    data = {"title": title, "inputType": input_type, "jsonInterface": json.dumps(interface), **options}
     return call(sandbox, CREATE_PROJECT, data=data)["createProject"]["id"]
 
 

@@ -24,6 +24,7 @@ import redis
 from celery import Celery
 
 from tests.faults.front import Front
+from tests.faults.troubles import Troubles
 from worker.deadletters import DeadLetter, DeadLetters
 from worker.delivery import Pause, Pauses
 from worker.demo.processes import WorkerProcess
@@ -111,12 +112,20 @@ class House:
     Args:
         settings: environment of the workers, on top of settings that make failures quick.
         has_front: put a front before the local Kili that can be shut.
+        binary: of the Redis server.
         sandbox: options of the local Kili.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None, *, has_front: bool = False, **sandbox: Any) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        has_front: bool = False,
+        binary: Path | None = None,
+        **sandbox: Any,
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="house-"))
-        self.redis = EmbeddedRedis()
+        self.redis = EmbeddedRedis(binary=binary)
         self.kili = SandboxProcess(**sandbox)
         self.front = Front(self.kili.endpoint) if has_front else None
         self.client = redis.Redis.from_url(self.redis.url)
@@ -125,6 +134,7 @@ class House:
         self.counter = CallCounter(self.client, "pw:")
         self.published = Published()
         self.workers: list[WorkerProcess] = []
+        self.troubles = Troubles(self.workers)
         self._http = httpx.Client(timeout=60)
         self._named = 0
         self._buried_before: frozenset[str] = frozenset()
@@ -149,7 +159,9 @@ class House:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        unexplained = self.troubles.unexplained()
         self.close(show_logs=error is not None)
+        assert error is not None or unexplained == [], unexplained
 
     def close(self, *, show_logs: bool = False) -> None:
         """End every process and remove the logs."""
@@ -172,13 +184,15 @@ class House:
         self.client.delete("pw:one-document-refused")
         self.admin("reset", {})
         self._buried_before = frozenset(self.letters.ids())
+        self.troubles.begin()
         self.is_sound = False
         return self
 
-    def worker(self, *, wait: bool = True, **settings: str) -> WorkerProcess:
-        """Start a worker, and wait until it is ready."""
+    def worker(self, *, wait: bool = True, output: int | None = None, **settings: str) -> WorkerProcess:
+        """Start a worker, and wait until it is ready; ``output`` takes what it writes instead of its log."""
         self._named += 1
-        worker = WorkerProcess({**self.environment, **settings}, self.folder, f"worker-{self._named}")
+        environment = {**self.environment, **settings}
+        worker = WorkerProcess(environment, self.folder, f"worker-{self._named}", output=output)
         self.workers.append(worker)
         return worker.wait_ready() if wait else worker
 
@@ -325,7 +339,8 @@ class House:
 
         Every valid message's newest answer is the one INFERENCE label of its model on the one asset of its external
         id; ``dead`` messages (by default those published as wrong or condemned) are dead letters, with a cause each.
-        Exactly ``waiting`` messages are kept for projects that Kili refuses; nothing of theirs is in Kili.
+        Exactly ``waiting`` messages are kept for projects that Kili refuses; nothing of theirs is in Kili. No worker
+        complains of what the case has not announced by ``troubles.expect``.
         """
         ledger = self.ledger()
         dead = self.published.wrong if dead is None else dead
@@ -339,6 +354,7 @@ class House:
         assert found_labels(state) == self.wanted()
         wrong = [item for item in state["items"] if item["content"] not in self.contents_of(item)]
         assert wrong == []
+        assert self.troubles.unexplained() == []
         self.is_sound = True
         return dict(state)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
 from concurrent.futures import Executor
@@ -78,6 +80,7 @@ class Deliverer:
             first=rules.probe,
             cap=rules.probe_cap,
             retry_after_cap=rules.retry_after_cap,
+            worker=f"{socket.gethostname()}-{os.getpid()}",
         )
         self._bucket = Bucket(patience=rules.upload_patience)
         self._tools = self._tools_with(Callers(kili, prober, stop))

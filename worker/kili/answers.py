@@ -22,6 +22,7 @@ from worker.kili.errors import (
     CompressionRefused,
     ConnectFailed,
     KiliError,
+    LocalFault,
     RateLimited,
     RefusedItems,
     RefusedKey,
@@ -36,7 +37,7 @@ from worker.kili.errors import (
 )
 from worker.kili.operations import Blame, Operation
 from worker.kili.retry import parse_retry_after
-from worker.kili.transport import Answer
+from worker.kili.transport import Answer, is_local
 
 NOT_APPLIED = frozenset({300, 301, 302, 303, 307, 308, 404, 405, 408, 415, 421, 425, 521})
 """Statuses given before the application saw the request; 521 is a proxy that the origin refused."""
@@ -91,11 +92,13 @@ def unreadable(question: Question, answer: Answer, problem: Exception) -> KiliEr
     return _error(UnknownOutcome, question, answer, question.access.scrub(words))
 
 
-def network_error(access: KiliAccess, operation: str, error: httpx.HTTPError | httpx.InvalidURL) -> KiliError:
-    """Return the error that a failure below HTTP stands for: whether the request was sent is what counts."""
+def network_error(access: KiliAccess, operation: str, error: Exception) -> KiliError:
+    """Return the error that a failure below HTTP stands for: whose it is, and whether the request was sent."""
     words = access.scrub(f"{type(error).__name__}: {error}")
     kind: type[KiliError] = UnknownOutcome
-    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)):
+    if is_local(error):
+        kind = LocalFault
+    elif isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
         kind = ConnectFailed
     elif isinstance(error, httpx.TimeoutException):
         kind = TimedOut

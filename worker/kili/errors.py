@@ -3,6 +3,7 @@
     KiliError
     ├── TransientError          this attempt was certainly not applied: send again later
     │   ├── ConnectFailed       no connection (refused, DNS, TLS, proxy tunnel)
+    │   ├── LocalFault          this process or its machine is at fault: sockets, memory, name service, certificates
     │   ├── NotSent             the call budget gave no call in time, or the worker is stopping
     │   ├── RateLimited         429
     │   ├── Unauthorized        401: passing on Kili, also with a valid key
@@ -63,6 +64,10 @@ class TransientError(KiliError):
 
 class ConnectFailed(TransientError):
     """No connection could be made."""
+
+
+class LocalFault(TransientError):
+    """The call never left for want of something on our own side; it says nothing about Kili."""
 
 
 class NotSent(TransientError):

@@ -18,6 +18,9 @@ from .interface import Job
 LEAST = 1e-6
 """A similarity below this is none."""
 
+DIGITS = 12
+"""Digits of a similarity; the same shapes in another order differ in later ones, which must not order the pairs."""
+
 
 @dataclass(slots=True)
 class Thing:
@@ -41,9 +44,10 @@ class Thing:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Everything that tells this object from another one, except its identity."""
+        """Everything that tells this object from another one, except its identity and how its parts are grouped."""
         children = json.dumps(self.children, sort_keys=True) if self.children else ""
-        return (self.group, self.parts, children)
+        codes = tuple(codes for codes, _ in self.parts if codes)
+        return (self.group, tuple(sorted(ring for _, rings in self.parts for ring in rings)), codes, children)
 
 
 def things_of(payload: Mapping[str, Any], job: Job) -> list[Thing]:
@@ -89,7 +93,7 @@ def similarity(a: Thing, b: Thing) -> float:
     if a.parts == b.parts:
         return 1.0
     found = _overlap(a, b) if a.kind == "area" else _likeness(a, b)
-    return found if found >= LEAST else 0.0
+    return round(found, DIGITS) if found >= LEAST else 0.0
 
 
 def _overlap(a: Thing, b: Thing) -> float:

@@ -46,9 +46,22 @@ def compose_detection(answer: Detection, target: Target, where: str, frame: int 
     map one annotation holds all parts.
     """
     found: list[dict[str, Any]] = []
+    mids: set[str] = set()
     for index, item in enumerate(answer.objects):
-        found += _annotations(item, index, target, f"{where}.objects[{index}]", frame)
+        place = f"{where}.objects[{index}]"
+        made = list(_annotations(item, index, target, place, frame))
+        mid = made[0]["mid"]
+        if mid in mids:
+            raise _track_twice(item, place)
+        mids.add(mid)
+        found += made
     return {"annotations": found}
+
+
+def _track_twice(item: DetectedObject, place: str) -> OntologyError:
+    """Two objects under one identity would be the parts of one."""
+    problem = f"track {item.track_id} of class {item.label!r} is in the frame already"
+    return OntologyError(f"{place}.track_id", problem, "give every object a track of its own", "duplicate_mid")
 
 
 def tools_for(shape: Shape) -> tuple[str, ...]:

@@ -20,12 +20,18 @@ from .validate_context import (
 )
 from .validate_geometry import check_geometry, check_pages
 
+DRAWN_FREELY = frozenset({"semantic", "polygon"})
+"""Tools whose drawings may be the parts of one object in one frame; any other's are a track that is there twice."""
+
 
 def check_objects(payload: Mapping[str, Any], job: Job, where: str, context: Context) -> None:
     """Check the annotations of an object detection job."""
     for place, annotation in _annotations(payload, where):
         names = _chosen(annotation, job, place, context)
         tool = _tool(annotation, job, place, context)
+        _register(
+            annotation, job, names, place, context, is_part=tool in DRAWN_FREELY or not context.interface.is_video
+        )
         check_percent(annotation.get("score"), f"{place}.score")
         if context.interface.is_pdf:
             check_pages(annotation.get("annotations"), tool, f"{place}.annotations")
@@ -36,7 +42,8 @@ def check_objects(payload: Mapping[str, Any], job: Job, where: str, context: Con
 def check_entities(payload: Mapping[str, Any], job: Job, where: str, context: Context) -> None:
     """Check the annotations of a named entities job: offsets into a text, or areas of a PDF."""
     for place, annotation in _annotations(payload, where):
-        _chosen(annotation, job, place, context)
+        names = _chosen(annotation, job, place, context)
+        _register(annotation, job, names, place, context, is_part=False)
         if context.interface.is_pdf:
             check_pages(annotation.get("annotations"), None, f"{place}.annotations")
         else:
@@ -48,6 +55,7 @@ def check_relations(payload: Mapping[str, Any], job: Job, where: str, context: C
     start, end = RELATION_ENDS[job.ml_task]
     for place, annotation in _annotations(payload, where):
         names = _chosen(annotation, job, place, context)
+        _register(annotation, job, names, place, context, is_part=False)
         category = job.categories[names[0]]
         _check_end(annotation.get(start), job, category.starts, f"{place}.{start}", context)
         _check_end(annotation.get(end), job, category.ends, f"{place}.{end}", context)
@@ -64,11 +72,16 @@ def _chosen(annotation: Mapping[str, Any], job: Job, where: str, context: Contex
     names = check_categories(annotation.get("categories", []), job, f"{where}.categories", context)
     if not names:
         refuse(f"{where}.categories", "names no category", "send one category", "no_category")
-    if "mid" in annotation:
-        context.register(annotation["mid"], job, names, f"{where}.mid")
     check_key_frame(annotation, where)
     check_children(annotation, names, job, where, context)
     return names
+
+
+def _register(
+    annotation: Mapping[str, Any], job: Job, names: tuple[str, ...], where: str, context: Context, *, is_part: bool
+) -> None:
+    if "mid" in annotation:
+        context.register(annotation["mid"], job, names, f"{where}.mid", is_part=is_part)
 
 
 def _tool(annotation: Mapping[str, Any], job: Job, where: str, context: Context) -> str:

@@ -46,17 +46,17 @@ class Context:
         """Whether coordinates may be longitude and latitude."""
         return self.interface.in_degrees or (self.georeferenced and self.interface.input_type == "IMAGE")
 
-    def register(self, mid: object, job: Job, categories: tuple[str, ...], where: str) -> None:
+    def register(self, mid: object, job: Job, categories: tuple[str, ...], where: str, *, is_part: bool) -> None:
         """Remember an identity; raise when it is empty, not a text, or taken by something else.
 
-        Annotations of objects that share one are the parts of one object, in several jobs and with several tools; the
-        parts in one job have one class.
+        Annotations that may be parts and share one are the parts of one object, in several jobs and with several
+        tools; the parts in one job have one class.
         """
         known = self._known(mid, where)
         if known is None:
             self.mids[str(mid)] = Known(job.ml_task, {job.name: categories})
             return
-        if known.pose is not None or {known.ml_task, job.ml_task} != {"OBJECT_DETECTION"}:
+        if known.pose is not None or not is_part or known.ml_task != job.ml_task:
             refuse(where, f"{mid!r} is taken by another annotation", "make every mid unique", "duplicate_mid")
         others = known.categories.setdefault(job.name, categories)
         if set(others) != set(categories):

@@ -160,4 +160,37 @@ class Notification:
     message: str = ""
 
 
-Record = User | ApiKey | Project | Asset | Label | Notification
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """An issue or question about an asset; `type` is ISSUE or QUESTION, `status` OPEN, SOLVED or CANCELLED."""
+
+    id: str
+    project_id: str
+    asset_id: str
+    type: str
+    author_id: str
+    created_at: str
+    updated_at: str
+    issue_number: int
+    status: str = "OPEN"
+    label_id: str | None = None
+    object_mid: str | None = None
+    text: str | None = None
+    has_been_seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook, and the projects on which it is active."""
+
+    id: str
+    name: str
+    url: str
+    created_at: str
+    updated_at: str
+    header: str | None = None
+    events: tuple[str, ...] = ()
+    project_ids: tuple[str, ...] = ()
+
+
+Record = User | ApiKey | Project | Asset | Label | Notification | Issue | Webhook

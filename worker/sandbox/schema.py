@@ -22,8 +22,10 @@ from . import (
     resolvers_account,
     resolvers_assets,
     resolvers_imports,
+    resolvers_issues,
     resolvers_labels,
     resolvers_projects,
+    resolvers_webhooks,
     resolvers_workflow,
 )
 from .actions import Errors
@@ -38,6 +40,8 @@ QUERIES: dict[str, Resolver] = {
     **resolvers_projects.QUERIES,
     **resolvers_assets.QUERIES,
     **resolvers_labels.QUERIES,
+    **resolvers_issues.QUERIES,
+    **resolvers_webhooks.QUERIES,
 }
 MUTATIONS: dict[str, Resolver] = {
     **resolvers_projects.MUTATIONS,
@@ -45,6 +49,8 @@ MUTATIONS: dict[str, Resolver] = {
     **resolvers_assets.MUTATIONS,
     **resolvers_labels.MUTATIONS,
     **resolvers_workflow.MUTATIONS,
+    **resolvers_issues.MUTATIONS,
+    **resolvers_webhooks.MUTATIONS,
 }
 
 

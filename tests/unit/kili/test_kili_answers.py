@@ -13,6 +13,7 @@ from worker.kili.client import KiliClient
 from worker.kili.errors import (
     ConnectFailed,
     KiliError,
+    LocalFault,
     RateLimited,
     RefusedItems,
     RefusedKey,
@@ -122,7 +123,8 @@ def failure(answer: httpx.Response | Exception, call: Call = write_labels) -> Ki
         (httpx.Response(200, content=b"\xff\xfe\x00"), UnknownOutcome),
         (httpx.ConnectError("refused"), ConnectFailed),
         (httpx.ConnectTimeout("slow"), ConnectFailed),
-        (httpx.PoolTimeout("busy"), ConnectFailed),
+        (httpx.PoolTimeout("busy"), LocalFault),
+        (httpx.LocalProtocolError("a header of ours"), LocalFault),
         (httpx.ProxyError("407"), ConnectFailed),
         (httpx.ReadTimeout("slow"), TimedOut),
         (httpx.WriteTimeout("slow"), TimedOut),

@@ -131,8 +131,9 @@ def shuffled(response: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
         for payload in holder.values():
             if isinstance(payload, dict) and "annotations" in payload:
                 payload["annotations"] = data.draw(st.permutations(payload["annotations"]))
-                for number, annotation in enumerate(payload["annotations"]):
-                    annotation["mid"] = f"other-{number}"
+                others: dict[str, str] = {}
+                for annotation in payload["annotations"]:
+                    annotation["mid"] = others.setdefault(annotation["mid"], f"other-{len(others)}")
     return copy
 
 
