@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,17 +21,17 @@ def bucket_keeper() -> Iterator[Keeper]:
     """A house whose patience is short."""
     keeper = Keeper(WORKER_DELIVERY__UPLOAD_GRACE_SECONDS="6", WORKER_DELIVERY__IMPORT_SECONDS="8")
     yield keeper
-    keeper.close()
+    keeper.close_all()
 
 
 @pytest.fixture
-def bucket_house(bucket_keeper: Keeper) -> Iterator[House]:
-    house = bucket_keeper.open()
+def bucket_house(bucket_keeper: Keeper, redis_binary: Path | None) -> Iterator[House]:
+    house = bucket_keeper.open(redis_binary)
     house.switch(imports="strict", import_delay=0.2)
     yield house
     house.switch(imports="lenient", import_delay=0.2)
     if not house.is_sound:
-        bucket_keeper.close()
+        bucket_keeper.close(redis_binary)
 
 
 def texts(project: str, count: int) -> list[dict[str, Any]]:
