@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
 from worker.feedback.label_files import FileRules, LabelFiles, Unread
-from worker.kili import CallRecord, KiliAccess, RetryPolicy
+from worker.kili import CallRecord, KiliAccess, RetryPolicy, UnknownOperation
 from worker.kili.calls import Budget, Caller
 from worker.kili.operations import Blame, Operation, Variables
 
 logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 
@@ -41,6 +43,7 @@ class Kind(StrEnum):
 
 _KINDS = {label_type: kind for kind in Kind for label_type in kind.types}
 
+FILE_FIELD = "jsonResponseUrl"
 _ASSET = """{ id externalId createdAt content jsonContent jsonMetadata labels {
   id labelType modelName createdAt isHoneypot skipped inferenceMark secondsToLabel
   author { id email } jsonResponse jsonResponseUrl } }"""
@@ -131,6 +134,7 @@ class Reader:
     ) -> None:
         self._caller = Caller(access, budget=budget, retry=retry, http=http, stop=stop, observe=observe)
         self._files = LabelFiles(access, files, stop=stop)
+        self._may_have_files = True
 
     def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:
         """Return one page of labels created since a day, oldest first, and whether there may be more.
@@ -139,7 +143,7 @@ class Reader:
         """
         first = PAGE_SIZE if kind is Kind.INFERENCE else ASSETS_PER_PAGE
         variables = {"where": _where(project, kind, since), "first": first, "skip": skip}
-        rows = self._caller.call(LABELS, project, variables, lambda root: _rows(root, since), items=first)
+        rows = self._ask(LABELS, project, variables, lambda root: _rows(root, since), items=first)
         return rows, len(rows) == first
 
     def with_files(self, assets: Sequence[ReadAsset]) -> list[ReadAsset]:
@@ -159,13 +163,37 @@ class Reader:
             chunk = list(asset_ids[start : start + ASSETS_PER_PAGE])
             where = {"project": {"id": project}, "idIn": chunk}
             variables = {"where": where, "first": ASSETS_PER_PAGE, "skip": 0}
-            found += self._caller.call(ASSETS, project, variables, _assets, items=len(chunk), item_ids=chunk)
+            found += self._ask(ASSETS, project, variables, _assets, items=len(chunk), item_ids=chunk)
         return self.with_files(found)
 
     def close(self) -> None:
         """Close the connections."""
         self._caller.close()
         self._files.close()
+
+    def _ask(
+        self,
+        operation: Operation,
+        project: str,
+        variables: Variables,
+        read: Callable[[Any], list[Result]],
+        *,
+        items: int,
+        item_ids: Sequence[str] = (),
+    ) -> list[Result]:
+        """Make a call; an older server that knows no label files is not asked for them again."""
+        asked = operation if self._may_have_files else _without_files(operation)
+        try:
+            return self._caller.call(asked, project, variables, read, items=items, item_ids=item_ids)
+        except UnknownOperation as error:
+            if FILE_FIELD not in error.words or not self._may_have_files:
+                raise
+        self._may_have_files = False
+        return self._ask(operation, project, variables, read, items=items, item_ids=item_ids)
+
+
+def _without_files(operation: Operation) -> Operation:
+    return replace(operation, selection=operation.selection.replace(FILE_FIELD, ""))
 
 
 def _rows(root: list[Variables], since: date) -> list[Row]:
@@ -217,8 +245,9 @@ def _asset(row: Variables) -> ReadAsset:
 
 def _label(row: Variables) -> ReadLabel:
     author = row["author"] or {}
-    mark, seconds, url = row["inferenceMark"], row["secondsToLabel"], row["jsonResponseUrl"]
-    in_file = isinstance(url, str) and url.startswith(("http://", "https://"))
+    mark, seconds = row["inferenceMark"], row["secondsToLabel"]
+    url = str(row.get(FILE_FIELD) or "")
+    in_file = url.startswith(("http://", "https://"))
     return ReadLabel(
         id=row["id"],
         label_type=row["labelType"],

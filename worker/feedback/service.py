@@ -20,7 +20,7 @@ from worker.feedback.links import Links
 from worker.feedback.notices import Notice
 from worker.feedback.store import FeedbackStore
 from worker.feedback.turns import Turns
-from worker.feedback.unread import UnreadBook
+from worker.feedback.unread import UnreadBook, UnreadLabels
 from worker.ontology import Interface
 from worker.review import Verdict
 
@@ -208,7 +208,7 @@ def summary_of(figures: Mapping[str, Any]) -> dict[str, Any]:
         for model in figures["models"]
     }
     found = {"at": figures["at"], "models": models, "mark_conflicts": figures["marks"]["conflicts"]}
-    return {**found, "label_files": figures["label_files"]}
+    return {**found, "label_files": figures.get("label_files", asdict(UnreadLabels()))}
 
 
 def summaries(client: redis.Redis, prefix: str, projects: Sequence[str]) -> dict[str, Any]:

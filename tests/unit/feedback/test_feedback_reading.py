@@ -211,3 +211,25 @@ def test_an_asset_that_cannot_be_read_is_left_out() -> None:
 def test_an_answer_of_which_nothing_can_be_read_is_no_answer() -> None:
     with pytest.raises(UnknownOutcome):
         reader([row("l1", None)]).rows("P", Kind.HUMAN, date(2026, 3, 1), 0)
+
+
+def test_an_older_server_that_knows_no_label_files_is_asked_without_them() -> None:
+    asked: list[str] = []
+    plain = label_row("l")
+    del plain["jsonResponseUrl"]
+
+    def server(request: httpx.Request) -> httpx.Response:
+        query = json.loads(request.content)["query"]
+        asked.append(query)
+        if "jsonResponseUrl" in query:
+            message = "Cannot query field 'jsonResponseUrl' on type 'Label'."
+            error = {"message": message, "extensions": {"code": "GRAPHQL_VALIDATION_FAILED"}}
+            return httpx.Response(400, json={"errors": [error]})
+        return httpx.Response(200, json={"data": {"data": [asset_row("a", plain)]}})
+
+    http = httpx.Client(transport=httpx.MockTransport(server))
+    found = Reader(ACCESS, retry=RetryPolicy(attempts=1), http=http)
+    for _ in range(2):
+        [asset] = found.assets("P", ["a"])
+        assert asset.labels[0].response == ANSWER
+    assert ["jsonResponseUrl" in query for query in asked] == [True, False, False]
