@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from tests.integration.feedback_world import INTERFACE, World, world
 from worker.cli.evaluate import evaluate
 from worker.embedded_redis import EmbeddedRedis
+from worker.feedback.export import export_rows
 from worker.feedback.label_files import FileRules
 from worker.feedback.reading import Reader
 from worker.feedback.records import AssetRecord
@@ -22,7 +23,7 @@ from worker.feedback.service import Feedback, summary_of
 from worker.feedback.store import FeedbackStore
 from worker.feedback.summary_text import metric_lines, status_lines
 from worker.feedback.unread import ROUNDS
-from worker.kili import RetryPolicy
+from worker.kili import NewAsset, RetryPolicy
 from worker.ontology import Interface
 
 INTERFACE_READ = Interface.parse(INTERFACE)
@@ -107,6 +108,19 @@ def test_a_file_that_never_comes_is_given_up_after_so_many_rounds_and_costs_no_f
     assert 'state="unreadable"} 2' in "\n".join(metric_lines({"P": summary}))
 
 
+def test_an_export_leaves_out_what_cannot_be_read_rather_than_give_an_empty_response(
+    place: World, client: redis.Redis
+) -> None:
+    place.predict("digits:1", range(10))
+    names = place.label(4)
+    feedback = feedback_of(place, client)
+    feedback.collect()
+    place.admin("faults", [harm(place, names[0], kind="status", status=404)])
+    rows = list(export_rows(feedback.store.records(), place.reader(), place.project))
+    assert sorted(row["external_id"] for row in rows) == sorted(names[1:])
+    assert all(row["model_response"] and row["human_response"] for row in rows)
+
+
 def test_evaluate_names_the_assets_whose_labels_cannot_be_read(
     place: World, redis_server: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -127,3 +141,19 @@ def test_evaluate_names_the_assets_whose_labels_cannot_be_read(
     found = json.loads(result.stdout)
     assert (found["unread"], found["unlabeled"], found["refused"]) == ([names[0]], [], [])
     assert found["models"][0]["agreement"]["verdicts"] == 3
+
+
+def test_evaluate_refuses_a_name_that_two_assets_have(
+    place: World, redis_server: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.kili.append_assets(
+        place.project, [NewAsset(f"twin{number}", "twin.png", "https://example.com/twin") for number in range(2)]
+    )
+    said = tmp_path / "said.jsonl"
+    said.write_text(json.dumps({"external_id": "twin.png", "output": {"scores": {"ZERO": 0.9, "ONE": 0.1}}}))
+    monkeypatch.setenv("KILI_API_KEY", place.sandbox.api_key)
+    monkeypatch.setenv("KILI_API_ENDPOINT", place.sandbox.endpoint)
+    monkeypatch.setenv("REDIS_URL", redis_server.url)
+    result = CliRunner().invoke(evaluate, [str(said), "--project", place.project, "--model", "m:1", "--json"])
+    assert "refused: twin.png: 2 assets have this external_id" in result.output
+    assert result.exit_code == 1
