@@ -112,6 +112,8 @@ class Bucket:
     def close(self, error: KiliError) -> None:
         """It takes nobody: ask again after a while, and after longer each time."""
         with self._guard:
+            if self._closed_until > self._clock():
+                return
             if not self._closed_for:
                 words = "the bucket takes no uploads, they are put off: %s"
                 logger.warning(words, str(error)[:300], extra={"action": "bucket_closed"})
