@@ -171,9 +171,10 @@ def test_a_bucket_that_refuses_everybody_is_at_fault_for_as_long_as_the_patience
 ) -> None:
     kili = BucketKili(answers=lambda url, content: error)
     tool = uploader(kili, clock, patience=100.0)
-    names = ["a", "b", "c", "d"]
+    names = ["a", "b", "c"]
     for tried_for in (0.0, 50.0):
         assert waiting(tool.upload(PROJECT, uploads(*names, tried_for=tried_for))) == names
+        clock.now += 60
     assert causes(tool.upload(PROJECT, uploads(*names, tried_for=100.0))) == dict.fromkeys(names, "upload_unavailable")
 
 
@@ -233,3 +234,26 @@ def test_a_verdict_is_a_cause_or_a_wait(clock: Clock) -> None:
     [wait, cause] = bucket.verdicts([Failed("x", PASSING, 0.0), Failed("y", TooLarge("413"), 0.0)])
     assert wait == PutOff(1.0, "upload_unavailable")
     assert isinstance(cause, Cause)
+
+
+@pytest.mark.parametrize("error", [CONTENT, ADDRESS, PASSING])
+def test_some_that_fail_in_a_row_do_not_keep_those_behind_them(clock: Clock, error: KiliError) -> None:
+    bad, good = [f"bad{number}" for number in range(CROWD)], [f"good{number}" for number in range(20)]
+    tool = uploader(BucketKili(answers=refusing(error, *bad)), clock)
+    waiting_now, taken, dead = [*bad, *good], 0, set[str]()
+    for _ in range(3):
+        found = tool.upload(PROJECT, uploads(*waiting_now))
+        taken, dead, waiting_now = taken + len(found.addresses), dead | set(causes(found)), waiting(found)
+        clock.now += 60
+    assert taken == len(good)
+    assert dead <= set(bad)
+    assert sorted({*dead, *waiting_now}) == bad
+
+
+def test_a_bucket_that_refuses_every_url_is_asked_by_a_few_and_then_rests(clock: Clock) -> None:
+    kili = BucketKili(answers=lambda url, content: ADDRESS)
+    tool = uploader(kili, clock)
+    names = [f"n{number}" for number in range(50)]
+    assert len(tool.upload(PROJECT, uploads(*names)).later) == 50
+    assert len(kili.uploads) == ADDRESSES * CROWD
+    assert kili.counts["signed_upload_urls"] == ADDRESSES
