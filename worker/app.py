@@ -13,6 +13,7 @@ from worker.connections import broker_ssl
 from worker.intake import queue_step
 from worker.runtime import Runtime
 from worker.settings import Settings
+from worker.signals import drain_on_signals, say_safely
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ def bind_runtime(app: Celery, settings: Settings) -> Runtime:
     app.runtime = runtime
     if not settings.broker_is_redis:
         app.steps["consumer"].add(queue_step(runtime.queue_door, settings.intake.queue))
+    say_safely()
     signals.worker_shutting_down.connect(lambda **_: runtime.drain(), weak=False)
     return runtime
 
@@ -70,7 +72,9 @@ class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:
         """Called by Celery when the worker starts."""
-        parent.app.runtime.start()
+        runtime = parent.app.runtime
+        drain_on_signals(runtime.drain, runtime.end_at_once)
+        runtime.start()
 
     def stop(self, parent: Any) -> None:
         """Called by Celery when the worker ends, warm or cold."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from worker import __version__
 from worker.connections import connect
 from worker.delivery import DeliveryRules
+from worker.housekeeping import DAY_MS, HOUR_MS, Housekeeping, Limits
 from worker.intake import Admitter, Inbox, Rules
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
 from worker.messages import ReadingLimits
@@ -26,6 +27,21 @@ def spool_of(settings: Settings) -> Spool:
         prefix=settings.spool.prefix,
         lease_ms=int(settings.spool.lease_seconds * 1000),
         remember_ms=int(settings.spool.remember_hours * 3_600_000),
+    )
+
+
+def housekeeping_of(settings: Settings, spool: Spool) -> Housekeeping:
+    """What looks after letters and projects; a project is remembered for as long as its labels are."""
+    own = settings.spool
+    silence = max(own.project_days, settings.feedback.horizon_days)
+    return Housekeeping(
+        spool,
+        Limits(
+            letters=own.max_dead_letters,
+            letter_age=int(own.dead_letter_days * DAY_MS),
+            notice=int(own.dead_letter_notice_hours * HOUR_MS),
+            project_silence=int(silence * DAY_MS),
+        ),
     )
 
 
@@ -82,7 +98,16 @@ def access_of(settings: Settings) -> KiliAccess:
         labels_timeout=2 * kili.timeout_seconds,
         gzip_from=kili.compress_from_bytes,
         max_answer_bytes=kili.max_response_bytes,
+        max_connections=_connections_of(settings),
     )
+
+
+def _connections_of(settings: Settings) -> int:
+    """As many as there may be calls at once: each batch under way makes one, and each wave beside its batches.
+
+    While the broker takes no hints, as many waves again run in this process.
+    """
+    return settings.delivery.parallel_batches + 2 * settings.delivery.concurrency
 
 
 def budget_of(settings: Settings, spool: Spool) -> CallBudget:
@@ -126,6 +151,8 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         aging=delivery.aging_seconds,
         missing_asset_grace=delivery.missing_asset_grace_seconds,
         read_lag=settings.kili.read_lag_seconds,
+        upload_patience=delivery.upload_grace_seconds,
+        import_limit=delivery.import_seconds,
         interface_age=delivery.interface_seconds,
         probe=delivery.probe_seconds,
         probe_cap=delivery.probe_cap_seconds,

@@ -70,6 +70,14 @@ class SpoolSettings(_Group):
     prefix: str = Field("pw:", min_length=1, description="Prefix of every key of the worker.")
     lease_seconds: float = Field(30.0, ge=1, description="A dead worker's wave is taken over after this time.")
     remember_hours: float = Field(168.0, gt=0, description="How long the newest prediction of an asset is remembered.")
+    dead_letter_days: float = Field(90.0, gt=0, description="Age at which dead letters are dropped.")
+    max_dead_letters: int = Field(
+        100_000, ge=1, description="Dead letters beyond this number are dropped, oldest first."
+    )
+    dead_letter_notice_hours: float = Field(
+        24.0, ge=0, description="How long dead letters are announced to be dropped."
+    )
+    project_days: float = Field(180.0, gt=0, description="Silence after which a project without anything is forgotten.")
 
 
 class DeliverySettings(_Group):
@@ -91,6 +99,12 @@ class DeliverySettings(_Group):
     drain_seconds: float = Field(25.0, ge=0, description="Limit of a drain after SIGTERM.")
     missing_asset_grace_seconds: float = Field(
         10.0, ge=0, description="How long a prediction without content waits for its asset to appear in Kili."
+    )
+    upload_grace_seconds: float = Field(
+        900.0, ge=0, description="How long an upload is tried again that Kili's bucket does not take."
+    )
+    import_seconds: float = Field(
+        3600.0, gt=0, description="How long Kili may take to import a video or another asset in the background."
     )
     aging_seconds: float = Field(
         60.0, gt=0, description="Wait after which routine predictions get a share of each wave."

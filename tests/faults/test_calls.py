@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +12,9 @@ from worker.status import prometheus_text, text
 
 
 @pytest.fixture(scope="module")
-def at_once() -> Iterator[House]:
+def at_once(redis_binary: Path | None) -> Iterator[House]:
     """A house whose doors admit a thousand predictions in one go, so that one wave takes them all; calls go apart."""
-    with House({"WORKER_INTAKE__BATCH": "1000", ONE_DOCUMENT: "false"}) as house:
+    with House({"WORKER_INTAKE__BATCH": "1000", ONE_DOCUMENT: "false"}, binary=redis_binary) as house:
         yield house
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,9 +58,9 @@ class Street:
 
 
 @pytest.fixture(scope="module")
-def street() -> Iterator[Street]:
+def street(redis_binary: Path | None) -> Iterator[Street]:
     """A house with a worker and its healthy projects, known to the worker."""
-    with House(LIMITED) as house:
+    with House(LIMITED, binary=redis_binary) as house:
         house.worker()
         street = Street(house)
         street.deliver(10)

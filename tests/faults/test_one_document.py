@@ -35,7 +35,7 @@ def keeper() -> Iterator[Keeper]:
     """A house of this module, with one document a batch."""
     keeper = Keeper(**{ONE_DOCUMENT: "true"})
     yield keeper
-    keeper.close()
+    keeper.close_all()
 
 
 @pytest.mark.guarantee(

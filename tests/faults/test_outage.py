@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,9 @@ SCALED = {
 
 
 @pytest.fixture(scope="module")
-def limited() -> Iterator[House]:
+def limited(redis_binary: Path | None) -> Iterator[House]:
     """A house whose call budget is the bottleneck."""
-    with House(SCALED, has_front=True) as house:
+    with House(SCALED, has_front=True, binary=redis_binary) as house:
         yield house
 
 

@@ -24,7 +24,19 @@ SCRIPTS = {
     ("worker.kili", "budget.lua"),
     *(
         ("worker.spool", f"scripts/{name}.lua")
-        for name in ("admit", "acquire", "lease", "settle", "due", "renew", "release", "drop")
+        for name in (
+            "admit",
+            "acquire",
+            "lease",
+            "settle",
+            "due",
+            "renew",
+            "release",
+            "drop",
+            "forget",
+            "oldest",
+            "hasten",
+        )
     ),
 }
 NO_DIGITS = re.compile(r"-0|-?\d+\.\d+|-?[\d.]+e[+-]?\d+|nan|-nan", re.IGNORECASE)
@@ -119,6 +131,7 @@ class Tour:
         self.lease_and_settle()
         self.recover()
         self.look_for_due_projects()
+        self.forget_projects()
         self.take_from_the_doors()
         self.spend_the_budget()
 
@@ -162,6 +175,7 @@ class Tour:
     def lease_and_settle(self) -> None:
         token = self.spool.acquire("p")
         assert token is not None
+        assert self.spool.oldest_ms("p")
         assert self.spool.renew("p", token)
         assert not self.spool.renew("p", "another")
         self.put(self.item("stale", stamp=4), self.item("stale", stamp=6), self.item("same", digest="aa"))
@@ -180,8 +194,10 @@ class Tour:
         self.settle(token, self.lease(token), Fate.LATER, delay_ms=0)
         self.settle(token, entries[8:], Fate.LATER, delay_ms=50)
         self.settle(token, entries[:1], Fate.LATER, delay_ms=50)
-        while not self.lease(token):
-            time.sleep(0.01)
+        self.spool.hasten("p", token)
+        assert self.lease(token)
+        with pytest.raises(Exception, match="p"):
+            self.spool.hasten("p", "another")
         other = Waiting("p", 5, "delivered", "m:2", 5, "bb", b"{}", b"{}")
         self.put(self.item("delivered"), other, self.item("forgotten"))
         self.client.delete("t:asset:forgotten")
@@ -189,6 +205,9 @@ class Tour:
         self.settle(token, entries[:1], Fate.DELIVERED)
         self.settle(token, entries[1:], Fate.DELIVERED)
         self.put(self.item("delivered", stamp=9), self.item("delivered again"))
+        self.settle(token, self.lease(token), Fate.RETURNED)
+        self.put(self.item("delivered again", stamp=9))
+        assert {entry.stamp for entry in self.lease(token)} == {9}
         with pytest.raises(Exception, match="p"):
             self.lease("another")
         with pytest.raises(Exception, match="p"):
@@ -241,6 +260,18 @@ class Tour:
         self.settle(token, self.lease(token), Fate.LATER, delay_ms=60_000)
         assert self.lease(token) == []
         self.spool.release("p", token)
+
+    def forget_projects(self) -> None:
+        soon = (int(time.time()) + 60) * 1000
+        assert not self.spool.forget_project("never seen", soon)
+        assert not self.spool.forget_project("p", 0)
+        assert not self.spool.forget_project("p", soon), "something waits"
+        self.spool.admit([Arrival("", (Counted("done"),))])
+        token = self.spool.acquire("done")
+        assert token is not None
+        assert not self.spool.forget_project("done", soon)
+        self.spool.release("done", token)
+        assert self.spool.forget_project("done", soon)
 
     def take_from_the_doors(self) -> None:
         inbox = Inbox(self.client, key="doors", queue="celery", consumer="one")

@@ -20,6 +20,7 @@ from kili.client import Kili
 
 from tests.faults.house import COLOURS, House, prediction, predictions
 
+pytestmark = [pytest.mark.servers("ends"), pytest.mark.usefixtures("named_server")]
 FOREIGN_PRODUCER = """
 import json, sys
 import redis

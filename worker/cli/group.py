@@ -23,6 +23,7 @@ COMMANDS = {
     "schema": "JSON Schema and AsyncAPI of the message contract",
     "start": "the worker",
     "status": "backlog, lanes, dead letters, budget, conservation",
+    "waiting": "list what waits for Kili; retry, dead-letter or drop what a project has waiting",
     "webhook": "receive Kili's webhooks, so that new labels are read soon",
 }
 

@@ -52,10 +52,28 @@ def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
     help="Whether a refused batch leaves nothing or its good items.",
 )
 @option(
+    "--validation",
+    type=click.Choice(["strict", "lenient"]),
+    default="strict",
+    help="Hold labels to every known rule, or to the names of jobs and categories only.",
+)
+@option(
     "--open-jobs",
     type=click.Choice(["refuse", "accept"]),
     default="refuse",
     help="What happens to a prediction that leaves a required job open.",
+)
+@option(
+    "--imports",
+    type=click.Choice(["lenient", "strict"]),
+    default="lenient",
+    help="Take imports of any form, or only as Kili's SDK sends them.",
+)
+@option(
+    "--label-json",
+    type=click.Choice(["inline", "url"]),
+    default="inline",
+    help="Answer labels in jsonResponse, or in a file behind jsonResponseUrl.",
 )
 @option(
     "--mutations",

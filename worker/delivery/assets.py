@@ -9,6 +9,7 @@ from worker.deadletters import Cause
 from worker.delivery.bisect import Fits, Send, Sent, send_each
 from worker.delivery.callers import Callers
 from worker.delivery.content import missing_asset
+from worker.delivery.imports import Imports
 from worker.delivery.item import Item
 from worker.delivery.written import Properties, WrittenLately
 from worker.kili import FoundAsset, KiliClient, KiliError, NewAsset, RefusedItems, UnknownOutcome
@@ -23,11 +24,16 @@ NOT_SHOWN = "asset_not_shown"
 
 @dataclass(slots=True)
 class Located:
-    """Items by what is to be done next; those that are looked at again later with what is in the way."""
+    """Items by what is to be done next.
+
+    Those that are looked at again later come with what is in the way, those that Kili is importing with the seconds
+    until then.
+    """
 
     ready: list[Item] = field(default_factory=list)
     missing: list[tuple[Item, Cause]] = field(default_factory=list)
     later: list[tuple[Item, str]] = field(default_factory=list)
+    importing: list[tuple[Item, float]] = field(default_factory=list)
     refused: list[tuple[Item, Exception]] = field(default_factory=list)
 
 
@@ -37,13 +43,17 @@ class AssetKeeper:
     Args:
         callers: the clients.
         lately: what anyone in the fleet has written lately.
+        imports: assets that Kili is importing.
         read_lag: seconds by which Kili's reads may lag.
         grace_ms: how long an item without content waits for its asset, from the first look for it.
     """
 
-    def __init__(self, callers: Callers, lately: WrittenLately, *, read_lag: float, grace_ms: int) -> None:
+    def __init__(
+        self, callers: Callers, lately: WrittenLately, imports: Imports, *, read_lag: float, grace_ms: int
+    ) -> None:
         self._callers = callers
         self._lately = lately
+        self._imports = imports
         self._read_lag = read_lag
         self._grace_ms = grace_ms
 
@@ -60,8 +70,10 @@ class AssetKeeper:
             candidates = found.get(item.external_id, [])
             if item.external_id in refused:
                 located.refused.append((item, refused[item.external_id]))
+            elif len(candidates) > 1:
+                located.missing.append((item, _ambiguous(item, candidates)))
             elif candidates:
-                _use(item, candidates, written)
+                _use(item, candidates[0], written)
                 located.ready.append(item)
             elif item.entry.asset_id in made and item.entry.asset_id in written:
                 item.is_known_to_hold(written[item.entry.asset_id])
@@ -72,6 +84,8 @@ class AssetKeeper:
                 located.ready.append(item)
             else:
                 self._put_off(item, MISSING, self._grace_ms, located)
+        self._imports.forget({item.entry.asset_id for item in items if item.external_id in found})
+        self._set_importing_apart(project, located)
         return located
 
     def create(
@@ -82,16 +96,27 @@ class AssetKeeper:
         fits: Fits[tuple[Item, NewAsset]],
     ) -> Sent[tuple[Item, NewAsset]]:
         """Create assets by ``append``, in parts that fit; one that turns out to be there counts as created."""
+        sent, found = self.send(project, pairs, append, fits)
+        self.created([item for item, asset in sent.accepted if asset.id not in found])
+        self._turned_up([pair for pair in sent.accepted if pair[1].id in found], found)
+        return sent
+
+    def send(
+        self,
+        project: str,
+        pairs: Sequence[tuple[Item, NewAsset]],
+        append: Send[tuple[Item, NewAsset]],
+        fits: Fits[tuple[Item, NewAsset]],
+    ) -> tuple[Sent[tuple[Item, NewAsset]], dict[str, FoundAsset]]:
+        """Send assets by ``append``, in parts that fit; the accepted ones that turned out to be there are told too."""
         recheck = _Recheck(self._there, project)
         sent = send_each(pairs, append, self._callers, sift=recheck, fits=fits)
         known = [pair for pair, refusal in sent.refused if _says_it_exists(refusal)]
         sent.refused = [(pair, refusal) for pair, refusal in sent.refused if not _says_it_exists(refusal)]
-        self.created([item for item, asset in sent.accepted if asset.id not in recheck.found])
         for item, asset in known:  # reads do not show it yet, so it is as good as new: its properties are set anew
             recheck.found[asset.id] = FoundAsset(asset.id, item.external_id, {}, 0)
         sent.accepted += known
-        self._turned_up([pair for pair in sent.accepted if pair[1].id in recheck.found], recheck.found)
-        return sent
+        return sent, recheck.found
 
     def created(self, items: Sequence[Item]) -> None:
         """These assets were created, with the metadata of the items."""
@@ -108,7 +133,7 @@ class AssetKeeper:
     def _turned_up(self, pairs: Sequence[tuple[Item, NewAsset]], found: Mapping[str, FoundAsset]) -> None:
         written = self._lately.properties([asset.id for _, asset in pairs])
         for item, asset in pairs:
-            _use(item, [found[asset.id]], written)
+            _use(item, found[asset.id], written)
         self._lately.note({}, made=[asset.id for _, asset in pairs])
 
     def _existing(self, project: str, names: Sequence[str]) -> tuple[set[str], dict[str, Exception]]:
@@ -126,6 +151,19 @@ class AssetKeeper:
             self._callers.stop.wait(self._read_lag)
         kili = self._callers.once if isinstance(error, UnknownOutcome) else self._callers.first
         return kili.assets_by_id(project, asset_ids)
+
+    def _set_importing_apart(self, project: str, located: Located) -> None:
+        absent = list(dict.fromkeys(item.asset_id for item in located.ready if not item.exists))
+        steps = self._imports.look(project, absent)
+        ready, located.ready = located.ready, []
+        for item in ready:
+            step = None if item.exists else steps.get(item.asset_id)
+            if step is None:
+                located.ready.append(item)
+            elif isinstance(step, Cause):
+                located.missing.append((item, step))
+            else:
+                located.importing.append((item, step))
 
     def _put_off(self, item: Item, why: str, grace_ms: int, located: Located) -> None:
         waited = item.entry.tried_for_ms(why)
@@ -171,12 +209,18 @@ def _lend_content(items: Sequence[Item]) -> None:
         item.content = item.content or newest.get(item.entry.asset_id)
 
 
-def _use(item: Item, candidates: Sequence[FoundAsset], written: Mapping[str, Properties]) -> None:
-    own = [asset for asset in candidates if asset.id == item.entry.asset_id]
-    asset = own[0] if own else candidates[0]
+def _use(item: Item, asset: FoundAsset, written: Mapping[str, Properties]) -> None:
     item.asset_id = asset.id
     found = Properties(asset.metadata, asset.priority)
     item.is_known_to_hold(written[asset.id].over(asset) if asset.id in written else found)
+
+
+def _ambiguous(item: Item, candidates: Sequence[FoundAsset]) -> Cause:
+    """Which of them the humans look at, nobody here knows."""
+    ids = ", ".join(asset.id for asset in candidates[:5])
+    problem = f"{item.external_id!r} is the name of {len(candidates)} assets in the project: {ids}"
+    fix = "delete or rename all but one of them in Kili, and replay"
+    return Cause("asset_ambiguous", "asset", "external_id", problem, fix)
 
 
 def _properties_of(items: Sequence[Item]) -> dict[str, Properties | None]:

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from worker.deadletters import Cause
 from worker.delivery.assets import LOOK_AGAIN_MS, MISSING
 from worker.delivery.bisect import Sent, may_be_items, send_each
+from worker.delivery.bucket import PutOff
+from worker.delivery.content import UPLOAD_TYPES
+from worker.delivery.imports import FIRST_DELAY
 from worker.delivery.item import Burial, Item
 from worker.delivery.lease import Lease
 from worker.delivery.prepare import cause_of, refit
@@ -29,6 +32,7 @@ from worker.kili import (
     TimedOut,
     TooLarge,
     UnknownOperation,
+    UploadType,
     Written,
 )
 from worker.spool import Fate, Settlement
@@ -134,12 +138,62 @@ class Steps:
         sent.check()
 
     def _with_content(self, batch: list[Item]) -> tuple[list[NewItem], list[Item]]:
-        """The assets to create, and the items that are left when those without content are buried."""
+        """The assets to create, and the items to go on with; the others are buried or put off."""
         leaders = [item for item in batch if item.leads and not item.exists]
-        new, unreadable = self._tools.content.assets_for(self._project, leaders)
-        dropped = {one.item.asset_id: one.cause for one in unreadable}
-        self._settle([self._uncreated(item, dropped[item.asset_id]) for item in batch if item.asset_id in dropped])
-        return new, [item for item in batch if item.asset_id not in dropped]
+        if not leaders:
+            return [], batch
+        input_type = self._tools.interfaces.get(self._project).input_type
+        found = self._tools.content.contents_of(self._project, leaders, input_type)
+        batch = self._drop(batch, {item.asset_id: cause for item, cause in found.dead})
+        batch = self._put_off(batch, {item.asset_id: wait for item, wait in found.later})
+        return found.ready, self._import(found.background, batch, input_type)
+
+    def _import(self, pairs: Sequence[NewItem], batch: list[Item], input_type: str) -> list[Item]:
+        """Have assets imported in the background; the items that need not wait for it."""
+        alone = self._tools.imports.suspects([asset.id for _, asset in pairs])
+        together = [pair for pair in pairs if pair[1].id not in alone]
+        for part in [together, *([pair] for pair in pairs if pair[1].id in alone)]:
+            if part:
+                batch = self._import_part(part, batch, input_type)
+        return batch
+
+    def _import_part(self, part: Sequence[NewItem], batch: list[Item], input_type: str) -> list[Item]:
+        def send(pairs: Sequence[NewItem], kili: KiliClient) -> None:
+            self._send_import(pairs, kili, UPLOAD_TYPES[input_type])
+
+        sent, _ = self._tools.assets.send(self._project, part, send, self._fits_new)
+        batch = self._drop(batch, {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused})
+        batch = self._put_off(batch, {item.asset_id: PutOff(FIRST_DELAY) for item, _ in sent.accepted})
+        sent.check()
+        return batch
+
+    def _send_import(self, part: Sequence[NewItem], kili: KiliClient, upload_type: UploadType) -> None:
+        ids = [asset.id for _, asset in part]
+        with self._call([item for item, _ in part]):
+            self._tools.imports.begin(ids)
+            try:
+                notification = kili.import_assets(self._project, [asset for _, asset in part], upload_type)
+            except KiliError as error:
+                if not error.maybe_applied:
+                    self._tools.imports.forget(ids)
+                raise
+        self._tools.imports.sent(ids, notification)
+
+    def _drop(self, batch: list[Item], dead: Mapping[str, Cause]) -> list[Item]:
+        """Bury the items of some assets; the others."""
+        self._settle([self._uncreated(item, dead[item.asset_id]) for item in batch if item.asset_id in dead])
+        return [item for item in batch if item.asset_id not in dead]
+
+    def _put_off(self, batch: list[Item], later: Mapping[str, PutOff]) -> list[Item]:
+        """Put the items of some assets off; the others."""
+        self._settle(
+            [
+                Settlement(item.entry, Fate.LATER, wait.cause, delay_ms=ms(wait.seconds))
+                for item in batch
+                if (wait := later.get(item.asset_id)) is not None
+            ]
+        )
+        return [item for item in batch if item.asset_id not in later]
 
     def _together(self, batch: list[Item], new: Sequence[NewItem]) -> Together:
         """Send all steps in one document, where that is wanted and saves a call."""
@@ -174,10 +228,9 @@ class Steps:
         if not new:
             return batch
         sent = self._tools.assets.create(self._project, new, self._send_assets, self._fits_new)
-        dropped = {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused}
-        self._settle([self._uncreated(item, dropped[item.asset_id]) for item in batch if item.asset_id in dropped])
+        batch = self._drop(batch, {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused})
         sent.check()
-        return [item for item in batch if item.asset_id not in dropped]
+        return batch
 
     def _uncreated(self, item: Item, cause: Cause) -> Settlement:
         """Who sent the content is at fault; who sent none waits for the asset as if nobody had."""
@@ -261,6 +314,11 @@ def _labels(part: Sequence[Item]) -> list[NewLabel]:
 def _update(item: Item) -> AssetUpdate:
     metadata = item.metadata_text() if item.has_new_metadata else None
     return AssetUpdate(item.asset_id, priority=item.decision.priority, metadata=metadata)
+
+
+def ms(seconds: float) -> int:
+    """Whole milliseconds, at least one."""
+    return max(1, int(seconds * 1000))
 
 
 def _bytes_of(part: Sequence[Item]) -> int:

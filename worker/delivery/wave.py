@@ -19,7 +19,7 @@ from worker.delivery.flight import Flight
 from worker.delivery.item import Burial, Item
 from worker.delivery.lease import Lease
 from worker.delivery.prepare import Prepared, cause_of, prepare
-from worker.delivery.steps import Steps
+from worker.delivery.steps import Steps, ms
 from worker.delivery.supply import Supply
 from worker.delivery.tools import WaveTools
 from worker.kili import KiliError
@@ -150,6 +150,7 @@ class Wave:
         self._settle(
             [
                 *(Settlement(item.entry, Fate.LATER, why, delay_ms=LOOK_AGAIN_MS) for item, why in located.later),
+                *(Settlement(item.entry, Fate.LATER, delay_ms=ms(wait)) for item, wait in located.importing),
                 *(self._burial.of(item.entry, item.prediction, cause, "check") for item, cause in located.missing),
                 *(
                     self._burial.of(item.entry, item.prediction, cause_of(problem), "check")

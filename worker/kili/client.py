@@ -10,11 +10,13 @@ from typing import Any
 
 import httpx
 
+from worker.kili import imports
 from worker.kili import operations as ops
 from worker.kili.access import KiliAccess
 from worker.kili.calls import Budget, Caller, CallRecord
 from worker.kili.documents import Document, Mutation
 from worker.kili.errors import KiliError, RefusedProject, UnknownOperation
+from worker.kili.imports import Notification, UploadType
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
 from worker.kili.retry import RetryPolicy
 
@@ -155,14 +157,29 @@ class KiliClient:
         except UnknownOperation:
             return None
 
-    def signed_upload_urls(self, project_id: str, asset_ids: Sequence[str]) -> list[str]:
-        """Return a URL to upload each asset's content to, in order; one call per 30.
+    def import_assets(self, project_id: str, assets: Sequence[NewAsset], upload_type: UploadType) -> str:
+        """Have at most 100 assets imported in the background; return the id of the notification that tells how it went.
 
-        The whole URL, with its ``&id=``, is the asset's content once uploaded.
+        Sending an asset again is safe, as it is for :meth:`append_assets`.
+        """
+        ids = [asset.id for asset in assets]
+        variables = imports.import_variables(project_id, assets, upload_type)
+        operation = imports.APPEND_MANY_ASSETS_ASYNCHRONOUSLY
+        return self._caller.call(operation, project_id, variables, imports.read_id, items=len(ids), item_ids=ids)
+
+    def notification(self, project_id: str, notification_id: str) -> Notification | None:
+        """Return what became of an import; None when Kili has no such notification. ``project_id`` is for errors."""
+        variables = imports.notification_variables(notification_id)
+        return self._caller.call(imports.NOTIFICATIONS, project_id, variables, imports.read_notification, items=1)
+
+    def signed_upload_urls(self, project_id: str, asset_ids: Sequence[str], file: str = "content") -> list[str]:
+        """Return a URL to upload a file of each asset to, in order; one call per 30.
+
+        The whole URL, with its ``&id=``, is what the asset refers to once the file is uploaded.
         """
         urls: list[str] = []
         for chunk in _chunks(asset_ids, ops.SIGNED_URLS_PER_CALL):
-            variables = ops.signed_urls_variables(project_id, chunk)
+            variables = ops.signed_urls_variables(project_id, chunk, file)
             urls += self._caller.call(
                 ops.SIGNED_URLS, project_id, variables, _exactly(len(chunk)), items=len(chunk), item_ids=chunk
             )

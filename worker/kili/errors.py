@@ -3,9 +3,11 @@
     KiliError
     ├── TransientError          this attempt was certainly not applied: send again later
     │   ├── ConnectFailed       no connection (refused, DNS, TLS, proxy tunnel)
+    │   ├── LocalFault          this process or its machine is at fault: sockets, memory, name service, certificates
     │   ├── NotSent             the call budget gave no call in time, or the worker is stopping
     │   ├── RateLimited         429
     │   ├── Unauthorized        401: passing on Kili, also with a valid key
+    │   ├── AddressRefused      a bucket refuses a signed URL: a new URL may pass, the same one will not
     │   ├── Unavailable         refused before any resolver ran (521, 503 of a proxy that reached no backend, ...)
     │   │   └── CompressionRefused  a gzipped body was not understood; the client resends it plain by itself
     │   └── UnknownOperation    the server does not know our document: another API version, or a rolling deploy
@@ -64,6 +66,10 @@ class ConnectFailed(TransientError):
     """No connection could be made."""
 
 
+class LocalFault(TransientError):
+    """The call never left for want of something on our own side; it says nothing about Kili."""
+
+
 class NotSent(TransientError):
     """The call never left: no call was free in the budget in time, or the worker is stopping."""
 
@@ -74,6 +80,10 @@ class RateLimited(TransientError):
 
 class Unauthorized(TransientError):
     """The authentication layer answered 401, which Kili also does for valid keys now and then."""
+
+
+class AddressRefused(TransientError):
+    """A bucket does not take this signed URL: expired, gone, or not for this content."""
 
 
 class Unavailable(TransientError):

@@ -92,7 +92,7 @@ FILTER_EXISTING_ASSETS = Operation(
     "",
     Blame.PROJECT,
 )
-SIGNED_URLS = Operation("query", "createUploadBucketSignedUrls", (("filePaths", "[String!]"),), "", Blame.PROJECT)
+SIGNED_URLS = Operation("query", "createUploadBucketSignedUrls", (("filePaths", "[String!]"),), "", Blame.ITEMS)
 APPEND_MANY_ASSETS = Operation(
     "mutation",
     "appendManyAssets",
@@ -119,7 +119,7 @@ UPDATE_PROPERTIES_IN_ASSETS = Operation(
 
 @dataclass(frozen=True, slots=True)
 class NewAsset:
-    """An asset to create; ``metadata`` and ``json_content`` are JSON texts, ``""`` stands for no JSON content."""
+    """An asset to create; ``metadata`` is a JSON text, ``json_content`` one or its address, ``""`` stands for none."""
 
     id: str
     external_id: str
@@ -168,15 +168,15 @@ class ProjectInterface:
 
 
 def append_assets_variables(project_id: str, assets: Sequence[NewAsset]) -> Variables:
-    """Build the six parallel arrays of ``appendManyAssets``."""
+    """Build the parallel arrays of ``appendManyAssets``; an optional one that says nothing is left out."""
     data = {
         "contentArray": [asset.content for asset in assets],
         "externalIDArray": [asset.external_id for asset in assets],
         "idArray": [asset.id for asset in assets],
-        "isHoneypotArray": [False] * len(assets),
-        "jsonContentArray": [asset.json_content for asset in assets],
         "jsonMetadataArray": [asset.metadata for asset in assets],
     }
+    if any(asset.json_content for asset in assets):
+        data["jsonContentArray"] = [asset.json_content for asset in assets]
     return {"data": data, "where": {"id": project_id}}
 
 
@@ -232,9 +232,9 @@ def project_variables(project_id: str) -> Variables:
     return {"where": {"id": project_id}, "first": 1, "skip": 0}
 
 
-def signed_urls_variables(project_id: str, asset_ids: Sequence[str]) -> Variables:
-    """Build ``createUploadBucketSignedUrls`` for the contents of assets."""
-    return {"filePaths": [f"projects/{project_id}/assets/{asset_id}/content" for asset_id in asset_ids]}
+def signed_urls_variables(project_id: str, asset_ids: Sequence[str], file: str = "content") -> Variables:
+    """Build ``createUploadBucketSignedUrls`` for one file of each asset."""
+    return {"filePaths": [f"projects/{project_id}/assets/{asset_id}/{file}" for asset_id in asset_ids]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from typing import Any
 
 import redis
 
+from worker import names
 from worker.review import capacity, histogram
 from worker.review.calibration import Calibration, Example
 from worker.review.capacity import Counts
@@ -33,6 +34,7 @@ from worker.review.state import Board
 from worker.review.vectors import VectorStore
 
 KEPT_SECONDS = 30 * 86_400
+LISTED = ("scores", "counts")
 
 
 class RedisState:
@@ -58,6 +60,7 @@ class RedisState:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = client
+        self._root = prefix
         self._prefix = f"{prefix}review:"
         self._refresh_seconds = refresh_seconds
         self._flush_seconds = flush_seconds
@@ -117,10 +120,10 @@ class RedisState:
         self._sent_at = self._clock()
         with self._redis.pipeline(transaction=False) as pipe:
             for key, found in self._histograms.items():
-                self._send(pipe, self._key("scores", key), found.take_pending())
+                self._send(pipe, "scores", key, found.take_pending())
             for name, board in self._boards.items():
-                self._send(pipe, self._key("odds", name), board.log_odds.take_pending())
-                self._send(pipe, self._key("counts", name), board.counts.take_pending())
+                self._send(pipe, "odds", name, board.log_odds.take_pending())
+                self._send(pipe, "counts", name, board.counts.take_pending())
                 for field, granted in board.counts.take_grants().items():
                     pipe.hsetnx(self._key("counts", name), field, granted)
             pipe.execute()
@@ -169,8 +172,10 @@ class RedisState:
         return self._names("counts")
 
     def _names(self, kind: str) -> list[str]:
-        start = len(self._key(kind, ""))
-        return sorted(key.decode()[start:] for key in self._redis.scan_iter(self._key(kind, "*"), count=1000))
+        names.fill_once(self._redis, self._root)
+        key = names.review_names_key(self._root, kind)
+        found: Any = self._redis.zrangebyscore(key, self._wall_clock() - KEPT_SECONDS, "+inf")
+        return sorted(name.decode() for name in found)
 
     def _take_source(self, source: Source, scores: Mapping[bytes, bytes], fit: bytes | None) -> None:
         found = self._histograms[source.key] = Histogram.from_counts(_numbers(scores))
@@ -200,11 +205,21 @@ class RedisState:
         if names:
             self._redis.hdel(key, *names)
 
-    def _send(self, pipe: Any, key: str, counts: Mapping[str, int]) -> None:
-        for name, count in counts.items():
-            pipe.hincrby(key, name, count)
+    def _send(self, pipe: Any, kind: str, name: str, counts: Mapping[str, int]) -> None:
+        key = self._key(kind, name)
+        for field, count in counts.items():
+            pipe.hincrby(key, field, count)
         if counts:
             pipe.expire(key, KEPT_SECONDS)
+            if kind in LISTED:
+                self._list(pipe, kind, name)
+
+    def _list(self, pipe: Any, kind: str, name: str) -> None:
+        """Names are listed for as long as their hashes are kept."""
+        key, now = names.review_names_key(self._root, kind), self._wall_clock()
+        pipe.zadd(key, {name: now})
+        pipe.zremrangebyscore(key, "-inf", now - KEPT_SECONDS)
+        pipe.expire(key, KEPT_SECONDS)
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}:{name}"

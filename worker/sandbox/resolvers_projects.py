@@ -8,16 +8,14 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from worker.ontology import InterfaceError
-
 from .conditions import between
 from .context import Context, context_of
 from .errors import bad_input
 from .fields import Resolver
 from .filters import compact
-from .interface import read_interface
+from .interface import InterfaceError, read_interface
 from .paging import counting, listing
-from .records import Project, Role, Step, User
+from .records import GEOSPATIAL_SETTINGS, PIXELS, Project, Role, Step, User
 
 Where = Mapping[str, Any]
 
@@ -58,12 +56,20 @@ def _create(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any]) -> Proje
     context = context_of(info)
     store, now = context.store, context.store.now()
     interface = data.get("jsonInterface") or "{}"
+    input_type = data.get("inputType") or "IMAGE"
     _check_interface(interface)
+    if data.get("fromDemoProject"):
+        raise bad_input(
+            "fromDemoProject: the sandbox has no demo projects to copy;"
+            " start it with --demo-project, or create a project with a jsonInterface of your own"
+        )
+    if data.get("pixelLabeling") and input_type != "GEOSPATIAL":
+        raise bad_input("pixelLabeling: only projects of GEOSPATIAL can be labeled in pixels")
     project = Project(
         id=store.new_id(),
         title=data["title"],
         description=data.get("description") or "",
-        input_type=data.get("inputType") or "IMAGE",
+        input_type=input_type,
         json_interface=interface,
         author_id=context.user.id,
         created_at=now,
@@ -73,6 +79,7 @@ def _create(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any]) -> Proje
             Step(id=store.new_id(), name="Review", type="REVIEW", order=2),
         ),
         roles=(Role(id=store.new_id(), user_id=context.user.id, role="ADMIN"),),
+        settings={GEOSPATIAL_SETTINGS: {"labelingCRSCode": PIXELS}} if data.get("pixelLabeling") else {},
     )
     store.put(project)
     return project

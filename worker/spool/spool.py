@@ -14,6 +14,7 @@ from typing import Any
 
 import redis
 
+from worker import names
 from worker.connections import script_of
 from worker.spool.entries import (
     LANES,
@@ -53,7 +54,19 @@ class Spool:
         self._remember_ms = remember_ms
         self._scripts = {
             name: script_of(client, "worker.spool", f"scripts/{name}.lua")
-            for name in ("admit", "acquire", "lease", "settle", "due", "renew", "release", "drop")
+            for name in (
+                "admit",
+                "acquire",
+                "lease",
+                "settle",
+                "due",
+                "renew",
+                "release",
+                "drop",
+                "forget",
+                "oldest",
+                "hasten",
+            )
         }
 
     def admit(self, arrivals: Sequence[Arrival], *, inbox: str = "", insist: bool = False) -> Admission:
@@ -128,6 +141,20 @@ class Spool:
         """Drop a dead letter for good; False when it is not there."""
         return bool(self._run("drop", [self.prefix, letter_id]))
 
+    def hasten(self, project: str, token: str) -> None:
+        """What was put off may be leased at once.
+
+        Raises:
+            LeaseLost: the lock is no longer ours.
+        """
+        if self._run("hasten", [self.prefix, project, token]) == -1:
+            raise LeaseLost(project)
+
+    def oldest_ms(self, project: str) -> int | None:
+        """When the oldest prediction of a project that is still here was admitted, in ms since the epoch."""
+        found = self._run("oldest", [self.prefix, project, LANES])
+        return int(found) if found else None
+
     def due(self, *, full: int, linger_ms: int, silence_ms: int) -> list[str]:
         """Projects for which a hint should be sent now."""
         return [name.decode() for name in self._run("due", [self.prefix, full, linger_ms, silence_ms])]
@@ -146,9 +173,21 @@ class Spool:
         return int(self.redis.zcard(key)) > int(own)
 
     def projects(self) -> list[str]:
-        """Every project that ever had a message here, sorted."""
-        start = len(f"{self.prefix}ledger:")
-        return sorted(key[start:].decode() for key in self.redis.scan_iter(f"{self.prefix}ledger:*", count=1000))
+        """Every project that had a message here and was not forgotten since, sorted."""
+        names.fill_once(self.redis, self.prefix)
+        found: Any = self.redis.zrange(names.projects_key(self.prefix), 0, -1)
+        return sorted(name.decode() for name in found)
+
+    def silent_projects(self, before_ms: int, limit: int) -> list[str]:
+        """Some of the projects that nothing has come for since a moment (milliseconds since the epoch)."""
+        names.fill_once(self.redis, self.prefix)
+        key = names.projects_key(self.prefix)
+        found: Any = self.redis.zrangebyscore(key, "-inf", f"({before_ms}", start=0, num=limit)
+        return [name.decode() for name in found]
+
+    def forget_project(self, project: str, before_ms: int) -> bool:
+        """Forget a project of which nothing is left, unless something came for it since a moment; whether it was."""
+        return bool(self._run("forget", [self.prefix, project, before_ms, LANES]))
 
     def lanes(self, project: str) -> list[int]:
         """Entries in each lane of a project, waiting and leased together."""

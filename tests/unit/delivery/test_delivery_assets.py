@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 import redis
-from delivery_doubles import INTERFACE, PROJECT, MemoryKili, callers, leased
+from delivery_doubles import INTERFACE, PROJECT, BucketKili, MemoryKili, callers, leased
 
 from worker.delivery.assets import MISSING, NOT_SHOWN, AssetKeeper, Located
 from worker.delivery.bisect import Sent
-from worker.delivery.content import ContentSource
+from worker.delivery.bucket import Bucket
+from worker.delivery.content import Contents, ContentSource
+from worker.delivery.imports import Imports
 from worker.delivery.item import Item
 from worker.delivery.prepare import prepare
+from worker.delivery.uploads import Uploader
 from worker.delivery.written import WrittenLately
-from worker.kili import KiliError, NewAsset, RefusedItems, ServerFault, TooLarge, UnknownOutcome, derived_asset_id
+from worker.kili import KiliError, NewAsset, RefusedItems, ServerFault, UnknownOutcome, derived_asset_id
 from worker.ontology import Interface
 from worker.spool.tries import tried_again
 
@@ -26,12 +29,18 @@ def items_of(*names: str, **changes: Any) -> list[Item]:
 
 
 def keeper(kili: MemoryKili, client: redis.Redis, *, grace_ms: int = 10_000) -> AssetKeeper:
-    return AssetKeeper(callers(kili), WrittenLately(client, "t:"), read_lag=0.0, grace_ms=grace_ms)
+    imports = Imports(client, "t:", callers(kili), limit=60.0, read_lag=0.0)
+    lately = WrittenLately(client, "t:")
+    return AssetKeeper(callers(kili), lately, imports, read_lag=0.0, grace_ms=grace_ms)
+
+
+def contents_of(kili: Any, items: Sequence[Item], *, roots: Sequence[Path] = (), input_type: str = "IMAGE") -> Contents:
+    source = ContentSource(Uploader(callers(kili), Bucket(patience=60.0)), roots)
+    return source.contents_of(PROJECT, items, input_type)
 
 
 def create(kili: MemoryKili, client: redis.Redis, *names: str, **changes: Any) -> Sent[tuple[Item, NewAsset]]:
-    pairs, unreadable = ContentSource(kili, []).assets_for(PROJECT, items_of(*names, **changes))  # type: ignore[arg-type]
-    assert unreadable == []
+    pairs = contents_of(kili, items_of(*names, **changes)).ready
 
     def append(part: Sequence[tuple[Item, NewAsset]], client: Any) -> None:
         client.append_assets(PROJECT, [asset for _, asset in part])
@@ -55,12 +64,18 @@ def test_an_asset_of_somebody_else_is_used_under_its_own_id(client: redis.Redis)
     assert (item.asset_id, item.exists, item.found and item.found.metadata) == ("foreign", True, {"theirs": 1})
 
 
-def test_an_asset_of_ours_is_preferred_to_a_duplicate_of_somebody_else(client: redis.Redis) -> None:
-    kili, own = MemoryKili(), derived_asset_id(PROJECT, "a")
-    for asset_id in ("foreign", own):
-        kili.append_assets(PROJECT, [NewAsset(asset_id, "a", "https://x/a", "", "{}")])
-    [item] = keeper(kili, client).locate(PROJECT, items_of("a")).ready
-    assert item.asset_id == own
+@pytest.mark.parametrize("twins", [("foreign", "other"), ("foreign", derived_asset_id(PROJECT, "a"))])
+def test_two_assets_under_one_name_are_told_and_neither_is_labelled(
+    client: redis.Redis, twins: tuple[str, str]
+) -> None:
+    kili = MemoryKili()
+    for asset_id, name in [(twins[0], "a"), (twins[1], "a"), ("single", "b")]:
+        kili.append_assets(PROJECT, [NewAsset(asset_id, name, "https://x/a", "", "{}")])
+    located = keeper(kili, client).locate(PROJECT, items_of("a", "b"))
+    assert [item.asset_id for item in located.ready] == ["single"]
+    [(item, cause)] = located.missing
+    assert (item.external_id, cause.slug, cause.field) == ("a", "asset_ambiguous", "external_id")
+    assert all(asset_id in cause.problem for asset_id in twins)
 
 
 def test_an_asset_made_lately_exists_although_reads_do_not_show_it(client: redis.Redis) -> None:
@@ -181,24 +196,6 @@ def test_only_what_was_created_is_remembered_as_made(client: redis.Redis) -> Non
     assert made == {derived_asset_id(PROJECT, "a")}
 
 
-class Bucket(MemoryKili):
-    """A Kili whose bucket takes no large content."""
-
-    def signed_upload_urls(self, project: str, ids: Sequence[str]) -> list[str]:
-        return [f"https://bucket/{one}" for one in ids]
-
-    def upload(self, url: str, data: bytes, kind: str) -> None:
-        if len(data) > 10:
-            raise TooLarge("upload: HTTP 413", words="too large")
-
-
-def test_texts_are_uploaded_and_one_the_bucket_refuses_dies_alone() -> None:
-    items = [*items_of("a", asset={"text": "short"}), *items_of("b", asset={"text": "far too long a text"})]
-    pairs, [refused] = ContentSource(Bucket(), []).assets_for(PROJECT, items)  # type: ignore[arg-type]
-    assert [asset.content for _, asset in pairs] == [f"https://bucket/{items[0].asset_id}"]
-    assert (refused.item, refused.cause.slug, refused.cause.words) == (items[1], "upload_refused", "too large")
-
-
 def test_a_file_is_read_below_the_allowed_folders_only(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for place in ("in/a.txt", "out.txt"):
@@ -208,9 +205,9 @@ def test_a_file_is_read_below_the_allowed_folders_only(tmp_path: Path) -> None:
         *items_of("b", asset={"path": str(tmp_path / "out.txt")}),
         *items_of("c", asset={"path": str(tmp_path / "in/gone.txt")}),
     ]
-    pairs, unreadable = ContentSource(Bucket(), [tmp_path / "in"]).assets_for(PROJECT, items)  # type: ignore[arg-type]
-    assert [item.external_id for item, _ in pairs] == ["a"]
-    assert {one.item.external_id: one.cause.slug for one in unreadable} == {
+    found = contents_of(BucketKili(), items, roots=[tmp_path / "in"])
+    assert [item.external_id for item, _ in found.ready] == ["a"]
+    assert {item.external_id: cause.slug for item, cause in found.dead} == {
         "b": "asset_unreadable",
         "c": "asset_unreadable",
     }
@@ -218,8 +215,7 @@ def test_a_file_is_read_below_the_allowed_folders_only(tmp_path: Path) -> None:
 
 def test_two_items_with_one_entry_id_in_two_lanes_keep_their_own_contents() -> None:
     items = [*items_of("a", lane=0, entry_id="5-0"), *items_of("b", lane=9, entry_id="5-0")]
-    pairs, _ = ContentSource(Bucket(), []).assets_for(PROJECT, items)  # type: ignore[arg-type]
-    assert {item.external_id: asset.content for item, asset in pairs} == {
+    assert {item.external_id: asset.content for item, asset in contents_of(MemoryKili(), items).ready} == {
         "a": "https://example.com/a",
         "b": "https://example.com/b",
     }

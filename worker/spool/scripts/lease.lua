@@ -14,6 +14,7 @@ local entries, superseded, size, largest = {}, 0, 0, 1
 
 local tries = P .. 'tries:' .. project
 local are_tries = redis.call('EXISTS', tries) == 1
+
 local function lane_key(lane) return P .. 'lane:' .. lane .. ':' .. project end
 
 local function is_stale(field)
@@ -106,7 +107,7 @@ if aged then take(aged, math.ceil(items / 10)) end
 for lane = 0, lanes - 1 do take(lane, items) end
 
 for _, ledger in ipairs({ P .. 'ledger', P .. 'ledger:' .. project }) do
-  redis.call('HINCRBY', ledger, 'waiting', 0 - (#entries + superseded))
+  redis.call('HINCRBY', ledger, 'waiting', -(#entries + superseded))
   redis.call('HINCRBY', ledger, 'leased', #entries)
   redis.call('HINCRBY', ledger, 'superseded', superseded)
 end
