@@ -69,7 +69,6 @@ def report(
         if rebuild or collect:
             _collect(found.feedback, rebuild=rebuild)
         figures = found.feedback.figures(days)
-        found.feedback.conclude(figures)
         _print(found, figures, as_json=as_json)
         if html is not None:
             html.write_text(page(figures, found.title, found.feedback.links, _exhibits(found, gallery)), "utf-8")
