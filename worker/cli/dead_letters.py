@@ -92,6 +92,7 @@ def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: floa
     try:
         for letter in _paced(letters, chosen, rate):
             total += admitter.replay(letter) if letter is not None else gone
+        admitter.keep()
     except redis.RedisError as error:
         fail(f"{_told(total)}; then Redis refused: {error}; call again for the rest")
     click.echo(_told(total))

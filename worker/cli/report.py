@@ -24,7 +24,7 @@ from worker.feedback.service import Feedback
 from worker.interfaces import interface_of
 from worker.kili import KiliError
 from worker.listening import feedback_of, named_projects
-from worker.parts import access_of, budget_of, kili_of, spool_of
+from worker.parts import access_of, budget_of, file_rules_of, kili_of, spool_of
 from worker.review_in_force import review_gaps, review_words
 from worker.settings import Settings
 
@@ -70,7 +70,6 @@ def report(
         if rebuild or collect:
             _collect(found.feedback, rebuild=rebuild)
         figures = found.feedback.figures(days)
-        found.feedback.conclude(figures)
         _print(found, figures, as_json=as_json)
         if html is not None:
             html.write_text(page(figures, found.title, found.feedback.links, _exhibits(found, gallery)), "utf-8")
@@ -88,7 +87,8 @@ def opened(project: str | None) -> Iterator[Opened]:
     with told():
         budget = budget_of(settings, spool)
         name = project or settings.default_project or _only(named_projects(spool))
-        kili, reader = kili_of(settings, budget), Reader(access_of(settings), budget=budget)
+        kili = kili_of(settings, budget)
+        reader = Reader(access_of(settings), budget=budget, files=file_rules_of(settings))
         try:
             found = kili.project_interface(name)
             interface = interface_of(found)
