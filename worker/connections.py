@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.commands.core import Script
 from redis.retry import Retry
 
 SOCKET_SECONDS = 8.0
@@ -40,17 +41,39 @@ def broker_ssl(url: str) -> dict[str, Any] | None:
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss://") else None
 
 
-class WorkerScript(Script):
-    """A Lua script that means the same on every server."""
+class WorkerScript:
+    """A Lua script that means the same on every server, and runs although the server's scripts were flushed.
 
-    def __call__(self, *args: Any, **options: Any) -> Any:
-        """Run it. Redis 6.2 wraps the error of a command in one of its own, which has no type."""
+    Args:
+        client: of the server.
+        text: of the script.
+    """
+
+    def __init__(self, client: redis.Redis, text: str) -> None:
+        self._client = client
+        self._text = text
+        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, keys: Sequence[str] = (), args: Iterable[Any] = ()) -> Any:
+        """Run it.
+
+        Raises:
+            redis.OutOfMemoryError: a full memory refused its first write; nothing was changed.
+        """
+        words = (*keys, *args)
         try:
-            return super().__call__(*args, **options)
+            return self._run(len(keys), words)
         except redis.ResponseError as error:
+            # Redis 6.2 wraps the error of a command within a script in one of its own, which has no type.
             if isinstance(error, redis.OutOfMemoryError) or "-OOM " not in str(error):
                 raise
             raise redis.OutOfMemoryError(str(error).partition("-OOM ")[2]) from error
+
+    def _run(self, keys: int, words: tuple[Any, ...]) -> Any:
+        try:
+            return self._client.evalsha(self._sha, keys, *words)
+        except redis.exceptions.NoScriptError:
+            return self._client.eval(self._text, keys, *words)
 
 
 def script_of(client: redis.Redis, package: str, name: str) -> WorkerScript:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from worker import __version__
 from worker.connections import connect
 from worker.delivery import DeliveryRules
+from worker.feedback.label_files import FileRules
 from worker.housekeeping import DAY_MS, HOUR_MS, Housekeeping, Limits
 from worker.intake import Admitter, Inbox, Rules
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
@@ -141,6 +142,11 @@ def kili_of(
     return KiliClient(access_of(settings), budget=budget, retry=retry, stop=stop, observe=observe)
 
 
+def file_rules_of(settings: Settings) -> FileRules:
+    """Which label files may be read."""
+    return FileRules(tuple(settings.feedback.label_hosts), settings.feedback.label_file_bytes)
+
+
 def delivery_rules_of(settings: Settings) -> DeliveryRules:
     """What delivery is told."""
     delivery = settings.delivery
@@ -150,6 +156,7 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         batch_items=delivery.batch_items,
         aging=delivery.aging_seconds,
         missing_asset_grace=delivery.missing_asset_grace_seconds,
+        fault_grace=delivery.fault_grace_seconds,
         read_lag=settings.kili.read_lag_seconds,
         upload_patience=delivery.upload_grace_seconds,
         import_limit=delivery.import_seconds,

@@ -30,6 +30,7 @@ from worker.parts import (
     admitter_of,
     budget_of,
     delivery_rules_of,
+    file_rules_of,
     housekeeping_of,
     inbox_of,
     kili_of,
@@ -135,7 +136,9 @@ class Runtime:
         observe = CallCounter(self.spool.redis, self.spool.prefix).observe
         policy = policy_of(self.settings, self.spool)
         kili = kili_of(self.settings, budget, stop=self.stop_event, observe=observe)
-        reader = LabelReader(access_of(self.settings), budget=budget, stop=self.stop_event, observe=observe)
+        files = file_rules_of(self.settings)
+        stop = self.stop_event
+        reader = LabelReader(access_of(self.settings), budget=budget, stop=stop, observe=observe, files=files)
         try:
             rounds_of(
                 self.settings, self.spool, policy=policy, kili=kili, reader=reader, budget=budget, stop=self.stop_event

@@ -100,6 +100,11 @@ class DeliverySettings(_Group):
     missing_asset_grace_seconds: float = Field(
         10.0, ge=0, description="How long a prediction without content waits for its asset to appear in Kili."
     )
+    fault_grace_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="How long predictions are tried whose writes fail in general words while Kili answers other calls.",
+    )
     upload_grace_seconds: float = Field(
         900.0, ge=0, description="How long an upload is tried again that Kili's bucket does not take."
     )
@@ -137,6 +142,11 @@ class FeedbackSettings(_Group):
     drift_run_length: float = Field(
         140_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
     )
+    label_hosts: list[str] = Field(
+        ["kili-technology.com", "storage.googleapis.com", "blob.core.windows.net", "amazonaws.com"],
+        description="Hosts, with their subdomains, that label files are read from, beside the endpoint's own.",
+    )
+    label_file_bytes: int = Field(16_000_000, gt=0, description="Larger label files are not read.")
     webhook_url: SecretStr | None = Field(None, description="Where drift alarms are posted to.")
     webhook_shape: Literal["generic", "slack", "alertmanager"] = Field(
         "generic", description="What the webhook's receiver understands."

@@ -1,4 +1,4 @@
-"""Every case runs on the oldest and the newest Redis, each with one house for those that need no settings of their own."""
+"""Every case runs on the oldest and the newest Redis, each with one house for those that need no settings."""
 
 from __future__ import annotations
 

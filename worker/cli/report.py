@@ -24,7 +24,7 @@ from worker.feedback.service import Feedback
 from worker.interfaces import interface_of
 from worker.kili import KiliError
 from worker.listening import feedback_of, named_projects
-from worker.parts import access_of, budget_of, kili_of, spool_of
+from worker.parts import access_of, budget_of, file_rules_of, kili_of, spool_of
 from worker.settings import Settings
 
 LISTED = 200
@@ -86,7 +86,8 @@ def opened(project: str | None) -> Iterator[Opened]:
     with told():
         budget = budget_of(settings, spool)
         name = project or settings.default_project or _only(named_projects(spool))
-        kili, reader = kili_of(settings, budget), Reader(access_of(settings), budget=budget)
+        kili = kili_of(settings, budget)
+        reader = Reader(access_of(settings), budget=budget, files=file_rules_of(settings))
         try:
             found = kili.project_interface(name)
             interface = interface_of(found)

@@ -27,6 +27,10 @@ def status_lines(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             yield f"agreement      {project} {model}: {_agreement(found)}{_raised(found)}"
         if summary["mark_conflicts"]:
             yield f"agreement      {project}: {summary['mark_conflicts']} marks of Kili say the opposite of ours"
+        files = summary.get("label_files")
+        if files and (files["waiting"] or files["unreadable"]):
+            counts = f"{files['waiting']} label files are tried again, {files['unreadable']} are unreadable"
+            yield f"labels         {project}: {counts}: {files['problem']}"
 
 
 def metric_lines(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -43,6 +47,11 @@ def metric_lines(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         for detector, state in found["drift"].items():
             raised = int(state == State.RAISED)
             yield sample("drift_alarm", raised, project=project, model=model, detector=detector)
+    yield "# TYPE prediction_worker_label_files_unread gauge"
+    for project, summary in summaries.items():
+        for state in ("waiting", "unreadable"):
+            unread = summary.get("label_files", {}).get(state, 0)
+            yield sample("label_files_unread", unread, project=project, state=state)
     yield "# TYPE prediction_worker_figures_age_seconds gauge"
     for project, summary in summaries.items():
         age = max(0.0, time.time() - summary["at"])
