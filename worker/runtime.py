@@ -59,6 +59,8 @@ class Runtime:
     def __init__(self, settings: Settings, publish_hint: Callable[[str], None]) -> None:
         self.settings = settings
         self.stop_event = threading.Event()
+        self.connected = threading.Event()
+        """Set while Celery's consumer works on the broker."""
         self.spool = spool_of(settings)
         self._projects = projects_of(settings)
         self.admitter = admitter_of(settings, self.spool, self._projects)
@@ -148,8 +150,9 @@ class Runtime:
             reader.close()
 
     def _beat(self, trouble: str) -> None:
+        connection = "" if self.connected.is_set() else "the broker: Celery's consumer is not connected"
         try:
-            self._pulse.beat(trouble)
+            self._pulse.beat(trouble or self._reader.trouble or connection)
         except OSError as error:  # a full disk; whoever reads the heartbeat sees that it grows old
             self._say_beat_failed(error)
         self._watch.tick()

@@ -14,6 +14,7 @@ from worker.feedback.service import summaries
 from worker.feedback.summary_text import metric_lines, status_lines
 from worker.ledger import CallCounter
 from worker.parts import budget_of, inbox_of, spool_of
+from worker.review_in_force import review_words
 from worker.settings import Settings
 from worker.spool import Ledger, Spool, replacement_of
 
@@ -33,6 +34,7 @@ def collect(settings: Settings) -> dict[str, Any]:
         "doors_closed": ledger.waiting >= settings.intake.max_waiting,
         "ledger": _ledger(ledger),
         "projects": {project: _project(spool, project) for project in projects},
+        "review": review_words(settings.review),
         "feedback": summaries(spool.redis, spool.prefix, projects),
         "dead_letters": letters.causes(),
         "dead_letters_expired": letters.expired(),
@@ -99,6 +101,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         failures = f"{pause['failures']} failures"
         yield f"PAUSED         {pause['scope']} for {pause['seconds']} s, {failures}: {pause['reason']}"
         yield from _waiting_for(found, pause)
+    yield f"review         {found['review']}"
     yield from status_lines(found["feedback"])
     if found["budget"]:
         budget = found["budget"]

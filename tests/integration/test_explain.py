@@ -76,7 +76,10 @@ def titles_at(lines: list[str], title: str) -> int:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("tf-serving-rows", ["classes: 3", "0.810  cat", "lane 9, priority 0: confident"]),
+        (
+            "tf-serving-rows",
+            ["classes: 3", "0.810  cat", "lane 3, priority 0: below the cut (ranked/built-in/default,"],
+        ),
         ("coco", ["objects: 2", "0.380  person  rectangle of 4 points within 0.625 0.188 0.734 0.625"]),
         ("hf-token-classification", ["entities: 2", "0.980  PERSON  0 to 12 'Ada Lovelace'"]),
         ("hf-speech", ["unknown  Turn left at the station.", "confidence     unknown"]),
