@@ -34,6 +34,12 @@ def servers_of(matrix: str) -> list[Any]:
     return [_parameter(name) for name in MATRICES[matrix]]
 
 
+def is_absent(item: pytest.Item) -> bool:
+    """Whether a test is to run on a server that is not here."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters.get("redis_binary", item) is None
+
+
 def _parameter(name: str) -> Any:
     find, missing = FOUND[name]
     binary = find()

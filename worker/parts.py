@@ -16,7 +16,8 @@ from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPol
 from worker.messages import ReadingLimits
 from worker.projects import Projects
 from worker.results import ResultPlaces
-from worker.review import RankedPolicy, RedisState, ReviewPolicy, ThresholdPolicy, WatchedPolicy
+from worker.review import ReviewPolicy
+from worker.review_in_force import review_policy
 from worker.settings import Settings
 from worker.spool import Spool
 
@@ -52,10 +53,7 @@ def policy_of(settings: Settings, spool: Spool | None = None) -> ReviewPolicy:
     Raises:
         PolicyError: the policy file is missing or wrong.
     """
-    if settings.review.policy is None:
-        return ThresholdPolicy(settings.review.threshold)
-    state = RedisState(spool.redis, prefix=spool.prefix) if spool is not None else None
-    return RankedPolicy(WatchedPolicy(settings.review.policy), state)
+    return review_policy(settings.review, spool)
 
 
 def projects_of(settings: Settings) -> Projects:
@@ -156,6 +154,7 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         batch_items=delivery.batch_items,
         aging=delivery.aging_seconds,
         missing_asset_grace=delivery.missing_asset_grace_seconds,
+        fault_grace=delivery.fault_grace_seconds,
         read_lag=settings.kili.read_lag_seconds,
         upload_patience=delivery.upload_grace_seconds,
         import_limit=delivery.import_seconds,

@@ -102,6 +102,13 @@ REFUSED: dict[str, Json] = {
         input_type="TEXT",
         asset={"text": MET},
     ),
+    "an entity of a rich text without its parts": refused(
+        NAMES,
+        {"WHO": listed(entity("TOWN", "e", 2, 7, content="brief"))},
+        "beginId",
+        input_type="TEXT",
+        asset={"json_content": RICH},
+    ),
     "an entity that ends before it begins": refused(
         NAMES,
         {"WHO": listed(entity("TOWN", "e", 7, 2, beginId="A", endId="A", content="brief"))},

@@ -28,6 +28,7 @@ def test_redis_killed_and_restarted_while_hints_and_leases_are_out(house: House,
     worker = house.staffed()
     projects = under_way(house, count=12, each=20)
     house.await_that(lambda: house.client.hlen("unacked") > 0, "more hints than the worker can answer at once")
+    house.troubles.expect("wave_ended")
     house.redis.kill()
     time.sleep(down)
     house.redis.restart()
@@ -47,6 +48,7 @@ def test_redis_killed_and_restarted_while_hints_and_leases_are_out(house: House,
 def test_connections_that_are_cut_again_and_again(house: House) -> None:
     worker = house.staffed()
     projects = under_way(house, count=3, each=150)
+    house.troubles.expect("wave_ended")
     for round_ in range(5):
         house.client.client_kill_filter(_type="normal", skipme=True)
         house.publish(predictions(projects[0], 40, start=500 + 40 * round_), door="celery")
@@ -167,6 +169,7 @@ def test_redis_replaced_by_an_empty_one_is_said_and_work_goes_on() -> None:
         house.await_that(lambda: house.ledger().received == 1500, "all are admitted")
         seen = time.monotonic() + 1.2  # the worker looks once a second
         house.await_that(lambda: time.monotonic() > seen and house.ledger().delivered > 0, "some are delivered")
+        house.troubles.expect("wave_ended")
         house.redis.kill()
         forget_everything(house.redis)
         house.redis.restart()

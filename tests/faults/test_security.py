@@ -25,7 +25,7 @@ from worker.producer import Publisher
 KEY = "kili-key-that-must-not-come-out"
 PASSWORD = "redis-word-that-must-not-come-out"
 PAYLOAD = "payload-word-that-must-not-come-out"
-COMMANDS = ("+@all", "-@admin", "-@dangerous", "+info")
+COMMANDS = ("+@all", "-@admin", "-@dangerous", "+info", "+client|setname")
 """All that the worker needs: nothing that administers the server."""
 
 

@@ -66,6 +66,11 @@ def said(caplog: pytest.LogCaptureFixture, action: str) -> list[Any]:
     return [record for record in caplog.records if getattr(record, "action", "") == action]
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="more dead letters than allowed, or older ones",
+    promise="announced a day before the oldest are dropped; the sum holds",
+)
 def test_letters_over_the_limit_end_oldest_first_when_their_notice_is_over(
     spool: Spool, keeper: Housekeeping, clock: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -87,6 +92,7 @@ def test_letters_over_the_limit_end_oldest_first_when_their_notice_is_over(
     check(spool)
 
 
+@pytest.mark.guarantee("Dead letters and load", fault="more dead letters than allowed, or older ones")
 def test_letters_that_are_too_old_end_and_were_announced_before(
     spool: Spool, keeper: Housekeeping, clock: Time, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import pytest
 import redis
@@ -87,6 +88,11 @@ def test_what_is_no_number_is_refused_rather_than_written(client: redis.Redis, n
 
 
 @pytest.mark.servers("all")
+@pytest.mark.guarantee(
+    "Redis",
+    fault="an older server: Redis 6.2 or 7.0 instead of the newest Valkey",
+    promise="every script does the same",
+)
 def test_every_line_of_every_script_runs_and_writes_its_numbers_in_digits(
     redis_binary: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +123,21 @@ def test_a_full_memory_within_a_script_is_told_as_such_by_every_server(client: r
             script(args=["t:", "", "intake", "", 0])
     finally:
         client.config_set("maxmemory", 0)
+
+
+class Flushed(redis.Redis):
+    """A client of a server whose scripts are flushed before every command."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        super().execute_command("SCRIPT FLUSH")
+        return super().execute_command(*args, **options)
+
+
+@pytest.mark.servers("all")
+def test_a_script_runs_however_often_the_scripts_are_flushed(client: redis.Redis) -> None:
+    spool = Spool(Flushed(connection_pool=client.connection_pool), prefix="t:", lease_ms=1000, remember_ms=1000)
+    assert spool.admit([Arrival("", (Counted("p"),))]).sampled_out == 1
+    assert spool.acquire("p") is not None
 
 
 class Tour:

@@ -76,10 +76,10 @@ class AwaitedResults:
         wave = _Wave(self, project, config)
         with ThreadPoolExecutor(READERS, thread_name_prefix="result") as pool:
             outcomes = pool.map(wave.complete, awaited)
-            found = {(entry.lane, entry.entry_id): outcome for entry, outcome in zip(awaited, outcomes, strict=True)}
+            found = {entry.key: outcome for entry, outcome in zip(awaited, outcomes, strict=True)}
         completed = Completed()
         for entry in entries:
-            outcome = found.get((entry.lane, entry.entry_id), entry)
+            outcome = found.get(entry.key, entry)
             if isinstance(outcome, Settlement):
                 completed.settled.append(outcome)
             elif outcome is not None:

@@ -12,7 +12,8 @@ from worker.delivery.bisect import send_each
 from worker.delivery.bucket import CROWD, FIRST_DELAY, UNAVAILABLE, Bucket, Failed, PutOff, passes
 from worker.delivery.callers import Callers
 from worker.delivery.item import Item
-from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, TooLarge
+from worker.kili import KiliClient, KiliError, LocalFault, NotSent, RefusedItems, TooLarge
+from worker.paths import is_machine_error
 
 ADDRESSES = 3
 """Signed URLs that an upload is tried with in one batch."""
@@ -154,7 +155,11 @@ class _Batch:
         try:
             data = upload.data()
             client.upload(url, data, upload.kind)
+        except LocalFault:
+            raise
         except OSError as error:
+            if is_machine_error(error):
+                raise
             self.uploaded.refused.append((upload.item, unreadable_file(error)))
         except KiliError as error:
             self._note_failure(error)

@@ -228,7 +228,12 @@ FIELDS: dict[str, dict[str, Resolver]] = {
     "User": {"organization": constant(ORGANIZATION)},
     "ApiKey": {"user": _user},
     "Issue": {"author": _author, "comments": _comments},
-    "ProjectUser": {"user": _user, "activated": constant(value=True), "status": constant("ACTIVATED")},
+    "ProjectUser": {
+        "user": _user,
+        "activated": lambda role, info: _user(role, info).activated,
+        "status": lambda role, info: "ACTIVATED" if _user(role, info).activated else "ORG_SUSPENDED",
+        "deletedAt": constant(None),
+    },
     "Notification": {
         "hasBeenSeen": constant(value=False),
         "progress": lambda row, _info: 100 if row.status != "PENDING" else 0,

@@ -24,6 +24,7 @@ class User:
     email: str
     firstname: str
     lastname: str
+    activated: bool = True
 
     @property
     def name(self) -> str:

@@ -44,6 +44,7 @@ QUERIES: dict[str, Resolver] = {
     **resolvers_webhooks.QUERIES,
 }
 MUTATIONS: dict[str, Resolver] = {
+    **resolvers_account.MUTATIONS,
     **resolvers_projects.MUTATIONS,
     **resolvers_imports.MUTATIONS,
     **resolvers_assets.MUTATIONS,

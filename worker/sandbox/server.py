@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -50,9 +51,19 @@ def app_of(sandbox: Sandbox) -> ASGIApp:
     return Starlette(routes=routes)
 
 
-def serve(config: SandboxConfig, *, announce: Callable[[str], None]) -> None:
-    """Listen and answer until a signal comes; `announce` gets the endpoint's address once."""
+def serve(
+    config: SandboxConfig,
+    *,
+    announce: Callable[[str], None],
+    projects: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Listen and answer until a signal comes; `announce` gets the endpoint's address once.
+
+    `projects` are there from the start: a CreateProjectData by project id.
+    """
     sandbox = Sandbox(config)
+    for project_id, data in (projects or {}).items():
+        sandbox.add_project(project_id, data)
     listener = _listen(config)
     port = listener.getsockname()[1]
     server = uvicorn.Server(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from worker.kili import (
     AddressRefused,
     ConnectFailed,
     KiliError,
+    LocalFault,
     RateLimited,
     RefusedItems,
     RefusedProject,
@@ -89,6 +91,18 @@ def test_one_that_is_refused_with_every_url_dies_and_its_neighbours_go_on(
     assert len(found.addresses) == 4
     tried = {url for url in kili.uploads if derived_asset_id(PROJECT, "bad") in url}
     assert len(tried) == ADDRESSES
+
+
+def test_what_our_machine_lacks_is_held_against_nobody(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LocalFault):
+        uploader(BucketKili(answers=refusing(LocalFault("PoolTimeout"), "a")), clock).upload(PROJECT, uploads("a"))
+
+    def no_descriptor(upload: Upload) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Upload, "data", no_descriptor)
+    with pytest.raises(OSError, match="Too many"):
+        uploader(BucketKili(), clock).upload(PROJECT, uploads("a"))
 
 
 def test_a_url_that_has_expired_is_replaced(clock: Clock) -> None:

@@ -17,7 +17,7 @@ def check_entity(annotation: Json, where: str, ground: Ground) -> None:
         a_text(content, inside(where, "content"))
     if end is None and content is None:
         refuse(inside(where, "endOffset"), "give the end of the entity, or its content")
-    if "beginId" in annotation or "endId" in annotation:
+    if "beginId" in annotation or "endId" in annotation or ground.parts is not None:
         _check_rich(annotation, where, ground.parts, begin, end)
     else:
         if end is not None and end <= begin:
