@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
@@ -16,13 +17,23 @@ SOCKET_SECONDS = 8.0
 REPEATS = 2
 """All attempts together end before the heartbeat counts as stale."""
 
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+socket")
+REDIS_FORM = (
+    "write redis://[user:password@]host:port/number, rediss://… or unix:///path?db=number, "
+    "with / # ? @ and % in a password escaped"
+)
+
 INSIST = "redis.call('DEL', KEYS[1] .. ':nothing') return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))"
 
 
 def connect(url: str) -> redis.Redis:
-    """A client for a ``redis://``, ``rediss://``, ``unix://`` or ``redis+socket://`` URL; connects when first used."""
+    """A client for a ``redis://``, ``rediss://``, ``unix://`` or ``redis+socket://`` URL; connects when first used.
+
+    Raises:
+        ValueError: the URL is no such URL.
+    """
     client: redis.Redis = redis.Redis.from_url(
-        url.replace("redis+socket://", "unix://", 1),
+        _for_client(url),
         socket_timeout=SOCKET_SECONDS,
         socket_connect_timeout=SOCKET_SECONDS,
         health_check_interval=30,
@@ -31,6 +42,76 @@ def connect(url: str) -> redis.Redis:
         client_name="prediction-worker",
     )
     return client
+
+
+def check_redis_url(url: str) -> None:
+    """Refuse what no client could use; nothing is connected to.
+
+    Raises:
+        ValueError: with the fix, and without any part of the URL, which may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        number = parts.path.strip("/") if parts.scheme in ("redis", "rediss") else _database(url)
+        usable = parts.scheme in REDIS_SCHEMES and parts.port != 0 and (not number or number.isdecimal())
+        if usable:
+            connect(url).connection_pool.make_connection()
+    except (ValueError, TypeError, redis.RedisError):
+        usable = False
+    if not usable:
+        raise ValueError(f"no URL of a Redis; {REDIS_FORM}")
+
+
+def check_broker_url(url: str) -> None:
+    """Refuse what Celery could not use; nothing is connected to.
+
+    Raises:
+        ValueError: with the fix, and without any part of the URL but its scheme.
+    """
+    from kombu.transport import TRANSPORT_ALIASES
+
+    scheme = url.partition("://")[0]
+    if is_redis(url):
+        check_redis_url(url)
+        return
+    try:
+        known = "://" in url and scheme.partition("+")[0] in TRANSPORT_ALIASES and urlsplit(url).port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(
+            "no URL of a broker that Celery knows; write redis://host:port/number or amqp://user:password@host//"
+        )
+
+
+def is_redis(url: str) -> bool:
+    """Whether the URL names a Redis."""
+    return url.partition("://")[0] in REDIS_SCHEMES
+
+
+def celery_url(url: str) -> str:
+    """The same broker as kombu writes it, which knows a Unix socket under another scheme and parameter."""
+    if url.partition("://")[0] != "unix":
+        return url
+    return _rewritten(url, "redis+socket", {"db": "virtual_host"})
+
+
+def _for_client(url: str) -> str:
+    if url.partition("://")[0] != "redis+socket":
+        return url
+    return _rewritten(url, "unix", {"virtual_host": "db"})
+
+
+def _rewritten(url: str, scheme: str, names: dict[str, str]) -> str:
+    parts = urlsplit(url)
+    query = {names.get(name, name): value for name, value in parse_qsl(parts.query)}
+    if "db" in query:
+        query["db"] = query["db"].strip("/")  # Celery takes a virtual host with a slash
+    return f"{scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(query, safe='/')}" if query else "")
+
+
+def _database(url: str) -> str:
+    return dict(parse_qsl(urlsplit(_for_client(url)).query)).get("db", "")
 
 
 def broker_ssl(url: str) -> dict[str, Any] | None:

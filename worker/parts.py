@@ -9,13 +9,15 @@ from dataclasses import replace
 from worker import __version__
 from worker.connections import connect
 from worker.delivery import DeliveryRules
+from worker.feedback.label_files import FileRules
 from worker.housekeeping import DAY_MS, HOUR_MS, Housekeeping, Limits
 from worker.intake import Admitter, Inbox, Rules
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
 from worker.messages import ReadingLimits
 from worker.projects import Projects
 from worker.results import ResultPlaces
-from worker.review import RankedPolicy, RedisState, ReviewPolicy, ThresholdPolicy, WatchedPolicy
+from worker.review import ReviewPolicy
+from worker.review_in_force import review_policy
 from worker.settings import Settings
 from worker.spool import Spool
 
@@ -51,10 +53,7 @@ def policy_of(settings: Settings, spool: Spool | None = None) -> ReviewPolicy:
     Raises:
         PolicyError: the policy file is missing or wrong.
     """
-    if settings.review.policy is None:
-        return ThresholdPolicy(settings.review.threshold)
-    state = RedisState(spool.redis, prefix=spool.prefix) if spool is not None else None
-    return RankedPolicy(WatchedPolicy(settings.review.policy), state)
+    return review_policy(settings.review, spool)
 
 
 def projects_of(settings: Settings) -> Projects:
@@ -141,6 +140,11 @@ def kili_of(
     return KiliClient(access_of(settings), budget=budget, retry=retry, stop=stop, observe=observe)
 
 
+def file_rules_of(settings: Settings) -> FileRules:
+    """Which label files may be read."""
+    return FileRules(tuple(settings.feedback.label_hosts), settings.feedback.label_file_bytes)
+
+
 def delivery_rules_of(settings: Settings) -> DeliveryRules:
     """What delivery is told."""
     delivery = settings.delivery
@@ -150,6 +154,7 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         batch_items=delivery.batch_items,
         aging=delivery.aging_seconds,
         missing_asset_grace=delivery.missing_asset_grace_seconds,
+        fault_grace=delivery.fault_grace_seconds,
         read_lag=settings.kili.read_lag_seconds,
         upload_patience=delivery.upload_grace_seconds,
         import_limit=delivery.import_seconds,

@@ -30,6 +30,7 @@ from worker.parts import (
     admitter_of,
     budget_of,
     delivery_rules_of,
+    file_rules_of,
     housekeeping_of,
     inbox_of,
     kili_of,
@@ -58,9 +59,12 @@ class Runtime:
     def __init__(self, settings: Settings, publish_hint: Callable[[str], None]) -> None:
         self.settings = settings
         self.stop_event = threading.Event()
+        self.connected = threading.Event()
+        """Set while Celery's consumer works on the broker."""
         self.spool = spool_of(settings)
         self._projects = projects_of(settings)
         self.admitter = admitter_of(settings, self.spool, self._projects)
+        self._policy_of_awaited = policy_of(settings, self.spool)
         self._pulse = Pulse(settings.heartbeat_file)
         self._pool = ThreadPoolExecutor(settings.delivery.parallel_batches, thread_name_prefix="batch")
         self.deliverer = self._deliverer()
@@ -122,6 +126,7 @@ class Runtime:
         self.hints.close()
         self.deliverer.leases.wait_released(self.settings.delivery.drain_seconds)
         self._pool.shutdown(wait=True, cancel_futures=True)
+        self._keep_counts()
         self._say_remaining("drained")
         self._end_pulse()
         self._end_pause()
@@ -133,7 +138,9 @@ class Runtime:
         observe = CallCounter(self.spool.redis, self.spool.prefix).observe
         policy = policy_of(self.settings, self.spool)
         kili = kili_of(self.settings, budget, stop=self.stop_event, observe=observe)
-        reader = LabelReader(access_of(self.settings), budget=budget, stop=self.stop_event, observe=observe)
+        files = file_rules_of(self.settings)
+        stop = self.stop_event
+        reader = LabelReader(access_of(self.settings), budget=budget, stop=stop, observe=observe, files=files)
         try:
             rounds_of(
                 self.settings, self.spool, policy=policy, kili=kili, reader=reader, budget=budget, stop=self.stop_event
@@ -143,12 +150,22 @@ class Runtime:
             reader.close()
 
     def _beat(self, trouble: str) -> None:
+        connection = "" if self.connected.is_set() else "the broker: Celery's consumer is not connected"
         try:
-            self._pulse.beat(trouble)
+            self._pulse.beat(trouble or self._reader.trouble or connection)
         except OSError as error:  # a full disk; whoever reads the heartbeat sees that it grows old
             self._say_beat_failed(error)
         self._watch.tick()
         self._housekeeping.tick()
+        self._keep_counts()
+
+    def _keep_counts(self) -> None:
+        """What the review policy has counted belongs to the fleet, also when nothing comes any more."""
+        for counted in (self.admitter, self._policy_of_awaited):
+            try:
+                counted.keep()
+            except redis.RedisError as error:  # kept for the next time; who delivers says that Redis is away
+                logger.debug("not counted yet: %s", error, extra={"action": "counts_wait"})
 
     def _say_beat_failed(self, error: OSError) -> None:
         if time.monotonic() - self._beat_failed > SAID_AGAIN_SECONDS:
@@ -229,7 +246,7 @@ class Runtime:
         limits = ReadingLimits(intake.max_message_bytes, intake.max_depth)
         return AwaitedResults(
             ResultReader(ResultPlaces(intake.result_places), limits=limits),
-            policy_of(self.settings, self.spool),
+            self._policy_of_awaited,
             grace_ms=int(intake.result_grace_seconds * 1000),
             max_bytes=self.settings.delivery.wave_bytes,
             stop=self.stop_event,

@@ -9,10 +9,12 @@ from typing import Any
 
 from worker.deadletters import DeadLetters
 from worker.delivery import Documents, Pause, Pauses
+from worker.exposition import sample
 from worker.feedback.service import summaries
 from worker.feedback.summary_text import metric_lines, status_lines
 from worker.ledger import CallCounter
 from worker.parts import budget_of, inbox_of, spool_of
+from worker.review_in_force import review_words
 from worker.settings import Settings
 from worker.spool import Ledger, Spool, replacement_of
 
@@ -32,6 +34,7 @@ def collect(settings: Settings) -> dict[str, Any]:
         "doors_closed": ledger.waiting >= settings.intake.max_waiting,
         "ledger": _ledger(ledger),
         "projects": {project: _project(spool, project) for project in projects},
+        "review": review_words(settings.review),
         "feedback": summaries(spool.redis, spool.prefix, projects),
         "dead_letters": letters.causes(),
         "dead_letters_expired": letters.expired(),
@@ -98,6 +101,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         failures = f"{pause['failures']} failures"
         yield f"PAUSED         {pause['scope']} for {pause['seconds']} s, {failures}: {pause['reason']}"
         yield from _waiting_for(found, pause)
+    yield f"review         {found['review']}"
     yield from status_lines(found["feedback"])
     if found["budget"]:
         budget = found["budget"]
@@ -128,31 +132,29 @@ def prometheus_text(found: dict[str, Any]) -> str:
 def _metrics(found: dict[str, Any]) -> Iterator[str]:
     ledger = found["ledger"]
     yield "# TYPE prediction_worker_received_total counter"
-    yield f"prediction_worker_received_total {ledger['received']}"
+    yield sample("received_total", ledger["received"])
     yield "# TYPE prediction_worker_predictions gauge"
     for state in ("delivered", "superseded", "sampled_out", "dead", "dropped", "waiting", "leased"):
-        yield f'prediction_worker_predictions{{state="{state}"}} {ledger[state]}'
+        yield sample("predictions", ledger[state], state=state)
     yield "# TYPE prediction_worker_conservation_error gauge"
-    yield f"prediction_worker_conservation_error {ledger['balance']}"
+    yield sample("conservation_error", ledger["balance"])
     yield "# TYPE prediction_worker_redis_replaced gauge"
-    yield f"prediction_worker_redis_replaced {int(found['replaced'] is not None)}"
+    yield sample("redis_replaced", int(found["replaced"] is not None))
     yield "# TYPE prediction_worker_at_the_doors gauge"
-    yield f"prediction_worker_at_the_doors {found['at_the_doors']}"
+    yield sample("at_the_doors", found["at_the_doors"])
     yield "# TYPE prediction_worker_dead_letters gauge"
     for cause, count in found["dead_letters"].items():
-        yield f'prediction_worker_dead_letters{{cause="{cause}"}} {count}'
+        yield sample("dead_letters", count, cause=cause)
     yield "# TYPE prediction_worker_dead_letters_expired_total counter"
-    yield f"prediction_worker_dead_letters_expired_total {found['dead_letters_expired']}"
+    yield sample("dead_letters_expired_total", found["dead_letters_expired"])
     yield "# TYPE prediction_worker_dead_letters_ending gauge"
-    yield f"prediction_worker_dead_letters_ending {int(found['dead_letters_notice'] is not None)}"
+    yield sample("dead_letters_ending", int(found["dead_letters_notice"] is not None))
     yield "# TYPE prediction_worker_paused gauge"
-    yield f"prediction_worker_paused {len(found['pauses'])}"
+    yield sample("paused", len(found["pauses"]))
     yield "# TYPE prediction_worker_calls_total counter"
     for count in found["calls"]:
-        labels = f'operation="{count["operation"]}",outcome="{count["outcome"]}"'
-        yield f"prediction_worker_calls_total{{{labels}}} {count['calls']}"
+        yield sample("calls_total", count["calls"], operation=count["operation"], outcome=count["outcome"])
     yield "# TYPE prediction_worker_repeated_calls_total counter"
     for count in found["calls"]:
-        labels = f'operation="{count["operation"]}",outcome="{count["outcome"]}"'
-        yield f"prediction_worker_repeated_calls_total{{{labels}}} {count['repeats']}"
+        yield sample("repeated_calls_total", count["repeats"], operation=count["operation"], outcome=count["outcome"])
     yield from metric_lines(found["feedback"])

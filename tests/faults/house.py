@@ -67,6 +67,7 @@ FAST = {
     "WORKER_DELIVERY__PROBE_CAP_SECONDS": "1",
     "WORKER_DELIVERY__MISSING_ASSET_GRACE_SECONDS": "1",
     "WORKER_DELIVERY__DRAIN_SECONDS": "10",
+    "WORKER_REVIEW__THRESHOLD": "0.8",  # decides alone on each prediction: the cases know every priority
 }
 SWITCHES = {
     "resent_id": "upsert",

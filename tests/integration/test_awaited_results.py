@@ -111,7 +111,7 @@ def test_the_spool_counts_what_the_policy_leaves_out(client: redis.Redis) -> Non
     assert (ledger.received, ledger.sampled_out, ledger.waiting, ledger.leased, ledger.balance) == (1, 1, 0, 0, 0)
 
 
-def test_a_place_that_fails_is_asked_once_a_wave_and_others_are_not_held_up() -> None:
+def test_a_place_that_fails_is_asked_a_few_times_a_wave_and_others_are_not_held_up() -> None:
     asked: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -123,7 +123,20 @@ def test_a_place_that_fails_is_asked_once_a_wave_and_others_are_not_held_up() ->
     assert [entry.asset_id for entry in completed.entries] == ["a"]
     assert {one.fate for one in completed.settled} == {Fate.LATER}
     assert len(completed.settled) == 20
-    assert asked.count("other") <= awaited.READERS
+    assert asked.count("other") < awaited.SUSPECT + awaited.READERS
+    untried = [one for one in completed.settled if not one.cause]
+    assert len(untried) == 20 - asked.count("other"), "who was not tried uses up no grace"
+
+
+@pytest.mark.parametrize("status", [403, 429, 500])
+def test_one_result_that_cannot_be_read_does_not_keep_those_beside_it(status: int) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status) if request.url.path == "/bad" else row(0.6, 0.4)(request)
+
+    entries = [leased("bad"), *(leased(f"a{n}") for n in range(20))]
+    completed = completing(handler).complete("p", entries, CONFIG)
+    assert [entry.asset_id for entry in completed.entries] == [f"a{n}" for n in range(20)]
+    assert [(one.entry.asset_id, one.fate) for one in completed.settled] == [("bad", Fate.LATER)]
 
 
 def test_each_delay_is_twice_the_last_up_to_a_minute() -> None:

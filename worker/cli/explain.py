@@ -8,6 +8,8 @@ import click
 
 from worker.cli.loading import fail, load_settings, print_json
 
+STDIN = "<stdin>"
+
 
 @click.command()
 @click.argument("file", type=click.File("rb"))
@@ -29,10 +31,14 @@ def explain(
     from worker.explaining import explain_message
     from worker.ontology import Interface, InterfaceError
 
+    if interface is not None and all(getattr(one, "name", STDIN) == STDIN for one in (file, interface)):
+        raise click.UsageError("FILE and --interface cannot both be standard input")
     try:
         known = Interface.parse(interface.read().decode(), input_type, labeling_crs) if interface else None
     except (InterfaceError, UnicodeDecodeError) as error:
         fail(f"--interface: {error}")
+    except RecursionError:
+        fail("--interface: nested too deeply")
     found = explain_message(load_settings(), file.read(), known)
     if as_json:
         print_json(found)

@@ -166,6 +166,6 @@ def _read_faults(path: Path | None, check: Callable[[Any], object]) -> tuple[dic
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         check(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise click.ClickException(f"--faults: {path}: {error}") from error
     return tuple(content.get("faults", [content]) if isinstance(content, dict) else content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,10 @@ WAVE_SECONDS = 10.0
 
 FIRST_DELAY_MS = 1000
 LAST_DELAY_MS = 60_000
+UNTRIED_DELAY_MS = 5000
+
+SUSPECT = 3
+"""So many results that cannot be read, and none that can: nothing more is read from their place in this wave."""
 UNAVAILABLE = "result_unavailable"
 
 
@@ -71,10 +76,10 @@ class AwaitedResults:
         wave = _Wave(self, project, config)
         with ThreadPoolExecutor(READERS, thread_name_prefix="result") as pool:
             outcomes = pool.map(wave.complete, awaited)
-            found = {(entry.lane, entry.entry_id): outcome for entry, outcome in zip(awaited, outcomes, strict=True)}
+            found = {entry.key: outcome for entry, outcome in zip(awaited, outcomes, strict=True)}
         completed = Completed()
         for entry in entries:
-            outcome = found.get((entry.lane, entry.entry_id), entry)
+            outcome = found.get(entry.key, entry)
             if isinstance(outcome, Settlement):
                 completed.settled.append(outcome)
             elif outcome is not None:
@@ -82,8 +87,12 @@ class AwaitedResults:
         return completed
 
 
+class _PlaceDown(Exception):
+    """Not tried: its place cannot be read at the moment, which is not the result's fault."""
+
+
 class _Wave:
-    """The results of one wave: what was read so far, and which places cannot be read."""
+    """The results of one wave: what was read so far, and how often each place failed since it was read from last."""
 
     def __init__(self, tools: AwaitedResults, project: str, config: ProjectConfig) -> None:
         self._tools = tools
@@ -92,7 +101,7 @@ class _Wave:
         self._burial = Burial(project)
         self._end = time.monotonic() + WAVE_SECONDS
         self._bytes = 0
-        self._down: dict[str, ResultUnavailable] = {}
+        self._failures: Counter[str] = Counter()
 
     def complete(self, entry: Leased) -> Leased | Settlement | None:
         """The entry with its answer, or its fate; None when the wave has no time or room left for it."""
@@ -102,6 +111,8 @@ class _Wave:
         try:
             prediction = read_prediction(read_json(entry.payload, NO_LIMITS))
             return self._completed(entry, prediction)
+        except _PlaceDown:
+            return Settlement(entry, Fate.LATER, delay_ms=UNTRIED_DELAY_MS)
         except ResultUnavailable as error:
             return self._put_off(entry, prediction, error)
         except redis.RedisError:
@@ -126,14 +137,16 @@ class _Wave:
         return replace(entry, payload=payload, decision=decision.to_bytes(history), original=entry.payload)
 
     def _read(self, location: str) -> Any:
+        """One result. One that cannot be read says nothing of its neighbours; only several do, and none that can."""
         place = "/".join(urlsplit(location)[:2])
-        if place in self._down:
-            raise self._down[place]
+        if self._failures[place] >= SUSPECT:
+            raise _PlaceDown
         try:
             result = self._tools.reader.read(location)
-        except ResultUnavailable as error:
-            self._down[place] = error
+        except ResultUnavailable:
+            self._failures[place] += 1
             raise
+        self._failures[place] = 0
         self._bytes += result.size
         return result.value
 

@@ -84,6 +84,11 @@ class Bucket:
         """Seconds for which nothing is to be tried; 0 when the bucket may be asked."""
         return max(0.0, self._closed_until - self._clock())
 
+    def tries_of(self, asset_id: str) -> int:
+        """In how many waves an upload has failed."""
+        known = self._failing.get(asset_id)
+        return known.tries if known else 0
+
     def took(self, asset_id: str) -> None:
         """It took an upload."""
         with self._guard:
@@ -107,6 +112,8 @@ class Bucket:
     def close(self, error: KiliError) -> None:
         """It takes nobody: ask again after a while, and after longer each time."""
         with self._guard:
+            if self._closed_until > self._clock():
+                return
             if not self._closed_for:
                 words = "the bucket takes no uploads, they are put off: %s"
                 logger.warning(words, str(error)[:300], extra={"action": "bucket_closed"})

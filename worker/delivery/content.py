@@ -15,7 +15,7 @@ from worker.delivery.item import Item
 from worker.delivery.uploads import Upload, Uploader, unreadable_file
 from worker.kili import NewAsset, UploadType
 from worker.messages import AssetContent
-from worker.paths import allowed_path
+from worker.paths import allowed_path, is_machine_error
 
 MAX_FILE_BYTES = 200_000_000
 """Files are read one at a time, and none that a worker's memory could not hold."""
@@ -110,6 +110,8 @@ class ContentSource:
         try:
             return Upload(item, _readable(path, self._roots), kind, name)
         except OSError as error:
+            if is_machine_error(error):
+                raise
             return unreadable_file(error)
 
 

@@ -174,4 +174,5 @@ class Deliverer:
             pool=self._pool,
             pace=self._pace,
             batch_items=rules.batch_items,
+            fault_grace_ms=int(rules.fault_grace * 1000),
         )

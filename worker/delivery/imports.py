@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -33,6 +34,9 @@ SHOWN_SECONDS = 60.0
 FIRST_DELAY = 1.0
 LAST_DELAY = 30.0
 KEPT_SECONDS = 86_400
+
+ASKED = 10
+"""So many notifications are asked for in a wave, so that others need not wait; an asset that is there needs none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +113,9 @@ class Imports:
     def look(self, project: str, asset_ids: Sequence[str]) -> dict[str, float | Cause]:
         """What is to be done with assets that Kili does not show: wait so many seconds, or bury; absent ones: send."""
         known = self._known(asset_ids)
-        open_ = {one.notification for one in known.values() if one.notification and not one.outcome}
-        news = {notification: self._ask(project, notification) for notification in sorted(open_)}
+        open_ = sorted({one.notification for one in known.values() if one.notification and not one.outcome})
+        asked = random.sample(open_, min(ASKED, len(open_)))
+        news = {notification: self._ask(project, notification) for notification in asked}
         found: dict[str, float | Cause] = {}
         for asset_id, one in known.items():
             told = news.get(one.notification)

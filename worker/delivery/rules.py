@@ -15,6 +15,7 @@ class DeliveryRules:
     batch_items: int = 100
     aging: float = 60.0
     missing_asset_grace: float = 10.0
+    fault_grace: float = 86_400.0
     read_lag: float = 3.0
     upload_patience: float = 900.0
     import_limit: float = 3600.0

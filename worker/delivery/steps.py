@@ -6,11 +6,14 @@ did not bring through is simply sent again, step by step.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+import redis
 
 from worker.deadletters import Cause
 from worker.delivery.assets import LOOK_AGAIN_MS, MISSING
@@ -33,9 +36,15 @@ from worker.kili import (
     TooLarge,
     UnknownOperation,
     UploadType,
+    WorkerFault,
     Written,
 )
-from worker.spool import Fate, Settlement
+from worker.spool import Fate, LeaseLost, Settlement
+
+logger = logging.getLogger(__name__)
+
+FORESEEN = (KiliError, LeaseLost, redis.RedisError, OSError, MemoryError)
+"""What a call may raise although our code is right."""
 
 NewItem = tuple[Item, NewAsset]
 Settle = Callable[[Sequence[Settlement]], None]
@@ -88,6 +97,7 @@ class Steps:
         self._updates_since = 0.0
         self._guard = threading.Lock()
         self._access_checked = False
+        self.suspects: dict[tuple[int, str], Item] = {}
 
     def begin(self) -> None:
         """Entries were leased anew: what was found out about the project before is no longer news."""
@@ -273,13 +283,20 @@ class Steps:
 
     @contextmanager
     def _call(self, part: Sequence[Item]) -> Iterator[None]:
-        """Make sure that the items are still ours, and tell the pace how a request of this size went."""
+        """Make sure that the items are still ours, and tell the pace how a request of this size went.
+
+        What our own code raises meanwhile is judged as a fault of the server's: whether it is some item's is found out.
+        """
         self._lease.check()
         size = _bytes_of(part)
         try:
-            yield
-        except (TooLarge, TimedOut) as error:
-            self._tools.pace.too_much(size, error)
+            with _own_faults():
+                yield
+        except KiliError as error:
+            if isinstance(error, TooLarge | TimedOut):
+                self._tools.pace.too_much(size, error)
+            if may_be_items(error):
+                self.suspects |= {item.entry.key: item for item in part}
             raise
         self._tools.pace.went_through(size)
 
@@ -305,6 +322,17 @@ class Steps:
 
     def _letter(self, item: Item, cause: Cause, stage: str) -> Settlement:
         return self._burial.of(item.entry, item.prediction, cause, stage)
+
+
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    try:
+        yield
+    except FORESEEN:
+        raise
+    except Exception as error:
+        logger.exception("a call cannot be made", extra={"action": "call_failed"})
+        raise WorkerFault(f"{type(error).__name__}: {error}") from error
 
 
 def _labels(part: Sequence[Item]) -> list[NewLabel]:

@@ -33,3 +33,4 @@ class WaveTools:
     pool: Executor
     pace: Pace
     batch_items: int
+    fault_grace_ms: int

@@ -12,7 +12,8 @@ from worker.delivery.bisect import send_each
 from worker.delivery.bucket import CROWD, FIRST_DELAY, UNAVAILABLE, Bucket, Failed, PutOff, passes
 from worker.delivery.callers import Callers
 from worker.delivery.item import Item
-from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, TooLarge
+from worker.kili import KiliClient, KiliError, LocalFault, NotSent, RefusedItems, TooLarge
+from worker.paths import is_machine_error
 
 ADDRESSES = 3
 """Signed URLs that an upload is tried with in one batch."""
@@ -78,35 +79,50 @@ class _Batch:
         self._project = project
         self.uploaded = Uploaded()
         self._taken: tuple[int, Upload, str] | None = None
-        self._streak = 0
+        self._in_a_row: list[KiliError] = []
 
     def run(self, uploads: Sequence[Upload]) -> None:
-        """Try each upload, those that another URL may cure with a few, and judge what failed at the end."""
+        """Try each upload, those that another URL may cure with a few, and judge what failed at the end.
+
+        Who failed before goes last: a few that fail must not keep those behind them.
+        """
         failed: list[tuple[Upload, KiliError]] = []
         curable: list[tuple[Upload, KiliError]] = []
-        waiting = list(uploads)
+        waiting = sorted(uploads, key=lambda upload: self._bucket.tries_of(upload.item.asset_id))
         for attempt in range(ADDRESSES):
-            found = self._try(waiting)
+            self._in_a_row = []
+            found, untried = self._try(waiting)
             curable = [(upload, error) for upload, error in found if _needs_url(error)]
             failed += [(upload, error) for upload, error in found if not _needs_url(error)]
-            waiting = [upload for upload, _ in curable]
-            if not waiting or attempt == ADDRESSES - 1:
+            waiting = [*untried, *(upload for upload, _ in curable)]
+            if not waiting:
                 break
-            self._callers.stop.wait(self._pause * 2**attempt)
+            if attempt == ADDRESSES - 1:
+                self._let_rest(untried)
+            else:
+                self._callers.stop.wait(self._pause * 2**attempt)
         self._judge([*failed, *curable])
 
-    def _try(self, uploads: Sequence[Upload]) -> list[tuple[Upload, KiliError]]:
-        """Upload each with a URL of its own; what failed, and why."""
-        failed = []
-        for upload, url in self._addressed(uploads):
+    def _try(self, uploads: Sequence[Upload]) -> tuple[list[tuple[Upload, KiliError]], list[Upload]]:
+        """Upload each with a URL of its own; what failed and why, and who had no turn since nothing is taken."""
+        failed: list[tuple[Upload, KiliError]] = []
+        addressed = self._addressed(uploads)
+        for place, (upload, url) in enumerate(addressed):
             if self._bucket.closed_for:
                 self.uploaded.later.append((upload.item, self._rest()))
                 continue
+            if len(self._in_a_row) >= CROWD and self._taken is None:
+                return failed, [one for one, _ in addressed[place:]]
             error = self._put(upload, url)
             if error is not None:
                 self._bucket.failed(upload.item.asset_id)
                 failed.append((upload, error))
-        return failed
+        return failed, []
+
+    def _let_rest(self, untried: Sequence[Upload]) -> None:
+        if untried:
+            self._bucket.close(self._in_a_row[-1])
+            self.uploaded.later += [(upload.item, self._rest()) for upload in untried]
 
     def _rest(self) -> PutOff:
         return PutOff(max(FIRST_DELAY, self._bucket.closed_for))
@@ -135,17 +151,21 @@ class _Batch:
     def _put(self, upload: Upload, url: str) -> KiliError | None:
         if self._callers.stop.is_set():
             raise NotSent("the worker stops")
-        client = self._callers.once if self._streak else self._callers.first
+        client = self._callers.once if self._in_a_row else self._callers.first
         try:
             data = upload.data()
             client.upload(url, data, upload.kind)
+        except LocalFault:
+            raise
         except OSError as error:
+            if is_machine_error(error):
+                raise
             self.uploaded.refused.append((upload.item, unreadable_file(error)))
         except KiliError as error:
             self._note_failure(error)
             return error
         else:
-            self._streak = 0
+            self._in_a_row = []
             if self._taken is None or len(data) < self._taken[0]:
                 self._taken = len(data), upload, url
             self._bucket.took(upload.item.asset_id)
@@ -153,8 +173,10 @@ class _Batch:
         return None
 
     def _note_failure(self, error: KiliError) -> None:
-        self._streak = self._streak + 1 if passes(error) else 0
-        if self._streak >= CROWD:
+        if isinstance(error, TooLarge):
+            return
+        self._in_a_row.append(error)
+        if len(self._in_a_row) >= CROWD and all(passes(one) for one in self._in_a_row[-CROWD:]):
             self._bucket.close(error)
 
     def _judge(self, failed: Sequence[tuple[Upload, KiliError]]) -> None:

@@ -110,7 +110,7 @@ def exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], con
 
 def responses(asset: ReadAsset, model: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The newest response of a model version, and the newest human one that counts; {} where there is none."""
-    said = [label for label in asset.labels if label.kind is Kind.INFERENCE and label.model == model]
+    said = [one for one in asset.labels if one.kind is Kind.INFERENCE and one.model == model and not one.unread]
     human = [label for label in asset.labels if label.kind is Kind.HUMAN and label.usable]
     standing = standing_labels(human)
     return _last(said), _last([label for label in human if label.id in standing])

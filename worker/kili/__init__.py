@@ -22,6 +22,7 @@ from worker.kili.errors import (
     Unavailable,
     UnknownOperation,
     UnknownOutcome,
+    WorkerFault,
 )
 from worker.kili.ids import derived_asset_id
 from worker.kili.imports import Notification, UploadType
@@ -59,6 +60,7 @@ __all__ = [
     "UnknownOperation",
     "UnknownOutcome",
     "UploadType",
+    "WorkerFault",
     "Written",
     "derived_asset_id",
 ]

@@ -13,6 +13,7 @@
     │   └── UnknownOperation    the server does not know our document: another API version, or a rolling deploy
     ├── UnknownOutcome          may have been applied: send again, safe because every write is idempotent
     │   ├── TimedOut            no answer in time (ours, or a gateway's 504 and 524): a lighter request may pass
+    │   ├── WorkerFault         our own code failed while it made the call or read the answer
     │   └── ServerFault         the application itself answered with an internal error
     ├── RefusedItems            an item of the request is at fault: bisect, the culprit is a dead letter
     │   └── TooLarge            413: send fewer bytes at once
@@ -104,6 +105,10 @@ class UnknownOutcome(KiliError):
 
 class TimedOut(UnknownOutcome):
     """No answer came in time."""
+
+
+class WorkerFault(UnknownOutcome):
+    """Our own code failed while it made a call or read its answer: an item that it was not written for may do that."""
 
 
 class ServerFault(UnknownOutcome):

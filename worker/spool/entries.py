@@ -101,6 +101,11 @@ class Leased:
     leased_ms: int = 0
 
     @property
+    def key(self) -> tuple[int, str]:
+        """What tells it apart from the others of its project: two lanes may share ids."""
+        return self.lane, self.entry_id
+
+    @property
     def rank(self) -> tuple[int, str]:
         """The greatest of one model's predictions on an asset wins."""
         return self.stamp, self.digest

@@ -12,7 +12,7 @@ import redis
 from delivery_doubles import INTERFACE, PROJECT, Bench, BucketKili, callers, waiting
 
 from worker.deadletters import Cause, DeadLetters
-from worker.delivery.imports import DOUBT_SECONDS, SHOWN_SECONDS, Imports
+from worker.delivery.imports import ASKED, DOUBT_SECONDS, SHOWN_SECONDS, Imports
 from worker.kili import ConnectFailed, KiliError, Notification, RefusedItems, UnknownOutcome, derived_asset_id
 
 RESPONSE = {"0": {"COLOUR": {"categories": [{"name": "RED"}], "isKeyFrame": True}}}
@@ -269,3 +269,16 @@ def test_notifications_are_asked_less_often_the_longer_an_import_takes(client: r
     for now[0] in (1001.0, 1020.0, 1300.0):
         waits += imports.look(PROJECT, ["x"]).values()
     assert waits == [1.0, 5.0, 30.0]
+
+
+def test_many_imports_cost_few_calls_of_a_wave(place: Place) -> None:
+    place.bench.admit(*(video(f"v{number}") for number in range(30)))
+    place.deliver()
+    for number in range(30):
+        place.client.set(
+            f"t:import:{own(f'v{number}')}", json.dumps({**place.record(f"v{number}"), "notification": f"n{number}"})
+        )
+    before = place.kili.counts["notification"]
+    place.deliver()
+    assert place.kili.counts["notification"] - before == ASKED
+    assert place.ledger == (0, 0, 30)

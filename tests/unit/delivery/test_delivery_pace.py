@@ -226,3 +226,13 @@ def test_whoever_gives_up_waiting_gets_no_slot_and_takes_none_away() -> None:
 
 def record(outcome: str, *, seconds: float = 0.1, items: int = 100) -> CallRecord:
     return CallRecord("appendManyLabels", items, seconds, 200, outcome, 1, 1000, 0.0)
+
+
+def test_a_bucket_that_fails_says_nothing_of_the_endpoint() -> None:
+    pace = Pace(slots=8, batch_bytes=1000, clock=lambda: 100.0)
+    before = pace.limit
+    for _ in range(5):
+        pace.observe(CallRecord("upload", 1, 0.1, 503, "UnknownOutcome", 1, 10, 0.0))
+    assert pace.limit == before
+    pace.observe(CallRecord("appendManyLabels", 1, 0.1, 503, "UnknownOutcome", 1, 10, 0.0))
+    assert pace.limit < before

@@ -167,6 +167,11 @@ def test_a_pause_tells_since_when_and_in_whose_words(pauses: Pauses) -> None:
     assert pause.since < pause.until
 
 
+@pytest.mark.guarantee(
+    "Processes",
+    fault="a worker whose machine lacks sockets, memory, the name service, certificates",
+    promise="it alone pauses",
+)
 @pytest.mark.parametrize("error", [LocalFault("PoolTimeout"), MemoryError(), OSError(24, "Too many open files")])
 def test_what_a_worker_lacks_pauses_that_worker_and_nobody_else(
     pauses: Pauses, client: redis.Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception

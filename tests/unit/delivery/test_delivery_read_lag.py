@@ -45,6 +45,11 @@ def later(stamp: int, *, priority: int, **changes: Any) -> Any:
     return waiting("a", stamp=stamp, priority=priority, predicted_at=moment, **changes)
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="a newer prediction while reads do not show what the older one wrote",
+    promise="priority and metadata are the newer ones",
+)
 @pytest.mark.parametrize("one_document", [False, True])
 @pytest.mark.parametrize("shows", [True, False])
 def test_a_newer_confident_prediction_takes_back_the_priority_in_another_worker_too(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
@@ -60,6 +61,11 @@ def relet(spool: Spool, token: str) -> tuple[str, Leased]:
     return lease(spool)
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="a backlog or an outage, and then something of a single prediction that may pass",
+    promise="its grace begins with the first attempt and counts attempts alone",
+)
 def test_an_outage_of_the_endpoint_uses_up_nobodys_grace(client: redis.Redis) -> None:
     kili = MemoryKili()
     bench = Bench(client, kili, missing_asset_grace=5.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from worker.kili import (
     AddressRefused,
     ConnectFailed,
     KiliError,
+    LocalFault,
     RateLimited,
     RefusedItems,
     RefusedProject,
@@ -91,6 +93,18 @@ def test_one_that_is_refused_with_every_url_dies_and_its_neighbours_go_on(
     assert len(tried) == ADDRESSES
 
 
+def test_what_our_machine_lacks_is_held_against_nobody(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(LocalFault):
+        uploader(BucketKili(answers=refusing(LocalFault("PoolTimeout"), "a")), clock).upload(PROJECT, uploads("a"))
+
+    def no_descriptor(upload: Upload) -> bytes:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Upload, "data", no_descriptor)
+    with pytest.raises(OSError, match="Too many"):
+        uploader(BucketKili(), clock).upload(PROJECT, uploads("a"))
+
+
 def test_a_url_that_has_expired_is_replaced(clock: Clock) -> None:
     expired = iter([ADDRESS, ADDRESS])
     kili = BucketKili(answers=lambda url, content: next(expired, None))
@@ -157,9 +171,10 @@ def test_a_bucket_that_refuses_everybody_is_at_fault_for_as_long_as_the_patience
 ) -> None:
     kili = BucketKili(answers=lambda url, content: error)
     tool = uploader(kili, clock, patience=100.0)
-    names = ["a", "b", "c", "d"]
+    names = ["a", "b", "c"]
     for tried_for in (0.0, 50.0):
         assert waiting(tool.upload(PROJECT, uploads(*names, tried_for=tried_for))) == names
+        clock.now += 60
     assert causes(tool.upload(PROJECT, uploads(*names, tried_for=100.0))) == dict.fromkeys(names, "upload_unavailable")
 
 
@@ -219,3 +234,26 @@ def test_a_verdict_is_a_cause_or_a_wait(clock: Clock) -> None:
     [wait, cause] = bucket.verdicts([Failed("x", PASSING, 0.0), Failed("y", TooLarge("413"), 0.0)])
     assert wait == PutOff(1.0, "upload_unavailable")
     assert isinstance(cause, Cause)
+
+
+@pytest.mark.parametrize("error", [CONTENT, ADDRESS, PASSING])
+def test_some_that_fail_in_a_row_do_not_keep_those_behind_them(clock: Clock, error: KiliError) -> None:
+    bad, good = [f"bad{number}" for number in range(CROWD)], [f"good{number}" for number in range(20)]
+    tool = uploader(BucketKili(answers=refusing(error, *bad)), clock)
+    waiting_now, taken, dead = [*bad, *good], 0, set[str]()
+    for _ in range(3):
+        found = tool.upload(PROJECT, uploads(*waiting_now))
+        taken, dead, waiting_now = taken + len(found.addresses), dead | set(causes(found)), waiting(found)
+        clock.now += 60
+    assert taken == len(good)
+    assert dead <= set(bad)
+    assert sorted({*dead, *waiting_now}) == bad
+
+
+def test_a_bucket_that_refuses_every_url_is_asked_by_a_few_and_then_rests(clock: Clock) -> None:
+    kili = BucketKili(answers=lambda url, content: ADDRESS)
+    tool = uploader(kili, clock)
+    names = [f"n{number}" for number in range(50)]
+    assert len(tool.upload(PROJECT, uploads(*names)).later) == 50
+    assert len(kili.uploads) == ADDRESSES * CROWD
+    assert kili.counts["signed_upload_urls"] == ADDRESSES

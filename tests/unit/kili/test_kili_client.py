@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from kili_doubles import API_KEY, data, distinct, once, rig
+from kili_doubles import API_KEY, data, distinct, graphql_error, once, rig
 
 from worker.kili.errors import AddressRefused, RateLimited, RefusedItems, TooLarge, Unavailable, UnknownOutcome
 from worker.kili.imports import Notification
@@ -106,6 +106,38 @@ def test_a_project_interface_is_parsed() -> None:
     run = once(data([row]))
     assert run.client.project_interface("p") == ProjectInterface("p", "IMAGE", jobs, "Cars")
     assert run.server.sent[0].variables == {"where": {"id": "p"}, "first": 1, "skip": 0}
+
+
+def geospatial(settings: Any) -> ProjectInterface:
+    row = {"id": "p", "title": "Scenes", "inputType": "GEOSPATIAL", "jsonInterface": '{"jobs": {}}'}
+    return rig(data([row]), data([{"geospatialSettings": settings}])).client.project_interface("p")
+
+
+@pytest.mark.parametrize(
+    ("settings", "labeling_crs"),
+    [
+        ({"labelingCRSCode": "PIXEL"}, "PIXEL"),
+        ('{"labelingCRSCode": "PIXEL"}', "PIXEL"),
+        ({"labelingCRSCode": "EPSG4326"}, "EPSG4326"),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_a_project_of_scenes_says_what_its_coordinates_are(settings: Any, labeling_crs: str | None) -> None:
+    assert geospatial(settings).labeling_crs == labeling_crs
+
+
+def test_a_backend_that_knows_no_such_setting_is_asked_and_has_none() -> None:
+    row = {"id": "p", "title": "Maps", "inputType": "GEOSPATIAL", "jsonInterface": '{"jobs": {}}'}
+    unknown = graphql_error('Cannot query field "geospatialSettings" on type "Project".', status=400)
+    run = rig(data([row]), *[unknown] * 4)
+    assert run.client.project_interface("p").labeling_crs is None
+
+
+def test_a_project_of_images_is_asked_once() -> None:
+    run = once(data([{"id": "p", "title": "Cars", "inputType": "IMAGE", "jsonInterface": "{}"}]))
+    assert run.client.project_interface("p").labeling_crs is None
+    assert "geospatialSettings" not in run.server.sent[0].body["query"]
 
 
 def test_a_project_that_is_missing_shows_in_the_record() -> None:
