@@ -64,7 +64,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[Check]:
     return [check for check in startup_checks(Settings()) if check.level == "refused"]
 
 
-@pytest.mark.servers("all")
+@pytest.mark.servers("ends")
 @pytest.mark.parametrize(
     ("rights", "words"),
     [
@@ -73,7 +73,7 @@ def refused(monkeypatch: pytest.MonkeyPatch, **environment: str) -> list[Check]:
         (["~*", "+@all", "&/0.celery.pidbox"], "channel"),
         (["~pw:*", "+@all", "&*"], "predictions"),
         (["~predictions*", "+@all", "&*"], "pw:check"),
-        (["~pw:*", "~predictions*", "+@all", "&*"], "key"),
+        (["~pw:*", "~predictions*", "+@all", "&*"], "use the key unacked"),
         ([*ALL, "-@stream"], "XADD"),
         ([*ALL, "-@scripting"], "eval"),
         ([*ALL, "-@sortedset"], "ZADD"),
