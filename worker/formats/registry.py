@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from worker.formats.families import (
+    bare_text,
     bentoml,
     cloudevents,
     coco,
@@ -22,6 +23,7 @@ from worker.formats.families import (
     openai,
     sagemaker,
     seldon,
+    short_form,
     sklearn,
     sqs,
     tf_serving,
@@ -53,6 +55,8 @@ ANSWERS: tuple[Family, ...] = (
     label_studio.FAMILY,
     openai.FAMILY,
     bentoml.FAMILY,
+    bare_text.FAMILY,
+    short_form.FAMILY,
 )
 """Families that hold answers."""
 

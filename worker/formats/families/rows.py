@@ -29,7 +29,7 @@ from worker.formats.options import ReadOptions
 from worker.formats.output import Classification, Either, ModelOutput, Nothing, Transcription
 from worker.formats.recognise import choose
 from worker.formats.scores import bare_label, bare_labels, label_scores, vector_scores
-from worker.formats.structure import Family, refuse_foreign
+from worker.formats.structure import Family, Unwrapped, refuse_foreign
 
 OBJECT_FAMILIES: tuple[Family, ...] = (
     hf_classification.FAMILY,
@@ -200,7 +200,10 @@ def read_objects(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     outputs = family.read(value, options, at)
     if len(outputs) != 1:
         fail(at, f"{len(outputs)} items in one row", "send one item per row")
-    return outputs[0]
+    output = outputs[0]
+    if isinstance(output, Unwrapped):
+        fail(output.at, "JSON of another format is not read in a row", "send it by itself")
+    return output
 
 
 def _are_arrays(row: Mapping[str, Any]) -> bool:
