@@ -45,7 +45,7 @@ def _names_span(key: str) -> bool:
 
 
 def carries_geometry(key: str, value: Any) -> bool:
-    """Tell whether a key with this value is a box, a mask, an outline or points: by its name, or by its four numbers."""
+    """Tell whether a key with this value is a box, a mask, an outline or points: by name, or by four numbers."""
     if isinstance(value, list):
         return _names_geometry(key) or (_is_four(value) and _FOUR_OF_ELSE.search(_plain(key)) is None)
     if isinstance(value, Mapping):

@@ -73,7 +73,7 @@ GOOD = encode([b"\0\xff", b"\xff\0"], 2)
     [
         (b"GIF89a", "not a PNG file"),
         (GOOD[:40], "damaged PNG"),
-        (GOOD[:20] + b"\x07" + GOOD[21:], "damaged PNG"),
+        (GOOD[:29] + b"\x07" + GOOD[30:], "damaged PNG"),
         (SIGNATURE + chunk(b"IEND", b""), "damaged PNG"),
         (SIGNATURE + header(2, 2, colour=2) + chunk(b"IEND", b""), "a mask of colour mode RGB"),
         (SIGNATURE + header(2, 2, colour=4) + chunk(b"IEND", b""), "a mask of colour mode LA"),
