@@ -1,6 +1,6 @@
 """Mutated payloads of every format, with fresh seeds: no crash, and no other answer where the meaning is the same.
 
-    make fuzz-formats ARGS="--count 100000] --seed N"
+    make fuzz-formats ARGS="--count 100000 --seed N"
 
 Prints what went wrong, grouped, and exits 1; a seed repeats a run.
 """
