@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from worker.formats.output import Answer, ModelOutput, OutputError
+
+if TYPE_CHECKING:
+    from worker.formats.mappings.catalogue import Catalogue
 
 ScoreKind = Literal["probability", "logit"]
 Units = Literal["pixel", "relative"]
@@ -29,6 +32,7 @@ class ReadOptions:
     - ``point_names``: names of a pose's points in the model's order.
     - ``frames``: the rows are the frames of one video, in order, not several items.
     - ``strings``: whether a bare string is a class ``label`` or a ``text`` the model wrote.
+    - ``mappings``: the mappings that are known; None for those that are shipped.
     - ``result``: what lies at the place that the payload only points to (see ``ResultPointer``).
 
     Raises OutputError when an option has no meaning.
@@ -46,6 +50,7 @@ class ReadOptions:
     point_names: Sequence[str] | None = None
     strings: Strings = "label"
     frames: bool = False
+    mappings: Catalogue | None = None
     result: Any = None
 
     def __post_init__(self) -> None:

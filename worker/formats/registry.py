@@ -1,12 +1,16 @@
-"""Every family, by name, in the order of the documentation."""
+"""Every format by name, in the order of the documentation: code, plugins, mappings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import entry_points
 from types import MappingProxyType
 
 from worker.formats.families import (
+    aws_envelopes,
     bentoml,
+    cloud_envelopes,
     cloudevents,
     coco,
     hf_classification,
@@ -16,6 +20,7 @@ from worker.formats.families import (
     hf_speech,
     hf_token_classification,
     hf_zero_shot,
+    job_envelopes,
     kili,
     label_studio,
     open_inference,
@@ -30,6 +35,8 @@ from worker.formats.families import (
     triton,
     ultralytics,
 )
+from worker.formats.mappings import Catalogue, shipped
+from worker.formats.plugins import GROUP, Plugins, load_plugins
 from worker.formats.structure import Envelope, Family
 
 ANSWERS: tuple[Family, ...] = (
@@ -56,10 +63,39 @@ ANSWERS: tuple[Family, ...] = (
 )
 """Families that hold answers."""
 
-ENVELOPES: tuple[Envelope, ...] = (cloudevents.ENVELOPE, *sagemaker.ENVELOPES, sqs.ENVELOPE)
+ENVELOPES: tuple[Envelope, ...] = (
+    cloudevents.ENVELOPE,
+    *sagemaker.ENVELOPES,
+    sqs.ENVELOPE,
+    *aws_envelopes.ENVELOPES,
+    *cloud_envelopes.ENVELOPES,
+    *job_envelopes.ENVELOPES,
+)
 """Wrappers around payloads of the families."""
 
-_ALL: tuple[Family | Envelope, ...] = (*ANSWERS, *ENVELOPES)
+FAMILIES: Mapping[str, Family | Envelope] = MappingProxyType({item.name: item for item in (*ANSWERS, *ENVELOPES)})
+"""The formats that are code of this package, by name."""
 
-FAMILIES: Mapping[str, Family | Envelope] = MappingProxyType({item.name: item for item in _ALL})
-"""Everything that is recognised, by name."""
+
+@lru_cache(maxsize=1)
+def plugins() -> Plugins:
+    """The formats of other packages that are installed, loaded once."""
+    return load_plugins(entry_points(group=GROUP), {*FAMILIES, *shipped().mappings})
+
+
+@lru_cache(maxsize=1)
+def answers() -> tuple[Family, ...]:
+    """Families that are code, those of plugins included."""
+    return (*ANSWERS, *(one for one in plugins().formats if isinstance(one, Family)))
+
+
+@lru_cache(maxsize=1)
+def envelopes() -> tuple[Envelope, ...]:
+    """Envelopes that are code, those of plugins included."""
+    return (*ENVELOPES, *(one for one in plugins().formats if isinstance(one, Envelope)))
+
+
+def formats(mappings: Catalogue | None = None) -> Mapping[str, Family | Envelope]:
+    """Every format by name: code, plugins, mappings (None: those that are shipped)."""
+    known = {item.name: item for item in (*answers(), *envelopes())}
+    return known | (shipped() if mappings is None else mappings).families
