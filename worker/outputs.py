@@ -15,12 +15,13 @@ from worker.formats import (
     ReadOptions,
     ResultPointer,
     UnknownFormat,
+    read_item,
     read_kili_response,
     read_payload,
     read_scores,
 )
 from worker.formats.output import Detection, ModelOutput
-from worker.messages import Output, Prediction, PredictionBatch
+from worker.messages import READING, SHAPES, SHORT, Output, Prediction, PredictionBatch
 from worker.projects import ProjectConfig
 
 NO_CONFIG = ProjectConfig()
@@ -104,9 +105,20 @@ def _read(prediction: Prediction | PredictionBatch, config: ProjectConfig, resul
         return Reading("json_response", "Kili's own", (read_kili_response(output.json_response),))
     if output.answer is not None:
         return Reading("answer", "the neutral form", (_neutral(output.answer),))
-    if output.scores is not None:
-        return Reading("scores", "class scores", (_scores(output, config),))
+    if output.payload is None:
+        why = "class scores" if output.scores is not None else "the short form"
+        return Reading(_short_name(output), why, (_short(output, prediction, config),))
     return read_payload(output.payload, replace(_options(output, prediction, config), result=result))
+
+
+def _short_name(output: Output) -> str:
+    return next(name for name in (*SHORT, *SHAPES) if getattr(output, name) is not None)
+
+
+def _short(output: Output, prediction: Prediction | PredictionBatch, config: ProjectConfig) -> ModelOutput:
+    if output.scores is not None:
+        return _scores(output, config)
+    return read_item(output.short_form(), _options(output, prediction, config), ())
 
 
 def _scores(output: Output, config: ProjectConfig) -> ModelOutput:
@@ -198,21 +210,17 @@ def _neutral(answer: dict[str, Any]) -> ModelOutput:
 
 def _options(output: Output, prediction: Prediction | PredictionBatch, config: ProjectConfig) -> ReadOptions:
     asset = getattr(prediction, "asset", None)
-    size = tuple(output.image_size) if output.image_size else config.image_size
-    return ReadOptions(
-        format=output.format or config.format or "auto",
-        classes=_by_index(output.classes or config.classes),
-        image_size=(size[0], size[1]) if size else None,
-        score_kind=output.score_kind or config.score_kind,
-        job=output.job or config.job,
-        text=asset.text if asset else None,
-        units=output.units or config.units,
-        exclusive=config.exclusive if output.exclusive is None else output.exclusive,
-        field=output.field or config.field,
-        point_names=output.point_names or config.point_names,
-        strings=output.strings or config.strings,
-        frames=config.frames if output.frames is None else output.frames,
-    )
+    told = {name: value for name in READING if (value := _said_of(output, config, name)) is not None}
+    told["classes"] = _by_index(told.get("classes"))
+    if "image_size" in told:
+        told["image_size"] = tuple(told["image_size"])
+    return ReadOptions(job=output.job or config.job, text=asset.text if asset else None, **told)
+
+
+def _said_of(output: Output, config: ProjectConfig, name: str) -> Any:
+    """What the message says, else what the projects file says."""
+    value = getattr(output, name)
+    return getattr(config, name, None) if value is None else value
 
 
 def _by_index(classes: list[str] | dict[str, str] | None) -> list[str] | Mapping[str | int, str] | None:

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1
 OTHERS = "*"
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class ProjectConfig(BaseModel):
@@ -33,18 +34,39 @@ class ProjectConfig(BaseModel):
     format: str | None = Field(None, description="Format of payloads.")
     job: str | None = Field(None, description="The Kili job.")
     classes: list[str] | dict[str, str] | None = Field(None, description="Names of class indexes.")
+    first_class: Literal[0, 1] | None = Field(None, description="Index of the first name of a list of classes.")
     image_size: tuple[int, int] | None = Field(None, description="Width and height in pixels.")
     score_kind: Literal["probability", "logit"] | None = Field(None, description="What scores are.")
-    units: Literal["pixel", "relative"] | None = Field(None, description="What coordinates are.")
+    units: Literal["pixel", "relative", "percent", "per_mille"] | None = Field(
+        None, description="What coordinates are."
+    )
+    box_order: Literal["xyxy", "xywh", "cxcywh", "yxyx"] | None = Field(
+        None, description="What the four numbers of a box are."
+    )
     exclusive: bool | None = Field(None, description="Single choice (true) or several (false).")
     field: str | None = Field(None, description="The tensor, column or key to read.")
     point_names: list[str] | None = Field(None, description="Names of a pose's points.")
-    strings: Literal["label", "text"] = Field("label", description="What a bare string is.")
-    frames: bool = Field(False, description="Rows are the frames of one video.")
-    categories: dict[str, str] = Field(default_factory=dict, description="Model class to category of the project.")
-    threshold: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.5, description="Least score of a class in multiple choice."
+    strings: Literal["label", "text"] | None = Field(None, description="What a bare string is.")
+    frames: bool | None = Field(None, description="Rows are the frames of one video.")
+    outside: Literal["clip", "drop", "refuse"] | None = Field(
+        None, description="What becomes of an object that reaches a little over the image's edge."
     )
+    outside_tolerance: Annotated[float, Field(ge=0, le=0.5)] | None = Field(
+        None, description="How much is a little, as a share of the side."
+    )
+    on_bad_object: Literal["refuse", "drop"] | None = Field(
+        None, description="One wrong object refuses the payload, or is left out and counted."
+    )
+    nothing_found: bool | None = Field(None, description="An empty payload says that nothing was found.")
+    min_score: Share | dict[str, Share] | None = Field(
+        None, description='Least score of an object or entity; or one per class, "*" for all others.'
+    )
+    unknown_classes: Literal["refuse", "ignore"] = Field(
+        "refuse", description="A class without a category refuses the answer, or is left out."
+    )
+    ignored_classes: list[str] | None = Field(None, description="Classes of the model to leave out.")
+    categories: dict[str, str] = Field(default_factory=dict, description="Model class to category of the project.")
+    threshold: Share = Field(0.5, description="Least score of a class in multiple choice.")
     partial: bool = Field(False, description="Let required jobs stay open: the model answers only some of them.")
 
 

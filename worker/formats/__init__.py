@@ -10,6 +10,7 @@ from worker.formats.plain_scores import read_scores
 from worker.formats.reader import Reading, read_payload
 from worker.formats.regions import regions_of
 from worker.formats.registry import FAMILIES
+from worker.formats.short_form import read_item, read_short_form
 from worker.formats.structure import Envelope, Family, Match, Miss
 
 __all__ = [
@@ -30,8 +31,10 @@ __all__ = [
     "ResultPointer",
     "UnknownFormat",
     "read_event",
+    "read_item",
     "read_kili_response",
     "read_payload",
     "read_scores",
+    "read_short_form",
     "regions_of",
 ]

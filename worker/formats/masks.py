@@ -49,3 +49,10 @@ def _shape(rows: Sequence[bytes], width: int, height: int, at: Path) -> Shape | 
     if not rings:
         return None
     return Shape("semantic", tuple(tuple((x / width, y / height) for x, y in ring) for ring in rings))
+
+
+def placed(shape: Shape, box: Shape) -> Shape:
+    """Move a shape that was drawn within a box to where the box lies in the image."""
+    (left, top), (right, _), (_, bottom), _ = box.rings[0]
+    rings = tuple(tuple((left + x * (right - left), top + y * (bottom - top)) for x, y in ring) for ring in shape.rings)
+    return Shape(shape.tool, rings)

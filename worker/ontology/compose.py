@@ -7,13 +7,15 @@ from types import MappingProxyType
 from typing import Any
 
 from worker.formats.output import (
-    Answer,
     Classification,
     Detection,
+    Either,
     Entities,
     Frames,
     KiliResponse,
     ModelOutput,
+    Nothing,
+    Several,
     Transcription,
 )
 
@@ -21,6 +23,7 @@ from .compose_classification import compose_classification
 from .compose_detection import Target, compose_detection
 from .compose_entities import compose_entities
 from .compose_job import resolve_job
+from .compose_settled import Definite, jobs_of, settled
 from .errors import OntologyError
 from .interface import Interface, Job
 from .validate import validate
@@ -47,11 +50,24 @@ def to_json_response(
     if isinstance(answer, KiliResponse):
         response = answer.json_response
     else:
-        job = resolve_job(answer, output.job, interface)
-        _check_expressible(answer, interface)
-        response = _Composer(Target(job, interface, classes), threshold, text).response(answer)
+        parts = _parts(answer, output.job, interface)
+        response = {}
+        for definite, name in parts:
+            job = resolve_job(definite, name, interface)
+            _check_expressible(definite, interface)
+            response |= _Composer(Target(job, interface, classes), threshold, text).response(definite)
     validate(response, interface, text=text, partial=partial)
     return dict(response)
+
+
+def _parts(
+    answer: Definite | Either | Nothing | Several, given: str | None, interface: Interface
+) -> list[tuple[Definite, str | None]]:
+    """What is answered, and the job's name where it is known."""
+    if not isinstance(answer, Several):
+        return [(settled(answer, given, interface), given)]
+    jobs = jobs_of(answer, interface)
+    return [(settled(one, jobs[name], interface), jobs[name]) for name, one in answer.answers.items()]
 
 
 class _Composer:
@@ -63,7 +79,7 @@ class _Composer:
         self._threshold = threshold
         self._text = text
 
-    def response(self, answer: Classification | Detection | Entities | Transcription | Frames) -> dict[str, Any]:
+    def response(self, answer: Definite) -> dict[str, Any]:
         if isinstance(answer, Frames):
             return self._video(answer)
         payload = self._payload(answer, "answer", None)
@@ -107,7 +123,7 @@ def _twice(frame: int, index: int) -> OntologyError:
     )
 
 
-def _check_expressible(answer: Answer, interface: Interface) -> None:
+def _check_expressible(answer: Definite, interface: Interface) -> None:
     """Refuse an answer that says less than a response of this kind of project needs."""
     if interface.is_video and not isinstance(answer, Frames):
         raise OntologyError(
@@ -121,7 +137,7 @@ def _check_expressible(answer: Answer, interface: Interface) -> None:
         raise OntologyError("answer", lacks, "send Kili's own response", "not_expressible")
 
 
-def _lacking(answer: Answer, interface: Interface) -> str | None:
+def _lacking(answer: Definite, interface: Interface) -> str | None:
     if isinstance(answer, Frames) and not interface.is_video:
         return f"an answer by frame does not fit a {interface.input_type} project"
     if isinstance(answer, Detection) and interface.is_geospatial:

@@ -103,7 +103,7 @@ def _pose(value: Any, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
     if not flat or len(flat) % 3:
         fail(at, f"{len(flat)} numbers are no list of x, y, visibility")
     points = list(zip(flat[::3], flat[1::3], strict=True))
-    return pose_shape(points, flat[2::3], canvas, options, at)
+    return pose_shape(points, flat[2::3], canvas, options.point_names, at)
 
 
 def _detect(payload: Any) -> Match | None:

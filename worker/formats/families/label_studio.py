@@ -83,7 +83,7 @@ def _object(result: Mapping[str, Any], options: ReadOptions, at: Path) -> Detect
     kind = result["type"]
     value = mapping(member(result, "value", at), *at, "value")
     label = _one_label(value, kind, options, (*at, "value"))
-    shape = read_region(kind, value, result, at)
+    shape = read_region(kind, value, result, options, at)
     return DetectedObject(label, shape, probability(result.get("score"), options, (*at, "score")))
 
 

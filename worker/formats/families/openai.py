@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
-from worker.formats.classes import known_names, label_of
 from worker.formats.evidence import texts_of, with_evidence
-from worker.formats.families.answer_text import find_answer
-from worker.formats.families.token_logprobs import Tokens, chat_tokens, completion_tokens
 from worker.formats.options import ReadOptions
-from worker.formats.output import Classification, ClassScore, ModelOutput, Transcription
-from worker.formats.scores import label_scores
+from worker.formats.output import ModelOutput
+from worker.formats.reply import reply_output
 from worker.formats.structure import LIST, Family, Keys, Match, Miss, near_object
+from worker.formats.token_logprobs import Tokens, chat_tokens, completion_tokens
 
 _KEYS = Keys({"choices": LIST}, open=True)
 
@@ -42,9 +39,7 @@ def _read_choice(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
         fail((*at, "finish_reason"), f"{describe(reason)}: the answer is not whole", "raise the token limit")
     text, place = _text(choice, at)
     tokens = _tokens(choice, at)
-    if options.strings == "text":
-        return options.output(_transcription(text, tokens))
-    return _labels(text, tokens, options, place)
+    return reply_output(text, tokens, options, place)
 
 
 def _text(choice: Mapping[str, Any], at: Path) -> tuple[str, Path]:
@@ -70,59 +65,6 @@ def _tokens(choice: Mapping[str, Any], at: Path) -> Tokens | None:
     holder = mapping(logprobs, *at, "logprobs")
     reader = chat_tokens if "message" in choice else completion_tokens
     return reader(holder, (*at, "logprobs"))
-
-
-def _transcription(text: str, tokens: Tokens | None) -> Transcription:
-    stripped = text.strip()
-    if tokens is None:
-        return Transcription(stripped)
-    begin = text.index(stripped)
-    span = tokens.covering(text, begin, begin + len(stripped))
-    if span is None:
-        return Transcription(stripped)
-    return Transcription(stripped, tokens.probability(span), tuple(tokens.logprobs[i] for i in span))
-
-
-def _labels(text: str, tokens: Tokens | None, options: ReadOptions, at: Path) -> ModelOutput:
-    found = find_answer(text, options.field, at)
-    if not found.labels:
-        fail(at, "the answer names no class")
-    scores = tuple(_score(label, text, tokens, options, at) for label in found.labels)
-    if len({score.label for score in scores}) < len(scores):
-        fail(at, "the answer names a class twice")
-    if found.several:
-        answer = Classification(scores, exclusive=False)
-    else:
-        answer = _with_alternatives(found.labels[0], scores[0], text, tokens, options, at)
-    return options.output(answer, evidence={"answer": found.stated} if found.stated else None)
-
-
-def _score(label: tuple[str, int], text: str, tokens: Tokens | None, options: ReadOptions, at: Path) -> ClassScore:
-    name, begin = label
-    span = tokens.covering(text, begin, begin + len(name)) if tokens else None
-    probability = tokens.probability(span) if tokens and span else None
-    return ClassScore(label_of(name, options, at), probability)
-
-
-def _with_alternatives(
-    label: tuple[str, int],
-    chosen: ClassScore,
-    text: str,
-    tokens: Tokens | None,
-    options: ReadOptions,
-    at: Path,
-) -> Classification:
-    """The chosen label, and the other known classes that its only token could have been."""
-    name, begin = label
-    span = tokens.covering(text, begin, begin + len(name)) if tokens else None
-    if tokens is None or span is None or len(span) != 1 or options.exclusive is False:
-        return Classification((chosen,), exclusive=options.exclusive)
-    scores = {chosen.label: tokens.probability(span)}
-    for token, probability in tokens.alternatives(span[0]):
-        other = label_of(token.strip(), options, at) if token.strip() else ""
-        if other in known_names(options):
-            scores[other] = min(1.0, scores.get(other, 0.0) + probability)
-    return label_scores(list(scores), list(scores.values()), replace(options, score_kind=None), at)
 
 
 def _detect(payload: Any) -> Match | None:

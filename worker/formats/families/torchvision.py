@@ -80,7 +80,7 @@ def _pose(value: Any, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
     points = [numbers(point, 3, (*at, i)) for i, point in enumerate(array(value, *at))]
     if not points:
         fail(at, "no points")
-    return pose_shape([(x, y) for x, y, _ in points], [v for _, _, v in points], canvas, options, at)
+    return pose_shape([(x, y) for x, y, _ in points], [v for _, _, v in points], canvas, options.point_names, at)
 
 
 FAMILY = Family(

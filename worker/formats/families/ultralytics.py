@@ -53,7 +53,7 @@ def _object(item: Item, options: ReadOptions, canvas: Canvas, at: Path) -> Detec
 def _shape(item: Item, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
     if "keypoints" in item:
         points, visible = _points(item["keypoints"], (*at, "keypoints"))
-        return pose_shape(points, visible, canvas, options, (*at, "keypoints"))
+        return pose_shape(points, visible, canvas, options.point_names, (*at, "keypoints"))
     if "segments" in item:
         return canvas.polygon(_points(item["segments"], (*at, "segments"))[0], (*at, "segments"))
     box, place = mapping(member(item, "box", at), *at, "box"), (*at, "box")
