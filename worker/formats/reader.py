@@ -163,7 +163,7 @@ def _unwrapped(envelope: Envelope, inside: _Inside, options: ReadOptions) -> Unw
 
 def _envelope(inside: _Inside, options: ReadOptions, is_named: bool) -> Envelope | None:
     matches = [(family, match) for family in envelopes() if (match := family.detect(inside.payload))]
-    mapped = catalogue_of(options).families_that_fit(inside.payload, inside.at, envelopes_only=is_named)
+    mapped = catalogue_of(options).families_that_fit(inside.payload, options, inside.at, envelopes_only=is_named)
     matches += [(family, match) for family, match in mapped if isinstance(family, Envelope)]
     inside.mapped = [(family, match) for family, match in mapped if isinstance(family, Family)]
     if len(matches) > 1:

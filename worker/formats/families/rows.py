@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.formats.checks import Path, array, describe, fail, is_number, same_length
@@ -22,11 +22,12 @@ from worker.formats.families import (
     ultralytics,
 )
 from worker.formats.json_text import looks_like_json, parse_json
+from worker.formats.mappings import catalogue_of
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput, Transcription
 from worker.formats.recognise import choose
 from worker.formats.scores import bare_label, bare_labels, label_scores, vector_scores
-from worker.formats.structure import Family
+from worker.formats.structure import Family, Match
 
 OBJECT_FAMILIES: tuple[Family, ...] = (
     hf_classification.FAMILY,
@@ -117,6 +118,9 @@ def _read_flags(row: list[bool], options: ReadOptions, at: Path) -> ModelOutput:
 
 def _read_named(row: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelOutput:
     """Read a row of several named outputs."""
+    mapped = catalogue_of(options).answers_that_fit(row, options, at)
+    if mapped:
+        return read_objects(row, options, at, mapped)
     if options.field is not None and options.field in row:
         return read_row(row[options.field], options, (*at, options.field))
     if tf_detection.KEYS.fits(row):
@@ -134,10 +138,14 @@ def _read_scored(scores: Any, labels: Any, options: ReadOptions, at: Path, label
     return options.output(label_scores(names, scores, options, at))
 
 
-def read_objects(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
-    """Read what a handler returned for one item: an object or a list of objects of one of OBJECT_FAMILIES."""
+def read_objects(
+    value: Any, options: ReadOptions, at: Path, mapped: Sequence[tuple[Family, Match]] | None = None
+) -> ModelOutput:
+    """Read what a handler returned for one item: an object or a list of objects of OBJECT_FAMILIES, or of a mapping."""
+    if mapped is None:
+        mapped = catalogue_of(options).answers_that_fit(value, options, at)
     try:
-        family, _ = choose(value, OBJECT_FAMILIES, at)
+        family, _ = choose(value, OBJECT_FAMILIES, at, mapped=mapped)
     except UnknownFormat as unknown:
         if isinstance(value, Mapping) and len(value) > 1 and (unknown.nearest is None or _are_arrays(value)):
             keys = ", ".join(list(value)[:8])

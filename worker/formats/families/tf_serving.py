@@ -85,6 +85,7 @@ def _detect_columns(payload: Any) -> Match | None:
 
 
 ROWS = Family(
+    catch_all=True,
     name="tf-serving-rows",
     title="KServe v1 and TensorFlow Serving, row format",
     rule="an object whose `predictions` is a list of rows",
@@ -103,6 +104,7 @@ ROWS = Family(
 )
 
 COLUMNS = Family(
+    catch_all=True,
     name="tf-serving-columns",
     title="TensorFlow Serving, column format",
     rule="an object whose `outputs` is an object of columns, or a list whose items lack name, shape and datatype",
@@ -115,6 +117,7 @@ COLUMNS = Family(
 )
 
 CLASSIFY = Family(
+    catch_all=True,
     name="tf-serving-classify",
     title="TensorFlow Serving, classify call",
     rule="an object whose `results` is a list, per item, of [label, score] pairs",

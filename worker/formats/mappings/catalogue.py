@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from worker.formats.checks import ROOT, Path, fail, show
 from worker.formats.mappings.mapping import FormatMapping, MappingError
 from worker.formats.mappings.process import Job, JqProcess, Outcome
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput, OutputError
+from worker.formats.output import Either, ModelOutput, OutputError
 from worker.formats.short_form import read_item
 from worker.formats.structure import ANY, Envelope, Family, Keys, Match, Miss, Unwrapped, first_item, near_items
 
@@ -41,11 +41,11 @@ class Catalogue:
     def __init__(self, mappings: Iterable[FormatMapping] = (), process: JqProcess = _PROCESS) -> None:
         self.mappings: Mapping[str, FormatMapping] = {one.name: one for one in mappings}
         self._process = process
-        self._by_key: dict[str, list[FormatMapping]] = {}
+        self._by_key: dict[str, list[tuple[frozenset[str], FormatMapping]]] = {}
         self._keyless = [one for one in self.mappings.values() if not one.keys]
         for one in self.mappings.values():
-            for key in one.keys[:1]:
-                self._by_key.setdefault(key, []).append(one)
+            for keys in one.keys:
+                self._by_key.setdefault(keys[0], []).append((frozenset(keys), one))
 
     def __bool__(self) -> bool:
         return bool(self.mappings)
@@ -67,11 +67,13 @@ class Catalogue:
         for one in self.mappings.values():
             for key in ("when", "read", "inside"):
                 text = getattr(one, key)
-                problem = self._process.compile_error(f"path({text})" if key == "inside" else text) if text else ""
+                problem = self._process.compile_error(f". as $options | {text}") if text else ""
                 if problem:
                     raise MappingError(one.name, key, problem)
 
-    def recognise(self, payload: Any, at: Path = ROOT, envelopes_only: bool = False) -> list[Found]:
+    def recognise(
+        self, payload: Any, options: ReadOptions, at: Path = ROOT, envelopes_only: bool = False
+    ) -> list[Found]:
         """The mappings, envelopes included, whose keys the payload has and whose ``when`` is true for it.
 
         Raises MappingFailed when the expression of one that recognises the payload fails.
@@ -79,7 +81,7 @@ class Catalogue:
         candidates = [one for one in self.candidates(payload) if one.inside or not envelopes_only]
         if not candidates:
             return []
-        outcomes = self._process.run([Job(one.program, one.recognising) for one in candidates], payload)
+        outcomes = self._process.run([Job(one.program, one.recognising) for one in candidates], told(payload, options))
         found = []
         for one, outcome in zip(candidates, outcomes, strict=True):
             if outcome.stage == "when":
@@ -91,27 +93,31 @@ class Catalogue:
         return found
 
     def families_that_fit(
-        self, payload: Any, at: Path, envelopes_only: bool = False
+        self, payload: Any, options: ReadOptions, at: Path, envelopes_only: bool = False
     ) -> list[tuple[Family | Envelope, Match]]:
         """The formats whose mapping recognises a payload, with the reason; reading does not run the mapping again."""
-        return [self._family_of(one) for one in self.recognise(payload, at, envelopes_only)]
+        return [self._family_of(one) for one in self.recognise(payload, options, at, envelopes_only)]
+
+    def answers_that_fit(self, payload: Any, options: ReadOptions, at: Path) -> list[tuple[Family, Match]]:
+        """The same without envelopes."""
+        fits = self.families_that_fit(payload, options, at)
+        return [(family, match) for family, match in fits if isinstance(family, Family)]
 
     def candidates(self, payload: Any) -> list[FormatMapping]:
         """The mappings whose keys the payload's first object has."""
         item = first_item(payload)[0]
         if not isinstance(item, Mapping):
             return self._keyless
-        candidates = [*self._keyless]
-        for key in item.keys() & self._by_key.keys():
-            candidates += [one for one in self._by_key[key] if all(name in item for name in one.keys)]
-        return candidates
+        present = item.keys()
+        fitting = [one for key in present & self._by_key.keys() for keys, one in self._by_key[key] if keys <= present]
+        return [*self._keyless, *dict.fromkeys(fitting)] if fitting else self._keyless
 
-    def apply(self, mapping: FormatMapping, payload: Any, at: Path) -> Found:
+    def apply(self, mapping: FormatMapping, payload: Any, options: ReadOptions, at: Path) -> Found:
         """Run a mapping on a payload that is said to be of its format.
 
         Raises MappingFailed for an expression that fails, OutputError for a payload that it does not recognise.
         """
-        (outcome,) = self._process.run([Job(mapping.program, mapping.recognising)], payload)
+        (outcome,) = self._process.run([Job(mapping.program, mapping.recognising)], told(payload, options))
         if outcome.stage:
             raise _failed(mapping, outcome, at)
         if outcome.value is None:
@@ -132,7 +138,16 @@ class Catalogue:
         return _envelope(mapping, apply) if mapping.inside else _family(mapping, apply)
 
 
-def _given(found: Found, _payload: Any, _at: Path) -> Found:
+_TOLD = ("units", "box_order", "image_size", "classes", "first_class", "exclusive", "score_kind", "field", "strings")
+
+
+def told(payload: Any, options: ReadOptions) -> list[Any]:
+    """What the expressions see: the payload, and the options that are set."""
+    stated = {name: value for name in _TOLD if (value := getattr(options, name)) is not None}
+    return [payload, stated]
+
+
+def _given(found: Found, _payload: Any, _options: ReadOptions, _at: Path) -> Found:
     return found
 
 
@@ -147,44 +162,47 @@ def rule_of(mapping: FormatMapping) -> str:
     """How a mapping's payloads are recognised, for people."""
     if mapping.rule:
         return mapping.rule
-    keys = f"an object with {', '.join(f'`{key}`' for key in mapping.keys)}" if mapping.keys else "a payload"
+    lists = " or ".join(", ".join(f"`{key}`" for key in keys) for keys in mapping.keys)
+    keys = f"an object with {lists}" if mapping.keys else "a payload"
     return keys if mapping.when == "true" else f"{keys} where `{mapping.when.strip()}`"
 
 
-Apply = Callable[[Any, Path], Found]
+Apply = Callable[[Any, ReadOptions, Path], Found]
 
 
 def _family(mapping: FormatMapping, apply: Apply) -> Family:
     def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
-        return read_found(apply(payload, at), options, at)
+        return read_found(apply(payload, options, at), options, at)
 
     return Family(
-        **_told(mapping, apply), read=read, by_id=mapping.by_id, options=tuple(mapping.uses), limits=mapping.limits
+        **_recognised(mapping, apply), read=read, by_id=mapping.by_id, options=tuple(mapping.uses), limits=mapping.limits
     )
 
 
 def _envelope(mapping: FormatMapping, apply: Apply) -> Envelope:
     def unwrap(payload: Any, at: Path = ROOT) -> Unwrapped:
-        return _inside(apply(payload, at), payload, at)
+        return _inside(apply(payload, ReadOptions(), at), payload, at)
 
-    return Envelope(**_told(mapping, apply), unwrap=unwrap, limits=mapping.limits)
+    return Envelope(**_recognised(mapping, apply), unwrap=unwrap, limits=mapping.limits)
 
 
-def _told(mapping: FormatMapping, apply: Apply) -> dict[str, Any]:
-    keys = Keys(dict.fromkeys(mapping.keys, ANY), open=True)
+def _recognised(mapping: FormatMapping, apply: Apply) -> dict[str, Any]:
+    alternatives = [Keys(dict.fromkeys(keys, ANY), open=True) for keys in mapping.keys]
     match = Match(f"what the mapping {mapping.name} recognises")
 
     def detect(payload: Any) -> Match | None:
-        if mapping.keys and not keys.fits(first_item(payload)[0]):
+        item = first_item(payload)[0]
+        if alternatives and not any(keys.fits(item) for keys in alternatives):
             return None
         try:
-            apply(payload, ROOT)
+            apply(payload, ReadOptions(), ROOT)
         except OutputError:
             return None
         return match
 
     def near(payload: Any) -> Miss | None:
-        return near_items(keys)(payload) if mapping.keys else None
+        misses = [miss for keys in alternatives if (miss := near_items(keys)(payload))]
+        return max(misses, key=lambda miss: miss.share) if misses else None
 
     return {
         "name": mapping.name,
@@ -221,8 +239,19 @@ def _only(results: list[Any], mapping: FormatMapping, at: Path) -> Any:
 def _read(value: Any, mapping: FormatMapping, options: ReadOptions, at: Path) -> ModelOutput:
     if isinstance(value, dict) and "refuse" in value:
         fail(at[:-1], str(value["refuse"]), str(value.get("fix", "")))
+    if isinstance(value, dict) and isinstance(value.get("either"), list):
+        return _either(value, mapping, options, at)
     item = {**mapping.options, **value} if isinstance(value, dict) else value
     return read_item(item, options, at)
+
+
+def _either(value: dict[str, Any], mapping: FormatMapping, options: ReadOptions, at: Path) -> ModelOutput:
+    """One answer that reads in several ways: the first that the project has a job for."""
+    rest = {key: inner for key, inner in value.items() if key != "either"}
+    outputs = [_read({**rest, **one}, mapping, options, (*at, "either", i)) for i, one in enumerate(value["either"])]
+    if len(outputs) == 1:
+        return outputs[0]
+    return replace(outputs[0], answer=Either(tuple(output.answer for output in outputs)))
 
 
 def _inside(found: Found, payload: Any, at: Path) -> Unwrapped:

@@ -37,11 +37,11 @@ class Example:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FormatMapping:
     """One mapping.
 
-    - ``keys``: keys that the payload's first object has, all of them; a payload without them is not looked at.
+    - ``keys``: keys that the payload's first object has, all of one alternative; others are not looked at.
     - ``when``: a jq expression that is true for payloads of this format.
     - ``read``: a jq expression that gives the short form; of an envelope ``inside``, the path of what it holds.
     - ``each``: what the expressions see. ``object``: every object of a list (one item each), or the only one.
@@ -51,7 +51,7 @@ class FormatMapping:
     """
 
     name: str
-    keys: tuple[str, ...] = ()
+    keys: tuple[tuple[str, ...], ...] = ()
     when: str = "true"
     read: str = ""
     inside: str = ""
@@ -68,16 +68,21 @@ class FormatMapping:
     @property
     def program(self) -> str:
         """The whole program: null for another format, or what ``read`` gives for each item, as a list of results."""
-        return f"def mapped_when: (\n{self.when}\n); def mapped_read: (\n{self._reading}\n);\n{_PROGRAMS[self.each]}"
+        return _program(self.when, f"(\n{self._reading}\n)", self.each)
 
     @property
     def recognising(self) -> str:
         """The recognising part alone, to tell which of the two fails."""
-        return f"def mapped_when: (\n{self.when}\n); def mapped_read: [];\n{_PROGRAMS[self.each]}"
+        return _program(self.when, "[]", self.each)
 
     @property
     def _reading(self) -> str:
         return f"path(\n{self.inside}\n)" if self.inside else self.read
+
+
+def _program(when: str, read: str, each: Each) -> str:
+    """The payload comes with the options beside it, which the expressions know as ``$options``."""
+    return f".[1] as $options | .[0] |\ndef mapped_when: (\n{when}\n); def mapped_read: {read};\n{_PROGRAMS[each]}"
 
 
 _PROGRAMS: Mapping[Each, str] = {
@@ -89,8 +94,8 @@ _PROGRAMS: Mapping[Each, str] = {
 }
 
 _TEXTS = ("when", "read", "inside", "title", "rule", "limits")
-_LISTS = ("keys", "uses", "sources")
-_OTHERS = ("each", "by_id", "tests")
+_LISTS = ("uses", "sources")
+_OTHERS = ("keys", "each", "by_id", "tests")
 
 
 def read_mappings(path: Path) -> dict[str, FormatMapping]:
@@ -138,6 +143,8 @@ def _value(name: str, key: str, value: Any) -> Any:
         if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
             raise MappingError(name, key, "must be a list of texts")
         return tuple(value)
+    elif key == "keys":
+        return _keys(name, value)
     elif key == "each":
         if value not in get_args(Each):
             raise MappingError(name, key, f"must be one of {', '.join(get_args(Each))}")
@@ -150,6 +157,15 @@ def _value(name: str, key: str, value: Any) -> Any:
         known = ", ".join((*_TEXTS, *_LISTS, *_OTHERS, *OPTIONS))
         raise MappingError(name, key, f"is no key of a mapping; its keys are {known}")
     return value
+
+
+def _keys(name: str, value: Any) -> tuple[tuple[str, ...], ...]:
+    """Alternatives of keys; a plain list is the only alternative."""
+    lists = value if isinstance(value, list) and value and all(isinstance(one, list) for one in value) else [value]
+    for one in lists:
+        if not isinstance(one, list) or not one or not all(isinstance(key, str) for key in one):
+            raise MappingError(name, "keys", "must be a list of keys, or a list of such lists")
+    return tuple(tuple(one) for one in lists)
 
 
 def parse_examples(name: str, value: Any) -> tuple[Example, ...]:
