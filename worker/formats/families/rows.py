@@ -8,6 +8,7 @@ from typing import Any
 from worker.formats.checks import Path, array, describe, fail, is_number, same_length
 from worker.formats.classes import known_names, label_of, name_of
 from worker.formats.errors import UnknownFormat
+from worker.formats.evidence import with_evidence
 from worker.formats.families import (
     hf_classification,
     hf_object_detection,
@@ -154,7 +155,8 @@ def read_objects(
     outputs = family.read(value, options, at)
     if len(outputs) != 1:
         fail(at, f"{len(outputs)} items in one row", "send one item per row")
-    return outputs[0]
+    is_mapped = any(family is one for one, _ in mapped)
+    return with_evidence(outputs[0], {"mapping": family.name}) if is_mapped else outputs[0]
 
 
 def _are_arrays(row: Mapping[str, Any]) -> bool:

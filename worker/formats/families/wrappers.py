@@ -62,9 +62,8 @@ def wrapper(
 
 
 def one_of(*values: str) -> Kind:
-    """A text that is one of these, in any case."""
-    known = {value.casefold() for value in values}
-    return Kind(f"one of {', '.join(values)}", lambda value: isinstance(value, str) and value.casefold() in known)
+    """A text that is one of these."""
+    return Kind(f"one of {', '.join(values)}", lambda value: isinstance(value, str) and value in values)
 
 
 def inside_of(*keys: str | int) -> Opener:
