@@ -104,7 +104,7 @@ KAFKA = wrapper(
 _SAYS_SO = ("message", "msg", "status", "code", "success")
 _HOLDS = ("data", "result", "results", "prediction", "output")
 _MORE = ("error", "errors", "request_id", "requestId", "timestamp", "time", "took", "duration", "version", "model")
-_GOOD_TEXTS = ("ok", "success", "succeeded", "done", "completed", "200")
+_GOOD_TEXTS = ("ok", "success", "succeeded", "done", "completed", "200", "0", "000")
 
 
 def _answer_key(payload: Any) -> str | None:
