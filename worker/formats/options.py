@@ -48,8 +48,13 @@ class ReadOptions:
     - ``field``: the tensor, column, key or control to read where the payload holds several.
     - ``point_names``: names of a pose's points in the model's order.
     - ``frames``: the rows are the frames of one video, in order, not several items.
+<<<<<<< HEAD
     - ``strings``: whether a bare string is a class ``label`` or a ``text`` the model wrote.
     - ``mappings``: the mappings that are known; None for those that are shipped.
+=======
+    - ``strings``: whether a bare string is a class ``label`` or a ``text`` the model wrote; None where the job decides.
+    - ``items``: how many assets the message is about, where that is known.
+>>>>>>> wt-formats
     - ``result``: what lies at the place that the payload only points to (see ``ResultPointer``).
 
     Raises OutputError when an option has no meaning.
@@ -74,8 +79,9 @@ class ReadOptions:
     exclusive: bool | None = None
     field: str | None = None
     point_names: Sequence[str] | None = None
-    strings: Strings = "label"
+    strings: Strings | None = None
     frames: bool = False
+    items: int | None = None
     mappings: Catalogue | None = None
     result: Any = None
 
@@ -84,7 +90,7 @@ class ReadOptions:
         _check_names("point_names", self.point_names)
         _check_choice("score_kind", self.score_kind, (None, *get_args(ScoreKind)))
         _check_choice("units", self.units, (None, *get_args(Units)))
-        _check_choice("strings", self.strings, get_args(Strings))
+        _check_choice("strings", self.strings, (None, *get_args(Strings)))
         _check_choice("box_order", self.box_order, (None, *get_args(BoxOrder)))
         _check_choice("first_class", self.first_class, (None, 0, 1))
         _check_choice("outside", self.outside, get_args(Outside))
