@@ -214,7 +214,8 @@ def _options(output: Output, prediction: Prediction | PredictionBatch, config: P
     told["classes"] = _by_index(told.get("classes"))
     if "image_size" in told:
         told["image_size"] = tuple(told["image_size"])
-    return ReadOptions(job=output.job or config.job, text=asset.text if asset else None, **told)
+    text = asset.text if asset else None
+    return ReadOptions(job=output.job or config.job, text=text, mappings=config.mappings, **told)
 
 
 def _said_of(output: Output, config: ProjectConfig, name: str) -> Any:

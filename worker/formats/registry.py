@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import entry_points
 from types import MappingProxyType
+from typing import Any
 
 from worker.formats.families import (
     aws_envelopes,
@@ -35,7 +36,7 @@ from worker.formats.families import (
     triton,
     ultralytics,
 )
-from worker.formats.mappings import Catalogue, shipped
+from worker.formats.mappings import Catalogue, MappingError, parse_mappings, shipped
 from worker.formats.plugins import GROUP, Plugins, load_plugins
 from worker.formats.structure import Envelope, Family
 
@@ -99,3 +100,16 @@ def formats(mappings: Catalogue | None = None) -> Mapping[str, Family | Envelope
     """Every format by name: code, plugins, mappings (None: those that are shipped)."""
     known = {item.name: item for item in (*answers(), *envelopes())}
     return known | (shipped() if mappings is None else mappings).families
+
+
+def extended(tables: Any) -> Catalogue:
+    """The shipped mappings and those of these ``[formats.NAME]`` tables, which jq has been asked to compile.
+
+    Raises MappingError for a table that is wrong, an expression that jq refuses, or the name of another format.
+    """
+    added = parse_mappings(tables)
+    for name in added:
+        if name in formats():
+            raise MappingError(name, "", "is the name of another format; choose another name")
+    Catalogue(added.values()).check()
+    return shipped().with_mappings(added)

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from worker.formats.mappings.catalogue import Catalogue, MappingFailed
-from worker.formats.mappings.mapping import FormatMapping, MappingError, parse_mappings, read_mappings
+from worker.formats.mappings.mapping import FormatMapping, MappingError, mapping_tables, parse_mappings, read_mappings
 from worker.formats.options import ReadOptions
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -29,5 +29,14 @@ def catalogue_of(options: ReadOptions) -> Catalogue:
 
 
 __all__ = [
+    "SHIPPED",
     "Catalogue",
-    "catalogue_of", "FormatMapping", "MappingError", "MappingFailed", "parse_mappings", "read_mappings", "shipped"]
+    "FormatMapping",
+    "MappingError",
+    "MappingFailed",
+    "catalogue_of",
+    "mapping_tables",
+    "parse_mappings",
+    "read_mappings",
+    "shipped",
+]

@@ -56,18 +56,15 @@ class Catalogue:
         return {name: self._format(one) for name, one in self.mappings.items()}
 
     def with_mappings(self, mappings: Mapping[str, FormatMapping]) -> Catalogue:
-        """These mappings and more; raises MappingError for a name that is taken."""
-        for name in mappings:
-            if name in self.mappings:
-                raise MappingError(name, "", "is the name of another format; choose another name")
-        return Catalogue((*self.mappings.values(), *mappings.values()), self._process)
+        """These mappings and more; one of the same name takes the other's place."""
+        return Catalogue({**self.mappings, **mappings}.values(), self._process)
 
     def check(self) -> None:
         """Have jq compile every expression; raises MappingError for the first that is wrong."""
         for one in self.mappings.values():
             for key in ("when", "read", "inside"):
                 text = getattr(one, key)
-                problem = self._process.compile_error(f". as $options | {text}") if text else ""
+                problem = self._process.compile_error(text) if text else ""
                 if problem:
                     raise MappingError(one.name, key, problem)
 

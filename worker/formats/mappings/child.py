@@ -1,7 +1,7 @@
 """The process in which jq runs: reads requests from standard input, one answer a request on standard output.
 
-A request is two lines: a JSON list of jobs (``[program, expression to blame first]``), and the payload as JSON. The answer is
-one line: a JSON list with ``{"value": …}`` or ``{"stage", "error"}`` per job. Started by ``JqProcess`` alone, with an
+A request is two lines: a JSON list of jobs (``[program, expression to blame first]``), and the payload as JSON. The
+answer is one line: a JSON list with ``{"value": …}`` or ``{"stage", "error"}`` per job. Started by ``JqProcess`` alone, with an
 empty environment and bounded memory; it ends with its parent, whose end of the pipe then closes.
 """
 
@@ -39,10 +39,15 @@ def serve(memory_bytes: int, answer_bytes: int) -> None:
 
 
 def _run(program: str, first: str, payload: str) -> dict[str, Any]:
-    """Run one program; the expression that it tries first is blamed when it fails by itself."""
+    """Run one program; the expression that it tries first is blamed when it fails by itself.
+
+    Without a payload it is compiled alone, by itself and with ``$options`` known, so that places in it are right.
+    """
     try:
-        compiled = _compiled(program)
-        value = compiled.input_text(payload).first() if payload else None
+        if not payload:
+            jq.compile(program, args={"options": {}})
+            return {"value": None}
+        value = _compiled(program).input_text(payload).first()
     except (ValueError, StopIteration) as error:
         stage = "when" if first and _fails(first, payload) else "read"
         return {"stage": stage, "error": str(error)}

@@ -99,17 +99,19 @@ _OTHERS = ("keys", "each", "by_id", "tests")
 
 
 def read_mappings(path: Path) -> dict[str, FormatMapping]:
-    """Read a file of ``[formats.NAME]`` tables and nothing else.
+    """Read a file of ``[formats.NAME]`` tables; raises MappingError, also for a file that is no TOML, and OSError."""
+    return parse_mappings(mapping_tables(path))
 
-    Raises MappingError, also for a file that is no TOML, and OSError.
-    """
+
+def mapping_tables(path: Path) -> Any:
+    """The tables under ``formats`` of a file that holds nothing else; raises MappingError and OSError."""
     try:
         tables = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise MappingError("*", "", f"{path.name}: {error}") from None
     if tables.keys() != {"formats"}:
         raise MappingError("*", "", f"{path.name} must hold [formats.NAME] tables and nothing else")
-    return parse_mappings(tables["formats"])
+    return tables["formats"]
 
 
 def parse_mappings(tables: Any) -> dict[str, FormatMapping]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -29,6 +30,7 @@ MEMORY_BYTES = 512 * 1024 * 1024
 """Address space of the jq process, its programs included."""
 
 START_SECONDS = 20.0
+_NOISE = re.compile(r"jq: error: | at <top-level>(?=,)|\n?jq: \d+ compile errors?")
 _CHILD = Path(__file__).with_name("child.py")
 
 
@@ -97,7 +99,8 @@ class JqProcess:
         """What jq says against an expression; an empty text when it compiles."""
         with self._lock:
             answer = self._asked(json.dumps([[expression, ""]]).encode() + b"\n\n")
-        return answer if isinstance(answer, str) else str(answer[0].get("error", ""))
+        error = answer if isinstance(answer, str) else str(answer[0].get("error", ""))
+        return _NOISE.sub("", error).strip()
 
     def close(self) -> None:
         """End the process, if one runs."""
