@@ -19,8 +19,9 @@ from worker.formats import (
     read_kili_response,
     read_payload,
     read_scores,
+    selected,
 )
-from worker.formats.output import Detection, ModelOutput
+from worker.formats.output import Classification, Detection, ModelOutput
 from worker.messages import READING, SHAPES, SHORT, Output, Prediction, PredictionBatch
 from worker.projects import ProjectConfig
 
@@ -53,6 +54,7 @@ def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Mode
     Raises:
         UnreadableOutput: the payload cannot be read, or speaks of another asset or of more than one.
     """
+    config = config.of_model(prediction.model.name, prediction.model.version)
     if prediction.output.scores is not None:
         return _told(_said(lambda: _scores(prediction.output, config)), prediction.output)
     return _told(_only(reading_of(prediction, config), prediction, config), prediction.output)
@@ -83,6 +85,7 @@ def reading_of(
         ResultElsewhere: the payload only says where the result is.
         UnreadableOutput: it cannot be read; the field is a path that begins with ``output``.
     """
+    config = config.of_model(prediction.model.name, prediction.model.version)
     return _said(lambda: _read(prediction, config, result))
 
 
@@ -118,11 +121,17 @@ def _short_name(output: Output) -> str:
 def _short(output: Output, prediction: Prediction | PredictionBatch, config: ProjectConfig) -> ModelOutput:
     if output.scores is not None:
         return _scores(output, config)
-    return read_item(output.short_form(), _options(output, prediction, config), ())
+    options = _options(output, prediction, config)
+    return selected(read_item(output.short_form(), options, ()), options)
 
 
 def _scores(output: Output, config: ProjectConfig) -> ModelOutput:
-    return read_scores(output.scores or {}, output.job or config.job)
+    found = read_scores(output.scores or {}, output.job or config.job)
+    exclusive = config.exclusive if output.exclusive is None else output.exclusive
+    if exclusive is not None and isinstance(found.answer, Classification) and found.answer.exclusive is None:
+        found = replace(found, answer=replace(found.answer, exclusive=exclusive))
+    ignored = output.ignored_classes or config.ignored_classes
+    return selected(found, ReadOptions(ignored_classes=ignored)) if ignored else found
 
 
 def rows_of(batch: PredictionBatch, config: ProjectConfig = NO_CONFIG) -> list[Prediction]:
@@ -214,8 +223,27 @@ def _options(output: Output, prediction: Prediction | PredictionBatch, config: P
     told["classes"] = _by_index(told.get("classes"))
     if "image_size" in told:
         told["image_size"] = tuple(told["image_size"])
+    if isinstance(prediction, PredictionBatch):
+        told["external_ids"], told["texts"] = prediction.external_ids, _texts(prediction)
+        if "image_sizes" in told:
+            told["image_sizes"] = [tuple(size) for size in told["image_sizes"]]
+    else:
+        told["external_ids"] = (prediction.external_id,)
+        if "image_sizes" in told:
+            told["image_size"] = _only_size(told.pop("image_sizes"))
     text = asset.text if asset else None
     return ReadOptions(job=output.job or config.job, text=text, mappings=config.mappings, **told)
+
+
+def _texts(batch: PredictionBatch) -> list[str | None] | None:
+    texts = [asset.text if asset else None for asset in batch.assets or ()]
+    return texts if any(text is not None for text in texts) else None
+
+
+def _only_size(sizes: list[list[int]]) -> tuple[int, ...]:
+    if len(sizes) != 1:
+        raise OutputError("image_sizes", f"{len(sizes)} sizes for one external_id", "send image_size")
+    return tuple(sizes[0])
 
 
 def _said_of(output: Output, config: ProjectConfig, name: str) -> Any:

@@ -10,6 +10,9 @@ categories = { crimson = "RED" }     # model class to category
 [formats.warehouse]                  # a format of your own, for all projects (docs/how-to/new-format.md)
 keys = ["dets"]
 read = '{boxes: [.dets[] | {label: .cls, score: .p, box: .at}]}'
+
+["clx0000000000000000000000".models.detector]    # of one model, or "detector:8" of one version
+min_score = 0.3
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import threading
 import time
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
@@ -75,6 +78,28 @@ class ProjectConfig(BaseModel):
     categories: dict[str, str] = Field(default_factory=dict, description="Model class to category of the project.")
     threshold: Share = Field(0.5, description="Least score of a class in multiple choice.")
     partial: bool = Field(False, description="Let required jobs stay open: the model answers only some of them.")
+    models: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="The same keys for one model, by its name or its name:version."
+    )
+    _of_models: dict[str, ProjectConfig] = PrivateAttr(default_factory=dict)
+
+    def model_post_init(self, _context: Any) -> None:
+        """Merge each model's keys with the project's; raises ValueError for an unknown key or a wrong value."""
+        shared = self.model_dump(exclude_unset=True, exclude={"models"})
+        for name, keys in self.models.items():
+            if "models" in keys:
+                raise ValueError(f"models.{name}: models does not go within models")
+            try:
+                self._of_models[name] = ProjectConfig.model_validate({**shared, **keys})
+            except ValidationError as error:
+                first = error.errors(include_url=False)[0]
+                raise ValueError(f"models.{name}.{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+    def of_model(self, name: str, version: str) -> ProjectConfig:
+        """The configuration of one model version: what its version says, else its name, else the project."""
+        if not self._of_models:
+            return self
+        return self._of_models.get(f"{name}:{version}") or self._of_models.get(name) or self
 
     _mappings: Catalogue | None = PrivateAttr(None)
 
@@ -87,6 +112,7 @@ class ProjectConfig(BaseModel):
         """The same configuration with these formats."""
         changed = self.model_copy()
         changed._mappings = mappings
+        changed._of_models = {name: config.with_mappings(mappings) for name, config in self._of_models.items()}
         return changed
 
 

@@ -11,6 +11,7 @@ from worker.formats.plain_scores import read_scores
 from worker.formats.reader import Reading, read_payload
 from worker.formats.regions import regions_of
 from worker.formats.registry import FAMILIES, extended, formats
+from worker.formats.selection import selected
 from worker.formats.short_form import read_item, read_short_form
 from worker.formats.structure import Envelope, Family, Match, Miss
 
@@ -42,4 +43,5 @@ __all__ = [
     "read_scores",
     "read_short_form",
     "regions_of",
+    "selected",
 ]

@@ -1,4 +1,4 @@
-"""Find the label, or the labels, in the text that a language model answered."""
+"""Find what a language model answered: a label, the labels, an answer per question, or data for another format."""
 
 from __future__ import annotations
 
@@ -7,60 +7,139 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.formats.checks import Path, describe, fail
+from worker.formats.checks import Path, describe, fail, is_number
 from worker.formats.json_text import looks_like_json, parse_json
+from worker.formats.meaning import foreign_key
 
 _LABEL_KEYS = ("label", "class", "category", "answer")
-_STATED_KEYS = ("confidence", "score", "probability", "reason", "reasoning", "explanation")
+_STATED_KEYS = (
+    *("confidence", "score", "probability", "certainty", "reason", "reasoning", "explanation", "rationale"),
+    *("thought", "thoughts", "thinking", "justification", "comment", "comments"),
+)
 _FENCE = re.compile(r"\s*```\w*\n(?P<inside>.*?)\n?```\s*", re.DOTALL)
+_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.DOTALL | re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The labels with their position in the text, whether they were a list, and what else was stated."""
+    """The labels with their position in the text, whether they were a list, and what else was stated or ignored."""
 
     labels: tuple[tuple[str, int], ...]
     several: bool = False
     stated: dict[str, Any] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    is_json: bool = False
 
 
-def find_answer(text: str, key: str | None, at: Path) -> Found:
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """One answer per question: the labels by the key that names the question."""
+
+    answers: dict[str, Found]
+    stated: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """JSON that holds no label but data of another format: boxes, entities, objects."""
+
+    value: Any
+
+
+def answer_begin(text: str) -> int:
+    """Where the answer begins behind the thoughts that a model without a reasoning parser writes before it."""
+    thought = _THOUGHT.match(text)
+    return thought.end() if thought else 0
+
+
+def find_answer(text: str, key: str | None, job: str | None, at: Path) -> Found | Questions | Data:
     """Find the labels: the whole text, or a value of the JSON object (or list) that the text is.
 
-    Raises OutputError when the JSON holds no label, or several values that could be it.
+    ``key`` is the key of the label; else ``job`` names it where it is one of several keys. Raises OutputError when the
+    JSON holds no label.
     """
-    fenced = _FENCE.fullmatch(text)
-    begin, inside = (fenced.start("inside"), fenced["inside"]) if fenced else (0, text)
+    begin = answer_begin(text)
+    fenced = _FENCE.fullmatch(text, begin)
+    begin, inside = (fenced.start("inside"), fenced["inside"]) if fenced else (begin, text[begin:])
     if not looks_like_json(inside):
-        label = inside.strip().strip("\"'").rstrip(".")
+        label = inside.strip().strip("\"'`*").strip().rstrip(".")
         if not label:
             fail(at, f"{describe(text)} is no label")
         return Found(((label, begin + inside.index(label)),))
     answer = parse_json(inside, at)
-    stated: dict[str, Any] = {}
     if isinstance(answer, Mapping):
-        name = _label_key(answer, key, at)
-        stated = {other: answer[other] for other in _STATED_KEYS if other != name and _is_plain(answer.get(other))}
-        begin = _value_position(text, name, begin)
-        answer, at = answer[name], (*at, name)
-    labels = answer if isinstance(answer, list) else [answer]
-    return Found(_positions(labels, text, begin, at), isinstance(answer, list), stated)
+        return _in_object(answer, key, job, text, begin, at)
+    if not answer or any(isinstance(one, Mapping | list) for one in answer):
+        return Data(answer)
+    return Found(_positions(answer, text, begin, at), several=True)
 
 
-def _label_key(answer: Mapping[str, Any], key: str | None, at: Path) -> str:
+def _in_object(
+    answer: Mapping[str, Any], key: str | None, job: str | None, text: str, begin: int, at: Path
+) -> Found | Questions | Data:
+    name = _named(answer, key, job, at)
+    if name is None and (foreign_key(answer, ()) or any(map(_is_data, answer.values()))):
+        return Data(answer)
+    questions = [name] if name is not None else [k for k, v in answer.items() if k not in _STATED_KEYS and _is_said(v)]
+    if not questions and any(value == [] for value in answer.values()):
+        return Data(answer)
+    if not questions:
+        fail(at, "which key of the answer is the label? There are: " + (", ".join(answer) or "none"), _SET_FIELD)
+    stated = {one: answer[one] for one in _STATED_KEYS if one not in questions and _is_plain(answer.get(one))}
+    ignored = tuple(one for one in answer if one not in questions and one not in stated)
+    if name is not None:
+        carried = foreign_key(answer, (name,))
+        if carried is not None:
+            fail((*at, carried), "is geometry or a place in a text, which a label cannot carry", "leave field out")
+    if len(questions) == 1:
+        labels, several = _labels(answer, questions[0], text, begin, at)
+        return Found(labels, several, stated, ignored, is_json=True)
+    parts = {one: Found(*_labels(answer, one, text, begin, at)) for one in questions}
+    return Questions(parts, {**stated, **({"ignored": list(ignored)} if ignored else {})})
+
+
+_SET_FIELD = "set field to it"
+
+
+def _named(answer: Mapping[str, Any], key: str | None, job: str | None, at: Path) -> str | None:
+    """The key that ``field`` names, or that is called as the job is."""
     if key is not None:
         if key not in answer:
             fail(at, f"the answer has no key {key!r}", "set field to the key of the label")
         return key
-    candidates = [name for name in _LABEL_KEYS if name in answer] or [k for k in answer if k not in _STATED_KEYS]
-    if len(candidates) != 1:
-        names = ", ".join(candidates[:8]) or "none"
-        fail(at, f"which key of the answer is the label? There are: {names}", "set field to it")
-    return candidates[0]
+    plain = {_letters(one): one for one in answer}
+    return plain.get(_letters(job)) if job is not None and len(answer) > 1 else None
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold()
+
+
+def _is_said(value: Any) -> bool:
+    """Whether a value can be a label, or several."""
+    return isinstance(value, str) or (
+        bool(value) and isinstance(value, list) and all(isinstance(v, str) for v in value)
+    )
+
+
+def _is_data(value: Any) -> bool:
+    """Whether a value is an object, or a list of something else than texts and numbers."""
+    if isinstance(value, list):
+        return any(isinstance(one, Mapping | list) for one in value)
+    return isinstance(value, Mapping)
 
 
 def _is_plain(value: Any) -> bool:
-    return isinstance(value, str | int | float) and not isinstance(value, bool)
+    return isinstance(value, str) or is_number(value)
+
+
+def _labels(
+    answer: Mapping[str, Any], name: str, text: str, begin: int, at: Path
+) -> tuple[tuple[tuple[str, int], ...], bool]:
+    value = answer[name]
+    labels = value if isinstance(value, list) else [value]
+    place = _value_position(text, name, begin)
+    return _positions(labels, text, place, (*at, name)), isinstance(value, list)
 
 
 def _value_position(text: str, name: str, begin: int) -> int:

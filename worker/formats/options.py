@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from worker.formats.output import Answer, ModelOutput, OutputError
@@ -48,13 +48,10 @@ class ReadOptions:
     - ``field``: the tensor, column, key or control to read where the payload holds several.
     - ``point_names``: names of a pose's points in the model's order.
     - ``frames``: the rows are the frames of one video, in order, not several items.
-<<<<<<< HEAD
-    - ``strings``: whether a bare string is a class ``label`` or a ``text`` the model wrote.
-    - ``mappings``: the mappings that are known; None for those that are shipped.
-=======
     - ``strings``: whether a bare string is a class ``label`` or a ``text`` the model wrote; None where the job decides.
-    - ``items``: how many assets the message is about, where that is known.
->>>>>>> wt-formats
+    - ``external_ids``: the assets that the message is about, where that is known; row n is about the n-th.
+    - ``texts``: the text of each of them.
+    - ``mappings``: the mappings that are known; None for those that are shipped.
     - ``result``: what lies at the place that the payload only points to (see ``ResultPointer``).
 
     Raises OutputError when an option has no meaning.
@@ -81,7 +78,8 @@ class ReadOptions:
     point_names: Sequence[str] | None = None
     strings: Strings | None = None
     frames: bool = False
-    items: int | None = None
+    external_ids: Sequence[str] | None = None
+    texts: Sequence[str | None] | None = None
     mappings: Catalogue | None = None
     result: Any = None
 
@@ -101,6 +99,28 @@ class ReadOptions:
             _check_size("image_size", self.image_size)
         for size in self.image_sizes or ():
             _check_size("image_sizes", size)
+
+    def of_item(self, index: int) -> ReadOptions:
+        """The options of one row of a batch: its own image size and text."""
+        if self.image_sizes is None and self.texts is None:
+            return self
+        sizes, texts = self.image_sizes, self.texts
+        if sizes is not None and index >= len(sizes):
+            raise OutputError(
+                "image_sizes", f"{len(sizes)} sizes, but more images", "send one size per image, in order"
+            )
+        return replace(
+            self,
+            image_size=sizes[index] if sizes is not None else self.image_size,
+            text=texts[index] if texts is not None and index < len(texts) else self.text,
+            image_sizes=None,
+            texts=None,
+        )
+
+    def of_asset(self, external_id: str) -> ReadOptions:
+        """The options of the asset with this id, where the rows name their assets."""
+        ids = self.external_ids
+        return self.of_item(ids.index(external_id)) if ids is not None and external_id in ids else self
 
     def output(
         self, answer: Answer, *, external_id: str | None = None, evidence: Mapping[str, Any] | None = None

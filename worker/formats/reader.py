@@ -13,10 +13,11 @@ from worker.formats.evidence import with_evidence
 from worker.formats.json_text import looks_like_json, parse_json
 from worker.formats.mappings import catalogue_of
 from worker.formats.options import ReadOptions
-from worker.formats.output import Classification, Detection, Frame, Frames, ModelOutput, OutputError
+from worker.formats.output import Classification, Detection, Frame, Frames, ModelOutput, Nothing, OutputError
 from worker.formats.recognise import choose
 from worker.formats.registry import answers, envelopes, formats
-from worker.formats.structure import Envelope, Family, Match, Unwrapped
+from worker.formats.selection import selected
+from worker.formats.structure import Envelope, Family, Match, Unwrapped, holds_no_answer
 
 MAX_ENVELOPES = 4
 """How many envelopes may lie around one another."""
@@ -75,7 +76,7 @@ def _parts(payload: Any) -> list[Any]:
 
 def _read_parts(parts: list[Any], options: ReadOptions) -> Reading:
     """Read every event of a batch; they are of one format."""
-    readings = [_read_one(part, options, (*ROOT, i)) for i, part in enumerate(parts)]
+    readings = [_read_one(part, options.of_item(i), (*ROOT, i)) for i, part in enumerate(parts)]
     names = list(dict.fromkeys(reading.format for reading in readings))
     if len(names) > 1:
         fail(ROOT, f"a batch of several formats: {', '.join(names)}", "send events of one format together")
@@ -87,35 +88,83 @@ def _read_one(payload: Any, chosen: ReadOptions, at: Path) -> Reading:
     wanted = _wanted(chosen)
     inside = _unwrap(_Inside(payload, at), chosen, any(isinstance(one, Family) for one in wanted))
     _require_envelope(wanted, inside)
+    empty = _nothing(wanted, inside, chosen)
+    if empty is not None:
+        return empty
     family, reason = _family(wanted, inside)
     name, why = "/".join((*inside.names, family.name)), "; inside: ".join((*inside.reasons, reason))
     try:
-        outputs = _outputs(family, inside, chosen)
+        inner, outputs = _outputs(family, inside, chosen)
     except OutputError as error:
         if wanted and not error.fix and family.detect(inside.payload) is None:
             error = OutputError(error.field, error.problem, f"{family.name} is {family.rule}")
         error.format, error.why = name, why
         raise error from None
-    told = tuple(with_evidence(output, inside.evidence) for output in outputs)
-    return Reading(name, why, told, family.by_id)
+    told = tuple([selected(with_evidence(output, inside.evidence), chosen) for output in outputs])
+    return Reading("/".join((name, *inner)), why, told, family.by_id)
 
 
-def _outputs(family: Family, inside: _Inside, options: ReadOptions) -> tuple[ModelOutput, ...]:
-    outputs = family.read(inside.payload, options, inside.at)
+def _nothing(wanted: list[Family | Envelope], inside: _Inside, options: ReadOptions) -> Reading | None:
+    """The reading of an empty payload that no format is named for: nothing was found."""
+    if any(isinstance(family, Family) for family in wanted):
+        return None
+    rows = _empty_rows(inside.payload, options)
+    if not rows:
+        return None
+    why = "; inside: ".join((*inside.reasons, "an empty list: nothing was found"))
+    outputs: tuple[ModelOutput, ...] = tuple(options.output(Nothing(), evidence=inside.evidence) for _ in range(rows))
+    if options.frames:
+        outputs = (_video(outputs, options, inside.at),)
+    return Reading("/".join((*inside.names, "empty")), why, outputs)
+
+
+def _empty_rows(payload: Any, options: ReadOptions) -> int:
+    """Items on which nothing was found: of an empty list, of each empty list in a list, of what is told to be empty."""
+    if isinstance(payload, list) and all(row == [] for row in payload):
+        return len(payload) or 1
+    return len(options.external_ids or (1,)) if options.nothing_found and holds_no_answer(payload) else 0
+
+
+def _outputs(family: Family, inside: _Inside, options: ReadOptions) -> tuple[tuple[str, ...], tuple[ModelOutput, ...]]:
+    """The outputs, and the names of the formats that were found inside of items (a language model's JSON)."""
+    names: dict[str, None] = {}
+    outputs = tuple(
+        [
+            one if isinstance(one, ModelOutput) else _read_inside(one, options.of_item(i), names)
+            for i, one in enumerate(family.read(inside.payload, options, inside.at))
+        ]
+    )
     if not outputs and not family.by_id:
-        fail(inside.at, "no item in the payload", "send at least one")
+        fail(inside.at, "no item in the payload", "set nothing_found: true if that says that nothing was found")
+    sizes = options.image_sizes
+    if sizes is not None and not family.by_id and len(sizes) != len(outputs) and not options.frames:
+        raise OutputError("image_sizes", f"{len(sizes)} sizes for {len(outputs)} images", "send one per image")
     if options.frames and family.by_id:
         fail(inside.at, "results by id do not tell which frame is which", "leave frames out, or send rows in order")
-    return (_video(outputs, options, inside.at),) if options.frames else outputs
+    return tuple(names), (_video(outputs, options, inside.at),) if options.frames else outputs
+
+
+def _read_inside(item: Unwrapped, options: ReadOptions, names: dict[str, None]) -> ModelOutput:
+    """Read data that one item wraps, such as the boxes in a language model's reply."""
+    if holds_no_answer(item.payload):
+        return options.output(Nothing(), evidence=item.evidence)
+    mapped = catalogue_of(options).answers_that_fit(item.payload, options, item.at)
+    family, _ = choose(item.payload, answers(), item.at, envelopes(), mapped)
+    outputs = family.read(item.payload, options, item.at)
+    if len(outputs) != 1 or isinstance(outputs[0], Unwrapped):
+        fail(item.at, f"holds {len(outputs)} items where there is one", "send one item per answer")
+    names[family.name] = None
+    return with_evidence(outputs[0], item.evidence)
 
 
 def _video(outputs: tuple[ModelOutput, ...], options: ReadOptions, at: Path) -> ModelOutput:
     """Take the rows as the frames of one video."""
     frames = []
     for i, output in enumerate(outputs):
-        if not isinstance(output.answer, Classification | Detection):
-            fail((*at, i), f"a frame cannot hold {output.answer.kind}", "leave frames out")
-        frames.append(Frame(i, output.answer))
+        answer = Detection(()) if isinstance(output.answer, Nothing) else output.answer
+        if not isinstance(answer, Classification | Detection):
+            fail((*at, i), f"a frame cannot hold {answer.kind}", "leave frames out")
+        frames.append(Frame(i, answer))
     told = [output.evidence for output in outputs]
     return options.output(Frames(tuple(frames)), evidence={"frames": told} if any(told) else None)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from worker.formats.families import (
     aws_envelopes,
+    bare_text,
     bentoml,
     cloud_envelopes,
     cloudevents,
@@ -28,6 +29,7 @@ from worker.formats.families import (
     openai,
     sagemaker,
     seldon,
+    short_form,
     sklearn,
     sqs,
     tf_serving,
@@ -61,6 +63,8 @@ ANSWERS: tuple[Family, ...] = (
     label_studio.FAMILY,
     openai.FAMILY,
     bentoml.FAMILY,
+    bare_text.FAMILY,
+    short_form.FAMILY,
 )
 """Families that hold answers."""
 

@@ -32,6 +32,7 @@ from worker.formats.plain_scores import read_scores
 from worker.formats.reply import read_reply
 from worker.formats.scores import label_scores, probability, vector_scores
 from worker.formats.short_shapes import SHAPES, read_shapes
+from worker.formats.structure import Unwrapped
 
 ANSWERS = ("scores", "labels", "text", "reply", "entities", "nothing", "jobs", "frames")
 """Answers of which an item has one; shapes of several kinds may stand together."""
@@ -42,18 +43,26 @@ OPTIONS = ("units", "box_order", "image_size", "classes", "first_class", "exclus
 REST = ("job", "external_id", "evidence", "ignored")
 
 
-def read_short_form(value: Any, options: ReadOptions, at: Path) -> tuple[ModelOutput, ...]:
+def read_short_form(value: Any, options: ReadOptions, at: Path) -> tuple[ModelOutput | Unwrapped, ...]:
     """Read one item, or a list of items (one per asset).
 
     Raises OutputError for an unknown key, no answer or two of them, or a value that is wrong; paths begin with ``at``.
     """
     if isinstance(value, list):
-        return tuple(read_item(item, options, (*at, i)) for i, item in enumerate(value))
-    return (read_item(value, options, at),)
+        return tuple(read_open_item(item, options.of_item(i), (*at, i)) for i, item in enumerate(value))
+    return (read_open_item(value, options.of_item(0), at),)
 
 
 def read_item(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
-    """Read one item."""
+    """Read one item; raises OutputError also for a reply that holds data of another format."""
+    output = read_open_item(value, options, at)
+    if isinstance(output, Unwrapped):
+        fail(output.at, "JSON of another format is not read here", "send a label or a text, or the short form")
+    return output
+
+
+def read_open_item(value: Any, options: ReadOptions, at: Path) -> ModelOutput | Unwrapped:
+    """Read one item; a reply that holds data of another format is given back unwrapped."""
     item = {key: inner for key, inner in mapping(value, *at).items() if inner is not None}
     _check_keys(item, at)
     told = _options(item, options, at)
@@ -61,6 +70,8 @@ def read_item(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     if item.get("ignored"):
         evidence["ignored"] = [string(name, *at, "ignored", i) for i, name in enumerate(array(item["ignored"]))]
     output = _answer(item, told, at)
+    if isinstance(output, Unwrapped):
+        return Unwrapped(output.payload, output.at, evidence)
     named = replace(output, external_id=_text(item, "external_id", at), job=_text(item, "job", at) or output.job)
     return with_evidence(named, evidence)
 
@@ -93,7 +104,7 @@ def _options(item: Mapping[str, Any], options: ReadOptions, at: Path) -> ReadOpt
     return replace(options, **told)
 
 
-def _answer(item: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelOutput:
+def _answer(item: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelOutput | Unwrapped:
     for key in ANSWERS:
         if key in item:
             return _READERS[key](item[key], options, (*at, key))
@@ -187,7 +198,7 @@ def _frames(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     return options.output(Frames(tuple(frames)), evidence={"frames": told} if any(told) else None)
 
 
-_Reader = Callable[[Any, ReadOptions, Path], ModelOutput]
+_Reader = Callable[[Any, ReadOptions, Path], ModelOutput | Unwrapped]
 _READERS: Mapping[str, _Reader] = {
     "scores": _scores,
     "labels": _labels,

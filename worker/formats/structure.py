@@ -41,7 +41,9 @@ class Unwrapped:
 MISSPELT = 0.8
 """How alike (difflib's ratio) a key must be to one of a format of which no other key is there."""
 
-Reader = Callable[[Any, ReadOptions, Path], tuple[ModelOutput, ...]]
+Reader = Callable[[Any, ReadOptions, Path], tuple["ModelOutput | Unwrapped", ...]]
+"""Reads one output per item; an item that only wraps data of another format is given back unwrapped."""
+
 Unwrapper = Callable[[Any, Path], Unwrapped]
 
 
@@ -210,9 +212,15 @@ def first_item(payload: Any) -> tuple[Any, Path]:
     return payload, ROOT
 
 
-def holds_nothing(payload: Any) -> bool:
-    """Tell whether the payload is an empty list, or a list of empty lists."""
-    return isinstance(payload, list) and all(row == [] for row in payload)
+def holds_no_answer(payload: Any) -> bool:
+    """Tell whether a payload has places for an answer and nothing in them: empty lists and objects."""
+    if not isinstance(payload, list | Mapping):
+        return payload is None or payload == ""
+    if not payload:
+        return True
+    inner = list(payload.values()) if isinstance(payload, Mapping) else payload
+    held = [value for value in inner if isinstance(value, list | Mapping)]
+    return bool(held) and all(map(holds_no_answer, held)) and (isinstance(payload, Mapping) or len(held) == len(inner))
 
 
 def detect_object(keys: Keys, reason: str) -> Callable[[Any], Match | None]:

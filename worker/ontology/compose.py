@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from worker.formats.output import (
     Classification,
@@ -26,6 +26,7 @@ from .compose_job import resolve_job
 from .compose_settled import Definite, jobs_of, settled
 from .errors import OntologyError
 from .interface import Interface, Job
+from .policy import Policy
 from .validate import validate
 
 _NO_CLASSES: Mapping[str, str] = MappingProxyType({})
@@ -37,25 +38,28 @@ def to_json_response(
     *,
     classes: Mapping[str, str] = _NO_CLASSES,
     threshold: float = 0.5,
+    unknown_classes: Literal["refuse", "ignore"] = "refuse",
     text: str | None = None,
     partial: bool = False,
 ) -> dict[str, Any]:
     """Write a model's answer as the json_response of its project, valid or not at all.
 
     ``classes`` maps a model's classes to categories and wins over every other spelling. ``threshold`` in
-    [0, 1] is what a class of a multiple-choice job must reach. ``text`` is the asset's text, for entities.
+    [0, 1] is what a class of a multiple-choice job must reach. ``unknown_classes`` says whether a class without a
+    category refuses the answer or is left out. ``text`` is the asset's text, for entities.
     ``partial`` accepts an answer that leaves required jobs open. Raises :class:`OntologyError`.
     """
     answer = output.answer
     if isinstance(answer, KiliResponse):
         response = answer.json_response
     else:
+        policy = Policy(classes, threshold, unknown_classes == "ignore")
         parts = _parts(answer, output.job, interface)
         response = {}
         for definite, name in parts:
             job = resolve_job(definite, name, interface)
             _check_expressible(definite, interface)
-            response |= _Composer(Target(job, interface, classes), threshold, text).response(definite)
+            response |= _Composer(Target(job, interface, policy), text).response(definite)
     validate(response, interface, text=text, partial=partial)
     return dict(response)
 
@@ -73,10 +77,9 @@ def _parts(
 class _Composer:
     """Writes the payloads of one job."""
 
-    def __init__(self, target: Target, threshold: float, text: str | None) -> None:
+    def __init__(self, target: Target, text: str | None) -> None:
         self._target = target
         self._job: Job = target.job
-        self._threshold = threshold
         self._text = text
 
     def response(self, answer: Definite) -> dict[str, Any]:
@@ -88,13 +91,13 @@ class _Composer:
     def _payload(
         self, answer: Classification | Detection | Entities | Transcription, where: str, frame: int | None
     ) -> dict[str, Any] | None:
-        classes = self._target.classes
+        policy = self._target.policy
         if isinstance(answer, Classification):
-            return compose_classification(answer, self._job, classes, self._threshold, where)
+            return compose_classification(answer, self._job, policy, where)
         if isinstance(answer, Detection):
             return compose_detection(answer, self._target, where, frame)
         if isinstance(answer, Entities):
-            return compose_entities(answer, self._job, classes, self._text, where)
+            return compose_entities(answer, self._job, policy, self._text, where)
         return {"text": answer.text}
 
     def _video(self, answer: Frames) -> dict[str, Any]:

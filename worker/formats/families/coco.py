@@ -49,7 +49,7 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
         item, place = without_nulls(mapping(value, *at, i)), (*at, i)
         refuse_foreign(item, _GEOMETRY, place)
         images.setdefault(_image_id(member(item, "image_id", place), (*place, "image_id")), []).append((item, place))
-    return tuple(_image(name, found, options) for name, found in images.items())
+    return tuple(_image(name, found, options.of_asset(name)) for name, found in images.items())
 
 
 def _image(name: str, found: list[tuple[Mapping[str, Any], Path]], options: ReadOptions) -> ModelOutput:

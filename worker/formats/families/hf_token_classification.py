@@ -56,7 +56,7 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
     rows = rows_of(payload, at)
     if options.text is not None and len(rows) > 1:
         fail(at, f"{len(rows)} items and only one text", "leave text out, or send one item per message")
-    return tuple(_read_row(row, options, path) for row, path in rows)
+    return tuple([_read_row(row, options.of_item(i), path) for i, (row, path) in enumerate(rows)])
 
 
 def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:

@@ -46,7 +46,8 @@ def row_reader(read_row: RowReader, keys: Keys, used: Collection[str] | None = N
     known = keys.known if used is None else used
 
     def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
-        return tuple([_read(row, options, path) for row, path in rows_of(payload, at)])
+        rows = rows_of(payload, at)
+        return tuple([_read(row, options.of_item(i), path) for i, (row, path) in enumerate(rows)])
 
     def _read(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
         for item, place in row:

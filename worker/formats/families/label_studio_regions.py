@@ -11,6 +11,35 @@ from worker.formats.coordinates import Canvas, numbers, unit_canvas
 from worker.formats.options import ReadOptions
 from worker.formats.output import Shape
 
+Results = list[tuple[Mapping[str, Any], Path]]
+"""Results, each with its path."""
+
+_PLAIN = {"rectangle": "rectanglelabels", "polygon": "polygonlabels", "keypoint": "keypointlabels"}
+
+
+def joined(results: Results) -> Results:
+    """Join a region with the labels that share its id, which separate tags for both send; others stay."""
+    labels = {
+        result["id"]: value["labels"]
+        for result, _ in results
+        if result.get("type") == "labels" and isinstance(value := result.get("value"), Mapping) and value.get("labels")
+        if isinstance(result.get("id"), str)
+    }
+    regions = {result.get("id") for result, _ in results if result.get("type") in _PLAIN and _is_plain(result)}
+    found: Results = []
+    for result, place in results:
+        name = result.get("id")
+        if name not in regions or name not in labels:
+            found.append((result, place))
+        elif result.get("type") in _PLAIN:
+            kind = _PLAIN[str(result["type"])]
+            found.append(({**result, "type": kind, "value": {**result["value"], kind: labels[name]}}, place))
+    return found
+
+
+def _is_plain(result: Mapping[str, Any]) -> bool:
+    return isinstance(result.get("value"), Mapping) and isinstance(result.get("id"), str)
+
 
 def read_region(
     kind: str, value: Mapping[str, Any], result: Mapping[str, Any], options: ReadOptions, at: Path

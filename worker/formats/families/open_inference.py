@@ -26,7 +26,7 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
     evidence = response_evidence(response)
     ignored = unused_keys([response], _KNOWN)
     ignored += _others(response, tensors)
-    outputs = [with_evidence(read_row(row, options, (*place, i)), evidence) for i, row in enumerate(rows)]
+    outputs = [with_evidence(read_row(row, options.of_item(i), (*place, i)), evidence) for i, row in enumerate(rows)]
     return tuple([with_ignored(output, ignored) for output in outputs])
 
 
@@ -56,7 +56,7 @@ def _is_one_image(tensors: tuple[Tensor, ...]) -> bool:
 
 def _one_item(rows: list[Any], options: ReadOptions, at: Path) -> list[Any] | None:
     """Objects of class and score as texts, more of them than there are assets: the best classes of the only one."""
-    if options.items != 1 or len(rows) < 2:
+    if options.external_ids is None or len(options.external_ids) != 1 or len(rows) < 2:
         return None
     texts = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows]
     if not all(isinstance(text, str) and looks_like_json(text) for text in texts):

@@ -30,7 +30,7 @@ from worker.formats.options import ReadOptions
 from worker.formats.output import Classification, Either, ModelOutput, Nothing, Transcription
 from worker.formats.recognise import choose
 from worker.formats.scores import bare_label, bare_labels, label_scores, vector_scores
-from worker.formats.structure import Family, Match, refuse_foreign
+from worker.formats.structure import Family, Match, Unwrapped, refuse_foreign
 
 OBJECT_FAMILIES: tuple[Family, ...] = (
     hf_classification.FAMILY,
@@ -208,8 +208,11 @@ def read_objects(
     outputs = family.read(value, options, at)
     if len(outputs) != 1:
         fail(at, f"{len(outputs)} items in one row", "send one item per row")
+    output = outputs[0]
+    if isinstance(output, Unwrapped):
+        fail(output.at, "JSON of another format is not read in a row", "send it by itself")
     is_mapped = any(family is one for one, _ in mapped)
-    return with_evidence(outputs[0], {"mapping": family.name}) if is_mapped else outputs[0]
+    return with_evidence(output, {"mapping": family.name}) if is_mapped else output
 
 
 def _are_arrays(row: Mapping[str, Any]) -> bool:

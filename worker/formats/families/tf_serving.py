@@ -53,7 +53,7 @@ def _read(payload: Any, key: str, options: ReadOptions, at: Path) -> tuple[Model
     rows = member(response, key, at)
     if isinstance(rows, Mapping):
         rows = _of_columns(rows, options, place)
-    found = [read_row(row, options, (*place, i)) for i, row in enumerate(as_indices(array(rows, *place)))]
+    found = [read_row(row, options.of_item(i), (*place, i)) for i, row in enumerate(as_indices(array(rows, *place)))]
     ignored = unused_keys([response], (key,))
     return tuple([with_ignored(output, ignored) for output in found]) if ignored else tuple(found)
 

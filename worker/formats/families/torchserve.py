@@ -118,7 +118,7 @@ _LABELS = frozenset(("label", "labels", "class", "class_name", "category", "name
 
 
 def _read_boxes(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
-    return tuple(_read_image(row, options, path) for row, path in rows_of(payload, at))
+    return tuple([_read_image(row, options.of_item(i), path) for i, (row, path) in enumerate(rows_of(payload, at))])
 
 
 def _read_image(row: Row, options: ReadOptions, at: Path) -> ModelOutput:

@@ -30,8 +30,8 @@ Columns = Mapping[str, list[Any]]
 def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read one image, or a list of images."""
     if isinstance(payload, Mapping):
-        return (read_image(payload, options, at),)
-    return tuple(read_image(item, options, (*at, i)) for i, item in enumerate(array(payload, *at)))
+        return (read_image(payload, options.of_item(0), at),)
+    return tuple(read_image(item, options.of_item(i), (*at, i)) for i, item in enumerate(array(payload, *at)))
 
 
 def read_image(value: Any, options: ReadOptions, at: Path) -> ModelOutput:

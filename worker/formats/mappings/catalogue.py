@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, cast
 
 from worker.formats.checks import ROOT, Path, fail, show
 from worker.formats.mappings.mapping import FormatMapping, MappingError
 from worker.formats.mappings.process import Job, JqProcess, Outcome
 from worker.formats.options import ReadOptions
-from worker.formats.output import Either, ModelOutput, OutputError
-from worker.formats.short_form import read_item
+from worker.formats.output import Classification, Detection, Either, ModelOutput, OutputError
+from worker.formats.short_form import read_item, read_open_item
 from worker.formats.structure import ANY, Envelope, Family, Keys, Match, Miss, Unwrapped, first_item, near_items
 
 _PROCESS = JqProcess()
@@ -168,7 +168,7 @@ Apply = Callable[[Any, ReadOptions, Path], Found]
 
 
 def _family(mapping: FormatMapping, apply: Apply) -> Family:
-    def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput | Unwrapped, ...]:
         return read_found(apply(payload, options, at), options, at)
 
     return Family(
@@ -211,7 +211,7 @@ def _recognised(mapping: FormatMapping, apply: Apply) -> dict[str, Any]:
     }
 
 
-def read_found(found: Found, options: ReadOptions, at: Path) -> tuple[ModelOutput, ...]:
+def read_found(found: Found, options: ReadOptions, at: Path) -> tuple[ModelOutput | Unwrapped, ...]:
     """Read what a mapping's expression gave: one output per item.
 
     Raises OutputError; paths continue ``at`` with the mapping's name, because they are those of the short form.
@@ -221,7 +221,14 @@ def read_found(found: Found, options: ReadOptions, at: Path) -> tuple[ModelOutpu
     if found.mapping.each == "payload" and isinstance(items[0][0], list):
         items = [(one, i) for i, one in enumerate(items[0][0])]
     alone = len(items) == 1
-    return tuple(_read(one, found.mapping, options, place if alone else (*place, i)) for one, i in items)
+    where = [(one, i, place if alone else (*place, i)) for one, i in items]
+    return tuple([_read(one, found.mapping, _options(one, i, found.mapping, options), path) for one, i, path in where])
+
+
+def _options(item: Any, index: int, mapping: FormatMapping, options: ReadOptions) -> ReadOptions:
+    """The options of one item: of the asset that it names, or of its place in the batch."""
+    name = item.get("external_id") if mapping.by_id and isinstance(item, dict) else None
+    return options.of_asset(name) if isinstance(name, str) else options.of_item(index)
 
 
 def _only(results: list[Any], mapping: FormatMapping, at: Path) -> Any:
@@ -233,22 +240,27 @@ def _only(results: list[Any], mapping: FormatMapping, at: Path) -> Any:
     return results[0]
 
 
-def _read(value: Any, mapping: FormatMapping, options: ReadOptions, at: Path) -> ModelOutput:
+def _read(value: Any, mapping: FormatMapping, options: ReadOptions, at: Path) -> ModelOutput | Unwrapped:
     if isinstance(value, dict) and "refuse" in value:
         fail(at[:-1], str(value["refuse"]), str(value.get("fix", "")))
     if isinstance(value, dict) and isinstance(value.get("either"), list):
         return _either(value, mapping, options, at)
-    item = {**mapping.options, **value} if isinstance(value, dict) else value
-    return read_item(item, options, at)
+    return read_open_item(_with_options(value, mapping), options, at)
+
+
+def _with_options(value: Any, mapping: FormatMapping) -> Any:
+    return {**mapping.options, **value} if isinstance(value, dict) else value
 
 
 def _either(value: dict[str, Any], mapping: FormatMapping, options: ReadOptions, at: Path) -> ModelOutput:
     """One answer that reads in several ways: the first that the project has a job for."""
     rest = {key: inner for key, inner in value.items() if key != "either"}
-    outputs = [_read({**rest, **one}, mapping, options, (*at, "either", i)) for i, one in enumerate(value["either"])]
+    items = [_with_options({**rest, **one}, mapping) for one in value["either"]]
+    outputs = [read_item(item, options, (*at, "either", i)) for i, item in enumerate(items)]
     if len(outputs) == 1:
         return outputs[0]
-    return replace(outputs[0], answer=Either(tuple(output.answer for output in outputs)))
+    choices = tuple(output.answer for output in outputs)
+    return replace(outputs[0], answer=Either(cast("tuple[Classification | Detection, ...]", choices)))
 
 
 def _inside(found: Found, payload: Any, at: Path) -> Unwrapped:
