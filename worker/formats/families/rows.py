@@ -17,6 +17,7 @@ from worker.formats.families import (
     hf_speech,
     hf_token_classification,
     hf_zero_shot,
+    pmml,
     tf_detection,
     torchserve,
     torchvision,
@@ -44,6 +45,7 @@ OBJECT_FAMILIES: tuple[Family, ...] = (
     torchvision.FAMILY,
     torchserve.CLASSIFIER,
     torchserve.DETECTOR,
+    pmml.FAMILY,
 )
 """Families of plain objects: what a handler returns, which servers then wrap."""
 
