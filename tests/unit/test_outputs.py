@@ -66,7 +66,9 @@ def test_a_message_may_say_how_its_payload_is_read() -> None:
 
 
 def test_how_a_payload_is_read_goes_with_a_payload_alone() -> None:
-    with pytest.raises(MessageError, match="units only goes with payload"):
+    with pytest.raises(MessageError, match="field only goes with payload"):
+        one({"scores": {"A": 1.0}, "field": "x"})
+    with pytest.raises(MessageError, match="units does not go with scores"):
         one({"scores": {"A": 1.0}, "units": "pixel"})
 
 

@@ -80,8 +80,9 @@ def _in_object(
     name = _named(answer, key, job, at)
     if name is None and (foreign_key(answer, ()) or any(map(_is_data, answer.values()))):
         return Data(answer)
-    questions = [name] if name is not None else [k for k, v in answer.items() if k not in _STATED_KEYS and _is_said(v)]
-    if not questions and any(value == [] for value in answer.values()):
+    asked = [name] if name is not None else [one for one in answer if one not in _STATED_KEYS]
+    questions = asked if len(asked) == 1 else [one for one in asked if _is_said(answer[one])]
+    if name is None and not any(_is_said(answer[one]) for one in asked) and _is_hollow(answer, asked):
         return Data(answer)
     if not questions:
         fail(at, "which key of the answer is the label? There are: " + (", ".join(answer) or "none"), _SET_FIELD)
@@ -113,6 +114,11 @@ def _named(answer: Mapping[str, Any], key: str | None, job: str | None, at: Path
 
 def _letters(name: str) -> str:
     return "".join(filter(str.isalnum, name)).casefold()
+
+
+def _is_hollow(answer: Mapping[str, Any], asked: list[str]) -> bool:
+    """Whether lists of objects are empty; an empty list of labels is no such list."""
+    return any(answer[one] == [] and one not in _LABEL_KEYS for one in asked)
 
 
 def _is_said(value: Any) -> bool:

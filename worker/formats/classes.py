@@ -46,7 +46,7 @@ def check_first_class(identifiers: Iterable[int], options: ReadOptions, at: Path
     if classes[0].strip().casefold() in _BACKGROUND:
         return
     ids = list(identifiers)
-    if ids and 0 not in ids:
+    if ids and 0 not in ids and max(ids) <= len(classes):
         fail(at, f"class ids from {min(ids)} on: classes may begin with 0 or with 1", "set first_class: 0 or 1")
 
 

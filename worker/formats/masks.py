@@ -49,11 +49,12 @@ def _decoded(data: bytes, at: Path) -> tuple[int, int, bytes, int]:
         from PIL import Image
     except ImportError:
         fail(at, "PNG masks are decoded with Pillow, which is not installed", "install the extra: masks")
+    width, height = int.from_bytes(data[16:20]), int.from_bytes(data[20:24])
+    if width * height > MAX_PIXELS:
+        fail(at, f"a mask of {width} by {height} pixels", f"send at most {MAX_PIXELS:,} pixels")
     try:
         with Image.open(BytesIO(data), formats=("PNG",)) as image:
             width, height = image.size
-            if not 0 < width * height <= MAX_PIXELS:
-                fail(at, f"a mask of {width} by {height} pixels", f"send at most {MAX_PIXELS:,} pixels")
             if image.mode not in _GRAY:
                 fail(at, f"a mask of colour mode {image.mode}", "it must be a grayscale PNG without transparency")
             return width, height, *_levels(image)
@@ -71,7 +72,7 @@ def _levels(image: Image) -> tuple[bytes, int]:
     words = array_of("i", image.convert("I").tobytes())
     greatest = max(words)
     if greatest <= 1:
-        return bytes(words), greatest
+        return bytes(words.tolist()), greatest
     return bytes([word >> 8 & 0xFF for word in words]), max(2, greatest >> 8)
 
 

@@ -21,6 +21,9 @@ _FLAT_PAIRS = (("x", "y"), ("left", "top"))
 _SPAN = re.compile(
     r"(start|end|begin|offset|offsets|span|spans|ents|entities|(start|end|begin)(offset|char|char_?index|index|pos|position))$"
 )
+_FOUR_OF_ELSE = re.compile(r"prob|score|logit|conf|embedding|feature|vector|shape|size|ids?$|indices|tokens|weights?$")
+"""Names of lists that may well have four numbers."""
+
 _DEPTH = 3
 """Levels below an object on which geometry is looked for."""
 
@@ -42,10 +45,16 @@ def _names_span(key: str) -> bool:
 
 
 def carries_geometry(key: str, value: Any) -> bool:
-    """Tell whether a key with this value is a box, a mask, an outline or points; an empty list is one of none."""
-    if isinstance(value, list | Mapping):
+    """Tell whether a key with this value is a box, a mask, an outline or points: by name, or by four numbers."""
+    if isinstance(value, list):
+        return _names_geometry(key) or (_is_four(value) and _FOUR_OF_ELSE.search(_plain(key)) is None)
+    if isinstance(value, Mapping):
         return _names_geometry(key)
     return isinstance(value, str) and _plain(key).endswith(("mask", "rle", "segmentation")) and bool(value)
+
+
+def _is_four(value: list[Any]) -> bool:
+    return len(value) == 4 and all(isinstance(one, int | float) and not isinstance(one, bool) for one in value)
 
 
 def carries_span(key: str, value: Any) -> bool:

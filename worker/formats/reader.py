@@ -91,7 +91,10 @@ def _read_one(payload: Any, chosen: ReadOptions, at: Path) -> Reading:
     empty = _nothing(wanted, inside, chosen)
     if empty is not None:
         return empty
-    family, reason = _family(wanted, inside)
+    try:
+        family, reason = _family(wanted, inside)
+    except AmbiguousFormat as ambiguous:
+        raise _tried(ambiguous, inside, chosen) from None
     name, why = "/".join((*inside.names, family.name)), "; inside: ".join((*inside.reasons, reason))
     try:
         inner, outputs = _outputs(family, inside, chosen)
@@ -246,3 +249,21 @@ def _family(wanted: list[Family | Envelope], inside: _Inside) -> tuple[Family, s
         return named[0], f"named {named[0].name}" + (f", and it is {match.reason}" if match else "")
     family, match = choose(inside.payload, answers(), inside.at, envelopes(), inside.mapped)
     return family, match.reason
+
+
+def _tried(error: AmbiguousFormat, inside: _Inside, options: ReadOptions) -> OutputError:
+    """The same refusal, naming those formats alone that can be read when they are set."""
+    working = [name for name in error.families if _reads(FAMILIES[name], inside, options)]
+    if len(working) == len(error.families):
+        return error
+    if working:
+        return AmbiguousFormat(error.field, error.problem, working)
+    problem, fix = f"{error.problem}; it can be read as neither", "send the answer in the short form"
+    return AmbiguousFormat(error.field, problem, error.families, fix)
+
+
+def _reads(family: Family | Envelope, inside: _Inside, options: ReadOptions) -> bool:
+    try:
+        return isinstance(family, Family) and bool(family.read(inside.payload, options, inside.at))
+    except OutputError:
+        return False

@@ -155,23 +155,32 @@ class Keys:
         share = (len(present) - 0.5 * len(wrong)) / len(self.required)
         if wrong:
             kind = self.required[wrong[0]].name
-            return Miss(show((*at, wrong[0])), f"{describe(value[wrong[0]])} is not {kind}", share)
+            problem = f"{describe(value[wrong[0]])} is not {kind}"
+            return Miss(show((*at, wrong[0])), problem, share * self._crowding(value))
         missing = next((key for key in self.required if key not in present), None)
-        return self._missing(missing, value, at, share) if missing else self._stranger_miss(value, at, share)
+        if missing is None:
+            return self._stranger_miss(value, at, share)
+        return self._missing(missing, value, at, share)
+
+    def _crowding(self, value: Mapping[str, Any]) -> float:
+        """How much less it says that one key is nearly right, the more other keys there are."""
+        return 1.0 if len(value) <= len(self.required) + 1 else 0.8
 
     def _missing(self, key: str, value: Mapping[str, Any], at: Path, share: float) -> Miss:
         others = [other for other in value if isinstance(other, str) and other not in self.required]
         close = get_close_matches(key, others, n=1)
         if close:
             return Miss(show((*at, key)), f"missing (is it {close[0]!r}?)", share + 0.5 / len(self.required))
-        return Miss(show((*at, key)), "missing", share)
+        carries_more = not self.open and self.stranger(value) is not None
+        return Miss(show((*at, key)), "missing", share * 0.5 if carries_more else share)
 
     def _misspelt(self, value: Mapping[str, Any], at: Path) -> Miss | None:
         names = [key for key in value if isinstance(key, str)]
         for key in self.required:
             close = get_close_matches(key, names, n=1, cutoff=MISSPELT)
             if close:
-                return Miss(show((*at, key)), f"missing (is it {close[0]!r}?)", 0.5 / len(self.required))
+                share = 0.5 / len(self.required) * self._crowding(value)
+                return Miss(show((*at, key)), f"missing (is it {close[0]!r}?)", share)
         return None
 
     def _stranger_miss(self, value: Mapping[str, Any], at: Path, share: float) -> Miss | None:

@@ -53,8 +53,17 @@ READING = (
 )
 """What tells how a payload is read."""
 
-PAYLOAD_ONLY = ("format", "image_sizes", "field", "strings", "frames", "nothing_found")
+PAYLOAD_ONLY = ("format", "image_sizes", "field", "strings", "frames", "nothing_found", "score_kind")
 """Of these, what goes with no other answer."""
+
+SAYS_CLASSES = ("classes", "first_class", "ignored_classes")
+GOES_WITH = {
+    "scores": ("exclusive", "ignored_classes"),
+    "labels": SAYS_CLASSES,
+    "entities": (*SAYS_CLASSES, "min_score", "on_bad_object"),
+    "shapes": tuple(name for name in READING if name not in PAYLOAD_ONLY and name != "exclusive"),
+}
+"""What goes with an answer in the short form."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -301,11 +310,11 @@ class Output(_Part):
             found = " and ".join((*answers, *shapes)) or "none"
             raise ValueError(f"needs exactly one of {', '.join((*ANSWERS, *SHAPES))}; found {found}")
         if self.payload is None:
-            allowed = () if self.json_response is not None or self.answer is not None else READING
-            reading = [name for name in READING if getattr(self, name) is not None]
-            lost = [name for name in reading if name in PAYLOAD_ONLY or name not in allowed]
-            if lost:
-                raise ValueError(f"{lost[0]} only goes with payload; remove it")
+            kind = "shapes" if shapes or self.jobs is not None else answers[0]
+            for name in READING:
+                if getattr(self, name) is not None and name not in GOES_WITH.get(kind, ()):
+                    only = "only goes with payload" if name in PAYLOAD_ONLY else f"does not go with {kind}"
+                    raise ValueError(f"{name} {only}; remove it")
         return self
 
     def short_form(self) -> dict[str, Any]:

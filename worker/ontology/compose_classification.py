@@ -133,12 +133,13 @@ EVEN = 0.5
 def _check_lone_score(answer: Classification, job: Job, where: str) -> None:
     """Refuse one probability that cannot be the greatest of a distribution over the job's categories."""
     score = answer.scores[0].score if len(answer.scores) == 1 else None
-    if score is None or score * len(job.categories) >= 1 - (MOST_A_ROW_MAY_SUM_TO - 1):
+    count = len(job.categories)
+    if score is None or count < 2 or score * count >= 2 - MOST_A_ROW_MAY_SUM_TO:
         return
     label = answer.scores[0].label
     raise OntologyError(
         f"{where}.scores[0].score",
-        f"{score:.4g} for {label!r} alone is too little for the best of the {len(job.categories)} categories of job "
+        f"{score:.4g} for {label!r} alone is too little for the best of the {count} categories of job "
         f"{job.name}: it looks like one probability of a yes or no",
         "set exclusive: false if it is one, or send the scores of all classes",
         "not_a_distribution",

@@ -100,10 +100,9 @@ def _text(item: Mapping[str, Any], key: str, at: Path) -> str:
 
 
 def _offset(item: Mapping[str, Any], key: str, at: Path) -> int:
-    value = member(item, key, at)
-    if value is None:
-        fail((*at, key), "null: the tokenizer gave no offsets", "use a fast tokenizer")
-    return integer(value, *at, key)
+    if item.get(key) is None:
+        fail((*at, key), "missing: the tokenizer gave no offsets", "use a fast tokenizer")
+    return integer(item[key], *at, key)
 
 
 def _continues(last: _Span, tag: str, span: _Span) -> bool:

@@ -25,20 +25,22 @@ def joined(results: Results) -> Results:
         if result.get("type") == "labels" and isinstance(value := result.get("value"), Mapping) and value.get("labels")
         if isinstance(result.get("id"), str)
     }
-    regions = {result.get("id") for result, _ in results if result.get("type") in _PLAIN and _is_plain(result)}
+    regions = {str(result["id"]) for result, _ in results if _is_plain(result)}
     found: Results = []
     for result, place in results:
         name = result.get("id")
-        if name not in regions or name not in labels:
+        if not isinstance(name, str) or name not in regions or name not in labels:
             found.append((result, place))
-        elif result.get("type") in _PLAIN:
+        elif _is_plain(result):
             kind = _PLAIN[str(result["type"])]
             found.append(({**result, "type": kind, "value": {**result["value"], kind: labels[name]}}, place))
     return found
 
 
 def _is_plain(result: Mapping[str, Any]) -> bool:
-    return isinstance(result.get("value"), Mapping) and isinstance(result.get("id"), str)
+    kind = result.get("type")
+    is_region = isinstance(kind, str) and kind in _PLAIN
+    return is_region and isinstance(result.get("value"), Mapping) and isinstance(result.get("id"), str)
 
 
 def read_region(

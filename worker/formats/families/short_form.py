@@ -18,9 +18,8 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
     """Read one item, or a list of items."""
     if isinstance(payload, Mapping):
         return (read_item(payload, options.of_item(0), at),)
-    return tuple(
-        [read_item(mapping(one, *at, i), options.of_item(i), (*at, i)) for i, one in enumerate(array(payload))]
-    )
+    items = enumerate(array(payload, *at))
+    return tuple([read_item(mapping(one, *at, i), options.of_item(i), (*at, i)) for i, one in items])
 
 
 def _fits(item: Any) -> bool:

@@ -108,7 +108,7 @@ def _boxed_label(item: Any) -> str | None:
     """The key beside ``score`` that is the class: the only one whose value is a box."""
     if not isinstance(item, Mapping) or "score" not in item or _LABELS & item.keys():
         return None
-    boxes = [key for key in item if isinstance(item[key], list) and len(item[key]) == 4]
+    boxes = [key for key in item if isinstance(item[key], list)]
     if len(boxes) != 1 or boxes[0] in _OTHER_KEYS | _ANSWER_KEYS or foreign_key(item, (boxes[0],)):
         return None
     return str(boxes[0])
