@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from worker.formats import OutputError
+from worker.formats import Catalogue, OutputError
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.ontology import Interface, OntologyError
 from worker.outputs import ResultElsewhere, output_of, reading_of, rows_of
@@ -17,16 +17,20 @@ from worker.settings import Settings
 from worker.subjects import subject_of
 
 
-def explain_message(settings: Settings, raw: bytes, interface: Interface | None) -> dict[str, Any]:
+def explain_message(
+    settings: Settings, raw: bytes, interface: Interface | None, tried: Catalogue | None = None
+) -> dict[str, Any]:
     """The format and why it was recognised, and per asset what was read, the json_response (when the interface is
     given), the confidence and the decision; ``result`` where the payload only points to it; or ``refused`` with field,
-    problem and fix, and what was known by then.
+    problem and fix, and what was known by then. ``tried`` are mappings that are known beside the project's own.
     """
     found: dict[str, Any] = {}
     try:
         limits = ReadingLimits(settings.intake.max_message_bytes, settings.intake.max_depth)
         message = read_message(read_json(raw, limits))
         config = projects_of(settings).of(message.project_id or settings.default_project or "-")
+        if tried is not None:
+            config = config.with_mappings(tried if config.mappings is None else config.mappings.with_mappings(tried.mappings))
         reading = reading_of(message, config)
         found |= {"format": reading.format, "why": reading.why, "predictions": []}
         for row in [message] if isinstance(message, Prediction) else rows_of(message, config):

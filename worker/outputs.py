@@ -231,7 +231,8 @@ def _options(output: Output, prediction: Prediction | PredictionBatch, config: P
         told["external_ids"] = (prediction.external_id,)
         if "image_sizes" in told:
             told["image_size"] = _only_size(told.pop("image_sizes"))
-    return ReadOptions(job=output.job or config.job, text=asset.text if asset else None, **told)
+    text = asset.text if asset else None
+    return ReadOptions(job=output.job or config.job, text=text, mappings=config.mappings, **told)
 
 
 def _texts(batch: PredictionBatch) -> list[str | None] | None:

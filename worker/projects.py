@@ -7,6 +7,10 @@ classes = ["RED", "BLACK"]
 score_kind = "logit"
 categories = { crimson = "RED" }     # model class to category
 
+[formats.warehouse]                  # a format of your own, for all projects (docs/how-to/new-format.md)
+keys = ["dets"]
+read = '{boxes: [.dets[] | {label: .cls, score: .p, box: .at}]}'
+
 ["clx0000000000000000000000".models.detector]    # of one model, or "detector:8" of one version
 min_score = 0.3
 """
@@ -22,10 +26,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
+from worker.formats import Catalogue, MappingError, extended
+
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.1
 OTHERS = "*"
+FORMATS = "formats"
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -94,6 +101,20 @@ class ProjectConfig(BaseModel):
             return self
         return self._of_models.get(f"{name}:{version}") or self._of_models.get(name) or self
 
+    _mappings: Catalogue | None = PrivateAttr(None)
+
+    @property
+    def mappings(self) -> Catalogue | None:
+        """The formats that are data, those of the projects file included; None for those that are shipped."""
+        return self._mappings
+
+    def with_mappings(self, mappings: Catalogue) -> ProjectConfig:
+        """The same configuration with these formats."""
+        changed = self.model_copy()
+        changed._mappings = mappings
+        changed._of_models = {name: config.with_mappings(mappings) for name, config in self._of_models.items()}
+        return changed
+
 
 _FILE = TypeAdapter(dict[str, ProjectConfig])
 _DEFAULT = ProjectConfig()
@@ -110,12 +131,22 @@ def read_projects_file(path: Path) -> dict[str, ProjectConfig]:
         ProjectsFileError: it is missing, no TOML, or holds an unknown key or a wrong value.
     """
     try:
-        return _FILE.validate_python(tomllib.loads(path.read_text("utf-8")))
+        tables = tomllib.loads(path.read_text("utf-8"))
+        own_formats = tables.pop(FORMATS, None)
+        configs = _FILE.validate_python(tables)
+        return configs if own_formats is None else _with_formats(configs, extended(own_formats))
+    except MappingError as error:
+        raise ProjectsFileError(f"{path}: {error}") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise ProjectsFileError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ProjectsFileError(f"{path}: {error}") from None
+
+
+def _with_formats(configs: dict[str, ProjectConfig], mappings: Catalogue) -> dict[str, ProjectConfig]:
+    """Every project's configuration, and that of all others, with the file's own formats."""
+    return {name: config.with_mappings(mappings) for name, config in ({OTHERS: _DEFAULT} | configs).items()}
 
 
 class Projects:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from worker.formats.output import Answer, ModelOutput, OutputError
+
+if TYPE_CHECKING:
+    from worker.formats.mappings.catalogue import Catalogue
 
 ScoreKind = Literal["probability", "logit"]
 Units = Literal["pixel", "relative", "percent", "per_mille"]
@@ -48,6 +51,7 @@ class ReadOptions:
     - ``strings``: whether a bare string is a class ``label`` or a ``text`` the model wrote; None where the job decides.
     - ``external_ids``: the assets that the message is about, where that is known; row n is about the n-th.
     - ``texts``: the text of each of them.
+    - ``mappings``: the mappings that are known; None for those that are shipped.
     - ``result``: what lies at the place that the payload only points to (see ``ResultPointer``).
 
     Raises OutputError when an option has no meaning.
@@ -76,6 +80,7 @@ class ReadOptions:
     frames: bool = False
     external_ids: Sequence[str] | None = None
     texts: Sequence[str | None] | None = None
+    mappings: Catalogue | None = None
     result: Any = None
 
     def __post_init__(self) -> None:

@@ -11,13 +11,14 @@ from worker.formats.checks import ROOT, Path, fail, show
 from worker.formats.errors import AmbiguousFormat, ResultPointer
 from worker.formats.evidence import with_evidence
 from worker.formats.json_text import looks_like_json, parse_json
+from worker.formats.mappings import catalogue_of
 from worker.formats.meaning import carries_geometry
 from worker.formats.options import ReadOptions
 from worker.formats.output import Classification, Detection, Frame, Frames, ModelOutput, Nothing, OutputError
 from worker.formats.recognise import choose
-from worker.formats.registry import ANSWERS, ENVELOPES, FAMILIES
+from worker.formats.registry import answers, envelopes, formats
 from worker.formats.selection import selected
-from worker.formats.structure import Envelope, Family, Unwrapped, holds_no_answer
+from worker.formats.structure import Envelope, Family, Match, Unwrapped, holds_no_answer
 
 MAX_ENVELOPES = 4
 """How many envelopes may lie around one another."""
@@ -47,6 +48,7 @@ class _Inside:
     names: list[str] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
     evidence: dict[str, Any] = field(default_factory=dict)
+    mapped: list[tuple[Family, Match]] = field(default_factory=list)
 
 
 def read_payload(payload: Any, options: ReadOptions | None = None) -> Reading:
@@ -59,8 +61,33 @@ def read_payload(payload: Any, options: ReadOptions | None = None) -> Reading:
     Raises OutputError, of which UnknownFormat, AmbiguousFormat and ResultPointer are kinds.
     """
     chosen = options or ReadOptions()
-    wanted = _wanted(chosen.format)
-    inside = _unwrap(payload, chosen)
+    parts = _parts(payload)
+    return _read_parts(parts, chosen) if parts else _read_one(payload, chosen, ROOT)
+
+
+def _parts(payload: Any) -> list[Any]:
+    """The events of a batch, each of which is an envelope; none where the payload is no batch."""
+    if isinstance(payload, str) and looks_like_json(payload):
+        payload = parse_json(payload, ROOT)
+    if not isinstance(payload, list) or not payload or not isinstance(payload[0], Mapping):
+        return []
+    batching = [one for one in envelopes() if one.batches and one.detect(payload[0])]
+    return payload if batching and all(batching[0].detect(one) for one in payload) else []
+
+
+def _read_parts(parts: list[Any], options: ReadOptions) -> Reading:
+    """Read every event of a batch; they are of one format."""
+    readings = [_read_one(part, options.of_item(i), (*ROOT, i)) for i, part in enumerate(parts)]
+    names = list(dict.fromkeys(reading.format for reading in readings))
+    if len(names) > 1:
+        fail(ROOT, f"a batch of several formats: {', '.join(names)}", "send events of one format together")
+    outputs = tuple(output for reading in readings for output in reading.outputs)
+    return Reading(names[0], f"{len(parts)} events; {readings[0].why}", outputs, readings[0].by_id)
+
+
+def _read_one(payload: Any, chosen: ReadOptions, at: Path) -> Reading:
+    wanted = _wanted(chosen)
+    inside = _unwrap(_Inside(payload, at), chosen, any(isinstance(one, Family) for one in wanted))
     _require_envelope(wanted, inside)
     empty = _nothing(wanted, inside, chosen)
     if empty is not None:
@@ -125,7 +152,8 @@ def _read_inside(item: Unwrapped, options: ReadOptions, names: dict[str, None]) 
     """Read data that one item wraps, such as the boxes in a language model's reply."""
     if holds_no_answer(item.payload):
         return options.output(Nothing(), evidence=item.evidence)
-    family, _ = choose(item.payload, ANSWERS, item.at, ENVELOPES)
+    mapped = catalogue_of(options).answers_that_fit(item.payload, options, item.at)
+    family, _ = choose(item.payload, answers(), item.at, envelopes(), mapped)
     outputs = family.read(item.payload, options, item.at)
     if len(outputs) != 1 or isinstance(outputs[0], Unwrapped):
         fail(item.at, f"holds {len(outputs)} items where there is one", "send one item per answer")
@@ -145,27 +173,28 @@ def _video(outputs: tuple[ModelOutput, ...], options: ReadOptions, at: Path) -> 
     return options.output(Frames(tuple(frames)), evidence={"frames": told} if any(told) else None)
 
 
-def _wanted(name: str) -> list[Family | Envelope]:
+def _wanted(options: ReadOptions) -> list[Family | Envelope]:
     """The families of ``family``, ``envelope`` or ``envelope/family``; none for auto."""
-    if name == AUTO:
+    if options.format == AUTO:
         return []
-    return [_named(part) for part in name.split("/")]
+    return [_named(part, options) for part in options.format.split("/")]
 
 
-def _named(name: str) -> Family | Envelope:
-    family = FAMILIES.get(name)
+def _named(name: str, options: ReadOptions) -> Family | Envelope:
+    known = formats(options.mappings)
+    family = known.get(name)
     if family is None:
-        close = get_close_matches(name, FAMILIES, n=1) or list(FAMILIES)
+        close = get_close_matches(name, known, n=1) or ["one of those that prediction-worker formats list shows"]
         raise OutputError("format", f"there is no format {name[:60]!r}", f"use auto or {', '.join(close)}")
     return family
 
 
-def _unwrap(payload: Any, options: ReadOptions) -> _Inside:
-    inside = _Inside(payload, ROOT)
+def _unwrap(inside: _Inside, options: ReadOptions, is_named: bool) -> _Inside:
+    """Take the envelopes off; where the format of what is inside is not named, look which mappings recognise it."""
     while True:
         if isinstance(inside.payload, str) and looks_like_json(inside.payload):
             inside.payload = parse_json(inside.payload, inside.at)
-        envelope = _envelope(inside)
+        envelope = _envelope(inside, options, is_named)
         if envelope is None:
             return inside
         if len(inside.names) == MAX_ENVELOPES:
@@ -196,8 +225,11 @@ def _unwrapped(envelope: Envelope, inside: _Inside, options: ReadOptions) -> Unw
         return Unwrapped(options.result, ("result",), pointer.evidence)
 
 
-def _envelope(inside: _Inside) -> Envelope | None:
-    matches = [(family, match) for family in ENVELOPES if (match := family.detect(inside.payload))]
+def _envelope(inside: _Inside, options: ReadOptions, is_named: bool) -> Envelope | None:
+    matches = [(family, match) for family in envelopes() if (match := family.detect(inside.payload))]
+    mapped = catalogue_of(options).families_that_fit(inside.payload, options, inside.at, envelopes_only=is_named)
+    matches += [(family, match) for family, match in mapped if isinstance(family, Envelope)]
+    inside.mapped = [(family, match) for family, match in mapped if isinstance(family, Family)]
     if len(matches) > 1:
         reasons = "; ".join(f"{family.name}: {match.reason}" for family, match in matches)
         raise AmbiguousFormat(show(inside.at), f"fits {reasons}", [family.name for family, _ in matches])
@@ -212,7 +244,7 @@ def _require_envelope(wanted: list[Family | Envelope], inside: _Inside) -> None:
     envelopes = [family.name for family in wanted if isinstance(family, Envelope)]
     missing = [name for name in envelopes if name not in inside.names]
     if missing:
-        family = FAMILIES[missing[0]]
+        family = next(one for one in wanted if one.name == missing[0])
         miss = family.near(inside.payload)
         where = f"{show(inside.at)}{miss.field.removeprefix('payload')}" if miss else show(inside.at)
         problem = miss.problem if miss else "not this envelope"
@@ -227,13 +259,14 @@ def _family(wanted: list[Family | Envelope], inside: _Inside) -> tuple[Family, s
     if named:
         match = named[0].detect(inside.payload)
         return named[0], f"named {named[0].name}" + (f", and it is {match.reason}" if match else "")
-    family, match = choose(inside.payload, ANSWERS, inside.at, ENVELOPES)
+    family, match = choose(inside.payload, answers(), inside.at, envelopes(), inside.mapped)
     return family, match.reason
 
 
 def _tried(error: AmbiguousFormat, inside: _Inside, options: ReadOptions) -> OutputError:
     """The same refusal, naming those formats alone that can be read when they are set."""
-    working = [name for name in error.families if _reads(FAMILIES[name], inside, options)]
+    known = formats()
+    working = [name for name in error.families if name not in known or _reads(known[name], inside, options)]
     if len(working) == len(error.families):
         return error
     if working:

@@ -12,15 +12,22 @@ from worker.formats.structure import Family, Match, Miss, Recognised, describe_k
 
 
 def choose(
-    payload: Any, families: Iterable[Family], at: Path, neighbours: Iterable[Recognised] = ()
+    payload: Any,
+    families: Iterable[Family],
+    at: Path,
+    neighbours: Iterable[Recognised] = (),
+    mapped: Iterable[tuple[Family, Match]] = (),
 ) -> tuple[Family, Match]:
     """Return the only family that matches, with its reason.
 
-    ``neighbours`` cannot be chosen, but may be named as the nearest of a payload that fits no family.
+    ``neighbours`` cannot be chosen, but may be named as the nearest of a payload that fits no family. ``mapped`` are
+    the mappings that recognise the payload: a family that is a catch-all yields to them.
     Raises UnknownFormat, AmbiguousFormat, and OutputError for a serving stack's error answer.
     """
     candidates = tuple(families)
     matches = [(family, match) for family in candidates if (match := family.detect(payload))]
+    if mapped:
+        matches = [*(pair for pair in matches if not pair[0].catch_all), *mapped]
     if len(matches) == 1:
         return matches[0]
     if matches:

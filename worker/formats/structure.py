@@ -65,18 +65,21 @@ class Recognised:
 class Family(Recognised):
     """A family of payloads that hold answers.
 
-    With ``by_id`` every output names its item (``external_id``), and an item without results is absent.
+    With ``by_id`` every output names its item (``external_id``), and an item without results is absent. A
+    ``catch_all`` takes many forms of payload and yields to any mapping that recognises one.
     """
 
     read: Reader
     by_id: bool = False
+    catch_all: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope(Recognised):
-    """A wrapper around a payload of any family."""
+    """A wrapper around a payload of any family. With ``batches`` a list of them is read one by one."""
 
     unwrap: Unwrapper
+    batches: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ def _column(line: Mapping[str, Any], options: ReadOptions, at: Path) -> str:
 
 
 FAMILY = Family(
+    catch_all=True,
     name="bentoml-monitor",
     title="BentoML monitoring log lines",
     rule="an object (or a list of them) with `timestamp`, `request_id` and further columns",

@@ -35,6 +35,7 @@ def _read_one(item: Any, options: ReadOptions, at: Path) -> ModelOutput:
 
 
 FAMILY = Family(
+    catch_all=True,
     name="hf-speech",
     title="Hugging Face and Whisper speech recognition",
     rule="an object (or a list, one per recording) with `text`, and beside it at most times, the language and the like",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.formats.checks import Path, array, describe, fail, is_number, same_length
 from worker.formats.classes import known_names, label_of, name_of
 from worker.formats.errors import UnknownFormat
-from worker.formats.evidence import with_ignored
+from worker.formats.evidence import with_evidence, with_ignored
 from worker.formats.families import (
     hf_classification,
     hf_object_detection,
@@ -18,6 +18,7 @@ from worker.formats.families import (
     hf_speech,
     hf_token_classification,
     hf_zero_shot,
+    pmml,
     tf_detection,
     torchserve,
     torchvision,
@@ -25,12 +26,13 @@ from worker.formats.families import (
 )
 from worker.formats.families.tables import refuse_box, refuse_table
 from worker.formats.json_text import looks_like_json, parse_object
+from worker.formats.mappings import catalogue_of
 from worker.formats.meaning import foreign_key, unused_keys
 from worker.formats.options import ReadOptions
 from worker.formats.output import Classification, Either, ModelOutput, Nothing, Transcription
 from worker.formats.recognise import choose
 from worker.formats.scores import bare_label, bare_labels, label_scores, vector_scores
-from worker.formats.structure import Family, Unwrapped, refuse_foreign
+from worker.formats.structure import Family, Match, Unwrapped, refuse_foreign
 
 OBJECT_FAMILIES: tuple[Family, ...] = (
     hf_classification.FAMILY,
@@ -44,6 +46,7 @@ OBJECT_FAMILIES: tuple[Family, ...] = (
     torchvision.FAMILY,
     torchserve.CLASSIFIER,
     torchserve.DETECTOR,
+    pmml.FAMILY,
 )
 """Families of plain objects: what a handler returns, which servers then wrap."""
 
@@ -139,6 +142,9 @@ def _read_flags(row: list[bool], options: ReadOptions, at: Path) -> ModelOutput:
 
 def _read_named(row: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelOutput:
     """Read a row of several named outputs."""
+    mapped = catalogue_of(options).answers_that_fit(row, options, at)
+    if mapped:
+        return read_objects(row, options, at, mapped)
     if options.field is not None and options.field in row:
         return _read_field(row, options.field, options, at)
     if tf_detection.KEYS.fits(row):
@@ -192,10 +198,14 @@ def _read_scored(scores: Any, labels: Any, options: ReadOptions, at: Path, label
     return options.output(label_scores(names, scores, options, at))
 
 
-def read_objects(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
-    """Read what a handler returned for one item: an object or a list of objects of one of OBJECT_FAMILIES."""
+def read_objects(
+    value: Any, options: ReadOptions, at: Path, mapped: Sequence[tuple[Family, Match]] | None = None
+) -> ModelOutput:
+    """Read what a handler returned for one item: an object or a list of objects of OBJECT_FAMILIES, or of a mapping."""
+    if mapped is None:
+        mapped = catalogue_of(options).answers_that_fit(value, options, at)
     try:
-        family, _ = choose(value, OBJECT_FAMILIES, at)
+        family, _ = choose(value, OBJECT_FAMILIES, at, mapped=mapped)
     except UnknownFormat as unknown:
         if isinstance(value, Mapping) and len(value) > 1 and (unknown.nearest is None or _are_arrays(value)):
             carried = foreign_key(value, ())
@@ -209,7 +219,8 @@ def read_objects(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     output = outputs[0]
     if isinstance(output, Unwrapped):
         fail(output.at, "JSON of another format is not read in a row", "send it by itself")
-    return output
+    is_mapped = any(family is one for one, _ in mapped)
+    return with_evidence(output, {"mapping": family.name}) if is_mapped else output
 
 
 def _are_arrays(row: Mapping[str, Any]) -> bool:

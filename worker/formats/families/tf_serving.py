@@ -113,6 +113,7 @@ def _detect_columns(payload: Any) -> Match | None:
 
 
 ROWS = Family(
+    catch_all=True,
     name="tf-serving-rows",
     title="KServe v1 and TensorFlow Serving, row format",
     rule="an object whose `predictions` is a list of rows, or an object of columns",
@@ -131,6 +132,7 @@ ROWS = Family(
 )
 
 COLUMNS = Family(
+    catch_all=True,
     name="tf-serving-columns",
     title="TensorFlow Serving, column format",
     rule="an object whose `outputs` is an object of columns, or a list whose items lack name, shape and datatype",
@@ -143,6 +145,7 @@ COLUMNS = Family(
 )
 
 CLASSIFY = Family(
+    catch_all=True,
     name="tf-serving-classify",
     title="TensorFlow Serving, classify call",
     rule="an object whose `results` is a list, per item, of [label, score] pairs",

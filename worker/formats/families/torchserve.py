@@ -162,6 +162,7 @@ def _near_boxes(payload: Any) -> Miss | None:
 
 
 CLASSIFIER = Family(
+    catch_all=True,
     name="torchserve-classifier",
     title="TorchServe image_classifier and text_classifier",
     rule="an object (or a list, one per item) of class names and numbers alone",
