@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.formats import Catalogue, OutputError
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
-from worker.ontology import Interface, OntologyError
+from worker.ontology import Interface, OntologyError, unknown_labels
 from worker.outputs import ResultElsewhere, output_of, reading_of, rows_of
 from worker.parts import policy_of, projects_of
 from worker.projects import ProjectConfig
@@ -30,7 +30,9 @@ def explain_message(
         message = read_message(read_json(raw, limits))
         config = projects_of(settings).of(message.project_id or settings.default_project or "-")
         if tried is not None:
-            config = config.with_mappings(tried if config.mappings is None else config.mappings.with_mappings(tried.mappings))
+            config = config.with_mappings(
+                tried if config.mappings is None else config.mappings.with_mappings(tried.mappings)
+            )
         reading = reading_of(message, config)
         found |= {"format": reading.format, "why": reading.why, "predictions": []}
         for row in [message] if isinstance(message, Prediction) else rows_of(message, config):
@@ -72,3 +74,6 @@ def _explain(
     about["decision"] = asdict(policy_of(settings).decide(subject))
     if interface is not None:
         about["json_response"] = response_of(prediction, interface, config)
+        config = config.of_model(prediction.model.name, prediction.model.version)
+        if (prediction.output.unknown_classes or config.unknown_classes) == "ignore":
+            about["unknown_classes"] = unknown_labels(output, interface, config.categories)

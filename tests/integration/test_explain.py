@@ -45,6 +45,7 @@ def test_every_example_is_explained_as_json(name: str, interface: str) -> None:
         "detection",
         "entities",
         "transcription",
+        "either",
         "kili",
     )
     raw = json.loads((EXAMPLES / "interfaces" / f"{interface}.json").read_text("utf-8"))

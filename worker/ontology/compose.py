@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -19,6 +20,7 @@ from worker.formats.output import (
     Transcription,
 )
 
+from .classes import category_of
 from .compose_classification import compose_classification
 from .compose_detection import Target, compose_detection
 from .compose_entities import compose_entities
@@ -72,6 +74,36 @@ def _parts(
         return [(settled(answer, given, interface), given)]
     jobs = jobs_of(answer, interface)
     return [(settled(one, jobs[name], interface), jobs[name]) for name, one in answer.answers.items()]
+
+
+def unknown_labels(
+    output: ModelOutput, interface: Interface, classes: Mapping[str, str] = _NO_CLASSES
+) -> dict[str, int]:
+    """The classes of an answer for which its job has no category, with how often each occurs.
+
+    They are left out where ``unknown_classes`` is ``ignore``. Raises :class:`OntologyError` as ``to_json_response``.
+    """
+    answer = output.answer
+    if isinstance(answer, KiliResponse):
+        return {}
+    found: Counter[str] = Counter()
+    for definite, name in _parts(answer, output.job, interface):
+        job = resolve_job(definite, name, interface)
+        found.update(label for label in _labels(definite) if category_of(label, job, classes, "answer") is None)
+    return dict(found)
+
+
+def _labels(answer: Definite) -> Iterator[str]:
+    match answer:
+        case Classification(scores=scores):
+            yield from (one.label for one in scores)
+        case Detection(objects=objects):
+            yield from (one.label for one in objects)
+        case Entities(entities=entities):
+            yield from (one.label for one in entities)
+        case Frames(frames=frames):
+            for frame in frames:
+                yield from _labels(frame.answer)
 
 
 class _Composer:

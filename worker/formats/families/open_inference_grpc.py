@@ -127,5 +127,7 @@ ENVELOPE = Envelope(
     near=_near,
     unwrap=unwrap,
     limits="What is inside is read as `open-inference` or `triton-classification`.",
-    sources=("https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/open_inference_grpc.proto",),
+    sources=(
+        "https://github.com/kserve/open-inference-protocol/blob/main/specification/protocol/open_inference_grpc.proto",
+    ),
 )

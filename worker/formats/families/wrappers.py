@@ -104,7 +104,9 @@ def base64_or_text(value: Any, at: Path) -> Any:
     return parse_base64_json(value, at)
 
 
-def require_status(outer: Mapping[str, Any], key: str, good: tuple[str, ...], waiting: tuple[str, ...], at: Path) -> None:
+def require_status(
+    outer: Mapping[str, Any], key: str, good: tuple[str, ...], waiting: tuple[str, ...], at: Path
+) -> None:
     """Raise OutputError unless the status is good; what the envelope says of the error is told."""
     status = outer.get(key)
     if isinstance(status, str) and status.casefold() in good:

@@ -118,7 +118,9 @@ class Catalogue:
         if outcome.stage:
             raise _failed(mapping, outcome, at)
         if outcome.value is None:
-            fail(at, f"not of the format {mapping.name}: its `when` is not true", f"{mapping.name} is {rule_of(mapping)}")
+            fail(
+                at, f"not of the format {mapping.name}: its `when` is not true", f"{mapping.name} is {rule_of(mapping)}"
+            )
         return Found(mapping, outcome.value)
 
     def _family_of(self, found: Found) -> tuple[Family | Envelope, Match]:
@@ -151,7 +153,11 @@ def _given(found: Found, _payload: Any, _options: ReadOptions, _at: Path) -> Fou
 def _failed(mapping: FormatMapping, outcome: Outcome, at: Path) -> MappingFailed:
     key = "inside" if mapping.inside and outcome.stage == "read" else outcome.stage
     which = f"mapping {mapping.name}" + (f", expression `{key}`" if key != "limit" else "")
-    fix = "send a smaller payload, or mend the mapping" if key == "limit" else "send what the format says, or mend the mapping"
+    fix = (
+        "send a smaller payload, or mend the mapping"
+        if key == "limit"
+        else "send what the format says, or mend the mapping"
+    )
     return MappingFailed(show(at), f"{which}: {outcome.error}", fix)
 
 
@@ -172,7 +178,11 @@ def _family(mapping: FormatMapping, apply: Apply) -> Family:
         return read_found(apply(payload, options, at), options, at)
 
     return Family(
-        **_recognised(mapping, apply), read=read, by_id=mapping.by_id, options=tuple(mapping.uses), limits=mapping.limits
+        **_recognised(mapping, apply),
+        read=read,
+        by_id=mapping.by_id,
+        options=tuple(mapping.uses),
+        limits=mapping.limits,
     )
 
 

@@ -86,9 +86,9 @@ def _program(when: str, read: str, each: Each) -> str:
 
 
 _PROGRAMS: Mapping[Each, str] = {
-    "object": "(if type == \"array\" then . else [.] end) | "
-    "if length > 0 and all(.[]; type == \"object\" and mapped_when) then map([mapped_read]) else null end",
-    "list": "(if type != \"array\" then [[.]] elif length > 0 and (.[0] | type) == \"array\" then . else [.] end) | "
+    "object": '(if type == "array" then . else [.] end) | '
+    'if length > 0 and all(.[]; type == "object" and mapped_when) then map([mapped_read]) else null end',
+    "list": '(if type != "array" then [[.]] elif length > 0 and (.[0] | type) == "array" then . else [.] end) | '
     "if any(.[]; length > 0) and all(.[] | select(length > 0); mapped_when) then map([mapped_read]) else null end",
     "payload": "if mapped_when then [[mapped_read]] else null end",
 }
@@ -129,11 +129,15 @@ def _mapping(name: str, table: Any) -> FormatMapping:
     values = {key: _value(name, key, value) for key, value in table.items() if key not in OPTIONS}
     mapping = FormatMapping(name=name, options={key: table[key] for key in OPTIONS if key in table}, **values)
     if bool(mapping.read) == bool(mapping.inside):
-        raise MappingError(name, "read", "needs read (a jq expression that gives the short form), or inside of an envelope")
+        raise MappingError(
+            name, "read", "needs read (a jq expression that gives the short form), or inside of an envelope"
+        )
     if not mapping.keys and "when" not in table:
         raise MappingError(name, "keys", "needs keys, when or both: without them every payload would fit")
     if mapping.inside and (mapping.options or mapping.by_id or "each" in table):
-        raise MappingError(name, "inside", "an envelope has no options, by_id or each: what is inside has its own format")
+        raise MappingError(
+            name, "inside", "an envelope has no options, by_id or each: what is inside has its own format"
+        )
     return mapping
 
 
@@ -182,7 +186,9 @@ def _example(name: str, key: str, value: Any) -> Example:
         raise MappingError(name, key, "needs payload, and either expect or refused")
     unknown = value.keys() - set(Example.__slots__)
     if unknown:
-        raise MappingError(name, f"{key}.{min(unknown)}", f"is no key of a test; its keys are {', '.join(Example.__slots__)}")
+        raise MappingError(
+            name, f"{key}.{min(unknown)}", f"is no key of a test; its keys are {', '.join(Example.__slots__)}"
+        )
     texts = {part: _json(name, f"{key}.{part}", value[part]) for part in ("payload", "expect") if part in value}
     return Example(**{**value, **texts})
 

@@ -74,7 +74,9 @@ class JqProcess:
         try:
             text = json.dumps(payload, allow_nan=False).encode()
         except ValueError:
-            return [Outcome(stage="limit", error="the payload holds NaN or Infinity, which mappings cannot read")] * len(jobs)
+            return [
+                Outcome(stage="limit", error="the payload holds NaN or Infinity, which mappings cannot read")
+            ] * len(jobs)
         if len(text) > self.most_bytes:
             problem = f"the payload has {len(text):,} bytes; mappings read up to {self.most_bytes:,}"
             return [Outcome(stage="limit", error=problem)] * len(jobs)
@@ -119,7 +121,7 @@ class JqProcess:
             return f"took more than {self.seconds:g} seconds"
         if not line:
             self._end()
-            return f"used more than {self.memory_bytes // 1024 ** 2} MB of memory, or broke jq"
+            return f"used more than {self.memory_bytes // 1024**2} MB of memory, or broke jq"
         answer: list[dict[str, Any]] = json.loads(line)
         return answer[0]["error"] if answer and answer[0].get("stage") == "size" else answer
 
