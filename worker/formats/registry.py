@@ -106,10 +106,19 @@ def envelopes() -> tuple[Envelope, ...]:
     return (*ENVELOPES, *(one for one in plugins().formats if isinstance(one, Envelope)))
 
 
+def find(name: str, mappings: Catalogue) -> Family | Envelope | None:
+    """The format of this name; None where there is none."""
+    return _code().get(name) or mappings.families.get(name)
+
+
+@lru_cache(maxsize=1)
+def _code() -> Mapping[str, Family | Envelope]:
+    return {item.name: item for item in (*answers(), *envelopes())}
+
+
 def formats(mappings: Catalogue | None = None) -> Mapping[str, Family | Envelope]:
     """Every format by name: code, plugins, mappings (None: those that are shipped)."""
-    known = {item.name: item for item in (*answers(), *envelopes())}
-    return known | (shipped() if mappings is None else mappings).families
+    return {**_code(), **(shipped() if mappings is None else mappings).families}
 
 
 def extended(tables: Any) -> Catalogue:

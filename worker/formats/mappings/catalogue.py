@@ -106,7 +106,8 @@ class Catalogue:
         if not isinstance(item, Mapping):
             return self._keyless
         present = item.keys()
-        fitting = [one for key in present & self._by_key.keys() for keys, one in self._by_key[key] if keys <= present]
+        named = [pair for key in present & self._by_key.keys() for pair in self._by_key[key]]
+        fitting = [one for keys, one in named if keys <= present and present.isdisjoint(one.without)]
         return [*self._keyless, *dict.fromkeys(fitting)] if fitting else self._keyless
 
     def apply(self, mapping: FormatMapping, payload: Any, options: ReadOptions, at: Path) -> Found:
@@ -208,6 +209,7 @@ def _recognised(mapping: FormatMapping, apply: Apply) -> dict[str, Any]:
         "sources": mapping.sources,
         "detect": detect,
         "near": near,
+        "is_cheap": False,
     }
 
 

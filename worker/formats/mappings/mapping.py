@@ -42,6 +42,7 @@ class FormatMapping:
     """One mapping.
 
     - ``keys``: keys that the payload's first object has, all of one alternative; others are not looked at.
+    - ``without``: keys that it has not; with one of them it is not looked at either.
     - ``when``: a jq expression that is true for payloads of this format.
     - ``read``: a jq expression that gives the short form; of an envelope ``inside``, the path of what it holds.
     - ``each``: what the expressions see. ``object``: every object of a list (one item each), or the only one.
@@ -52,6 +53,7 @@ class FormatMapping:
 
     name: str
     keys: tuple[tuple[str, ...], ...] = ()
+    without: tuple[str, ...] = ()
     when: str = "true"
     read: str = ""
     inside: str = ""
@@ -94,7 +96,7 @@ _PROGRAMS: Mapping[Each, str] = {
 }
 
 _TEXTS = ("when", "read", "inside", "title", "rule", "limits")
-_LISTS = ("uses", "sources")
+_LISTS = ("without", "uses", "sources")
 _OTHERS = ("keys", "each", "by_id", "tests")
 
 
