@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 SECONDS ?= 1200
 SEED ?= 1
 
-.PHONY: demo test test-browser lint bench bench-quick faults-one-document soak lock clean
+.PHONY: demo test test-browser lint bench bench-quick faults-one-document fuzz-formats soak lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -33,6 +33,10 @@ bench-quick: $(VENV)/.dev
 
 faults-one-document: $(VENV)/.dev
 	WORKER_DELIVERY__ONE_DOCUMENT=true $(BIN)/python -m pytest -n 3 --dist loadfile tests/faults $(ARGS)
+
+# 100,000 mutated payloads of every format with a fresh seed; about two minutes.
+fuzz-formats: $(VENV)/.dev
+	$(BIN)/python tests/unit/formats/fuzz_formats.py $(ARGS)
 
 bench-review: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.review --output docs/benchmarks $(ARGS)

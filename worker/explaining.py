@@ -30,7 +30,9 @@ def explain_message(
         message = read_message(read_json(raw, limits))
         config = projects_of(settings).of(message.project_id or settings.default_project or "-")
         if tried is not None:
-            config = config.with_mappings(tried if config.mappings is None else config.mappings.with_mappings(tried.mappings))
+            config = config.with_mappings(
+                tried if config.mappings is None else config.mappings.with_mappings(tried.mappings)
+            )
         reading = reading_of(message, config)
         found |= {"format": reading.format, "why": reading.why, "predictions": []}
         for row in [message] if isinstance(message, Prediction) else rows_of(message, config):

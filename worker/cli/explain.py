@@ -16,11 +16,11 @@ from worker.cli.loading import fail, load_mappings, load_settings, print_json
     "--interface", type=click.File("rb"), help="A project's jsonInterface as JSON, to show the json_response."
 )
 @click.option("--input-type", default="IMAGE", show_default=True, help="The project's input type, with --interface.")
-@click.option("--mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of mappings to try.")
+@click.option(
+    "--mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of mappings to try."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def explain(
-    file: IO[bytes], interface: IO[bytes] | None, input_type: str, mapping: Path | None, as_json: bool
-) -> None:
+def explain(file: IO[bytes], interface: IO[bytes] | None, input_type: str, mapping: Path | None, as_json: bool) -> None:
     """Show what would become of the message in FILE, sending nothing.
 
     Prints the format and why it was recognised, what was read, the json_response, the confidence and the review

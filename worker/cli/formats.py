@@ -53,19 +53,25 @@ def test(files: tuple[Path, ...], only: str | None) -> None:
     A test says of a payload what must be read from it (expect), or what its refusal must say (refused). Exits 1 when
     one fails, and for a mapping without a test.
     """
-    from worker.formats.mappings import MappingError, SHIPPED, shipped
+    from worker.formats.mappings import SHIPPED, MappingError, shipped
     from worker.formats.mappings.examples import read_examples, run_tests
 
     catalogue = shipped() if files else _configured()
     for file in files:
         catalogue = catalogue.with_mappings(load_mappings(file).mappings)
     names = [name for name in catalogue.mappings if not files or name not in shipped().mappings]
-    beside = {} if files else {key: one for path in SHIPPED.glob("*.tests.toml") for key, one in read_examples(path).items()}
+    beside = (
+        {} if files else {key: one for path in SHIPPED.glob("*.tests.toml") for key, one in read_examples(path).items()}
+    )
     failed = count = 0
     try:
         for one in run_tests(catalogue, [name for name in names if not only or only in name], beside):
             count, failed = count + 1, failed + bool(one.problem)
-            click.echo(f"FAILED  {one.mapping}, {one.name}: {one.problem}" if one.problem else f"ok      {one.mapping}, {one.name}")
+            click.echo(
+                f"FAILED  {one.mapping}, {one.name}: {one.problem}"
+                if one.problem
+                else f"ok      {one.mapping}, {one.name}"
+            )
     except MappingError as error:
         fail(str(error))
     click.echo(f"{count - failed} of {count} passed")

@@ -12,9 +12,7 @@ from worker.formats.mappings.mapping import Example
 from worker.formats.registry import ANSWERS, ENVELOPES
 from worker.formats.structure import Recognised
 
-_HEAD = (
-    "| format | what it is | recognised by structure | options | limits | example |\n|---|---|---|---|---|---|\n"
-)
+_HEAD = "| format | what it is | recognised by structure | options | limits | example |\n|---|---|---|---|---|---|\n"
 _LINK = "[message](../examples/{}.json)"
 
 

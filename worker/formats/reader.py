@@ -12,6 +12,7 @@ from worker.formats.errors import AmbiguousFormat, ResultPointer
 from worker.formats.evidence import with_evidence
 from worker.formats.json_text import looks_like_json, parse_json
 from worker.formats.mappings import catalogue_of
+from worker.formats.meaning import carries_geometry
 from worker.formats.options import ReadOptions
 from worker.formats.output import Classification, Detection, Frame, Frames, ModelOutput, Nothing, OutputError
 from worker.formats.recognise import choose
@@ -199,9 +200,20 @@ def _unwrap(inside: _Inside, options: ReadOptions, is_named: bool) -> _Inside:
         if len(inside.names) == MAX_ENVELOPES:
             fail(inside.at, f"more than {MAX_ENVELOPES} envelopes around one another", "send what is inside")
         unwrapped = _unwrapped(envelope, inside, options)
+        _refuse_beside(inside, unwrapped)
         inside.payload, inside.at = unwrapped.payload, unwrapped.at
         inside.names.append(envelope.name)
         inside.evidence |= unwrapped.evidence
+
+
+def _refuse_beside(inside: _Inside, unwrapped: Unwrapped) -> None:
+    """Refuse geometry that stands beside what an envelope holds."""
+    held = unwrapped.at[len(inside.at) : len(inside.at) + 1]
+    for key, value in inside.payload.items() if isinstance(inside.payload, Mapping) else ():
+        if key not in held and isinstance(key, str) and carries_geometry(key, value):
+            fail(
+                (*inside.at, key), "carries geometry beside what the envelope holds", "send it inside, or leave it out"
+            )
 
 
 def _unwrapped(envelope: Envelope, inside: _Inside, options: ReadOptions) -> Unwrapped:

@@ -84,7 +84,8 @@ ENVELOPES: tuple[Envelope, ...] = (
 )
 """Wrappers around payloads of the families."""
 
-FAMILIES: Mapping[str, Family | Envelope] = MappingProxyType({item.name: item for item in (*ANSWERS, *ENVELOPES)})
+_BUILT_IN: tuple[Family | Envelope, ...] = (*ANSWERS, *ENVELOPES)
+FAMILIES: Mapping[str, Family | Envelope] = MappingProxyType({item.name: item for item in _BUILT_IN})
 """The formats that are code of this package, by name."""
 
 
@@ -113,7 +114,8 @@ def find(name: str, mappings: Catalogue) -> Family | Envelope | None:
 
 @lru_cache(maxsize=1)
 def _code() -> Mapping[str, Family | Envelope]:
-    return {item.name: item for item in (*answers(), *envelopes())}
+    known: tuple[Family | Envelope, ...] = (*answers(), *envelopes())
+    return {item.name: item for item in known}
 
 
 def formats(mappings: Catalogue | None = None) -> Mapping[str, Family | Envelope]:

@@ -12,7 +12,9 @@ def read(payload: Any, options: ReadOptions, at: tuple[str | int, ...] = ("paylo
     """Read the state of the only gate."""
     gates = payload.get("gates") if isinstance(payload, dict) else None
     if not isinstance(gates, list) or len(gates) != 1 or not isinstance(gates[0].get("state"), str):
-        raise OutputError("payload.gates", "does not hold one gate with its state", "send one gate per message")
+        raise OutputError(
+            ".".join(map(str, (*at, "gates"))), "does not hold one gate with its state", "send one gate per message"
+        )
     return (options.output(Classification((ClassScore(gates[0]["state"]),))),)
 
 

@@ -1,4 +1,4 @@
-"""The pages about formats are true: the guide's mapping works as it is printed, the number of formats is the registry's."""
+"""The pages about formats are true: the guide's mapping works as printed, the number of formats is the registry's."""
 
 from __future__ import annotations
 

@@ -140,4 +140,3 @@ ENVELOPES = (
         rule="an object with `SageMakerOutput`",
     ),
 )
-

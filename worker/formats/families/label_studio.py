@@ -25,7 +25,7 @@ from worker.formats.output import (
     Transcription,
 )
 from worker.formats.scores import probability
-from worker.formats.structure import LIST, OBJECT, Family, Keys, Match, Miss, first_item
+from worker.formats.structure import LIST, OBJECT, Family, Keys, Match, Miss, first_item, refuse_foreign
 
 _PREDICTION = Keys({"result": LIST}, open=True)
 _TASK = Keys({"data": OBJECT, "predictions": LIST}, open=True)
@@ -44,6 +44,7 @@ def _read_one(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     prediction = mapping(value, *at)
     if "predictions" in prediction or "result" not in prediction:
         prediction, at = _only_prediction(prediction, at)
+    refuse_foreign(prediction, ("result",), at)
     results = joined(_results(array(member(prediction, "result", at), *at, "result"), (*at, "result")))
     evidence = texts_of(prediction, {"model_version": "model_version"})
     overall = probability(prediction.get("score"), options, (*at, "score"))

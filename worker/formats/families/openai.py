@@ -10,7 +10,7 @@ from worker.formats.evidence import texts_of, with_evidence
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
 from worker.formats.reply import reply_output
-from worker.formats.structure import LIST, Family, Keys, Match, Miss, Unwrapped, near_object
+from worker.formats.structure import LIST, Family, Keys, Match, Miss, Unwrapped, near_object, refuse_foreign
 from worker.formats.token_logprobs import Tokens, chat_tokens, completion_tokens
 
 _KEYS = Keys({"choices": LIST}, open=True)
@@ -26,6 +26,7 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
 
 def _read_response(value: Any, options: ReadOptions, at: Path) -> ModelOutput | Unwrapped:
     response = mapping(value, *at)
+    refuse_foreign(response, ("choices",), at)
     choices = array(member(response, "choices", at), *at, "choices")
     if len(choices) != 1:
         fail((*at, "choices"), f"{len(choices)} answers for one item", "ask for one (n: 1)")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -51,6 +52,7 @@ OBJECT_FAMILIES: tuple[Family, ...] = (
 
 _SCORES = ("scores", "probabilities")
 _LABELS = ("all_classes", "classes", "labels")
+_FRACTION = re.compile(r"-?\d+\.\d*")
 _CHOICES = ("prediction", "predicted_label", "predicted_class", "label", "class")
 
 
@@ -75,8 +77,12 @@ def _read_string(text: str, options: ReadOptions, at: Path) -> ModelOutput:
         return options.output(Transcription(text.strip()))
     if looks_like_json(text):
         return read_objects(parse_object(text, at), options, at)
-    label = bare_label(label_of(text, options, at), options)
-    return options.output(label if options.strings else Either((label, Transcription(text.strip()))))
+    if options.classes is not None and _FRACTION.fullmatch(text):
+        fail(at, f"{describe(text)} is a number written as a text", "send numbers as numbers, and indices whole")
+    name = label_of(text, options, at)
+    label = bare_label(name, options)
+    is_class = options.strings is not None or name != text
+    return options.output(label if is_class else Either((label, Transcription(text.strip()))))
 
 
 def _read_scalar(value: Any, options: ReadOptions, at: Path) -> ModelOutput:

@@ -68,7 +68,9 @@ def _of_columns(columns: Mapping[str, Any], options: ReadOptions, at: Path) -> l
 
 def read_results(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read the classify call's ``{"results": [[[label, score], …], …]}``."""
-    rows = array(member(mapping(payload, *at), "results", at), *at, "results")
+    response = mapping(payload, *at)
+    refuse_foreign(response, ("results",), at)
+    rows = array(member(response, "results", at), *at, "results")
     return tuple(_read_pairs(row, options, (*at, "results", i)) for i, row in enumerate(rows))
 
 

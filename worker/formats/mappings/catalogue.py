@@ -1,4 +1,7 @@
-"""The mappings that are known, and which of them a payload fits. Payloads whose keys no mapping names cost a look-up each."""
+"""The mappings that are known, and which of them a payload fits.
+
+A payload whose keys no mapping names costs a look-up per key.
+"""
 
 from __future__ import annotations
 
@@ -119,7 +122,9 @@ class Catalogue:
         if outcome.stage:
             raise _failed(mapping, outcome, at)
         if outcome.value is None:
-            fail(at, f"not of the format {mapping.name}: its `when` is not true", f"{mapping.name} is {rule_of(mapping)}")
+            fail(
+                at, f"not of the format {mapping.name}: its `when` is not true", f"{mapping.name} is {rule_of(mapping)}"
+            )
         return Found(mapping, outcome.value)
 
     def _family_of(self, found: Found) -> tuple[Family | Envelope, Match]:
@@ -152,7 +157,11 @@ def _given(found: Found, _payload: Any, _options: ReadOptions, _at: Path) -> Fou
 def _failed(mapping: FormatMapping, outcome: Outcome, at: Path) -> MappingFailed:
     key = "inside" if mapping.inside and outcome.stage == "read" else outcome.stage
     which = f"mapping {mapping.name}" + (f", expression `{key}`" if key != "limit" else "")
-    fix = "send a smaller payload, or mend the mapping" if key == "limit" else "send what the format says, or mend the mapping"
+    fix = (
+        "send a smaller payload, or mend the mapping"
+        if key == "limit"
+        else "send what the format says, or mend the mapping"
+    )
     return MappingFailed(show(at), f"{which}: {outcome.error}", fix)
 
 
@@ -173,7 +182,11 @@ def _family(mapping: FormatMapping, apply: Apply) -> Family:
         return read_found(apply(payload, options, at), options, at)
 
     return Family(
-        **_recognised(mapping, apply), read=read, by_id=mapping.by_id, options=tuple(mapping.uses), limits=mapping.limits
+        **_recognised(mapping, apply),
+        read=read,
+        by_id=mapping.by_id,
+        options=tuple(mapping.uses),
+        limits=mapping.limits,
     )
 
 

@@ -1,8 +1,8 @@
-"""The process in which jq runs: reads requests from standard input, one answer a request on standard output.
+"""The process in which jq runs: reads requests from standard input, answers each on standard output.
 
 A request is two lines: a JSON list of jobs (``[program, expression to blame first]``), and the payload as JSON. The
-answer is one line: a JSON list with ``{"value": …}`` or ``{"stage", "error"}`` per job. Started by ``JqProcess`` alone, with an
-empty environment and bounded memory; it ends with its parent, whose end of the pipe then closes.
+answer is one line: a JSON list with ``{"value": …}`` or ``{"stage", "error"}`` per job. ``JqProcess`` starts it with
+bounded memory and hardly any environment; it ends with its parent, whose end of the pipe then closes.
 """
 
 from __future__ import annotations
@@ -53,7 +53,9 @@ def _run(program: str, first: str, payload: str) -> str:
         return json.dumps({"stage": stage, "error": str(error)})
     text = json.dumps(value)
     if _LONG.search(text) and _is_inexact(value):
-        return json.dumps({"stage": "read", "error": "gives a whole number of 2^53 or more, which jq cannot keep exactly"})
+        return json.dumps(
+            {"stage": "read", "error": "gives a whole number of 2^53 or more, which jq cannot keep exactly"}
+        )
     return f'{{"value": {text}}}'
 
 

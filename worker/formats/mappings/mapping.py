@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -88,16 +88,12 @@ def _program(when: str, read: str, each: Each) -> str:
 
 
 _PROGRAMS: Mapping[Each, str] = {
-    "object": "(if type == \"array\" then . else [.] end) | "
-    "if length > 0 and all(.[]; type == \"object\" and mapped_when) then map([mapped_read]) else null end",
-    "list": "(if type != \"array\" then [[.]] elif length > 0 and (.[0] | type) == \"array\" then . else [.] end) | "
+    "object": '(if type == "array" then . else [.] end) | '
+    'if length > 0 and all(.[]; type == "object" and mapped_when) then map([mapped_read]) else null end',
+    "list": '(if type != "array" then [[.]] elif length > 0 and (.[0] | type) == "array" then . else [.] end) | '
     "if any(.[]; length > 0) and all(.[] | select(length > 0); mapped_when) then map([mapped_read]) else null end",
     "payload": "if mapped_when then [[mapped_read]] else null end",
 }
-
-_TEXTS = ("when", "read", "inside", "title", "rule", "limits")
-_LISTS = ("without", "uses", "sources")
-_OTHERS = ("keys", "each", "by_id", "tests")
 
 
 def read_mappings(path: Path) -> dict[str, FormatMapping]:
@@ -117,7 +113,7 @@ def mapping_tables(path: Path) -> Any:
 
 
 def parse_mappings(tables: Any) -> dict[str, FormatMapping]:
-    """Make mappings of the tables under ``formats``; raises MappingError. Whether jq takes the expressions is not checked."""
+    """Make mappings of the tables under ``formats``; raises MappingError. The expressions are not compiled."""
     if not isinstance(tables, Mapping):
         raise MappingError("*", "", "formats must hold tables: [formats.NAME]")
     return {name: _mapping(name, table) for name, table in tables.items()}
@@ -131,39 +127,50 @@ def _mapping(name: str, table: Any) -> FormatMapping:
     values = {key: _value(name, key, value) for key, value in table.items() if key not in OPTIONS}
     mapping = FormatMapping(name=name, options={key: table[key] for key in OPTIONS if key in table}, **values)
     if bool(mapping.read) == bool(mapping.inside):
-        raise MappingError(name, "read", "needs read (a jq expression that gives the short form), or inside of an envelope")
+        raise MappingError(
+            name, "read", "needs read (a jq expression that gives the short form), or inside of an envelope"
+        )
     if not mapping.keys and "when" not in table:
         raise MappingError(name, "keys", "needs keys, when or both: without them every payload would fit")
     if mapping.inside and (mapping.options or mapping.by_id or "each" in table):
-        raise MappingError(name, "inside", "an envelope has no options, by_id or each: what is inside has its own format")
+        raise MappingError(
+            name, "inside", "an envelope has no options, by_id or each: what is inside has its own format"
+        )
     return mapping
 
 
 def _value(name: str, key: str, value: Any) -> Any:
-    if key in _TEXTS:
-        if not isinstance(value, str) or not value.strip():
-            raise MappingError(name, key, "must be a text that is not empty")
-    elif key in _LISTS:
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise MappingError(name, key, "must be a list of texts")
-        return tuple(value)
-    elif key == "keys":
-        return _keys(name, value)
-    elif key == "each":
-        if value not in get_args(Each):
-            raise MappingError(name, key, f"must be one of {', '.join(get_args(Each))}")
-    elif key == "by_id":
-        if not isinstance(value, bool):
-            raise MappingError(name, key, "must be true or false")
-    elif key == "tests":
-        return parse_examples(name, value)
-    else:
-        known = ", ".join((*_TEXTS, *_LISTS, *_OTHERS, *OPTIONS))
-        raise MappingError(name, key, f"is no key of a mapping; its keys are {known}")
+    reader = _READERS.get(key)
+    if reader is None:
+        raise MappingError(name, key, f"is no key of a mapping; its keys are {', '.join((*_READERS, *OPTIONS))}")
+    return reader(name, key, value)
+
+
+def _text(name: str, key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise MappingError(name, key, "must be a text that is not empty")
     return value
 
 
-def _keys(name: str, value: Any) -> tuple[tuple[str, ...], ...]:
+def _texts(name: str, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise MappingError(name, key, "must be a list of texts")
+    return tuple(value)
+
+
+def _each(name: str, key: str, value: Any) -> Any:
+    if value not in get_args(Each):
+        raise MappingError(name, key, f"must be one of {', '.join(get_args(Each))}")
+    return value
+
+
+def _flag(name: str, key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise MappingError(name, key, "must be true or false")
+    return value
+
+
+def _keys(name: str, _key: str, value: Any) -> tuple[tuple[str, ...], ...]:
     """Alternatives of keys; a plain list is the only alternative."""
     lists = value if isinstance(value, list) and value and all(isinstance(one, list) for one in value) else [value]
     for one in lists:
@@ -184,7 +191,9 @@ def _example(name: str, key: str, value: Any) -> Example:
         raise MappingError(name, key, "needs payload, and either expect or refused")
     unknown = value.keys() - set(Example.__slots__)
     if unknown:
-        raise MappingError(name, f"{key}.{min(unknown)}", f"is no key of a test; its keys are {', '.join(Example.__slots__)}")
+        raise MappingError(
+            name, f"{key}.{min(unknown)}", f"is no key of a test; its keys are {', '.join(Example.__slots__)}"
+        )
     texts = {part: _json(name, f"{key}.{part}", value[part]) for part in ("payload", "expect") if part in value}
     return Example(**{**value, **texts})
 
@@ -197,3 +206,13 @@ def _json(name: str, key: str, value: Any) -> Any:
         return json.loads(value)
     except ValueError as error:
         raise MappingError(name, key, f"is no JSON: {error}") from None
+
+
+_READERS: Mapping[str, Callable[[str, str, Any], Any]] = {
+    **dict.fromkeys(("when", "read", "inside", "title", "rule", "limits"), _text),
+    **dict.fromkeys(("without", "uses", "sources"), _texts),
+    "keys": _keys,
+    "each": _each,
+    "by_id": _flag,
+    "tests": lambda name, _key, value: parse_examples(name, value),
+}

@@ -1,7 +1,7 @@
 """Run jq where it can do no harm: in a process of its own, with a limit on time, memory and size.
 
-jq runs in C and cannot be interrupted by a thread, so an expression that never ends would stop the worker. The process is
-started when a mapping is first needed, serves one request at a time, and is ended when a request takes too long.
+jq runs in C and cannot be interrupted by a thread, so an expression that never ends would stop the worker. The process
+is started when a mapping is first needed, serves one request at a time, and is ended when a request takes too long.
 """
 
 from __future__ import annotations
@@ -74,7 +74,9 @@ class JqProcess:
         try:
             text = json.dumps(payload, allow_nan=False).encode()
         except ValueError:
-            return [Outcome(stage="limit", error="the payload holds NaN or Infinity, which mappings cannot read")] * len(jobs)
+            return [
+                Outcome(stage="limit", error="the payload holds NaN or Infinity, which mappings cannot read")
+            ] * len(jobs)
         if len(text) > self.most_bytes:
             problem = f"the payload has {len(text):,} bytes; mappings read up to {self.most_bytes:,}"
             return [Outcome(stage="limit", error=problem)] * len(jobs)
@@ -82,10 +84,10 @@ class JqProcess:
         with self._lock:
             answer = self._asked(request + b"\n" + text + b"\n")
         if isinstance(answer, str):
-            return self._one_by_one(jobs, text, answer) if len(jobs) > 1 else [Outcome(stage="limit", error=answer)]
+            return self._one_by_one(jobs, text) if len(jobs) > 1 else [Outcome(stage="limit", error=answer)]
         return [Outcome(one.get("value"), one.get("stage", ""), one.get("error", "")) for one in answer]
 
-    def _one_by_one(self, jobs: Sequence[Job], text: bytes, answer: str) -> list[Outcome]:
+    def _one_by_one(self, jobs: Sequence[Job], text: bytes) -> list[Outcome]:
         """Find out which of several programs went over a limit."""
         found = []
         for job in jobs:
@@ -119,7 +121,7 @@ class JqProcess:
             return f"took more than {self.seconds:g} seconds"
         if not line:
             self._end()
-            return f"used more than {self.memory_bytes // 1024 ** 2} MB of memory, or broke jq"
+            return f"used more than {self.memory_bytes // 1024**2} MB of memory, or broke jq"
         answer: list[dict[str, Any]] = json.loads(line)
         return answer[0]["error"] if answer and answer[0].get("stage") == "size" else answer
 
