@@ -12,9 +12,8 @@ from worker.bench.predictions import INTERFACE, Made
 from worker.messages import ReadingLimits, read_json, read_prediction, read_raw
 from worker.ontology import Interface, to_json_response
 from worker.outputs import output_of
-from worker.parts import policy_of
-from worker.review import RankedPolicy, ReviewPolicy, Subject, Verdict
-from worker.settings import Settings
+from worker.review import RankedPolicy, ReviewPolicy, Subject, ThresholdPolicy, Verdict
+from worker.settings import THRESHOLD
 from worker.subjects import subject_of
 
 BOXES = 20
@@ -69,7 +68,7 @@ def measure_micro(repetitions: int) -> list[Micro]:
         boxes: _detection(),
         f"{boxes}, by a mapping": _mapped_detection(),
     }
-    policy = policy_of(Settings())
+    policy = ThresholdPolicy(THRESHOLD)
     return [_measured(kind, messages[kind], interfaces[kind], policy, repetitions) for kind in messages]
 
 
