@@ -4,16 +4,31 @@ VENV := .venv
 BIN := $(VENV)/bin
 SECONDS ?= 1200
 SEED ?= 1
+FUZZ ?= 20
+# The server's binary for test-redis: a path, or a name on PATH.
+REDIS_SERVER ?= redis-server
 
-.PHONY: demo test test-browser lint bench bench-quick faults-one-document fuzz-formats soak lock clean
+.PHONY: demo test fuzz fuzz-formats test-redis test-servers test-browser lint bench bench-quick faults-one-document soak lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
 
 # In the order of the folders: files with few long cases go first, not last.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS) || \
-	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Properties with fresh examples, FUZZ times as many; failures are kept in .hypothesis and tried first the next time.
+fuzz: $(VENV)/.dev
+	FUZZ=$(FUZZ) $(BIN)/python -m pytest -n 2 --timeout 1800 $$(grep -rlE '^from hypothesis' tests --include 'test_*.py') $(ARGS)
+
+# Every test that touches Redis, on one server: make test-redis REDIS_SERVER=/path/of/redis-server
+test-redis: $(VENV)/.dev
+	REDIS_SERVER=$(REDIS_SERVER) $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder tests/faults tests/integration \
+	tests/unit/delivery tests/unit/intake tests/unit/kili $(ARGS)
+
+# The whole job with foreign producers on the oldest server, the one that is installed, and the newest: same results?
+test-servers: $(VENV)/.dev
+	$(BIN)/python -m tests.faults.foreign $(ARGS)
 
 # Looks at the report's page in a real browser; needs Chromium (Debian: apt-get install chromium), or its path in CHROMIUM.
 test-browser: $(VENV)/.dev

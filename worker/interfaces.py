@@ -19,6 +19,11 @@ from worker.ontology import Interface, drift
 logger = logging.getLogger(__name__)
 
 
+def interface_of(found: ProjectInterface) -> Interface:
+    """The interface that Kili told; raises :class:`~worker.ontology.InterfaceError` when it cannot be read."""
+    return Interface.parse(found.json_interface, found.input_type, found.labeling_crs)
+
+
 class InterfaceCache:
     """Interfaces by project, in this process and in Redis.
 
@@ -65,6 +70,7 @@ class InterfaceCache:
         asked = time.time()
         found = self._fetch(project)
         about = {"at": asked, "input_type": found.input_type, "json_interface": found.json_interface}
+        about["labeling_crs"] = found.labeling_crs
         known = self._known.get(project)
         before = self._take_over(project) or (known[1] if known else None)
         interface = self._keep(project, about)
@@ -74,12 +80,13 @@ class InterfaceCache:
         return interface
 
     def _take_over(self, project: str) -> Interface | None:
-        """What the fleet knows."""
+        """What the fleet knows; what a worker wrote that asked for less is asked anew."""
         stored = self._redis.get(self._key(project))
-        return self._keep(project, json.loads(stored)) if isinstance(stored, bytes) else None
+        about = json.loads(stored) if isinstance(stored, bytes) else {}
+        return self._keep(project, about) if "labeling_crs" in about else None
 
     def _keep(self, project: str, about: Mapping[str, Any]) -> Interface:
-        interface = Interface.parse(about["json_interface"], about["input_type"])
+        interface = Interface.parse(about["json_interface"], about["input_type"], about["labeling_crs"])
         with self._lock:
             self._known[project] = (about["at"], interface)
         return interface

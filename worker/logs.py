@@ -1,5 +1,7 @@
 """Structured logs on standard error: one JSON object a line, always with an ``action``.
 
+Writing never fails and never waits for long, whoever reads the lines or no longer does: work and draining go on.
+
 Code logs with ``logger.info("words", extra={"action": "wave_settled", …})``. Secrets are registered once and never
 come out; payloads are never logged.
 """
@@ -7,10 +9,13 @@ come out; payloads are never logged.
 from __future__ import annotations
 
 import logging
+import os
 import re
+import select
 import sys
 import time
 from collections.abc import Iterable
+from typing import TextIO
 from urllib.parse import urlsplit
 
 from pythonjsonlogger.json import JsonFormatter
@@ -28,6 +33,63 @@ class _Redaction(logging.Filter):
 
     def cut(self, text: str) -> str:
         return self._pattern.sub(_HIDDEN, text) if self._pattern else text
+
+
+class LineWriter(logging.Handler):
+    """Writes lines to a descriptor; those that it does not take in time are lost, counted, and said when it does.
+
+    A signal's handler may log in the middle of another line: nothing is buffered and no lock is waited for.
+
+    Args:
+        descriptor: of a file, a pipe or a terminal.
+    """
+
+    PATIENCE_SECONDS = 1.0
+    PIECE = select.PIPE_BUF
+    """Bytes that a pipe which can be written to takes without waiting."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__()
+        self._descriptor = descriptor
+        self._lost = 0
+        self._broke_off = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a line, or count it as lost."""
+        if self._lost and self._put(self._line(_lost_lines(self._lost))):
+            self._lost = 0
+        if self._lost or not self._put(self._line(record)):
+            self._lost += 1
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        try:
+            line = self.format(record)
+        except Exception as error:  # noqa: BLE001 - a line that cannot be made must not end what it was to tell of
+            line = f"a line of {record.pathname}:{record.lineno} cannot be made: {error!r}"
+        return f"{line}\n".encode("utf-8", "backslashreplace")
+
+    def _put(self, line: bytes) -> bool:
+        line = b"\n" + line if self._broke_off else line
+        whole, patience = len(line), 0.0 if self._lost else self.PATIENCE_SECONDS
+        try:
+            while line and self._is_free(patience):
+                line = line[os.write(self._descriptor, line[: self.PIECE]) :]
+        except OSError:  # nobody reads any more, the disk is full: there is no other place to say so
+            pass
+        self._broke_off = bool(line) and (self._broke_off or len(line) < whole)
+        return not line
+
+    def _is_free(self, patience: float) -> bool:
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLOUT)
+        return bool(poll.poll(patience * 1000))
+
+
+def _lost_lines(count: int) -> logging.LogRecord:
+    words = "%d lines before this one could not be written"
+    record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, words, (count,), None)
+    record.action = "log_lines_lost"
+    return record
 
 
 class _Repeats(logging.Filter):
@@ -88,13 +150,20 @@ def configure_logging(*, level: str, form: str, secrets: Iterable[str] = ()) -> 
     """
     formatter = _redacting(_JsonLine if form == "json" else _TextLine)()
     formatter.redaction = _Redaction(secrets)  # type: ignore[attr-defined]
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _handler_of(sys.stderr)
     handler.setFormatter(formatter)
     handler.addFilter(_Repeats())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in ("httpx", "httpcore", "kombu", "amqp", "celery.worker.strategy", "celery.app.trace"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+
+
+def _handler_of(stream: TextIO) -> logging.Handler:
+    try:
+        return LineWriter(stream.fileno())
+    except (OSError, ValueError, AttributeError):  # no descriptor behind it
+        return logging.StreamHandler(stream)
 
 
 def password_of(url: str) -> str:

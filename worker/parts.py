@@ -9,12 +9,15 @@ from dataclasses import replace
 from worker import __version__
 from worker.connections import connect
 from worker.delivery import DeliveryRules
+from worker.feedback.label_files import FileRules
+from worker.housekeeping import DAY_MS, HOUR_MS, Housekeeping, Limits
 from worker.intake import Admitter, Inbox, Rules
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
 from worker.messages import ReadingLimits
 from worker.projects import Projects
 from worker.results import ResultPlaces
-from worker.review import RankedPolicy, RedisState, ReviewPolicy, ThresholdPolicy, WatchedPolicy
+from worker.review import ReviewPolicy
+from worker.review_in_force import review_policy
 from worker.settings import Settings
 from worker.spool import Spool
 
@@ -29,16 +32,28 @@ def spool_of(settings: Settings) -> Spool:
     )
 
 
+def housekeeping_of(settings: Settings, spool: Spool) -> Housekeeping:
+    """What looks after letters and projects; a project is remembered for as long as its labels are."""
+    own = settings.spool
+    silence = max(own.project_days, settings.feedback.horizon_days)
+    return Housekeeping(
+        spool,
+        Limits(
+            letters=own.max_dead_letters,
+            letter_age=int(own.dead_letter_days * DAY_MS),
+            notice=int(own.dead_letter_notice_hours * HOUR_MS),
+            project_silence=int(silence * DAY_MS),
+        ),
+    )
+
+
 def policy_of(settings: Settings, spool: Spool | None = None) -> ReviewPolicy:
     """The review policy that the settings name; what it learns is kept in the spool's Redis, without one nowhere.
 
     Raises:
         PolicyError: the policy file is missing or wrong.
     """
-    if settings.review.policy is None:
-        return ThresholdPolicy(settings.review.threshold)
-    state = RedisState(spool.redis, prefix=spool.prefix) if spool is not None else None
-    return RankedPolicy(WatchedPolicy(settings.review.policy), state)
+    return review_policy(settings.review, spool)
 
 
 def projects_of(settings: Settings) -> Projects:
@@ -82,7 +97,16 @@ def access_of(settings: Settings) -> KiliAccess:
         labels_timeout=2 * kili.timeout_seconds,
         gzip_from=kili.compress_from_bytes,
         max_answer_bytes=kili.max_response_bytes,
+        max_connections=_connections_of(settings),
     )
+
+
+def _connections_of(settings: Settings) -> int:
+    """As many as there may be calls at once: each batch under way makes one, and each wave beside its batches.
+
+    While the broker takes no hints, as many waves again run in this process.
+    """
+    return settings.delivery.parallel_batches + 2 * settings.delivery.concurrency
 
 
 def budget_of(settings: Settings, spool: Spool) -> CallBudget:
@@ -116,6 +140,11 @@ def kili_of(
     return KiliClient(access_of(settings), budget=budget, retry=retry, stop=stop, observe=observe)
 
 
+def file_rules_of(settings: Settings) -> FileRules:
+    """Which label files may be read."""
+    return FileRules(tuple(settings.feedback.label_hosts), settings.feedback.label_file_bytes)
+
+
 def delivery_rules_of(settings: Settings) -> DeliveryRules:
     """What delivery is told."""
     delivery = settings.delivery
@@ -125,7 +154,10 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         batch_items=delivery.batch_items,
         aging=delivery.aging_seconds,
         missing_asset_grace=delivery.missing_asset_grace_seconds,
+        fault_grace=delivery.fault_grace_seconds,
         read_lag=settings.kili.read_lag_seconds,
+        upload_patience=delivery.upload_grace_seconds,
+        import_limit=delivery.import_seconds,
         interface_age=delivery.interface_seconds,
         probe=delivery.probe_seconds,
         probe_cap=delivery.probe_cap_seconds,

@@ -19,12 +19,11 @@ from typing import Any, Literal, Self
 import redis
 from celery import Celery
 
-from worker.connections import broker_ssl, connect
+from worker.connections import broker_ssl, celery_url, connect, is_redis
 
 TASK = "predictions.ingest"
 ORIGIN = "prediction-worker publisher"
 EMBED = '{"callbacks":null,"errbacks":null,"chain":null,"chord":null}'
-REDIS_SCHEMES = ("redis", "rediss", "redis+socket", "unix")
 Message = Mapping[str, Any] | str | bytes
 
 
@@ -38,6 +37,9 @@ class Publisher:
         queue: Celery queue.
         inbox: key of the stream.
         chunk: predictions sent at once; with 1 nothing waits.
+
+    Attributes:
+        sent: predictions that the broker has taken.
     """
 
     def __init__(
@@ -55,9 +57,10 @@ class Publisher:
         self._chunk = chunk
         self._envelope = _envelope(queue)
         self._waiting: list[Message] = []
-        is_redis = via == "stream" or broker_url.split("://", 1)[0] in REDIS_SCHEMES
-        self._redis: redis.Redis | None = connect(broker_url) if is_redis else None
-        self._celery = None if is_redis else _producing(broker_url)
+        self.sent = 0
+        direct = via == "stream" or is_redis(broker_url)
+        self._redis: redis.Redis | None = connect(broker_url) if direct else None
+        self._celery = None if direct else _producing(broker_url)
 
     def send(self, prediction: Message) -> None:
         """Send one prediction, a mapping or JSON; it may wait for its chunk to fill."""
@@ -75,6 +78,7 @@ class Publisher:
             self._add_to_queue(self._redis)
         elif self._celery is not None:
             self._send_task(self._celery)
+        self.sent += len(self._waiting)
         self._waiting = []
 
     def __enter__(self) -> Self:
@@ -107,7 +111,7 @@ class Publisher:
 
 
 def _producing(broker_url: str) -> Celery:
-    app = Celery(broker=broker_url)
+    app = Celery(broker=celery_url(broker_url))
     app.conf.broker_use_ssl = broker_ssl(broker_url)
     return app
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 from worker.formats.output import Classification, ModelOutput
 from worker.messages import Prediction
 from worker.ontology import Interface, OntologyError, to_json_response
 from worker.outputs import NO_CONFIG, output_of
 from worker.projects import ProjectConfig
+
+GEOREFERENCED = frozenset({".tif", ".tiff", ".jp2", ".ntf", ".nitf"})
+"""Endings of images that may carry their place on the map."""
 
 _SCORE = re.compile(r"answer\.scores\[(\d+)\]")
 
@@ -32,10 +38,32 @@ def response_of(prediction: Prediction, interface: Interface, config: ProjectCon
             unknown_classes=prediction.output.unknown_classes or config.unknown_classes,
             text=prediction.asset.text if prediction.asset else None,
             partial=config.partial,
+            georeferenced=is_georeferenced(prediction),
         )
     except OntologyError as error:
         field = _field_in_message(prediction, output, error.field)
         raise OntologyError(field, error.problem, error.fix, error.cause) from error
+
+
+def is_georeferenced(prediction: Prediction) -> bool:
+    """Whether the asset may be an image with a place on the map, by the ending of its address.
+
+    An asset that exists already, or whose address has no ending, is known by its name. A jsonContent says it of its
+    layers.
+    """
+    asset = prediction.asset
+    if asset is not None and asset.json_content is not None:
+        layers = asset.json_content if isinstance(asset.json_content, list) else []
+        return any(isinstance(one, Mapping) and one.get("useClassicCoordinates") is False for one in layers)
+    address = (asset.url or asset.path or "") if asset is not None else ""
+    return (_ending(address) or _ending(prediction.external_id)) in GEOREFERENCED
+
+
+def _ending(address: str) -> str:
+    try:
+        return PurePosixPath(urlsplit(address).path).suffix.lower()
+    except ValueError:
+        return ""
 
 
 def _field_in_message(prediction: Prediction, output: ModelOutput, field: str) -> str:

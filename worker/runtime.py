@@ -8,8 +8,11 @@ import os
 import secrets
 import socket
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+
+import redis
 
 from worker import __version__
 from worker.connections import connect, same_server
@@ -27,6 +30,8 @@ from worker.parts import (
     admitter_of,
     budget_of,
     delivery_rules_of,
+    file_rules_of,
+    housekeeping_of,
     inbox_of,
     kili_of,
     policy_of,
@@ -38,6 +43,9 @@ from worker.settings import Settings
 from worker.spool import Watch
 
 logger = logging.getLogger(__name__)
+
+SAID_AGAIN_SECONDS = 300.0
+"""So often it is said that the heartbeat cannot be written."""
 
 
 class Runtime:
@@ -51,9 +59,12 @@ class Runtime:
     def __init__(self, settings: Settings, publish_hint: Callable[[str], None]) -> None:
         self.settings = settings
         self.stop_event = threading.Event()
+        self.connected = threading.Event()
+        """Set while Celery's consumer works on the broker."""
         self.spool = spool_of(settings)
         self._projects = projects_of(settings)
         self.admitter = admitter_of(settings, self.spool, self._projects)
+        self._policy_of_awaited = policy_of(settings, self.spool)
         self._pulse = Pulse(settings.heartbeat_file)
         self._pool = ThreadPoolExecutor(settings.delivery.parallel_batches, thread_name_prefix="batch")
         self.deliverer = self._deliverer()
@@ -70,8 +81,11 @@ class Runtime:
             stop=self.stop_event,
         )
         self._watch = Watch(self.spool)
+        self._housekeeping = housekeeping_of(settings, self.spool)
         self._feedback = threading.Thread(target=self._keep_running, args=(self._listen,), name="feedback", daemon=True)
-        self._watchdog = threading.Timer(settings.delivery.drain_seconds, self._give_up)
+        self._watchdog = threading.Thread(target=self._watch_drain, name="watchdog", daemon=True)
+        self._ended = threading.Event()
+        self._beat_failed = float("-inf")
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -82,21 +96,27 @@ class Runtime:
             threading.Thread(target=self._keep_running, args=(run,), name=name, daemon=True)
             for name, run in (("intake", self._reader.run), ("ticker", self._ticker.run))
         ]
-        for thread in self._threads:
+        for thread in (self._watchdog, *self._threads):
             thread.start()
         if self.settings.feedback.enabled:
             self._feedback.start()
         logger.info("started", extra={"action": "started", "version": __version__, "pid": os.getpid()})
 
     def drain(self) -> None:
-        """Stop taking; running waves end at their next call. Does not wait."""
+        """Stop taking; running waves end at their next call. Does not wait, and may be called by a signal's handler."""
         if self.stop_event.is_set():
             return
         self.stop_event.set()
         limit = self.settings.delivery.drain_seconds
         logger.info("draining, at most %g s", limit, extra={"action": "draining", "limit_seconds": limit})
-        self._watchdog.daemon = True
-        self._watchdog.start()
+
+    def end_at_once(self) -> None:
+        """End the process: what is not settled waits for the locks to end, and is delivered by others."""
+        try:
+            logger.warning("ended at once, by a second signal", extra={"action": "ended_at_once"})
+            self._end_pulse()
+        finally:
+            os._exit(1)
 
     def close(self) -> None:
         """Wait for the threads and say what remains."""
@@ -106,9 +126,11 @@ class Runtime:
         self.hints.close()
         self.deliverer.leases.wait_released(self.settings.delivery.drain_seconds)
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._watchdog.cancel()
+        self._keep_counts()
         self._say_remaining("drained")
-        self._pulse.end()
+        self._end_pulse()
+        self._end_pause()
+        self._ended.set()
 
     def _listen(self) -> None:
         """Visit the feedback rooms; nothing that is lost with this thread cannot be read from Kili again."""
@@ -116,7 +138,9 @@ class Runtime:
         observe = CallCounter(self.spool.redis, self.spool.prefix).observe
         policy = policy_of(self.settings, self.spool)
         kili = kili_of(self.settings, budget, stop=self.stop_event, observe=observe)
-        reader = LabelReader(access_of(self.settings), budget=budget, stop=self.stop_event, observe=observe)
+        files = file_rules_of(self.settings)
+        stop = self.stop_event
+        reader = LabelReader(access_of(self.settings), budget=budget, stop=stop, observe=observe, files=files)
         try:
             rounds_of(
                 self.settings, self.spool, policy=policy, kili=kili, reader=reader, budget=budget, stop=self.stop_event
@@ -126,8 +150,27 @@ class Runtime:
             reader.close()
 
     def _beat(self, trouble: str) -> None:
-        self._pulse.beat(trouble)
+        connection = "" if self.connected.is_set() else "the broker: Celery's consumer is not connected"
+        try:
+            self._pulse.beat(trouble or self._reader.trouble or connection)
+        except OSError as error:  # a full disk; whoever reads the heartbeat sees that it grows old
+            self._say_beat_failed(error)
         self._watch.tick()
+        self._housekeeping.tick()
+        self._keep_counts()
+
+    def _keep_counts(self) -> None:
+        """What the review policy has counted belongs to the fleet, also when nothing comes any more."""
+        for counted in (self.admitter, self._policy_of_awaited):
+            try:
+                counted.keep()
+            except redis.RedisError as error:  # kept for the next time; who delivers says that Redis is away
+                logger.debug("not counted yet: %s", error, extra={"action": "counts_wait"})
+
+    def _say_beat_failed(self, error: OSError) -> None:
+        if time.monotonic() - self._beat_failed > SAID_AGAIN_SECONDS:
+            self._beat_failed = time.monotonic()
+            logger.warning("the heartbeat cannot be written: %s", error, extra={"action": "heartbeat_failed"})
 
     def _keep_running(self, run: Callable[[], None]) -> None:
         while True:
@@ -139,10 +182,29 @@ class Runtime:
                 if self.stop_event.wait(1):
                     return None
 
+    def _watch_drain(self) -> None:
+        self.stop_event.wait()
+        if not self._ended.wait(self.settings.delivery.drain_seconds):
+            self._give_up()
+
     def _give_up(self) -> None:
-        self._say_remaining("drain_limit")
-        self._pulse.end()
-        os._exit(1)
+        try:
+            self._say_remaining("drain_limit")
+            self._end_pulse()
+        finally:
+            os._exit(1)
+
+    def _end_pulse(self) -> None:
+        try:
+            self._pulse.end()
+        except OSError as error:
+            logger.warning("the heartbeat cannot be removed: %s", error, extra={"action": "heartbeat_failed"})
+
+    def _end_pause(self) -> None:
+        try:
+            self.deliverer.pauses.end()
+        except redis.RedisError as error:
+            logger.debug("its pause is left behind: %s", error, extra={"action": "pause_left"})
 
     def _say_remaining(self, action: str) -> None:
         try:
@@ -184,7 +246,7 @@ class Runtime:
         limits = ReadingLimits(intake.max_message_bytes, intake.max_depth)
         return AwaitedResults(
             ResultReader(ResultPlaces(intake.result_places), limits=limits),
-            policy_of(self.settings, self.spool),
+            self._policy_of_awaited,
             grace_ms=int(intake.result_grace_seconds * 1000),
             max_bytes=self.settings.delivery.wave_bytes,
             stop=self.stop_event,

@@ -7,15 +7,50 @@ Everything else is nested with two underscores: ``WORKER_DELIVERY__LINGER_SECOND
 
 from __future__ import annotations
 
+import difflib
+import errno
+import json
 import os
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
+
+from worker.connections import check_broker_url, check_redis_url, is_redis
 
 KILI_ENDPOINT = "https://cloud.kili-technology.com/api/label/v2/graphql"
+
+
+NEAR = 0.7
+"""How alike (difflib's ratio) a known name must be to be offered for an unknown one."""
+
+_OTHERS = re.compile(r"WORKER_(SERVICE_(HOST|PORT\w*)|PORT(_\w+)?|NAME|ENV_\w+)")
+"""What Docker and Kubernetes put into the environment for a service that is called worker."""
+
+
+def _listed(given: Any) -> Any:
+    """A list as JSON, or as words with commas between them."""
+    if not isinstance(given, str):
+        return given
+    if given.lstrip().startswith("["):
+        try:
+            return json.loads(given)
+        except ValueError as error:
+            raise ValueError(f"no JSON list: {error}") from None
+    return [word.strip() for word in given.split(",") if word.strip()]
 
 
 class _Group(BaseModel):
@@ -54,8 +89,10 @@ class IntakeSettings(_Group):
     visibility_seconds: int = Field(
         600, ge=1, description="The broker's visibility timeout; must outlast the longest call with its repeats."
     )
-    path_roots: list[Path] = Field(default_factory=list, description="Folders below which asset.path is honoured.")
-    result_places: list[str] = Field(
+    path_roots: Annotated[list[Path], NoDecode, BeforeValidator(_listed)] = Field(
+        default_factory=list, description="Folders below which asset.path is honoured, with commas or as a JSON list."
+    )
+    result_places: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
         default_factory=list,
         description="Places that results are read from: https://host/folder/, or s3://bucket/folder/=https://host/folder/.",
     )
@@ -70,6 +107,14 @@ class SpoolSettings(_Group):
     prefix: str = Field("pw:", min_length=1, description="Prefix of every key of the worker.")
     lease_seconds: float = Field(30.0, ge=1, description="A dead worker's wave is taken over after this time.")
     remember_hours: float = Field(168.0, gt=0, description="How long the newest prediction of an asset is remembered.")
+    dead_letter_days: float = Field(90.0, gt=0, description="Age at which dead letters are dropped.")
+    max_dead_letters: int = Field(
+        100_000, ge=1, description="Dead letters beyond this number are dropped, oldest first."
+    )
+    dead_letter_notice_hours: float = Field(
+        24.0, ge=0, description="How long dead letters are announced to be dropped."
+    )
+    project_days: float = Field(180.0, gt=0, description="Silence after which a project without anything is forgotten.")
 
 
 class DeliverySettings(_Group):
@@ -92,6 +137,17 @@ class DeliverySettings(_Group):
     missing_asset_grace_seconds: float = Field(
         10.0, ge=0, description="How long a prediction without content waits for its asset to appear in Kili."
     )
+    fault_grace_seconds: float = Field(
+        86_400.0,
+        ge=0,
+        description="How long predictions are tried whose writes fail in general words while Kili answers other calls.",
+    )
+    upload_grace_seconds: float = Field(
+        900.0, ge=0, description="How long an upload is tried again that Kili's bucket does not take."
+    )
+    import_seconds: float = Field(
+        3600.0, gt=0, description="How long Kili may take to import a video or another asset in the background."
+    )
     aging_seconds: float = Field(
         60.0, gt=0, description="Wait after which routine predictions get a share of each wave."
     )
@@ -100,11 +156,40 @@ class DeliverySettings(_Group):
     probe_cap_seconds: float = Field(5.0, gt=0, description="Longest pause between probes of the endpoint.")
 
 
+THRESHOLD = 0.8
+
+
 class ReviewSettings(_Group):
-    """What humans see first: a policy file, or without one a threshold of confidence."""
+    """What humans see first: a policy file, or without one the built-in policy or a threshold of confidence."""
 
     policy: Path | None = Field(None, description="Review policy (TOML, YAML or JSON); see docs/review.md.")
-    threshold: float = Field(0.8, ge=0, le=1, description="Predictions below this confidence get a priority.")
+    rule: Literal["ranked", "threshold"] | None = Field(
+        None, description="Without a policy file: ranked, or threshold. Ranked, unless WORKER_REVIEW__THRESHOLD is set."
+    )
+    capacity: float = Field(
+        0.1, ge=0, le=1, description="Ranked: share of the traffic that humans are asked to review."
+    )
+    audit_rate: float = Field(
+        0.03, ge=0, le=1, description="Ranked: share of the traffic in the audit sample, which is part of the capacity."
+    )
+    threshold: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description=f"Threshold: predictions below this confidence get a priority; {THRESHOLD} if not set.",
+    )
+
+    @property
+    def in_force(self) -> Literal["file", "ranked", "threshold"]:
+        """Which of the three decides."""
+        if self.policy is not None:
+            return "file"
+        return self.rule or ("ranked" if self.threshold is None else "threshold")
+
+    @property
+    def confidence_threshold(self) -> float:
+        """The threshold of the threshold rule."""
+        return THRESHOLD if self.threshold is None else self.threshold
 
 
 class FeedbackSettings(_Group):
@@ -123,6 +208,11 @@ class FeedbackSettings(_Group):
     drift_run_length: float = Field(
         140_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
     )
+    label_hosts: list[str] = Field(
+        ["kili-technology.com", "storage.googleapis.com", "blob.core.windows.net", "amazonaws.com"],
+        description="Hosts, with their subdomains, that label files are read from, beside the endpoint's own.",
+    )
+    label_file_bytes: int = Field(16_000_000, gt=0, description="Larger label files are not read.")
     webhook_url: SecretStr | None = Field(None, description="Where drift alarms are posted to.")
     webhook_shape: Literal["generic", "slack", "alertmanager"] = Field(
         "generic", description="What the webhook's receiver understands."
@@ -136,13 +226,23 @@ class LogSettings(_Group):
     format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text for a terminal.")
 
 
+class _Environment(EnvSettingsSource):
+    """The environment; one of the names that users already have counts as not set when it is empty.
+
+    Compose files write ``KILI_API_KEY: ${KILI_API_KEY:-}``, which must not hide ``KILI_API_KEY_FILE``.
+    """
+
+    def __call__(self) -> dict[str, Any]:
+        return {name: value for name, value in super().__call__().items() if value != "" or name not in _aliased()}
+
+
 class _SecretFiles(PydanticBaseSettingsSource):
     """Reads ``NAME_FILE`` for the names that users already have."""
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
         name = str(field.validation_alias or "")
         path = os.environ.get(f"{name}_FILE") if name else None
-        return (Path(path).read_text("utf-8").strip() if path else None), name or field_name, False
+        return (_secret_in(Path(path)) if path else None), name or field_name, False
 
     def __call__(self) -> dict[str, Any]:
         values = {}
@@ -151,6 +251,13 @@ class _SecretFiles(PydanticBaseSettingsSource):
             if value is not None:
                 values[key] = value
         return values
+
+
+def _secret_in(path: Path) -> str:
+    try:
+        return path.read_text("utf-8").strip()
+    except UnicodeDecodeError:
+        raise OSError(errno.EILSEQ, "is no text in UTF-8", str(path)) from None
 
 
 class Settings(BaseSettings):
@@ -189,12 +296,37 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then ``…_FILE``."""
-        return init_settings, env_settings, _SecretFiles(settings_cls)
+        return init_settings, _Environment(settings_cls), _SecretFiles(settings_cls)
+
+    @field_validator("kili_api_endpoint")
+    @classmethod
+    def _an_endpoint(cls, given: str) -> str:
+        try:
+            parts = urlsplit(given)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable:
+            raise ValueError(f"no URL of an API; write https://host/api/label/v2/graphql, as {KILI_ENDPOINT}")
+        return given
+
+    @field_validator("redis_url")
+    @classmethod
+    def _a_redis(cls, given: SecretStr) -> SecretStr:
+        check_redis_url(given.get_secret_value())
+        return given
+
+    @field_validator("celery_broker_url")
+    @classmethod
+    def _a_broker(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None:
+            check_broker_url(given.get_secret_value())
+        return given
 
     @property
     def redis(self) -> str:
@@ -209,22 +341,83 @@ class Settings(BaseSettings):
     @property
     def broker_is_redis(self) -> bool:
         """Whether the mover can take the Celery door's messages inside Redis."""
-        return self.broker.split("://", 1)[0] in ("redis", "rediss", "redis+socket", "unix")
+        return is_redis(self.broker)
 
 
 def environment_names() -> set[str]:
-    """Every environment variable that is read as a setting."""
-    return {row[0] for row in explain()} | {f"{name}_FILE" for name in _aliased()}
+    """Every environment variable that is read as a setting; a whole group may be set as JSON."""
+    groups = {f"WORKER_{name}".upper() for name in Settings.model_fields if _is_group(name)}
+    return {row[0] for row in explain()} | {f"{name}_FILE" for name in _aliased()} | groups
+
+
+def mistakes(error: ValidationError | SettingsError) -> list[str]:
+    """What is wrong with the settings, each under the name of its environment variable, without their values."""
+    if isinstance(error, SettingsError):
+        return [f"{name}: no JSON; set its parts one by one, such as {name}__…" for name in _groups_that_are_no_json()]
+    return [_mistake(one) for one in error.errors()]
+
+
+def unknown_names() -> Iterator[tuple[str, str | None]]:
+    """Variables ``WORKER_…`` that are no setting, each with the setting whose name is nearest, if one is near."""
+    known = environment_names()
+    for name in sorted(os.environ):
+        folded = name.upper()
+        if folded.startswith("WORKER_") and folded not in known and not _OTHERS.fullmatch(folded):
+            yield name, nearest_name(folded)
+
+
+def nearest_name(name: str) -> str | None:
+    """The setting whose name is most like this one, None when none is near."""
+    plain = {_spelling(known): known for known in sorted(environment_names())}
+    found = difflib.get_close_matches(_spelling(name), plain, n=1, cutoff=NEAR)
+    return plain[found[0]] if found else None
+
+
+def _spelling(name: str) -> str:
+    return name.removeprefix("WORKER_").replace("__", "_")
+
+
+def _mistake(error: ErrorDetails) -> str:
+    name = _variable(error["loc"])
+    if error["type"] == "extra_forbidden":
+        near = nearest_name(name)
+        return f"{name}: no such setting" + (f"; did you mean {near}?" if near else "")
+    return f"{name}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _variable(loc: Sequence[int | str]) -> str:
+    first, *rest = map(str, loc)
+    if first in _aliased():
+        return first
+    group = first in Settings.model_fields and _is_group(first)
+    return "__".join([f"WORKER_{first}", *(rest[:1] if group else ())]).upper()
+
+
+def _is_group(name: str) -> bool:
+    return isinstance(_default_of(Settings.model_fields[name]), _Group)
+
+
+def _groups_that_are_no_json() -> Iterator[str]:
+    for name in filter(_is_group, Settings.model_fields):
+        variable = f"WORKER_{name}".upper()
+        try:
+            json.loads(os.environ.get(variable) or "{}")
+        except ValueError:
+            yield variable
+
+
+def _default_of(field: FieldInfo) -> Any:
+    return field.get_default(call_default_factory=True, validated_data={})
 
 
 def explain() -> list[tuple[str, str, str]]:
     """(environment name, default, meaning) of every setting, in the order of the tree."""
     rows: list[tuple[str, str, str]] = []
     for name, field in Settings.model_fields.items():
-        default = field.get_default(call_default_factory=True, validated_data={})
+        default = _default_of(field)
         if isinstance(default, _Group):
             rows += [
-                (f"WORKER_{name}__{sub}".upper(), str(getattr(default, sub)), child.description or "")
+                (f"WORKER_{name}__{sub}".upper(), _shown(getattr(default, sub)), child.description or "")
                 for sub, child in type(default).model_fields.items()
             ]
         else:

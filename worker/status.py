@@ -8,11 +8,13 @@ from dataclasses import asdict
 from typing import Any
 
 from worker.deadletters import DeadLetters
-from worker.delivery import Documents, Pauses
+from worker.delivery import Documents, Pause, Pauses
+from worker.exposition import sample
 from worker.feedback.service import summaries
 from worker.feedback.summary_text import metric_lines, status_lines
 from worker.ledger import CallCounter
 from worker.parts import budget_of, inbox_of, spool_of
+from worker.review_in_force import review_words
 from worker.settings import Settings
 from worker.spool import Ledger, Spool, replacement_of
 
@@ -26,14 +28,18 @@ def collect(settings: Settings) -> dict[str, Any]:
     refusal = Documents(spool.redis, spool.prefix, wanted=settings.delivery.one_document).refusal()
     replaced = replacement_of(spool.redis, spool.prefix)
     projects = spool.projects()
+    notice = letters.notice()
     return {
         "at_the_doors": inbox_of(settings).backlog(),
         "doors_closed": ledger.waiting >= settings.intake.max_waiting,
         "ledger": _ledger(ledger),
         "projects": {project: _project(spool, project) for project in projects},
+        "review": review_words(settings.review),
         "feedback": summaries(spool.redis, spool.prefix, projects),
         "dead_letters": letters.causes(),
-        "pauses": [asdict(pause) | {"seconds": round(time.time() - pause.since / 1000, 1)} for pause in pauses],
+        "dead_letters_expired": letters.expired(),
+        "dead_letters_notice": asdict(notice) | {"words": str(notice)} if notice else None,
+        "pauses": [_pause(pause) for pause in pauses],
         "calls": [asdict(count) for count in CallCounter(spool.redis, spool.prefix).counts()],
         "budget": budget_of(settings, spool).peek() if settings.kili_api_key else None,
         "one_document_refused": asdict(refusal) if refusal else None,
@@ -41,12 +47,30 @@ def collect(settings: Settings) -> dict[str, Any]:
     }
 
 
+REMEDIES = {
+    "RefusedProject": "give the key access to the project (then: prediction-worker waiting retry PROJECT); a wrong id: "
+    "prediction-worker waiting dead-letter PROJECT, or drop",
+    "RefusedKey": "renew KILI_API_KEY and restart the workers",
+    "LocalFault": "look at this worker's machine: name service, certificates, open files, memory",
+    "InterfaceError": "mend the project's interface in Kili",
+}
+"""What an operator can do about a pause, by the kind of its error; any other passes or does not without him."""
+
+
+def _pause(pause: Pause) -> dict[str, Any]:
+    project = pause.scope.removeprefix("project:")
+    remedy = REMEDIES.get(pause.kind, "").replace("PROJECT", project)
+    return asdict(pause) | {"seconds": round(time.time() - pause.since / 1000, 1), "remedy": remedy}
+
+
 def _ledger(ledger: Ledger) -> dict[str, int]:
     return asdict(ledger) | {"balance": ledger.balance}
 
 
 def _project(spool: Spool, project: str) -> dict[str, Any]:
-    return _ledger(spool.ledger(project)) | {"lanes": spool.lanes(project)}
+    oldest = spool.oldest_ms(project)
+    waited = round(max(0.0, time.time() - oldest / 1000), 1) if oldest is not None else 0.0
+    return _ledger(spool.ledger(project)) | {"lanes": spool.lanes(project), "oldest_seconds": waited}
 
 
 def text(found: dict[str, Any]) -> str:
@@ -69,8 +93,15 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"project {name}: {counts}; lanes {lanes}"
     for cause, count in found["dead_letters"].items():
         yield f"dead letters   {count} {cause}"
+    if found["dead_letters_expired"]:
+        yield f"dead letters   {found['dead_letters_expired']} were dropped for their age or number"
+    if found["dead_letters_notice"]:
+        yield f"LETTERS END    {found['dead_letters_notice']['words']}"
     for pause in found["pauses"]:
-        yield f"PAUSED         {pause['scope']} for {pause['seconds']} s: {pause['reason']}"
+        failures = f"{pause['failures']} failures"
+        yield f"PAUSED         {pause['scope']} for {pause['seconds']} s, {failures}: {pause['reason']}"
+        yield from _waiting_for(found, pause)
+    yield f"review         {found['review']}"
     yield from status_lines(found["feedback"])
     if found["budget"]:
         budget = found["budget"]
@@ -84,6 +115,15 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  {count['operation']}: {count['calls']} {count['outcome']}"
 
 
+def _waiting_for(found: dict[str, Any], pause: dict[str, Any]) -> Iterator[str]:
+    one = found["projects"].get(pause["scope"].removeprefix("project:"))
+    if one is not None:
+        count = one["waiting"] + one["leased"]
+        yield f"               {count} predictions wait, the oldest for {one['oldest_seconds']:.0f} s; nothing is lost"
+    if pause["remedy"]:
+        yield f"               {pause['remedy']}"
+
+
 def prometheus_text(found: dict[str, Any]) -> str:
     """The status in Prometheus' text exposition format."""
     return "\n".join(_metrics(found)) + "\n"
@@ -92,27 +132,29 @@ def prometheus_text(found: dict[str, Any]) -> str:
 def _metrics(found: dict[str, Any]) -> Iterator[str]:
     ledger = found["ledger"]
     yield "# TYPE prediction_worker_received_total counter"
-    yield f"prediction_worker_received_total {ledger['received']}"
+    yield sample("received_total", ledger["received"])
     yield "# TYPE prediction_worker_predictions gauge"
     for state in ("delivered", "superseded", "sampled_out", "dead", "dropped", "waiting", "leased"):
-        yield f'prediction_worker_predictions{{state="{state}"}} {ledger[state]}'
+        yield sample("predictions", ledger[state], state=state)
     yield "# TYPE prediction_worker_conservation_error gauge"
-    yield f"prediction_worker_conservation_error {ledger['balance']}"
+    yield sample("conservation_error", ledger["balance"])
     yield "# TYPE prediction_worker_redis_replaced gauge"
-    yield f"prediction_worker_redis_replaced {int(found['replaced'] is not None)}"
+    yield sample("redis_replaced", int(found["replaced"] is not None))
     yield "# TYPE prediction_worker_at_the_doors gauge"
-    yield f"prediction_worker_at_the_doors {found['at_the_doors']}"
+    yield sample("at_the_doors", found["at_the_doors"])
     yield "# TYPE prediction_worker_dead_letters gauge"
     for cause, count in found["dead_letters"].items():
-        yield f'prediction_worker_dead_letters{{cause="{cause}"}} {count}'
+        yield sample("dead_letters", count, cause=cause)
+    yield "# TYPE prediction_worker_dead_letters_expired_total counter"
+    yield sample("dead_letters_expired_total", found["dead_letters_expired"])
+    yield "# TYPE prediction_worker_dead_letters_ending gauge"
+    yield sample("dead_letters_ending", int(found["dead_letters_notice"] is not None))
     yield "# TYPE prediction_worker_paused gauge"
-    yield f"prediction_worker_paused {len(found['pauses'])}"
+    yield sample("paused", len(found["pauses"]))
     yield "# TYPE prediction_worker_calls_total counter"
     for count in found["calls"]:
-        labels = f'operation="{count["operation"]}",outcome="{count["outcome"]}"'
-        yield f"prediction_worker_calls_total{{{labels}}} {count['calls']}"
+        yield sample("calls_total", count["calls"], operation=count["operation"], outcome=count["outcome"])
     yield "# TYPE prediction_worker_repeated_calls_total counter"
     for count in found["calls"]:
-        labels = f'operation="{count["operation"]}",outcome="{count["outcome"]}"'
-        yield f"prediction_worker_repeated_calls_total{{{labels}}} {count['repeats']}"
+        yield sample("repeated_calls_total", count["repeats"], operation=count["operation"], outcome=count["outcome"])
     yield from metric_lines(found["feedback"])

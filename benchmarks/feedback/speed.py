@@ -101,6 +101,10 @@ class Source:
         """How many labels."""
         return self.labels.count_labels(since)
 
+    def with_files(self, assets: Sequence[ReadAsset]) -> list[ReadAsset]:
+        """Nothing is in files."""
+        return list(assets)
+
     def assets(self, project: str, asset_ids: Sequence[str]) -> list[ReadAsset]:  # noqa: ARG002
         """Nothing was deleted."""
         return []

@@ -51,15 +51,26 @@ def colour(name: str) -> dict[str, Any]:
     return {"CLASSIFICATION_JOB": {"categories": [{"name": name}]}}
 
 
-def call(sandbox: SandboxProcess, query: str, **variables: Any) -> dict[str, Any]:
+def answer(sandbox: SandboxProcess, query: str, **variables: Any) -> dict[str, Any]:
     """Call the sandbox past the SDK, which allows itself 500 calls a minute: setting a scene need not count."""
-    answer = HTTP.post(
+    answered: dict[str, Any] = HTTP.post(
         sandbox.endpoint,
         headers={"Authorization": f"X-API-Key: {sandbox.api_key}"},
         json={"query": query, "variables": variables},
     ).json()
-    assert "errors" not in answer, answer
-    return answer["data"]
+    return answered
+
+
+def call(sandbox: SandboxProcess, query: str, **variables: Any) -> dict[str, Any]:
+    """Return the data of a call that must go well."""
+    answered = answer(sandbox, query, **variables)
+    assert "errors" not in answered, answered
+    return answered["data"]
+
+
+def refusal(sandbox: SandboxProcess, query: str, **variables: Any) -> str:
+    """Return the message of a call that must be refused."""
+    return str(answer(sandbox, query, **variables)["errors"][0]["message"])
 
 
 def create_project(
@@ -67,9 +78,10 @@ def create_project(
     interface: dict[str, Any] = COLOURS,
     input_type: str = "IMAGE",
     title: str = "cars",
+    **options: Any,
 ) -> str:
     """Create a project, by default one to classify cars by colour."""
-    data = {"title": title, "inputType": input_type, "jsonInterface": json.dumps(interface)}
+    data = {"title": title, "inputType": input_type, "jsonInterface": json.dumps(interface), **options}
     return call(sandbox, CREATE_PROJECT, data=data)["createProject"]["id"]
 
 
@@ -77,6 +89,7 @@ class Cars:
     """Assets of a project to classify cars by colour; asset n has the metadata {"number": n, "kind": "car"}."""
 
     def __init__(self, sandbox: SandboxProcess, kili: Kili, project_id: str, names: list[str]) -> None:
+        self.sandbox = sandbox
         self.kili = kili
         self.project_id = project_id
         self.names = names

@@ -1,12 +1,14 @@
-"""One house for the cases that need no settings of their own."""
+"""Every case runs on the oldest and the newest Redis, each with one house for those that need no settings."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.faults.house import House
+from tests.servers import servers_of
 
 QUICK = {
     "WORKER_KILI__BACKOFF_SECONDS": "0.02",
@@ -19,41 +21,57 @@ QUICK = {
 }
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Cases that start no server of their own choice see each in turn."""
+    metafunc.parametrize("redis_binary", servers_of("ends"), indirect=True, scope="session")
+
+
+@pytest.fixture(autouse=True)
+def _on_the_server(named_server: None) -> None:
+    """Whatever starts a server in a case starts that one."""
+
+
 class Keeper:
-    """Keeps a house open for the next case, as long as every case ended with the judge's consent."""
+    """Keeps a house on each server open for the next case, as long as every case ended with the judge's consent."""
 
     def __init__(self, **settings: str) -> None:
         self._settings = {**QUICK, **settings}
-        self._house: House | None = None
+        self._houses: dict[Path | None, House] = {}
 
-    def open(self) -> House:
-        """The house, ready for a case, with a worker in it."""
-        if self._house is None or not self._house.is_sound:
-            self.close()
-            self._house = House(self._settings)
-        self._house.begin_case()
-        self._house.staffed()
-        return self._house
+    def open(self, binary: Path | None) -> House:
+        """The house on that server, ready for a case, with a worker in it."""
+        house = self._houses.get(binary)
+        if house is None or not house.is_sound:
+            self.close(binary)
+            house = self._houses[binary] = House(self._settings, binary=binary)
+        house.begin_case()
+        house.staffed()
+        return house
 
-    def close(self) -> None:
-        """End the house; one whose last case failed shows its logs."""
-        if self._house is not None:
-            self._house.close(show_logs=not self._house.is_sound)
-            self._house = None
+    def close(self, binary: Path | None) -> None:
+        """End a house; one whose last case failed shows its logs."""
+        house = self._houses.pop(binary, None)
+        if house is not None:
+            house.close(show_logs=not house.is_sound)
+
+    def close_all(self) -> None:
+        """End every house."""
+        for binary in list(self._houses):
+            self.close(binary)
 
 
 @pytest.fixture(scope="session")
 def keeper() -> Iterator[Keeper]:
-    """The house of the session."""
+    """The houses of the session."""
     keeper = Keeper()
     yield keeper
-    keeper.close()
+    keeper.close_all()
 
 
 @pytest.fixture
-def house(keeper: Keeper) -> Iterator[House]:
+def house(keeper: Keeper, redis_binary: Path | None) -> Iterator[House]:
     """The session's house, with a running worker; a case that does not end with ``judge`` spoils it for others."""
-    house = keeper.open()
+    house = keeper.open(redis_binary)
     yield house
     if not house.is_sound:
-        keeper.close()
+        keeper.close(redis_binary)

@@ -24,6 +24,7 @@ import redis
 from celery import Celery
 
 from tests.faults.front import Front
+from tests.faults.troubles import Troubles
 from worker.deadletters import DeadLetter, DeadLetters
 from worker.delivery import Pause, Pauses
 from worker.demo.processes import WorkerProcess
@@ -66,6 +67,7 @@ FAST = {
     "WORKER_DELIVERY__PROBE_CAP_SECONDS": "1",
     "WORKER_DELIVERY__MISSING_ASSET_GRACE_SECONDS": "1",
     "WORKER_DELIVERY__DRAIN_SECONDS": "10",
+    "WORKER_REVIEW__THRESHOLD": "0.8",  # decides alone on each prediction: the cases know every priority
 }
 SWITCHES = {
     "resent_id": "upsert",
@@ -98,7 +100,8 @@ class Published:
         url = message.get("asset", {}).get("url")
         if url is not None:
             self.contents.setdefault(derived_asset_id(key[0], key[1]), set()).add(url)
-        answer = max(message["output"]["scores"], key=lambda name: message["output"]["scores"][name])
+        scores = message["output"].get("scores")
+        answer = max(scores, key=lambda name: scores[name]) if scores else answer_of(message["output"]["json_response"])
         newest = (message["predicted_at"], answer)
         if key not in self.expected or newest > self.expected[key]:
             self.expected[key] = newest
@@ -110,12 +113,20 @@ class House:
     Args:
         settings: environment of the workers, on top of settings that make failures quick.
         has_front: put a front before the local Kili that can be shut.
+        binary: of the Redis server.
         sandbox: options of the local Kili.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None, *, has_front: bool = False, **sandbox: Any) -> None:
+    def __init__(
+        self,
+        settings: Mapping[str, str] | None = None,
+        *,
+        has_front: bool = False,
+        binary: Path | None = None,
+        **sandbox: Any,
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="house-"))
-        self.redis = EmbeddedRedis()
+        self.redis = EmbeddedRedis(binary=binary)
         self.kili = SandboxProcess(**sandbox)
         self.front = Front(self.kili.endpoint) if has_front else None
         self.client = redis.Redis.from_url(self.redis.url)
@@ -124,6 +135,7 @@ class House:
         self.counter = CallCounter(self.client, "pw:")
         self.published = Published()
         self.workers: list[WorkerProcess] = []
+        self.troubles = Troubles(self.folder)
         self._http = httpx.Client(timeout=60)
         self._named = 0
         self._buried_before: frozenset[str] = frozenset()
@@ -148,7 +160,9 @@ class House:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        unexplained = self.troubles.unexplained()
         self.close(show_logs=error is not None)
+        assert error is not None or unexplained == [], unexplained
 
     def close(self, *, show_logs: bool = False) -> None:
         """End every process and remove the logs."""
@@ -171,13 +185,15 @@ class House:
         self.client.delete("pw:one-document-refused")
         self.admin("reset", {})
         self._buried_before = frozenset(self.letters.ids())
+        self.troubles.begin()
         self.is_sound = False
         return self
 
-    def worker(self, *, wait: bool = True, **settings: str) -> WorkerProcess:
-        """Start a worker, and wait until it is ready."""
+    def worker(self, *, wait: bool = True, output: int | None = None, **settings: str) -> WorkerProcess:
+        """Start a worker, and wait until it is ready; ``output`` takes what it writes instead of its log."""
         self._named += 1
-        worker = WorkerProcess({**self.environment, **settings}, self.folder, f"worker-{self._named}")
+        environment = {**self.environment, **settings}
+        worker = WorkerProcess(environment, self.folder, f"worker-{self._named}", output=output)
         self.workers.append(worker)
         return worker.wait_ready() if wait else worker
 
@@ -324,7 +340,8 @@ class House:
 
         Every valid message's newest answer is the one INFERENCE label of its model on the one asset of its external
         id; ``dead`` messages (by default those published as wrong or condemned) are dead letters, with a cause each.
-        Exactly ``waiting`` messages are kept for projects that Kili refuses; nothing of theirs is in Kili.
+        Exactly ``waiting`` messages are kept for projects that Kili refuses; nothing of theirs is in Kili. No worker
+        complains of what the case has not announced by ``troubles.expect``.
         """
         ledger = self.ledger()
         dead = self.published.wrong if dead is None else dead
@@ -338,6 +355,8 @@ class House:
         assert found_labels(state) == self.wanted()
         wrong = [item for item in state["items"] if item["content"] not in self.contents_of(item)]
         assert wrong == []
+        unexplained = self.troubles.unexplained()
+        assert unexplained == [], unexplained
         self.is_sound = True
         return dict(state)
 
@@ -363,12 +382,15 @@ class House:
         }
 
 
+def answer_of(response: Mapping[str, Any]) -> str:
+    """The colour in a response, of a video that of its first frame."""
+    return str(response.get("0", response)["COLOUR"]["categories"][0]["name"])
+
+
 def found_labels(state: Mapping[str, Any]) -> dict[tuple[str, str, str], str]:
     """The answer of each INFERENCE label in Kili, by (project, external id, model)."""
     return {
-        (item["projectId"], item["externalId"], label["modelName"]): json.loads(label["jsonResponse"])["COLOUR"][
-            "categories"
-        ][0]["name"]
+        (item["projectId"], item["externalId"], label["modelName"]): answer_of(json.loads(label["jsonResponse"]))
         for item in state["items"]
         for label in item["labels"]
         if label["labelType"] == "INFERENCE"

@@ -215,12 +215,14 @@ class Soak:
         os.kill(pid, signal.SIGCONT)
 
     def _kill_redis(self) -> None:
+        self._house.troubles.expect("wave_ended")
         self._house.redis.kill()
         time.sleep(self._dice.choice([0.1, 1.0]))
         self._house.redis.restart()
         self._await_redis()
 
     def _cut_connections(self) -> None:
+        self._house.troubles.expect("wave_ended")
         self._house.client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 
     def _flush_scripts(self) -> None:

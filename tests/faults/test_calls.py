@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -11,12 +12,17 @@ from worker.status import prometheus_text, text
 
 
 @pytest.fixture(scope="module")
-def at_once() -> Iterator[House]:
+def at_once(redis_binary: Path | None) -> Iterator[House]:
     """A house whose doors admit a thousand predictions in one go, so that one wave takes them all; calls go apart."""
-    with House({"WORKER_INTAKE__BATCH": "1000", ONE_DOCUMENT: "false"}) as house:
+    with House({"WORKER_INTAKE__BATCH": "1000", ONE_DOCUMENT: "false"}, binary=redis_binary) as house:
         yield house
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="no fault",
+    promise="no call too many: 1 + 10 + 10 + 2 for 1,000, and the interface once",
+)
 def test_a_wave_that_meets_no_fault_makes_no_extra_call(at_once: House) -> None:
     project = at_once.project()
     at_once.admin("reset", {})
@@ -54,6 +60,11 @@ def test_a_second_wave_of_the_same_project_asks_for_its_interface_no_more(at_onc
     }
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="failed and repeated calls",
+    promise="visible in `status` and its metrics",
+)
 def test_failed_and_repeated_calls_show_in_status_and_metrics(at_once: House) -> None:
     at_once.staffed()
     project = at_once.project()

@@ -23,6 +23,11 @@ mutation ($data: AppendManyAssetsData!, $where: ProjectWhere!) {
 """
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="unknown class or job, malformed responses, NaN",
+    promise="dead letters that name the field",
+)
 def test_what_no_project_can_take_becomes_a_dead_letter_that_names_the_field(house: House) -> None:
     project = house.project()
     good, bad = prediction(project, "good.jpg"), prediction(project, "bad.jpg")
@@ -60,6 +65,11 @@ def test_what_no_project_can_take_becomes_a_dead_letter_that_names_the_field(hou
     assert "SHAPE" in by_name["j"]["problem"] + by_name["j"]["field"]
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="oversized, too deep; 10 MB within the caps",
+    promise="dead letters; delivered",
+)
 def test_messages_too_large_or_too_deep_are_dead_letters_and_large_ones_within_the_caps_are_delivered(
     house: House,
 ) -> None:
@@ -82,6 +92,11 @@ def test_messages_too_large_or_too_deep_are_dead_letters_and_large_ones_within_t
     assert {label["modelName"] for item in items_of(state, project).values() for label in item["labels"]} == {"m:1"}
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="10,000 duplicates of one asset",
+    promise="one asset, one label, few calls",
+)
 def test_ten_thousand_duplicates_of_one_asset_cost_few_calls(house: House) -> None:
     project = house.project()
     with waves_held_up(house, project):
@@ -104,6 +119,11 @@ def waves_held_up(house: House, project: str) -> Iterator[None]:
     spool.release(project, token)
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="older after newer, two model versions in either order",
+    promise="the newest of each version",
+)
 @pytest.mark.parametrize("together", [True, False], ids=["at once", "one after the other"])
 def test_the_newest_answer_of_each_model_version_wins_in_every_order(house: House, together: bool) -> None:
     project = house.project()
@@ -141,6 +161,11 @@ NAMES = [
 ]
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="external ids with spaces, unicode, slashes, 300 characters",
+    promise="come back as sent",
+)
 def test_external_ids_of_every_kind_come_back_as_they_were_sent(house: House) -> None:
     project = house.project()
     for door in ("stream", "celery"):
@@ -152,6 +177,11 @@ def test_external_ids_of_every_kind_come_back_as_they_were_sent(house: House) ->
     assert set(items_of(state, project)) == set(NAMES)
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="an asset somebody else created",
+    promise="used, metadata kept",
+)
 def test_an_asset_that_somebody_else_created_is_used_and_keeps_its_metadata(house: House) -> None:
     project = house.project()
     append(house, project, "theirs.jpg", "their-own-asset-id-0000001", {"owner": "them", "camera": "old"})
@@ -169,6 +199,11 @@ def test_an_asset_that_somebody_else_created_is_used_and_keeps_its_metadata(hous
     assert metadata["prediction_model"] in ("m:1", "m:2")
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="metadata beside our keys",
+    promise="ours are never overwritten",
+)
 def test_metadata_lands_beside_our_own_keys_which_nobody_overwrites(house: House) -> None:
     project = house.project()
     own = {"camera": "3", "line": 7, "night": True, "note": None, "prediction_model": "forged"}
@@ -182,6 +217,11 @@ def test_metadata_lands_beside_our_own_keys_which_nobody_overwrites(house: House
     assert metadata["review_reason"]
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="no content: the asset exists, appears later, or never",
+    promise="used, waited for, dead letter",
+)
 def test_a_prediction_without_content_finds_its_asset_waits_for_it_or_says_that_there_is_none(house: House) -> None:
     project = house.project()
     append(house, project, "there.jpg", "there-0000000000000000001", {})
@@ -208,6 +248,16 @@ def files(house: House, tmp_path: Path) -> Iterator[Path]:
     worker.kill()
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="local files inside and outside the allowed folders, links out of them",
+    promise="uploaded; refused",
+)
+@pytest.mark.guarantee(
+    "Security",
+    fault="files outside the allowed folders, links that lead there",
+    promise="never read",
+)
 def test_local_files_are_uploaded_from_the_allowed_roots_and_from_nowhere_else(house: House, files: Path) -> None:
     project = house.project()
     (files / "a.png").write_bytes(b"picture a")
@@ -245,6 +295,11 @@ def test_local_files_are_uploaded_from_the_allowed_roots_and_from_nowhere_else(h
     assert uploaded == {"a": b"picture a", "b": b"picture b", "dots": b"picture a"}
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="texts",
+    promise="uploaded as they are",
+)
 def test_texts_are_uploaded_as_they_are(house: House) -> None:
     project = house.project(input_type="TEXT")
     texts = {"plain": "A red car.", "unicode": "Ein rötliches Auto 🚗\n\tNext line", "long": "word " * 50_000}

@@ -49,6 +49,11 @@ def numbered(house: House, project: str) -> Iterator[dict[str, Any]]:
         yield message
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="every shape of Celery message: protocols, lists, priorities, compressions",
+    promise="read",
+)
 def test_every_shape_of_celery_message_is_read(house: House) -> None:
     ours = numbered(house, house.project())
     with producer(house) as app:
@@ -73,6 +78,11 @@ def test_every_shape_of_celery_message_is_read(house: House) -> None:
     house.judge()
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="other tasks, serializers, expiry, broken envelopes",
+    promise="dead letters that say why",
+)
 def test_every_celery_message_that_cannot_be_read_becomes_a_dead_letter_that_says_why(house: House) -> None:
     good = prediction(house.project(), "never.jpg")
     with producer(house, accept_content=["json", "pickle", "yaml"]) as app:
@@ -108,6 +118,11 @@ def test_every_celery_message_that_cannot_be_read_becomes_a_dead_letter_that_say
     }
 
 
+@pytest.mark.guarantee(
+    "Processes",
+    fault="a backlog of another version's messages",
+    promise="dead letters that name the key",
+)
 def test_messages_of_another_version_become_dead_letters_that_name_the_key(house: House) -> None:
     project = house.project()
     house.publish(predictions(project, 20))
@@ -122,6 +137,11 @@ def test_messages_of_another_version_become_dead_letters_that_name_the_key(house
     assert fields == {"schema", "uncertainty"}
 
 
+@pytest.mark.guarantee(
+    "Processes",
+    fault="`kill -9` while messages move from the Celery queue and the stream, again and again",
+    promise="none lost, none counted twice",
+)
 def test_workers_killed_again_and_again_while_they_move_messages(house: House) -> None:
     project, dice = house.project(), random.Random(3)
     done = threading.Event()
@@ -150,6 +170,11 @@ def test_workers_killed_again_and_again_while_they_move_messages(house: House) -
     house.judge()
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="spool and broker on two servers, workers killed",
+    promise="every message counted once",
+)
 def test_spool_and_broker_on_two_servers_count_every_message_once_although_workers_are_killed() -> None:
     with EmbeddedRedis() as broker, House({"CELERY_BROKER_URL": broker.url, "WORKER_INTAKE__BATCH": "2"}) as house:
         project = house.project()
@@ -176,6 +201,11 @@ def test_spool_and_broker_on_two_servers_count_every_message_once_although_worke
         assert house.client.zcard("pw:admitted") <= 2 * 2, "what has left the inbox is forgotten, but for the kills"
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="more waiting than allowed",
+    promise="the doors stop, say so, take again",
+)
 def test_above_the_limit_the_doors_stop_and_say_so_and_then_take_again() -> None:
     settings = {"WORKER_INTAKE__MAX_WAITING": "400", "WORKER_INTAKE__BATCH": "50"}
     one_at_a_time = {"WORKER_DELIVERY__WAVE_ITEMS": "100", "WORKER_DELIVERY__PARALLEL_BATCHES": "1"}
@@ -218,6 +248,11 @@ def settings(
     return Settings()
 
 
+@pytest.mark.guarantee(
+    "Redis",
+    fault="a broker that is no Redis (kombu's in-memory transport)",
+    promise="late acknowledgement; RabbitMQ itself is not in the suite",
+)
 def test_a_broker_that_is_no_redis_is_consumed_without_loss_and_only_while_the_doors_are_open(
     settings: Settings,
 ) -> None:

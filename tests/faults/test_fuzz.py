@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from tests.faults.house import INTERFACE
+from tests.fuzzing import examples
 from worker.deadletters import DeadLetters
 from worker.delivery.prepare import prepare
 from worker.intake import Admitter, Inbox, Rules
@@ -36,9 +37,7 @@ from worker.spool import Spool
 
 STREAM, QUEUE = "predictions:inbox", "predictions"
 FUZZ = settings(
-    max_examples=100,
-    derandomize=True,
-    deadline=None,
+    max_examples=examples(100),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
@@ -146,12 +145,21 @@ def mutated(draw: st.DrawFn, original: Any) -> Any:
     return found
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="arbitrary bytes and JSON at both doors",
+    promise="spool or dead letters; the process lives",
+)
 @FUZZ
 @given(payload=st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_payload_at_the_stream_door(doors: Doors, payload: bytes) -> None:
     doors.admit(fields={b"payload": payload})
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="arbitrary bytes and JSON at both doors",
+)
 @FUZZ
 @given(message=st.sampled_from(EXAMPLES).flatmap(mutated))
 def test_almost_predictions_at_the_stream_door(doors: Doors, message: Any) -> None:
@@ -171,24 +179,40 @@ def test_the_short_way_of_reading_finds_what_the_long_way_finds(message: Any) ->
     assert found[0] == found[1]
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="arbitrary bytes and JSON at both doors",
+)
 @FUZZ
 @given(fields=st.dictionaries(st.binary(max_size=10), st.binary(max_size=50), min_size=1, max_size=4))
 def test_any_fields_at_the_stream_door(doors: Doors, fields: dict[bytes, bytes]) -> None:
     doors.admit(fields=fields)
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="arbitrary bytes and JSON at both doors",
+)
 @FUZZ
 @given(envelope=st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()))
 def test_any_bytes_at_the_celery_door(doors: Doors, envelope: bytes) -> None:
     doors.admit(envelope=envelope)
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="arbitrary bytes and JSON at both doors",
+)
 @FUZZ
 @given(envelope=mutated(ENVELOPE))
 def test_almost_celery_messages_at_the_celery_door(doors: Doors, envelope: Any) -> None:
     doors.admit(envelope=json.dumps(envelope).encode())
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="arbitrary bytes and JSON at both doors",
+)
 @FUZZ
 @given(body=mutated({"args": [EXAMPLE], "kwargs": {}}) | VALUES, compression=st.none() | LEAVES, plain=st.booleans())
 def test_any_body_in_a_celery_message(doors: Doors, body: Any, compression: Any, plain: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -57,15 +58,20 @@ class Street:
 
 
 @pytest.fixture(scope="module")
-def street() -> Iterator[Street]:
+def street(redis_binary: Path | None) -> Iterator[Street]:
     """A house with a worker and its healthy projects, known to the worker."""
-    with House(LIMITED) as house:
+    with House(LIMITED, binary=redis_binary) as house:
         house.worker()
         street = Street(house)
         street.deliver(10)
         yield street
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="one project refused, nineteen healthy",
+    promise="no call of the nineteen is taken from them and none of them is paused",
+)
 def test_nineteen_healthy_projects_do_not_feel_the_twentieth(street: Street) -> None:
     house = street.house
     kept = 0
@@ -96,6 +102,11 @@ def go_bad(house: House, project: str, harm: str) -> None:
     house.harm({"project": project, "action": NO_ACCESS if harm == "no access" else ALWAYS_500})
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="a project deleted or closed, then served again",
+    promise="waits, goes on by itself",
+)
 def test_a_project_that_is_served_again_goes_on_by_itself(house: House) -> None:
     bad, good = house.project(), house.project()
     house.harm({"project": bad, "action": NO_ACCESS})
@@ -113,6 +124,11 @@ def test_a_project_that_is_served_again_goes_on_by_itself(house: House) -> None:
     assert said.count(f"project:{bad} goes on") == 1
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="a renamed class",
+    promise="only what needs it dies; a mended interface lets it be replayed",
+)
 def test_a_renamed_class_stops_only_what_needs_it_and_a_mended_interface_lets_it_be_replayed(house: House) -> None:
     project = house.project()
     house.publish(predictions(project, 20))

@@ -36,6 +36,11 @@ FAULTS = {
 }
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="GraphQL errors under 200, 400 and 500, partial data, unknown operations",
+    promise="judged by the error, not the status; sat out",
+)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_error_of_the_server_is_sat_out_at_every_step(house: House, fault: str) -> None:
     action, outcome = FAULTS[fault]
@@ -50,6 +55,11 @@ def test_an_error_of_the_server_is_sat_out_at_every_step(house: House, fault: st
     assert (house.outcomes() - seen)[outcome] >= (2 if in_one_answer else 4)
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="an error that names no item",
+    promise="bisected; culprits are dead letters, neighbours delivered",
+)
 @pytest.mark.parametrize("key", ["unexpectedRetrieving", "assetLocked"], ids=["murky", "plain"])
 @pytest.mark.parametrize("step", WRITES)
 def test_an_error_that_names_no_item_condemns_the_culprits_and_delivers_their_neighbours(
@@ -68,6 +78,11 @@ def test_an_error_that_names_no_item_condemns_the_culprits_and_delivers_their_ne
     house.await_that(lambda: not house.pauses(), "the end of every pause")
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="an error that names its item",
+    promise="no bisection",
+)
 def test_an_error_that_names_its_item_costs_no_bisection(house: House) -> None:
     project = house.project()
     refuse = {"kind": "refuse", "external_ids": ["a/7.jpg"], "key": "assetLocked", "names_item": True}
@@ -79,6 +94,11 @@ def test_an_error_that_names_its_item_costs_no_bisection(house: House) -> None:
     assert house.calls_with("appendManyLabels") <= 4
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="a single item behind a general error",
+    promise="waits until others clear the server; never condemned alone",
+)
 def test_a_lone_item_behind_an_error_that_names_nobody_waits_until_others_clear_the_server(house: House) -> None:
     project = house.project()
     house.harm({"operation": "appendManyLabels", "action": {"kind": "refuse", "external_ids": ["a/0.jpg"]}})
@@ -92,6 +112,11 @@ def test_a_lone_item_behind_an_error_that_names_nobody_waits_until_others_clear_
     house.await_that(lambda: not house.pauses(), "the end of every pause")
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="half of a batch at fault",
+    promise="that half",
+)
 def test_half_of_a_batch_at_fault_is_condemned_and_the_other_half_delivered(house: House) -> None:
     project = house.project()
     house.harm(
@@ -103,6 +128,11 @@ def test_half_of_a_batch_at_fault_is_condemned_and_the_other_half_delivered(hous
     house.judge()
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="sent ids upserted or refused, batches atomic or partial, lagging reads",
+    promise="the same result under every combination",
+)
 @pytest.mark.parametrize(
     ("resent_id", "batches", "read_lag"),
     [*itertools.product(["upsert", "refuse"], ["atomic", "partial"], [0, 0.25])],
@@ -124,6 +154,11 @@ def test_every_switch_of_the_unknown_server_is_survived(
     assert house.struck()[2:] == [1, 1, 1]
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="crash between asset and label, ids refused, reads lagging",
+    promise="found again after the lag",
+)
 def test_a_crash_between_asset_and_label_is_survived_where_reads_lag_and_sent_ids_are_refused(house: House) -> None:
     house.switch(resent_id="refuse", batches="partial", read_lag=0.8)
     project = house.project()

@@ -39,6 +39,11 @@ FAULTS = {
 }
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="401, 429, 500, 502, 503 (both Envoy kinds), 504, 521, resets, answers lost or cut or truncated, HTML",
+    promise="sat out at every step",
+)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_what_passes_is_sat_out_at_every_step(house: House, fault: str) -> None:
     action, outcome = FAULTS[fault]
@@ -52,6 +57,11 @@ def test_what_passes_is_sat_out_at_every_step(house: House, fault: str) -> None:
     assert (house.outcomes() - seen)[outcome] == 4
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="bursts of 401",
+    promise="nobody is paused for long",
+)
 def test_a_burst_of_401_pauses_nobody_for_long(house: House) -> None:
     projects = [house.project() for _ in range(4)]
     house.harm({"times": 15, "action": status(401, "Unauthorized")})
@@ -63,6 +73,11 @@ def test_a_burst_of_401_pauses_nobody_for_long(house: House) -> None:
     house.await_that(lambda: not house.pauses(), "the end of every pause")
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="`Retry-After` in seconds, as a date, absurd, absent",
+    promise="the fleet waits as asked, never longer than allowed",
+)
 @pytest.mark.parametrize(
     ("value", "least"),
     [("1", 1.0), ("in ten seconds, as a date", 1.0), ("99999999999", 1.0), ("-3", 0.0)],
@@ -81,6 +96,11 @@ def test_retry_after_holds_the_fleet_back_as_long_as_it_asks_and_no_longer_than_
     house.judge()
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="answers slower than the timeout",
+    promise="sent again, harmless",
+)
 def test_answers_slower_than_the_timeout_may_come_to_nothing_or_be_applied_late(house: House) -> None:
     project = house.project()
     seen = house.outcomes()
@@ -94,6 +114,11 @@ def test_answers_slower_than_the_timeout_may_come_to_nothing_or_be_applied_late(
     assert (house.outcomes() - seen)["TimedOut"] == (1 if house.has_one_document else 2)
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="413",
+    promise="bytes halved and remembered",
+)
 def test_bodies_that_are_too_large_are_halved_and_the_size_is_remembered(house: House) -> None:
     project = house.project()
     house.harm({"action": {"kind": "too_large", "bytes": 20_000}})
@@ -109,6 +134,11 @@ def test_bodies_that_are_too_large_are_halved_and_the_size_is_remembered(house: 
     assert house.struck()[0] <= learned + cut_before
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="an item too large by itself",
+    promise="a dead letter; its neighbours go",
+)
 def test_an_item_that_is_too_large_by_itself_becomes_a_dead_letter_and_its_neighbours_go(house: House) -> None:
     project = house.project()
     house.harm({"action": {"kind": "too_large", "bytes": 20_000}})

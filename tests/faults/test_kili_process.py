@@ -16,6 +16,11 @@ HANG = {"kind": "delay", "seconds": 3}
 GONE = {"kind": "reset"}
 
 
+@pytest.mark.guarantee(
+    "Processes",
+    fault="`kill -9` in any step of a wave, the call never applied, applied late, or applied and unanswered",
+    promise="the next holder of the project finishes it",
+)
 @pytest.mark.parametrize("call", ["is never applied", "is applied late", "was applied"])
 def test_a_worker_killed_during_any_step_of_a_wave_loses_and_doubles_nothing(house: House, call: str) -> None:
     projects = {step: house.project() for step in STEPS}
@@ -30,6 +35,11 @@ def test_a_worker_killed_during_any_step_of_a_wave_loses_and_doubles_nothing(hou
     house.judge()
 
 
+@pytest.mark.guarantee(
+    "Processes",
+    fault="`kill -9` while bisecting, or right after a dead letter was written",
+    promise="the culprits alone are condemned, once",
+)
 def test_a_worker_killed_while_it_bisects_or_has_just_written_a_dead_letter_condemns_the_culprits_alone(
     house: House,
 ) -> None:
@@ -59,6 +69,11 @@ def test_a_worker_killed_while_it_bisects_or_has_just_written_a_dead_letter_cond
         assert sorted(about["external_id"] for about in letters) == culprits
 
 
+@pytest.mark.guarantee(
+    "Processes",
+    fault="one of two workers dies (each is its own scheduler)",
+    promise="the other takes over within a lease",
+)
 def test_one_of_two_workers_is_killed_and_the_other_takes_over(house: House) -> None:
     survivor = house.worker()
     projects = [house.project() for _ in range(6)]
@@ -72,6 +87,11 @@ def test_one_of_two_workers_is_killed_and_the_other_takes_over(house: House) -> 
     house.judge()
 
 
+@pytest.mark.guarantee(
+    "Processes",
+    fault="SIGTERM in mid-wave",
+    promise="the rest is given back, what remained is said, exit 0",
+)
 def test_a_worker_asked_to_stop_in_mid_wave_gives_back_what_is_left_and_says_so(house: House) -> None:
     house.workers[-1].kill()
     worker = house.worker(WORKER_SPOOL__LEASE_SECONDS="30", WORKER_KILI__TIMEOUT_SECONDS="10")
@@ -90,6 +110,11 @@ def test_a_worker_asked_to_stop_in_mid_wave_gives_back_what_is_left_and_says_so(
     house.judge()
 
 
+@pytest.mark.guarantee(
+    "Processes",
+    fault="SIGTERM while Kili hangs",
+    promise="ends within the drain limit",
+)
 def test_a_worker_asked_to_stop_while_kili_hangs_ends_within_the_limit(house: House) -> None:
     house.workers[-1].kill()
     worker = house.worker(WORKER_KILI__TIMEOUT_SECONDS="60", WORKER_DELIVERY__DRAIN_SECONDS="0.5")
@@ -106,6 +131,11 @@ def test_a_worker_asked_to_stop_while_kili_hangs_ends_within_the_limit(house: Ho
     house.judge()
 
 
+@pytest.mark.guarantee(
+    "Processes",
+    fault="SIGTERM while paused",
+    promise="stops at once",
+)
 def test_a_worker_asked_to_stop_while_it_is_paused_stops_at_once(house: House) -> None:
     project = house.project()
     house.harm({"action": {"kind": "status", "status": 401}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import psutil
+import pytest
 
 from tests.faults.backlog import work_off
 from tests.faults.house import House, prediction, predictions
@@ -13,13 +14,23 @@ SCARCE = {"WORKER_KILI__CALLS_PER_MINUTE": "1200", "WORKER_KILI__BURST": "2", "W
 """Twenty calls a second: the budget is what everybody waits for, as in production."""
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="a large backlog",
+    promise="bounded memory, the figure below",
+)
 def test_a_backlog_is_worked_off_by_two_workers_in_bounded_memory() -> None:
-    found = work_off(messages=12_000, workers=2, limit=100)
+    found = work_off(messages=8000, workers=2, limit=100)
     assert found.most_megabytes < 200
-    assert found.calls < 12_000 * 2.1 / 100 + 12_000 * 0.2 / 100 + 150
+    assert found.calls < 8000 * 2.1 / 100 + 8000 * 0.2 / 100 + 150
     assert found.samples > 20
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="large messages",
+    promise="do not add up in memory",
+)
 def test_large_messages_do_not_add_up_in_memory() -> None:
     with House() as house:
         project = house.project(input_type="TEXT")
@@ -33,6 +44,11 @@ def test_large_messages_do_not_add_up_in_memory() -> None:
         assert most < 350_000_000, f"{most:,} bytes, of 48 MB that waited"
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="a backlog of routine predictions",
+    promise="doubtful ones overtake",
+)
 def test_doubtful_predictions_overtake_a_backlog_of_routine_ones() -> None:
     with House(SCARCE) as house:
         project = house.project()
@@ -46,6 +62,11 @@ def test_doubtful_predictions_overtake_a_backlog_of_routine_ones() -> None:
         assert last < 1000, "all doubtful ones went before more than half of the routine ones that had come first"
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="a flood in one project",
+    promise="no other starves",
+)
 def test_a_flood_in_one_project_starves_no_other() -> None:
     with House({**SCARCE, "WORKER_DELIVERY__CONCURRENCY": "2"}) as house:
         flooded, trickling = house.project(), [house.project() for _ in range(6)]

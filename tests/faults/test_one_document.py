@@ -35,9 +35,14 @@ def keeper() -> Iterator[Keeper]:
     """A house of this module, with one document a batch."""
     keeper = Keeper(**{ONE_DOCUMENT: "true"})
     yield keeper
-    keeper.close()
+    keeper.close_all()
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="one document a batch, no fault",
+    promise="1 + 10 for 1,000, and the interface once",
+)
 def test_a_thousand_new_predictions_of_which_a_fifth_is_doubtful_take_13_calls_at_most() -> None:
     with House({"WORKER_INTAKE__BATCH": "1000", ONE_DOCUMENT: "true"}) as house:
         project = house.project()
@@ -51,6 +56,11 @@ def test_a_thousand_new_predictions_of_which_a_fifth_is_doubtful_take_13_calls_a
     assert calls <= 13
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="one document a batch, refused by the server",
+    promise="separate calls by itself, said once, shown in `status`",
+)
 def test_a_server_that_refuses_documents_gets_separate_calls_by_itself(house: House) -> None:
     house.switch(mutations="one")
     worker = house.workers[-1]
@@ -65,6 +75,11 @@ def test_a_server_that_refuses_documents_gets_separate_calls_by_itself(house: Ho
     assert not house.pauses()
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="one document a batch: errors of single mutations, culprits, lost answers, every switch",
+    promise="what went through stays, the rest is sent again by itself",
+)
 def test_an_answer_lost_in_the_middle_of_a_document_loses_and_doubles_nothing(house: House) -> None:
     house.switch(resent_id="refuse")
     project = house.project()

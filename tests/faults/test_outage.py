@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,12 +19,17 @@ SCALED = {
 
 
 @pytest.fixture(scope="module")
-def limited() -> Iterator[House]:
+def limited(redis_binary: Path | None) -> Iterator[House]:
     """A house whose call budget is the bottleneck."""
-    with House(SCALED, has_front=True) as house:
+    with House(SCALED, has_front=True, binary=redis_binary) as house:
         yield house
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="outage under load: 503, connections refused, silence",
+    promise="no attempt storm, the former rate soon back",
+)
 @pytest.mark.parametrize(("how", "seconds"), [("unavailable", 3.0), ("refused", 1.5), ("silent", 2.5)])
 def test_an_outage_under_load_causes_no_storm_and_the_former_rate_is_soon_back(
     limited: House, how: How, seconds: float
@@ -44,6 +50,11 @@ def times_said(house: House) -> int:
     return sum(worker.log.read_text().count('"endpoint is paused') for worker in house.workers)
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="many projects failing",
+    promise="the endpoint pauses once and says so once",
+)
 def test_the_endpoint_pauses_once_and_says_so_once_however_many_projects_fail(house: House) -> None:
     before = times_said(house)
     projects = [house.project() for _ in range(8)]
@@ -60,6 +71,11 @@ def test_the_endpoint_pauses_once_and_says_so_once_however_many_projects_fail(ho
     house.judge()
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="an expired key, renewed",
+    promise="the endpoint pauses and wakes; nothing lost",
+)
 def test_a_key_that_expires_pauses_the_endpoint_and_a_renewed_one_wakes_it(house: House) -> None:
     key = house.kili.api_key
     projects = [house.project() for _ in range(4)]

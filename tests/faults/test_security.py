@@ -25,7 +25,7 @@ from worker.producer import Publisher
 KEY = "kili-key-that-must-not-come-out"
 PASSWORD = "redis-word-that-must-not-come-out"
 PAYLOAD = "payload-word-that-must-not-come-out"
-COMMANDS = ("+@all", "-@admin", "-@dangerous", "+info")
+COMMANDS = ("+@all", "-@admin", "-@dangerous", "+info", "+client|setname")
 """All that the worker needs: nothing that administers the server."""
 
 
@@ -43,6 +43,11 @@ def add_user(house: House) -> None:
     house.client.execute_command("ACL", "SETUSER", "worker", "reset", "on", f">{PASSWORD}", "~*", "&*", *COMMANDS)
 
 
+@pytest.mark.guarantee(
+    "Security",
+    fault="anything going wrong, with a Redis user of few rights",
+    promise="no secret and no payload in any log",
+)
 def test_secrets_and_payloads_come_out_nowhere_whatever_goes_wrong(guarded: House) -> None:
     house, word = guarded, PAYLOAD
     project, texts = house.project(), house.project(input_type="TEXT")
@@ -94,6 +99,11 @@ def test_secrets_and_payloads_come_out_nowhere_whatever_goes_wrong(guarded: Hous
 COMMANDS_THAT_SHOW = [("status",), ("status", "--json"), ("dead-letters", "list"), ("check",), ("check", "--explain")]
 
 
+@pytest.mark.guarantee(
+    "Security",
+    fault="a pickled message",
+    promise="kept as a dead letter, never opened",
+)
 def test_a_pickle_is_kept_and_never_opened(house: House, tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, ...]:
@@ -116,6 +126,11 @@ def test_a_pickle_is_kept_and_never_opened(house: House, tmp_path: Path) -> None
     assert not (tmp_path / "sprung").exists()
 
 
+@pytest.mark.guarantee(
+    "Security",
+    fault="a compression bomb",
+    promise="not unpacked",
+)
 def test_a_compression_bomb_is_not_unpacked(house: House) -> None:
     worker = house.staffed()
     before = psutil.Process(worker.pid).memory_info().rss
@@ -136,6 +151,11 @@ def test_a_compression_bomb_is_not_unpacked(house: House) -> None:
     assert psutil.Process(worker.pid).memory_info().rss - before < 150_000_000
 
 
+@pytest.mark.guarantee(
+    "Security",
+    fault="TLS to Redis",
+    promise="works, the certificate is checked",
+)
 def test_redis_over_tls_with_a_certificate_that_is_checked() -> None:
     with House() as house, TlsFront(house.redis.port) as front:
         plain = f"rediss://127.0.0.1:{front.port}/0"

@@ -71,6 +71,10 @@ class World:
         answer = httpx.get(url) if content is None else httpx.post(url, json=content)
         return answer.raise_for_status().json()
 
+    def heal(self) -> None:
+        """Drop every fault rule."""
+        httpx.delete(f"{self.sandbox.admin_url}/faults").raise_for_status()
+
     def predict(
         self,
         model: str,

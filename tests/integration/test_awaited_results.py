@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,6 +20,7 @@ from worker.projects import ProjectConfig
 from worker.results import AWAITED, ResultPlaces, ResultReader
 from worker.review import ReviewDecision, Subject
 from worker.spool import Arrival, Fate, Leased, Settlement, Spool, Waiting
+from worker.spool.tries import tried_again
 
 CONFIG = ProjectConfig(classes=["RED", "GREY"])
 WAITS = ReviewDecision(5, 0, AWAITED, "none").to_bytes([{"stage": "earlier"}])
@@ -52,8 +52,14 @@ def message(name: str, place: str = "https://host") -> bytes:
     ).encode()
 
 
-def leased(name: str, *, deliveries: int = 1, waited_ms: int = 0, **changes: Any) -> Leased:
-    entry_id = f"{int(time.time() * 1000) - waited_ms}-{next(NUMBERS)}"
+NOW = 1_700_000_000_000
+
+
+def leased(name: str, *, deliveries: int = 1, tried_ms: int = 0, **changes: Any) -> Leased:
+    """An entry that has waited in the queue for 20 minutes, and for its result since ``tried_ms``."""
+    entry_id = f"{NOW - 1_200_000}-{next(NUMBERS)}"
+    tries = tried_again(b"", awaited.UNAVAILABLE, NOW - tried_ms, tried_ms) if tried_ms else b""
+    changes = {"tries": tries, "leased_ms": NOW, **changes}
     found = Leased(5, entry_id, deliveries, name, "m:1", 1, "aa", message(name), WAITS)
     return replace(found, **changes)
 
@@ -105,7 +111,7 @@ def test_the_spool_counts_what_the_policy_leaves_out(client: redis.Redis) -> Non
     assert (ledger.received, ledger.sampled_out, ledger.waiting, ledger.leased, ledger.balance) == (1, 1, 0, 0, 0)
 
 
-def test_a_place_that_fails_is_asked_once_a_wave_and_others_are_not_held_up() -> None:
+def test_a_place_that_fails_is_asked_a_few_times_a_wave_and_others_are_not_held_up() -> None:
     asked: list[str] = []
 
     def handler(request: httpx.Request) -> httpx.Response:
@@ -117,18 +123,40 @@ def test_a_place_that_fails_is_asked_once_a_wave_and_others_are_not_held_up() ->
     assert [entry.asset_id for entry in completed.entries] == ["a"]
     assert {one.fate for one in completed.settled} == {Fate.LATER}
     assert len(completed.settled) == 20
-    assert asked.count("other") <= awaited.READERS
+    assert asked.count("other") < awaited.SUSPECT + awaited.READERS
+    untried = [one for one in completed.settled if not one.cause]
+    assert len(untried) == 20 - asked.count("other"), "who was not tried uses up no grace"
 
 
-@pytest.mark.parametrize(("deliveries", "delay"), [(1, 1000), (2, 2000), (5, 16_000), (9, 60_000), (500, 60_000)])
-def test_each_delay_is_twice_the_last_up_to_a_minute(deliveries: int, delay: int) -> None:
-    entry = leased("a", deliveries=deliveries)
-    [later] = completing(lambda _: httpx.Response(500)).complete("p", [entry], CONFIG).settled
-    assert (later.fate, later.delay_ms) == (Fate.LATER, delay)
+@pytest.mark.parametrize("status", [403, 429, 500])
+def test_one_result_that_cannot_be_read_does_not_keep_those_beside_it(status: int) -> None:
+    def handler(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status) if request.url.path == "/bad" else row(0.6, 0.4)(request)
+
+    entries = [leased("bad"), *(leased(f"a{n}") for n in range(20))]
+    completed = completing(handler).complete("p", entries, CONFIG)
+    assert [entry.asset_id for entry in completed.entries] == [f"a{n}" for n in range(20)]
+    assert [(one.entry.asset_id, one.fate) for one in completed.settled] == [("bad", Fate.LATER)]
+
+
+def test_each_delay_is_twice_the_last_up_to_a_minute() -> None:
+    entry, delays = leased("a", deliveries=500), []
+    for _ in range(9):
+        [later] = completing(lambda _: httpx.Response(500), grace_ms=10**7).complete("p", [entry], CONFIG).settled
+        assert later.fate is Fate.LATER
+        delays.append(later.delay_ms // 1000)
+        entry = replace(entry, tries=later.tries, leased_ms=entry.leased_ms + later.delay_ms)
+    assert delays == [1, 1, 2, 4, 8, 16, 32, 60, 60]
+
+
+def test_a_result_that_fails_once_after_a_long_wait_in_the_queue_is_waited_for() -> None:
+    entries = [leased(f"a{n}", deliveries=40) for n in range(50)]
+    completed = completing(lambda _: httpx.Response(503)).complete("p", entries, CONFIG)
+    assert {one.fate for one in completed.settled} == {Fate.LATER}
 
 
 def test_after_the_grace_it_is_a_dead_letter_that_says_how_long_it_waited() -> None:
-    entry = leased("a", deliveries=7, waited_ms=61_000)
+    entry = leased("a", deliveries=7, tried_ms=61_000)
     [dead] = completing(lambda _: httpx.Response(500)).complete("p", [entry], CONFIG).settled
     letter = json.loads(dead.letter)
     assert (dead.fate, dead.cause, letter["stage"]) == (Fate.DEAD, "result_unavailable", "fetch")

@@ -74,6 +74,10 @@ def test_show_tells_the_letter_and_only_when_asked_the_message(spool: Spool) -> 
     assert call("show", "1-1").exit_code == 1
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="a replay of everything, of a cause, of one letter, or a dry run",
+)
 def test_replay_needs_to_be_told_what_and_a_dry_run_only_counts(spool: Spool) -> None:
     assert call("replay").exit_code == 2
     assert call("replay", "--all", "--cause", "not_json").exit_code == 2
@@ -81,6 +85,11 @@ def test_replay_needs_to_be_told_what_and_a_dry_run_only_counts(spool: Spool) ->
     assert counts(spool) == (0, HOMELESS + 2, 0)
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="a replay of everything, of a cause, of one letter, or a dry run",
+    promise="what was asked for, at the rate asked for; a dry run only counts",
+)
 def test_replay_by_id_by_cause_and_all(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_DEFAULT_PROJECT", "p")
     first, second, *_ = DeadLetters(spool.redis, spool.prefix).ids("invalid_message")
@@ -90,6 +99,11 @@ def test_replay_by_id_by_cause_and_all(spool: Spool, monkeypatch: pytest.MonkeyP
     assert counts(spool) == (HOMELESS, 2, 0)
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="everything is replayed twice",
+    promise="no effect but in the history",
+)
 def test_replaying_everything_twice_has_no_effect_but_in_the_history(spool: Spool) -> None:
     before = DeadLetters(spool.redis, spool.prefix).causes()
     originals = sorted(one.original for one in DeadLetters(spool.redis, spool.prefix).letters())
@@ -102,12 +116,21 @@ def test_replaying_everything_twice_has_no_effect_but_in_the_history(spool: Spoo
     assert counts(spool) == (0, HOMELESS + 2, 0)
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="a replay of everything, of a cause, of one letter, or a dry run",
+)
 def test_replay_keeps_its_rate(spool: Spool) -> None:
     begun = time.monotonic()
     call("replay", "--cause", "invalid_message", "--rate", "50")
     assert time.monotonic() - begun >= (HOMELESS - 1) / 50
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="a replay is killed",
+    promise="resumed by calling it again",
+)
 def test_a_replay_that_is_killed_is_resumed_by_calling_it_again(spool: Spool) -> None:
     command = [sys.executable, "-m", "worker", "dead-letters", "replay", "--all", "--rate", "30"]
     running = subprocess.Popen(command, env={**os.environ, "WORKER_DEFAULT_PROJECT": "p"})
@@ -121,6 +144,11 @@ def test_a_replay_that_is_killed_is_resumed_by_calling_it_again(spool: Spool) ->
     assert counts(spool) == (HOMELESS, 2, 0)
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="letters are dropped",
+    promise="only after a confirmation, and counted as dropped",
+)
 def test_drop_asks_first_and_then_counts_what_it_dropped(spool: Spool) -> None:
     assert call("drop", "--cause", "not_json", input="n\n").exit_code == 1
     assert counts(spool) == (0, HOMELESS + 2, 0)
@@ -155,6 +183,11 @@ mutation ($where: ProjectWhere!, $data: ProjectData!) {
 """
 
 
+@pytest.mark.guarantee(
+    "Dead letters and load",
+    fault="a class is mended, an older answer is replayed",
+    promise="delivered; the older stays behind",
+)
 def test_a_class_that_is_added_in_kili_and_a_replay_deliver_what_had_died_and_an_older_answer_stays_behind() -> None:
     with House() as house:
         house.worker()

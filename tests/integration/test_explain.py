@@ -77,7 +77,10 @@ def titles_at(lines: list[str], title: str) -> int:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("tf-serving-rows", ["classes: 3", "0.810  cat", "lane 9, priority 0: confident"]),
+        (
+            "tf-serving-rows",
+            ["classes: 3", "0.810  cat", "lane 3, priority 0: below the cut (ranked/built-in/default,"],
+        ),
         ("coco", ["objects: 2", "0.380  person  rectangle of 4 points within 0.625 0.188 0.734 0.625"]),
         ("hf-token-classification", ["entities: 2", "0.980  PERSON  0 to 12 'Ada Lovelace'"]),
         ("hf-speech", ["unknown  Turn left at the station.", "confidence     unknown"]),
@@ -104,8 +107,8 @@ def changed(folder: Path, name: str, **output: Any) -> Path:
     [
         (
             "hf-object-detection",
-            {"payload": [{"label": "cat", "score": 0.9, "bbox": [1, 2, 3, 4]}]},
-            ["output.payload[0].box: no known format; the nearest is hf-object-detection", "is it 'bbox'?"],
+            {"payload": [{"label": "cat", "score": 0.9, "bx": [1, 2, 3, 4]}]},
+            ["output.payload[0].box: no known format; the nearest is hf-object-detection", "is it 'bx'?"],
         ),
         (
             "tf-serving-rows",
@@ -185,3 +188,34 @@ def test_an_interface_that_cannot_be_read_is_said(tmp_path: Path, text: str, pro
     assert result.exit_code == 1
     assert "--interface: " in result.output
     assert problem in result.output
+
+
+SCENE = {
+    "jobs": {
+        "SHIPS": {
+            "mlTask": "OBJECT_DETECTION",
+            "tools": ["rectangle"],
+            "content": {"categories": {"TUG": {"name": "Tug"}}, "input": "radio"},
+        }
+    }
+}
+FOUND = {"name": "Tug", "class": 0, "confidence": 0.9, "box": {"x1": 10, "y1": 20, "x2": 30, "y2": 40}}
+ON_A_SCENE = {
+    "external_id": "a",
+    "project_id": "p",
+    "model": {"name": "m", "version": "1"},
+    "predicted_at": "2026-11-23T10:15:00Z",
+    "output": {"payload": [FOUND], "format": "ultralytics", "image_size": [100, 100]},
+}
+
+
+def test_what_coordinates_are_is_taken_from_the_project(tmp_path: Path) -> None:
+    interface, message = tmp_path / "interface.json", tmp_path / "message.json"
+    interface.write_text(json.dumps(SCENE))
+    message.write_text(json.dumps(ON_A_SCENE))
+    options = ("--interface", str(interface), "--input-type", "GEOSPATIAL", "--json")
+    on_a_map, on_a_scene = explain(message, *options), explain(message, *options, "--labeling-crs", "PIXEL")
+    assert "longitudes" in json.loads(on_a_map.output)["refused"]["problem"]
+    [prediction] = json.loads(on_a_scene.output)["predictions"]
+    [tug] = prediction["json_response"]["SHIPS"]["annotations"]
+    assert tug["boundingPoly"][0]["normalizedVertices"][1] == {"x": 0.1, "y": 0.2}

@@ -57,6 +57,11 @@ def answers(house: House) -> dict[str, str]:
     return {name: answer for (_, name, _), answer in found_labels(house.admin("state?full=1")).items()}
 
 
+@pytest.mark.guarantee(
+    "Data",
+    fault="a category disappears",
+    promise="only the items that need it die, one line says so; a mapping and a replay deliver them",
+)
 def test_a_category_that_disappears_holds_up_only_those_that_need_it(house: House, projects_file: Path) -> None:
     worker = house.worker()
     project = house.project()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,8 @@ from worker.interfaces import InterfaceCache
 from worker.kili.operations import ProjectInterface
 from worker.ontology import InterfaceError
 
+pytestmark = pytest.mark.servers("all")
+
 
 def with_colours(*names: str) -> dict[str, Any]:
     job = {"mlTask": "CLASSIFICATION", "content": {"categories": {name: {} for name in names}, "input": "radio"}}
@@ -25,11 +28,13 @@ class Kili:
 
     def __init__(self) -> None:
         self.json_interface: Any = with_colours("RED", "GREY")
+        self.input_type = "IMAGE"
+        self.labeling_crs: str | None = None
         self.asked = 0
 
     def __call__(self, project: str) -> ProjectInterface:
         self.asked += 1
-        return ProjectInterface(project, "IMAGE", self.json_interface, "title")
+        return ProjectInterface(project, self.input_type, self.json_interface, "title", self.labeling_crs)
 
 
 @pytest.fixture
@@ -59,6 +64,21 @@ def test_in_doubt_it_is_read_anew_unless_it_is_young(client: redis.Redis, kili: 
     assert list(known.get("p").jobs["COLOUR"].categories) == ["RED", "GREY"]
     assert known.renew("p", since=time.time())
     assert list(known.get("p").jobs["COLOUR"].categories) == ["RED", "BLUE"]
+
+
+def test_what_coordinates_are_is_known_to_the_fleet(client: redis.Redis, kili: Kili) -> None:
+    kili.input_type, kili.labeling_crs = "GEOSPATIAL", "PIXEL"
+    found = [cache(client, kili).get("p") for _ in range(2)]
+    assert [one.in_degrees for one in found] == [False, False]
+    assert kili.asked == 1
+
+
+def test_an_interface_that_an_older_worker_kept_is_read_anew(client: redis.Redis, kili: Kili) -> None:
+    kili.input_type, kili.labeling_crs = "GEOSPATIAL", "PIXEL"
+    old = {"at": time.time(), "input_type": "GEOSPATIAL", "json_interface": kili.json_interface}
+    client.set("pw:interface:p", json.dumps(old))
+    assert not cache(client, kili).get("p").in_degrees
+    assert kili.asked == 1
 
 
 def test_several_in_doubt_at_once_ask_once(client: redis.Redis, kili: Kili) -> None:

@@ -2,128 +2,36 @@
 
 from __future__ import annotations
 
-import json
-import math
 import random
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from kili.client import Kili
 
-from tests.faults.house import COLOURS, House, prediction, predictions
+from tests.faults.foreign import Job, create
+from tests.faults.house import House, predictions
 
-FOREIGN_PRODUCER = """
-import json, sys
-import redis
-from celery import Celery
-
-broker = sys.argv[1]
-stream, app = redis.Redis.from_url(broker), Celery(broker=broker)
-for number, line in enumerate(sys.stdin):
-    line = line.rstrip("\\n")
-    try:
-        message = json.loads(line)
-    except ValueError:
-        message = None
-    if number % 2 and message is not None:
-        app.send_task("predictions.ingest", [message], queue="predictions")
-    else:
-        stream.xadd("predictions:inbox", {"payload": line})
-"""
-DISTINCT, DUPLICATES, WRONG, THRESHOLD = 1500, 75, 45, 0.8
+pytestmark = [pytest.mark.servers("ends"), pytest.mark.usefixtures("named_server")]
 BURST, CALLS_PER_MINUTE = 4, 600
-WRONG_FIELDS = [
-    "message",
-    "external_id",
-    "output",
-    "output.scores.RED",
-    "output.scoers",
-    "model.version",
-    "predicted_at",
-    "asset",
-    "confidence",
-    "metadata.camera",
-]
 
 
-class Job:
-    """What the foreign process sends, and what should come of it."""
-
-    def __init__(self, project: str, seed: int) -> None:
-        dice = random.Random(seed)
-        self.project = project
-        self.valid = {
-            f"cam {n % 7}/{n}.jpg": prediction(
-                project, f"cam {n % 7}/{n}.jpg", answer=dice.choice(COLOURS), score=round(dice.uniform(0.51, 1), 2)
-            )
-            for n in range(DISTINCT)
-        }
-        lines = [json.dumps(message) for message in self.valid.values()]
-        lines += dice.choices(lines, k=DUPLICATES)
-        lines += [wrong_line(project, n) for n in range(WRONG)]
-        dice.shuffle(lines)
-        self.lines = lines
-
-    def send(self, broker: str) -> None:
-        """Run the foreign process to its end."""
-        command = [sys.executable, "-c", FOREIGN_PRODUCER, broker]
-        subprocess.run(command, input="\n".join(self.lines), text=True, check=True, timeout=60)
-
-    def settled(self, house: House) -> bool:
-        """Whether everything that was sent has come to its end."""
-        ledger = house.ledger()
-        return ledger.received == len(self.lines) and ledger.waiting + ledger.leased == 0
-
-    def check(self, house: House, kili: Kili) -> None:
-        """Count with the SDK what is in Kili, and look at the worker's books."""
-        fields = ["externalId", "priority", "labels.labelType", "labels.modelName", "labels.jsonResponse"]
-        assets = kili.assets(project_id=self.project, fields=fields)
-        assert Counter(asset["externalId"] for asset in assets) == Counter(list(self.valid))
-        for asset in assets:
-            scores = self.valid[asset["externalId"]]["output"]["scores"]
-            (label,) = asset["labels"]
-            assert (label["labelType"], label["modelName"]) == ("INFERENCE", "m:1")
-            answer = label["jsonResponse"]["COLOUR"]["categories"][0]["name"]
-            assert answer == max(scores, key=scores.__getitem__)
-            assert asset["priority"] == priority(max(scores.values()))
-        letters = [letter.about for letter in house.letters.letters()]
-        assert Counter(about["field"] for about in letters) == Counter(
-            WRONG_FIELDS[n % len(WRONG_FIELDS)] for n in range(WRONG)
-        )
-        assert all(about["problem"] for about in letters)
-        ledger = house.ledger()
-        assert (ledger.received, ledger.dead) == (len(self.lines), WRONG)
-        assert ledger.delivered + ledger.superseded == DISTINCT + DUPLICATES
-        assert house.spool.measured() == (0, WRONG)
-
-
-def wrong_line(project: str, number: int) -> str:
-    good = prediction(project, f"wrong/{number}")
-    changes: dict[str, dict[str, Any]] = {
-        "external_id": {"external_id": ""},
-        "output": {"output": {}},
-        "output.scores.RED": {"output": {"scores": {"RED": 1.7}}},
-        "output.scoers": {"output": {"scores": {"RED": 1.0}, "scoers": {}}},
-        "model.version": {"model": {"name": "m"}},
-        "predicted_at": {"predicted_at": "yesterday"},
-        "asset": {"asset": {}},
-        "confidence": {"confidence": -1},
-        "metadata.camera": {"metadata": {"camera": [3]}},
-    }
-    field = WRONG_FIELDS[number % len(WRONG_FIELDS)]
-    return json.dumps({**good, **changes[field]}) if field in changes else json.dumps(good)[:-1]
-
-
-def priority(confidence: float) -> int:
-    return max(1, math.floor(100 * (1 - confidence) + 0.5)) if confidence < THRESHOLD else 0
+def check(job: Job, house: House, kili: Kili) -> None:
+    """Count with the SDK what is in Kili, and look at the worker's books."""
+    fields = ["externalId", "priority", "labels.labelType", "labels.modelName", "labels.jsonResponse"]
+    assets = kili.assets(project_id=job.project, fields=fields)
+    assert Counter(asset["externalId"] for asset in assets) == Counter(list(job.valid))
+    wanted = job.wanted()
+    for asset in assets:
+        (label,) = asset["labels"]
+        assert (label["labelType"], label["modelName"]) == ("INFERENCE", "m:1")
+        answer = label["jsonResponse"]["COLOUR"]["categories"][0]["name"]
+        assert (answer, asset["priority"]) == wanted[asset["externalId"]]
+    job.check_books(house)
 
 
 @pytest.fixture
@@ -145,7 +53,7 @@ def test_two_workers_deliver_what_a_foreign_process_sends_within_the_call_budget
         moments = sorted(datetime.fromisoformat(one["time"]).timestamp() for one in house.admin("calls")["last"])
         assert house.outcomes().keys() == {"ok"}, "nothing was refused for its rate"
         assert busiest(moments, seconds=1.0) <= BURST + CALLS_PER_MINUTE / 60 + 2
-        job.check(house, sdk(house))
+        check(job, house, sdk(house))
 
 
 def test_workers_killed_while_a_foreign_process_sends_change_nothing_about_the_result(
@@ -162,7 +70,7 @@ def test_workers_killed_while_a_foreign_process_sends_change_nothing_about_the_r
             house.workers.pop(0).kill()
         sender.join()
         house.await_that(lambda: job.settled(house), "everything has come to its end", limit=60)
-        job.check(house, sdk(house))
+        check(job, house, sdk(house))
 
 
 def test_a_thousand_new_predictions_of_which_a_fifth_is_doubtful_take_24_calls() -> None:
@@ -176,6 +84,17 @@ def test_a_thousand_new_predictions_of_which_a_fifth_is_doubtful_take_24_calls()
         state = house.judge()
     assert state["priorities"] == {"0": 800, "45": 200}
     assert sum(calls.values()) <= 24, calls
+
+
+@pytest.mark.servers("all")
+def test_predictions_for_assets_that_somebody_else_created_are_delivered_without_a_complaint() -> None:
+    with House() as house:
+        project = house.project()
+        create(house, project, [f"a/{number}.jpg" for number in range(300)])
+        house.worker()
+        house.publish(predictions(project, 300, asset=None))
+        house.await_settled(limit=20)
+        assert house.judge()["assets"] == 300
 
 
 def busiest(moments: list[float], *, seconds: float) -> int:

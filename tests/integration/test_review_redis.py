@@ -13,13 +13,17 @@ from click.testing import CliRunner
 from tests.unit.review.review_subjects import NOW, Clock, answers, choice, subject
 from worker.cli import main
 from worker.embedded_redis import EmbeddedRedis
-from worker.review import FixedPolicy, RankedPolicy, RedisState, Source, Verdict, parse_policy
+from worker.review import FixedPolicy, RankedPolicy, RedisState, Source, Subject, Verdict, parse_policy
 from worker.review.calibration import Example, Features
 from worker.review.capacity import Kind
+from worker.review.histogram import Histogram
 from worker.review.kernel import KernelScorer
 from worker.review.redis_vectors import OVERHEAD, RedisVectors
 from worker.review.state import board_name
+from worker.review.untested import UntestedPool
 from worker.review.vectors import Vectors
+
+pytestmark = pytest.mark.servers("all")
 
 PREFIX = "pw:"
 RULE = {"name": "all", "capacity": {"share": 0.15}, "audit": {"rate": 0.05, "uniform": 1.0}}
@@ -199,3 +203,91 @@ def test_the_command_shows_cut_budget_and_learning(
     assert shown["projects"][0]["reviews_24h"] == sum(one.band > 0 for one in decided)
     assert shown["projects"][0]["budget_24h"] == 50
     assert shown["models"] == [{**shown["models"][0], "model": "m:1", "verdicts": 300, "predictions": 300}]
+
+
+SCORES = f"{PREFIX}review:scores:{SOURCE.key}"
+
+
+def sure(count: int, start: int = 0) -> list[Subject]:
+    return [subject(f"s{n}", choice(0.9 + n % 50 / 500, 0.1 - n % 50 / 500)) for n in range(start, start + count)]
+
+
+def unsure(count: int) -> list[Subject]:
+    return [subject(f"u{n}", choice(0.5 + n % 50 / 500, 0.5 - n % 50 / 500)) for n in range(count)]
+
+
+def counted(client: redis.Redis, key: str = SCORES) -> dict[str, int]:
+    found: Any = client.hgetall(key)
+    numbers = {name.decode(): int(value) for name, value in found.items()}
+    sums = {"scores": sum(count for name, count in numbers.items() if ":" in name)}
+    return sums | {name: numbers[name] for name in ("seen", "jumps") if name in numbers}
+
+
+def one_by_one(client: redis.Redis, subjects: list[Subject]) -> None:
+    """Each prediction by itself, in one of two processes; every tenth time one of them is restarted."""
+    processes = [process(client), process(client)]
+    for number, one in enumerate(subjects):
+        if number % 10 == 9:
+            processes[number % 2] = process(client)
+        processes[number % 2].decide(one)
+
+
+def test_a_shift_shows_where_little_comes_to_each_of_several_processes(client: redis.Redis) -> None:
+    process(client).decide_all(sure(400))
+
+    one_by_one(client, unsure(110))
+
+    assert counted(client) == {"scores": 510, "seen": 510, "jumps": 1}
+    assert state_of_scores(client).percentile(-0.7) > 0.3
+
+
+def state_of_scores(client: redis.Redis) -> Histogram:
+    found = state(client)
+    found.refresh({SOURCE}, ())
+    return found.histogram(SOURCE)
+
+
+def test_little_that_is_as_before_is_no_shift(client: redis.Redis) -> None:
+    process(client).decide_all(sure(400))
+
+    one_by_one(client, sure(160, start=400))
+
+    assert counted(client) == {"scores": 560, "seen": 560}
+
+
+def test_two_processes_that_see_the_same_shift_write_it_down_once(client: redis.Redis) -> None:
+    process(client).decide_all(sure(400))
+    one_by_one(client, unsure(49))
+    last = process(client)
+    last.decide(unsure(50)[-1])
+    pool = f"{PREFIX}review:new-scores:{SOURCE.key}"
+    read: Any = client.hgetall(pool)
+    scores: Any = client.hgetall(SCORES)
+    histogram = Histogram.from_counts({name.decode(): int(value) for name, value in scores.items()})
+
+    found = [UntestedPool(client, 60).compare(read, histogram, pool=pool, scores=SCORES) for _ in range(2)]
+
+    assert found == [True, False]
+    assert counted(client) == {"scores": 450, "seen": 450, "jumps": 1}
+    assert client.hgetall(pool) == {b"taken": b"1"}
+
+
+def test_what_redis_refuses_is_counted_later(client: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = RankedPolicy(
+        FixedPolicy(parse_policy({"rules": [RULE]})), RedisState(client, prefix=PREFIX, flush_seconds=60)
+    )
+    one.decide_all(sure(30))
+    one.decide_all(sure(12, start=30))
+    with monkeypatch.context() as away:
+        away.setattr(redis.client.Pipeline, "execute", _refuse)
+        with pytest.raises(redis.ConnectionError):
+            one.keep()
+
+    one.keep()
+
+    assert counted(client) == {"scores": 42, "seen": 42}
+    assert counted(client, f"{PREFIX}review:new-scores:{SOURCE.key}") == {"scores": 42}
+
+
+def _refuse(*_: Any, **__: Any) -> None:
+    raise redis.ConnectionError("away")

@@ -9,6 +9,8 @@ import redis
 
 from worker.spool import Admission, Arrival, Dead, Fate, Leased, LeaseLost, Settlement, Spool, Waiting
 
+pytestmark = pytest.mark.servers("all")
+
 LEASE_MS = 600
 
 

@@ -11,6 +11,8 @@ from redis.retry import Retry
 
 from worker.spool import Arrival, Spool, Waiting, Watch, replacement_of
 
+pytestmark = pytest.mark.servers("all")
+
 
 @pytest.fixture
 def spool(client: redis.Redis) -> Spool:

@@ -34,6 +34,18 @@ def test_the_defaults_are_fine(read: Read) -> None:
     assert {check.level for check in read().values()} == {"ok"}
 
 
+def test_check_says_which_review_policy_is_in_force_and_what_it_cannot_give(read: Read) -> None:
+    assert "built-in policy: 10 % of the traffic gets a priority, 3 %" in read()["review"].problem
+    assert "20 % of the traffic" in read(WORKER_REVIEW__CAPACITY="0.2")["review"].problem
+    for threshold in ({"WORKER_REVIEW__THRESHOLD": "0.7"}, {"WORKER_REVIEW__RULE": "threshold"}):
+        found = read(**threshold)["review"]
+        assert (found.level, "no audit sample" in found.problem) == ("warning", True)
+        assert "WORKER_REVIEW__RULE=ranked" in found.fix
+    assert "audit sample" in read(WORKER_REVIEW__AUDIT_RATE="0")["review"].problem
+    both = read(WORKER_REVIEW__RULE="ranked", WORKER_REVIEW__THRESHOLD="0.7")["review"]
+    assert "no effect" in both.problem
+
+
 @pytest.mark.parametrize(
     ("environment", "name", "level", "fix"),
     [

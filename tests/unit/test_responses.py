@@ -41,6 +41,63 @@ def test_the_answer_carries_the_confidence_of_the_chosen_class() -> None:
     assert respond({"scores": {"RED": 0.61, "BLACK": 0.39}}) == expected
 
 
+LAND = Interface.parse(
+    {
+        "jobs": {
+            "LAND": {
+                "content": {"categories": {"LAKE": {"name": "Lake"}}, "input": "radio"},
+                "mlTask": "OBJECT_DETECTION",
+                "tools": ["marker"],
+            }
+        }
+    }
+)
+IN_DEGREES = {"categories": [{"name": "LAKE"}], "mid": "l", "type": "marker", "point": {"x": 6.1, "y": 49.6}}
+
+
+def on(asset: dict[str, Any] | None, external_id: str = "a") -> dict[str, Any]:
+    message = {
+        "external_id": external_id,
+        "asset": asset,
+        "model": {"name": "m", "version": "1"},
+        "predicted_at": "2026-11-23T10:15:00Z",
+        "output": {"json_response": {"LAND": {"annotations": [IN_DEGREES]}}},
+    }
+    return response_of(read_prediction(message), LAND)
+
+
+@pytest.mark.parametrize(
+    ("asset", "external_id"),
+    [
+        ({"url": "https://example.com/tiles/north.tif"}, "a"),
+        ({"url": "https://example.com/tiles/north.TIFF?signature=a.jpg#x"}, "a"),
+        ({"url": "https://example.com/scenes/7.ntf"}, "a.jpg"),
+        ({"url": "https://example.com/files?id=7"}, "north.jp2"),
+        ({"path": "/data/tiles/north.tif"}, "a"),
+        (None, "tiles/north.tif"),
+        ({"json_content": [{"imageUrl": "https://example.com/7", "useClassicCoordinates": False}]}, "a"),
+    ],
+)
+def test_a_georeferenced_image_of_an_image_project_takes_degrees(asset: Any, external_id: str) -> None:
+    assert on(asset, external_id)["LAND"]["annotations"] == [IN_DEGREES]
+
+
+@pytest.mark.parametrize(
+    ("asset", "external_id"),
+    [
+        ({"url": "https://example.com/tiles/north.jpg"}, "north.tif"),
+        ({"url": "https://example.com/tiles/north.png?file=north.tif"}, "a"),
+        (None, "a"),
+        (None, "tif"),
+        ({"json_content": [{"imageUrl": "https://example.com/7", "useClassicCoordinates": True}]}, "north.tif"),
+        ({"json_content": {"0": "https://example.com/0.tif"}}, "a"),
+    ],
+)
+def test_any_other_image_takes_shares_alone(asset: Any, external_id: str) -> None:
+    with pytest.raises(OntologyError, match=r"6\.1 is outside 0 to 1; .*georeferenced"):
+        on(asset, external_id)
+
+
 def test_the_operators_categories_translate_classes() -> None:
     answer = respond({"scores": {"crimson": 0.9}}, ProjectConfig(categories={"crimson": "RED"}))
     assert answer["COLOUR"]["categories"][0]["name"] == "RED"

@@ -64,6 +64,44 @@ def test_secrets_come_from_files_and_are_never_shown(monkeypatch: pytest.MonkeyP
     assert key.get_secret_value() == "from-the-environment"
 
 
+def test_a_name_that_users_have_does_not_hide_its_file_when_it_is_empty(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in (("KILI_API_KEY", "from-a-file"), ("REDIS_URL", "redis://h:1/2"), ("CELERY_BROKER_URL", "")):
+        (tmp_path / name).write_text(value)
+        monkeypatch.setenv(name, "")
+        if value:
+            monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+    settings = Settings()
+    assert settings.kili_api_key is not None
+    assert settings.kili_api_key.get_secret_value() == "from-a-file"
+    assert settings.broker == settings.redis == "redis://h:1/2"
+
+
+@pytest.mark.parametrize(
+    ("environment", "in_force"),
+    [
+        ({}, "ranked"),
+        ({"WORKER_REVIEW__THRESHOLD": "0.7"}, "threshold"),
+        ({"WORKER_REVIEW__RULE": "threshold"}, "threshold"),
+        ({"WORKER_REVIEW__RULE": "ranked", "WORKER_REVIEW__THRESHOLD": "0.7"}, "ranked"),
+        ({"WORKER_REVIEW__POLICY": "p.toml", "WORKER_REVIEW__THRESHOLD": "0.7"}, "file"),
+    ],
+)
+def test_who_set_a_threshold_keeps_it_and_everybody_else_has_the_ranked_policy(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], in_force: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().review.in_force == in_force
+
+
+@pytest.mark.parametrize("value", ["/a,/b", '["/a", "/b"]', " /a , /b ,"])
+def test_a_list_is_written_with_commas_or_as_json(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WORKER_INTAKE__PATH_ROOTS", value)
+    assert Settings().intake.path_roots == [Path("/a"), Path("/b")]
+
+
 def test_a_secret_file_that_cannot_be_read_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KILI_API_KEY_FILE", "/nowhere/key")
     with pytest.raises(OSError, match="/nowhere/key"):

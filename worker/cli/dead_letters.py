@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import click
 import redis
@@ -13,8 +16,19 @@ from worker.deadletters import DeadLetter, DeadLetters
 from worker.parts import admitter_of, spool_of
 from worker.spool import Admission, Spool
 
+
+def _letter_ids(_ctx: click.Context, _param: click.Parameter, given: Any) -> Any:
+    """Ids of dead letters as they are; refused where one can be none."""
+    for one in [given] if isinstance(given, str) else given:
+        if not re.fullmatch(r"\d{1,20}-\d{1,20}", one):
+            raise click.BadParameter(
+                f"{one!r} is no id of a dead letter, such as 1764201600000-0; `dead-letters list` shows them"
+            )
+    return given
+
+
 CAUSE = click.option("--cause", help="Only letters with this cause.")
-IDS = click.argument("ids", nargs=-1)
+IDS = click.argument("ids", nargs=-1, callback=_letter_ids)
 
 
 @click.group(name="dead-letters")
@@ -29,6 +43,7 @@ def dead_letters() -> None:
 def list_letters(cause: str | None, limit: int, as_json: bool) -> None:
     """Show how many letters each cause has, and the first of them."""
     letters = _stored(_spool())
+    _check_cause(letters, cause)
     causes, shown = letters.causes(), [letter.summary() for letter in letters.letters(cause, limit)]
     if as_json:
         print_json({"causes": causes, "letters": shown})
@@ -36,13 +51,11 @@ def list_letters(cause: str | None, limit: int, as_json: bool) -> None:
     for name, count in causes.items():
         click.echo(f"{count:7}  {name}")
     for letter in shown:
-        click.echo(
-            f"{letter['id']}  {letter['project_id']} {letter['external_id']}: {letter['field']} {letter['problem']}"
-        )
+        click.echo("\n".join(_lines(letter)))
 
 
 @dead_letters.command()
-@click.argument("letter_id")
+@click.argument("letter_id", callback=_letter_ids)
 @click.option("--original", is_flag=True, help="Print the message as it arrived, and nothing else.")
 def show(letter_id: str, original: bool) -> None:
     """Show one letter: cause, words, history; with --original the message."""
@@ -79,6 +92,7 @@ def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: floa
     try:
         for letter in _paced(letters, chosen, rate):
             total += admitter.replay(letter) if letter is not None else gone
+        admitter.keep()
     except redis.RedisError as error:
         fail(f"{_told(total)}; then Redis refused: {error}; call again for the rest")
     click.echo(_told(total))
@@ -119,7 +133,28 @@ def _told(total: Admission) -> str:
 def _chosen(letters: DeadLetters, ids: tuple[str, ...], cause: str | None, everything: bool) -> list[str]:
     if sum((bool(ids), cause is not None, everything)) != 1:
         raise click.UsageError("name ids, or --cause, or --all")
+    _check_cause(letters, cause)
     return list(ids) if ids else letters.ids(cause)
+
+
+def _check_cause(letters: DeadLetters, cause: str | None) -> None:
+    """End the command when no letter has the cause: a misspelt one must not pass for one that is done with."""
+    causes = letters.causes()
+    if cause is None or cause in causes:
+        return
+    if not causes:
+        fail(f"no dead letter has the cause {cause!r}: there are no dead letters")
+    near = difflib.get_close_matches(cause, causes, n=1)
+    known = f"did you mean {near[0]}?" if near else f"there are {', '.join(causes)}"
+    fail(f"no dead letter has the cause {cause!r}; {known}")
+
+
+def _lines(letter: dict[str, Any]) -> Iterator[str]:
+    named = [letter[name] for name in ("project_id", "external_id") if letter[name]]
+    yield f"{letter['id']}  {letter['cause']}  {' '.join(named) or '(names no project and no asset)'}"
+    yield f"    {letter['field']}: {letter['problem']}"
+    if letter["fix"]:
+        yield f"    fix: {letter['fix']}"
 
 
 def _paced(letters: DeadLetters, ids: Iterable[str], rate: float) -> Iterable[DeadLetter | None]:

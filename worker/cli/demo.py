@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.loading import fail, print_json
+from worker.cli.loading import OutputFile, fail, print_json
 
 if TYPE_CHECKING:
     from worker.demo.outcome import Outcome
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 LEAST, MOST = 36, 3360
 REPORT = "demo-report.html"
-FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+FILE = OutputFile()
 EXTRAS = ("graphql", "starlette", "uvicorn")
 INTERRUPTED = 130
 TERMINATED = 143

@@ -24,11 +24,12 @@ from worker.feedback.links import Links
 from worker.feedback.reading import ReadAsset, Reader
 from worker.feedback.report_html import page
 from worker.formats import OutputError
+from worker.interfaces import interface_of
 from worker.kili import CallBudget, KiliClient, NewLabel, ProjectInterface
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.ontology import Interface, OntologyError
 from worker.outputs import output_of, rows_of
-from worker.parts import access_of, budget_of, kili_of, projects_of, spool_of
+from worker.parts import access_of, budget_of, file_rules_of, kili_of, projects_of, spool_of
 from worker.responses import response_of
 from worker.review import own_confidence
 from worker.settings import Settings
@@ -112,8 +113,8 @@ def _begin(settings: Settings, project: str, model: str) -> Evaluating:
     kili = KiliClient(access_of(settings), budget=budget) if budget is None else kili_of(settings, budget)
     prober = kili if budget is None else kili_of(settings, budget, attempts=1)
     found = kili.project_interface(project)
-    interface = Interface.parse(found.json_interface, found.input_type)
-    reader = Reader(access_of(settings), budget=budget)
+    interface = interface_of(found)
+    reader = Reader(access_of(settings), budget=budget, files=file_rules_of(settings))
     return Evaluating(settings, project, model, kili, prober, reader, found, interface)
 
 
@@ -160,12 +161,15 @@ def _response(one: Prediction, running: Evaluating) -> tuple[dict[str, Any], flo
 
 
 def _located(running: Evaluating, given: Given) -> dict[str, Candidate]:
-    """Predictions by the id of their asset; one without an asset keeps its name as id."""
+    """Predictions by the id of their asset; one without an asset keeps its name as id, one with several is refused."""
     found = running.kili.find_assets(running.project, list(given.responses))
     ids = {name: assets[0].id for name, assets in found.items()}
+    several = {name: len(assets) for name, assets in found.items() if len(assets) > 1}
+    given.refused += [f"{name}: {count} assets have this external_id" for name, count in several.items()]
     return {
         ids.get(name, name): Candidate(ids.get(name, name), name, response, confidence)
         for name, (response, confidence) in given.responses.items()
+        if name not in several
     }
 
 

@@ -47,7 +47,13 @@ def _prediction(prediction: Mapping[str, Any]) -> Iterator[str]:
         yield from _titled("json_response", _pretty(prediction["json_response"]))
     yield f"confidence     {_number(prediction['confidence'])}"
     decision = prediction["decision"]
-    yield f"decision       lane {decision['lane']}, priority {decision['priority']}: {decision['reason']}"
+    place = f"lane {decision['lane']}, priority {decision['priority']}"
+    yield f"decision       {place}: {decision['reason']} ({decision['policy']}{_alone(decision)})"
+
+
+def _alone(decision: Mapping[str, Any]) -> str:
+    """A ranked decision depends on what else arrives, of which nothing is known here."""
+    return ", as if it were the first prediction" if decision["percentile"] is not None else ""
 
 
 def _titled(title: str, lines: Sequence[str]) -> Iterator[str]:

@@ -53,7 +53,7 @@ def test(files: tuple[Path, ...], only: str | None) -> None:
     A test says of a payload what must be read from it (expect), or what its refusal must say (refused). Exits 1 when
     one fails, and for a mapping without a test.
     """
-    from worker.formats.mappings import MappingError, SHIPPED, shipped
+    from worker.formats.mappings import SHIPPED, MappingError, shipped
     from worker.formats.mappings.examples import read_examples, run_tests
 
     catalogue = shipped() if files else _configured()

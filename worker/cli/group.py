@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
@@ -19,11 +20,13 @@ COMMANDS = {
     "health": "cheap liveness and readiness of a running worker",
     "policy": "test, try out and look at the review policy",
     "publish": "send JSON Lines to a door",
+    "redis": "a Redis for first steps on this machine",
     "report": "what the humans said: agreement, disagreements, drift",
     "sandbox": "the local Kili",
     "schema": "JSON Schema and AsyncAPI of the message contract",
     "start": "the worker",
     "status": "backlog, lanes, dead letters, budget, conservation",
+    "waiting": "list what waits for Kili; retry, dead-letter or drop what a project has waiting",
     "webhook": "receive Kili's webhooks, so that new labels are read soon",
 }
 
@@ -42,6 +45,20 @@ class LazyGroup(click.Group):
         name = cmd_name.replace("-", "_")
         command: click.Command = getattr(importlib.import_module(f"worker.cli.{name}"), name)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Call the command; what files, servers and settings do to it ends it with a line, not with a traceback."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            from worker.cli.errors import outside_words
+
+            words = outside_words(error)
+            if words is None:
+                raise
+            raise click.ClickException(words) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""

@@ -3,28 +3,49 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from worker.logs import configure_logging, password_of
-from worker.settings import Settings
+from worker.settings import Settings, mistakes
 
 if TYPE_CHECKING:
     from worker.formats import Catalogue
+
+
+class OutputFile(click.Path):
+    """A file that can be written: asked before the work, not after it."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path; refused where its folder is missing or not to be written to."""
+        if value == "-":
+            self.fail("standard output is not possible here; name a file", param, ctx)
+        path = Path(str(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"there is no folder {str(path.parent)!r}", param, ctx)
+        if not path.exists() and not os.access(path.parent, os.W_OK):
+            self.fail(f"the folder {str(path.parent)!r} cannot be written to", param, ctx)
+        return path
 
 
 def load_settings() -> Settings:
     """Read the settings; a wrong one ends the command with its name and what is wrong."""
     try:
         return Settings()
-    except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-        raise click.ClickException("\n".join(["settings are wrong:", *lines])) from None
+    except (ValidationError, SettingsError) as error:
+        found = mistakes(error)
+        joined = found[0] if len(found) == 1 else "\n".join(["", *(f"  {one}" for one in found)])
+        raise click.ClickException(f"settings are wrong: {joined}") from None
     except OSError as error:
-        raise click.ClickException(f"a settings file cannot be read: {error}") from None
+        raise click.ClickException(f"a settings file cannot be read: {error.filename}: {error.strerror}") from None
 
 
 def start_logging(settings: Settings) -> None:

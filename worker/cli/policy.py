@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import redis
 
-from worker.cli.loading import fail, load_settings, print_json
+from worker.cli.loading import OutputFile, fail, load_settings, print_json
 
 if TYPE_CHECKING:
     from worker.review import Policy, Subject
@@ -21,7 +21,7 @@ POLICY = click.option(
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="WORKER_REVIEW__POLICY",
-    help="The policy file; the built-in policy otherwise.",
+    help="The policy file; otherwise the policy that the settings put into force.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -66,7 +66,7 @@ def test(cases: Path, path: Path | None, as_json: bool) -> None:
 @click.argument("file", type=click.File("rb"))
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Spread FILE evenly over so many days.")
 @click.option("--learned", is_flag=True, help="With what the running worker has learned from verdicts.")
-@click.option("--plot", type=click.Path(path_type=Path, dir_okay=False), help="Write a chart (SVG).")
+@click.option("--plot", type=OutputFile(), help="Write a chart (SVG).")
 @POLICY
 @JSON
 def simulate(
@@ -103,16 +103,22 @@ def show(path: Path | None, as_json: bool) -> None:
     from worker.connections import connect
     from worker.review import RedisState
     from worker.review.overview import overview
+    from worker.review_in_force import review_words
 
     settings = load_settings()
+    in_force = review_words(settings.review)
+    if path is None and settings.review.in_force == "threshold":
+        print_json({"in_force": in_force}) if as_json else click.echo(f"in force: {in_force}")
+        return
     try:
-        found = overview(_policy(path), RedisState(connect(settings.redis), prefix=settings.spool.prefix), time.time())
+        state = RedisState(connect(settings.redis), prefix=settings.spool.prefix)
+        found = {"in_force": in_force} | overview(_policy(path), state, time.time())
     except redis.RedisError as error:
         fail(f"Redis cannot be asked: {error}")
     if as_json:
         print_json(found)
         return
-    click.echo(f"policy {found['policy']}")
+    click.echo(f"in force: {in_force}\npolicy {found['policy']}")
     for rule in found["rules"]:
         click.echo(f"  rule {json.dumps(rule, ensure_ascii=False)}")
     for section in ("projects", "models"):
@@ -121,12 +127,16 @@ def show(path: Path | None, as_json: bool) -> None:
 
 
 def _policy(path: Path | None) -> Policy:
-    from worker.review import Policy, PolicyError, read_policy
+    from worker.review import PolicyError, read_policy
+    from worker.review_in_force import ranked_rules
 
     try:
-        return read_policy(path) if path else Policy()
+        rules = read_policy(path) if path else ranked_rules(load_settings().review)
     except PolicyError as error:
-        fail(f"the policy cannot be used:\n{error}")
+        fail(f"the policy cannot be used: {error}")
+    if rules is None:
+        fail("the threshold rule is in force, which has no policy; name one with --policy")
+    return rules
 
 
 def _cases(path: Path) -> list[dict[str, Any]]:
@@ -139,8 +149,10 @@ def _cases(path: Path) -> list[dict[str, Any]]:
     cases = found.get("cases") if isinstance(found, dict) else None
     if not isinstance(cases, list) or not all(isinstance(one, dict) for one in cases):
         fail(f"{path}: needs a list `cases`, each with name, message and expect")
-    if any(not {"name", "message", "expect"} <= set(one) for one in cases):
-        fail(f"{path}: every case needs name, message and expect")
+    for one in cases:
+        found = (one.get("name"), one.get("message"), one.get("expect"))
+        if not all(map(isinstance, found, (str, dict, dict))):
+            fail(f"{path}: every case needs name (a text), message and expect (both mappings)")
     return cases
 
 

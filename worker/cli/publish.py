@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import IO, Any, Literal
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import IO, TYPE_CHECKING, Literal
 
 import click
 import redis
 
 from worker.cli.loading import fail, load_settings
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
 
 
 @click.command()
@@ -29,27 +34,35 @@ def publish(file: IO[bytes], via: Literal["celery", "stream"], chunk: int, quiet
     settings = load_settings()
     if via == "stream" and not settings.broker_is_redis:
         fail("the stream door needs a Redis broker; use --via celery")
-    sent = 0
+    intake = settings.intake
+    publisher = Publisher(settings.broker, via=via, queue=intake.queue, inbox=intake.inbox, chunk=chunk)
     try:
-        publisher = Publisher(
-            settings.broker, via=via, queue=settings.intake.queue, inbox=settings.intake.inbox, chunk=chunk
-        )
-        with publisher, _progress(file, quiet) as bar:
+        with publisher, _progress(file, quiet) as advance:
             for line in file:
                 if line.strip():
                     publisher.send(line.strip())
-                    sent += 1
-                bar.update(len(line))
+                advance(len(line))
     except (redis.RedisError, OperationalError) as error:
-        fail(f"the broker cannot be reached, after {sent} predictions: {error}")
-    click.echo(f"{sent} predictions sent")
+        fail(f"the broker took {publisher.sent} predictions and then no more: {error}")
+    click.echo(f"{publisher.sent} predictions sent")
 
 
-def _progress(file: IO[bytes], quiet: bool) -> Any:
-    length = None
-    if file.seekable():
-        start = file.tell()
-        length = file.seek(0, 2)
-        file.seek(start)
-    stream = Path(os.devnull).open("w", encoding="utf-8") if quiet else click.get_text_stream("stderr")  # noqa: SIM115
-    return click.progressbar(length=length or None, label="publishing", file=stream)
+@contextmanager
+def _progress(file: IO[bytes], quiet: bool) -> Iterator[Callable[[int], object]]:
+    """A bar on standard error where there is a length to measure by; to be told of bytes that are read."""
+    length = None if quiet else _length(file)
+    if length is None:
+        yield lambda _bytes: None
+        return
+    bar: ProgressBar[int]
+    with click.progressbar(length=length, label="publishing", file=click.get_text_stream("stderr")) as bar:
+        yield bar.update
+
+
+def _length(file: IO[bytes]) -> int | None:
+    """Bytes of a file on disk that are left to read; None for a pipe, a terminal, a device."""
+    try:
+        found = os.fstat(file.fileno())
+        return found.st_size - file.tell() if stat.S_ISREG(found.st_mode) else None
+    except OSError:
+        return None

@@ -13,7 +13,7 @@ from typing import IO, Any
 import click
 import redis
 
-from worker.cli.loading import fail, load_settings, print_json, start_logging
+from worker.cli.loading import OutputFile, fail, load_settings, print_json, start_logging
 from worker.feedback.export import export_rows
 from worker.feedback.figures import disagreements
 from worker.feedback.gallery import Exhibit, fetch_exhibits, varied
@@ -21,14 +21,15 @@ from worker.feedback.reading import Reader
 from worker.feedback.report_html import page
 from worker.feedback.report_text import text
 from worker.feedback.service import Feedback
+from worker.interfaces import interface_of
 from worker.kili import KiliError
 from worker.listening import feedback_of, named_projects
-from worker.ontology import Interface
-from worker.parts import access_of, budget_of, kili_of, spool_of
+from worker.parts import access_of, budget_of, file_rules_of, kili_of, spool_of
+from worker.review_in_force import review_gaps, review_words
 from worker.settings import Settings
 
 LISTED = 200
-FILE = click.Path(dir_okay=False, writable=True, path_type=Path)
+FILE = OutputFile()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,6 @@ def report(
         if rebuild or collect:
             _collect(found.feedback, rebuild=rebuild)
         figures = found.feedback.figures(days)
-        found.feedback.conclude(figures)
         _print(found, figures, as_json=as_json)
         if html is not None:
             html.write_text(page(figures, found.title, found.feedback.links, _exhibits(found, gallery)), "utf-8")
@@ -87,10 +87,11 @@ def opened(project: str | None) -> Iterator[Opened]:
     with told():
         budget = budget_of(settings, spool)
         name = project or settings.default_project or _only(named_projects(spool))
-        kili, reader = kili_of(settings, budget), Reader(access_of(settings), budget=budget)
+        kili = kili_of(settings, budget)
+        reader = Reader(access_of(settings), budget=budget, files=file_rules_of(settings))
         try:
             found = kili.project_interface(name)
-            interface = Interface.parse(found.json_interface, found.input_type)
+            interface = interface_of(found)
             feedback = feedback_of(settings, spool, name, reader, interface)
             yield Opened(settings, found.title or name, reader, feedback)
         finally:
@@ -135,6 +136,19 @@ def _print(found: Opened, figures: dict[str, Any], *, as_json: bool) -> None:
         print_json({**known, "disagreements": rows[:LISTED]})
     else:
         click.echo(text(figures, found.title, rows))
+        _say_what_is_missing(found.settings, figures)
+
+
+def _say_what_is_missing(settings: Settings, figures: dict[str, Any]) -> None:
+    """Where agreement is unknown: which policy is in force, and what it takes to know."""
+    if all(model["agreement"]["value"] is not None for model in figures["models"]) and figures["models"]:
+        return
+    click.echo(f"review: {review_words(settings.review)}")
+    gaps = list(review_gaps(settings.review))
+    for problem, fix in gaps:
+        click.echo(f"WARNING {problem}; {fix}")
+    if not gaps:
+        click.echo("the agreement of live traffic is known once people have labeled assets of the audit sample")
 
 
 def _exhibits(found: Opened, count: int) -> list[Exhibit]:

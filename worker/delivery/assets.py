@@ -2,66 +2,38 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import redis
-
-from worker.connections import insist
 from worker.deadletters import Cause
 from worker.delivery.bisect import Fits, Send, Sent, send_each
 from worker.delivery.callers import Callers
 from worker.delivery.content import missing_asset
+from worker.delivery.imports import Imports
 from worker.delivery.item import Item
+from worker.delivery.written import Properties, WrittenLately
 from worker.kili import FoundAsset, KiliClient, KiliError, NewAsset, RefusedItems, UnknownOutcome
 
-logger = logging.getLogger(__name__)
-
-MADE_SECONDS = 60
 LOOK_AGAIN_MS = 2000
+NOT_SHOWN_MS = 60_000
+"""So long Kili may say of an asset that it exists without showing it."""
 
-
-class MadeAssets:
-    """Assets the fleet created within the last minute: reads of Kili may not show them yet."""
-
-    def __init__(self, client: redis.Redis, prefix: str) -> None:
-        self._redis = client
-        self._key = f"{prefix}made"
-
-    def add(self, asset_ids: Iterable[str]) -> None:
-        """Remember; failing to costs only a second look, so it is logged and no more."""
-        now = time.time()
-        made = [word for asset_id in asset_ids for word in (now, asset_id)]
-        if not made:
-            return
-        try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                insist(pipe, "ZREMRANGEBYSCORE", self._key, "-inf", now - MADE_SECONDS)
-                insist(pipe, "ZADD", self._key, *made)
-                insist(pipe, "EXPIRE", self._key, MADE_SECONDS)
-                pipe.execute()
-        except redis.RedisError as error:
-            logger.debug("new assets not remembered: %s", error, extra={"action": "made_not_remembered"})
-
-    def among(self, asset_ids: Sequence[str]) -> set[str]:
-        """Those of the ids that were created lately."""
-        if not asset_ids:
-            return set()
-        made: Any = self._redis.zmscore(self._key, list(asset_ids))
-        since = time.time() - MADE_SECONDS
-        return {asset_id for asset_id, at in zip(asset_ids, made, strict=True) if at is not None and at > since}
+MISSING = "asset_missing"
+NOT_SHOWN = "asset_not_shown"
 
 
 @dataclass(slots=True)
 class Located:
-    """Items by what is to be done next."""
+    """Items by what is to be done next.
+
+    Those that are looked at again later come with what is in the way, those that Kili is importing with the seconds
+    until then.
+    """
 
     ready: list[Item] = field(default_factory=list)
     missing: list[tuple[Item, Cause]] = field(default_factory=list)
-    later: list[Item] = field(default_factory=list)
+    later: list[tuple[Item, str]] = field(default_factory=list)
+    importing: list[tuple[Item, float]] = field(default_factory=list)
     refused: list[tuple[Item, Exception]] = field(default_factory=list)
 
 
@@ -70,35 +42,50 @@ class AssetKeeper:
 
     Args:
         callers: the clients.
-        made: assets created lately by anyone in the fleet.
+        lately: what anyone in the fleet has written lately.
+        imports: assets that Kili is importing.
         read_lag: seconds by which Kili's reads may lag.
-        grace_ms: how long an item without content waits for its asset.
+        grace_ms: how long an item without content waits for its asset, from the first look for it.
     """
 
-    def __init__(self, callers: Callers, made: MadeAssets, *, read_lag: float, grace_ms: int) -> None:
+    def __init__(
+        self, callers: Callers, lately: WrittenLately, imports: Imports, *, read_lag: float, grace_ms: int
+    ) -> None:
         self._callers = callers
-        self._made = made
+        self._lately = lately
+        self._imports = imports
         self._read_lag = read_lag
         self._grace_ms = grace_ms
 
     def locate(self, project: str, items: Sequence[Item]) -> Located:
         """Decide for each item whether its asset exists, is to be created, or is not there."""
         existing, refused = self._existing(project, list(dict.fromkeys(item.external_id for item in items)))
-        made = self._made.among([item.entry.asset_id for item in items if item.external_id not in existing])
         found = self._callers.first.find_assets(project, sorted(existing)) if existing else {}
+        shown = [asset.id for candidates in found.values() for asset in candidates]
+        unseen = [item.entry.asset_id for item in items if not found.get(item.external_id)]
+        written, made = self._lately.properties([*shown, *unseen]), self._lately.made(unseen)
+        _lend_content(items)
         located = Located()
         for item in items:
             candidates = found.get(item.external_id, [])
             if item.external_id in refused:
                 located.refused.append((item, refused[item.external_id]))
-                continue
-            if candidates:
-                _use(item, candidates)
-            elif item.external_id in existing:
-                located.later.append(item)
-                continue
-            item.exists = item.exists or item.entry.asset_id in made
-            self._place(item, located)
+            elif len(candidates) > 1:
+                located.missing.append((item, _ambiguous(item, candidates)))
+            elif candidates:
+                _use(item, candidates[0], written)
+                located.ready.append(item)
+            elif item.entry.asset_id in made and item.entry.asset_id in written:
+                item.is_known_to_hold(written[item.entry.asset_id])
+                located.ready.append(item)
+            elif item.external_id in existing or item.entry.asset_id in made:
+                self._put_off(item, NOT_SHOWN, max(NOT_SHOWN_MS, self._grace_ms), located)
+            elif item.content is not None:
+                located.ready.append(item)
+            else:
+                self._put_off(item, MISSING, self._grace_ms, located)
+        self._imports.forget({item.entry.asset_id for item in items if item.external_id in found})
+        self._set_importing_apart(project, located)
         return located
 
     def create(
@@ -109,16 +96,45 @@ class AssetKeeper:
         fits: Fits[tuple[Item, NewAsset]],
     ) -> Sent[tuple[Item, NewAsset]]:
         """Create assets by ``append``, in parts that fit; one that turns out to be there counts as created."""
-        sent = send_each(pairs, append, self._callers, sift=_Recheck(self._there, project), fits=fits)
-        known = [pair for pair, refusal in sent.refused if _says_it_exists(refusal)]
-        sent.refused = [(pair, refusal) for pair, refusal in sent.refused if not _says_it_exists(refusal)]
-        sent.accepted += known
-        self._made.add(asset.id for _, asset in sent.accepted)
+        sent, found = self.send(project, pairs, append, fits)
+        self.created([item for item, asset in sent.accepted if asset.id not in found])
+        self._turned_up([pair for pair in sent.accepted if pair[1].id in found], found)
         return sent
 
-    def remember(self, asset_ids: Iterable[str]) -> None:
-        """These were created otherwise."""
-        self._made.add(asset_ids)
+    def send(
+        self,
+        project: str,
+        pairs: Sequence[tuple[Item, NewAsset]],
+        append: Send[tuple[Item, NewAsset]],
+        fits: Fits[tuple[Item, NewAsset]],
+    ) -> tuple[Sent[tuple[Item, NewAsset]], dict[str, FoundAsset]]:
+        """Send assets by ``append``, in parts that fit; the accepted ones that turned out to be there are told too."""
+        recheck = _Recheck(self._there, project)
+        sent = send_each(pairs, append, self._callers, sift=recheck, fits=fits)
+        known = [pair for pair, refusal in sent.refused if _says_it_exists(refusal)]
+        sent.refused = [(pair, refusal) for pair, refusal in sent.refused if not _says_it_exists(refusal)]
+        for item, asset in known:  # reads do not show it yet, so it is as good as new: its properties are set anew
+            recheck.found[asset.id] = FoundAsset(asset.id, item.external_id, {}, 0)
+        sent.accepted += known
+        return sent, recheck.found
+
+    def created(self, items: Sequence[Item]) -> None:
+        """These assets were created, with the metadata of the items."""
+        for item in items:
+            item.is_known_to_hold(Properties(item.metadata(), item.given_priority))
+        self._lately.note(_properties_of(items), made=[item.asset_id for item in items])
+
+    def updated(self, items: Sequence[Item]) -> None:
+        """These assets' properties were set as the items want them."""
+        for item in items:
+            item.is_known_to_hold(Properties(item.metadata(), item.decision.priority))
+        self._lately.note(_properties_of(items))
+
+    def _turned_up(self, pairs: Sequence[tuple[Item, NewAsset]], found: Mapping[str, FoundAsset]) -> None:
+        written = self._lately.properties([asset.id for _, asset in pairs])
+        for item, asset in pairs:
+            _use(item, found[asset.id], written)
+        self._lately.note({}, made=[asset.id for _, asset in pairs])
 
     def _existing(self, project: str, names: Sequence[str]) -> tuple[set[str], dict[str, Exception]]:
         existing: set[str] = set()
@@ -130,19 +146,31 @@ class AssetKeeper:
         sent.check()
         return existing, dict(sent.refused)
 
-    def _there(self, project: str, asset_ids: Sequence[str], error: KiliError, *, wait: bool) -> set[str]:
+    def _there(self, project: str, asset_ids: Sequence[str], error: KiliError, *, wait: bool) -> dict[str, FoundAsset]:
         if wait:
             self._callers.stop.wait(self._read_lag)
         kili = self._callers.once if isinstance(error, UnknownOutcome) else self._callers.first
-        return set(kili.assets_by_id(project, asset_ids))
+        return kili.assets_by_id(project, asset_ids)
 
-    def _place(self, item: Item, located: Located) -> None:
-        if item.exists or item.prediction.asset is not None:
-            located.ready.append(item)
-        elif time.time() * 1000 - item.entry.waited_since_ms < self._grace_ms:
-            located.later.append(item)
+    def _set_importing_apart(self, project: str, located: Located) -> None:
+        absent = list(dict.fromkeys(item.asset_id for item in located.ready if not item.exists))
+        steps = self._imports.look(project, absent)
+        ready, located.ready = located.ready, []
+        for item in ready:
+            step = None if item.exists else steps.get(item.asset_id)
+            if step is None:
+                located.ready.append(item)
+            elif isinstance(step, Cause):
+                located.missing.append((item, step))
+            else:
+                located.importing.append((item, step))
+
+    def _put_off(self, item: Item, why: str, grace_ms: int, located: Located) -> None:
+        waited = item.entry.tried_for_ms(why)
+        if waited < grace_ms:
+            located.later.append((item, why))
         else:
-            located.missing.append((item, missing_asset()))
+            located.missing.append((item, missing_asset() if why == MISSING else _not_shown(waited)))
 
 
 class _Recheck:
@@ -151,10 +179,11 @@ class _Recheck:
     Asked once for a batch, and again where the server says so of an asset or an item is about to be condemned.
     """
 
-    def __init__(self, there: Callable[..., set[str]], project: str) -> None:
+    def __init__(self, there: Callable[..., dict[str, FoundAsset]], project: str) -> None:
         self._there = there
         self._project = project
         self._asked = False
+        self.found: dict[str, FoundAsset] = {}
 
     def __call__(self, part: Sequence[tuple[Item, NewAsset]], error: KiliError) -> Mapping[int, None] | None:
         says_so = _says_it_exists(error)
@@ -163,6 +192,7 @@ class _Recheck:
         self._asked = True
         wait = says_so or error.maybe_applied or any(item.entry.deliveries > 1 for item, _ in part)
         there = self._there(self._project, [asset.id for _, asset in part], error, wait=wait)
+        self.found |= there
         return {place: None for place, (_, asset) in enumerate(part) if asset.id in there} or None
 
 
@@ -170,8 +200,33 @@ def _says_it_exists(refusal: Exception) -> bool:
     return isinstance(refusal, RefusedItems) and refusal.already_exists
 
 
-def _use(item: Item, candidates: Sequence[FoundAsset]) -> None:
-    own = [asset for asset in candidates if asset.id == item.entry.asset_id]
-    asset = own[0] if own else candidates[0]
-    item.asset_id, item.exists = asset.id, True
-    item.found_metadata, item.found_priority = asset.metadata, asset.priority
+def _lend_content(items: Sequence[Item]) -> None:
+    """An item without content is created with that of another prediction of its asset, which is sent with it."""
+    newest = {
+        item.entry.asset_id: item.content for item in sorted(items, key=lambda one: one.entry.rank) if item.content
+    }
+    for item in items:
+        item.content = item.content or newest.get(item.entry.asset_id)
+
+
+def _use(item: Item, asset: FoundAsset, written: Mapping[str, Properties]) -> None:
+    item.asset_id = asset.id
+    found = Properties(asset.metadata, asset.priority)
+    item.is_known_to_hold(written[asset.id].over(asset) if asset.id in written else found)
+
+
+def _ambiguous(item: Item, candidates: Sequence[FoundAsset]) -> Cause:
+    """Which of them the humans look at, nobody here knows."""
+    ids = ", ".join(asset.id for asset in candidates[:5])
+    problem = f"{item.external_id!r} is the name of {len(candidates)} assets in the project: {ids}"
+    fix = "delete or rename all but one of them in Kili, and replay"
+    return Cause("asset_ambiguous", "asset", "external_id", problem, fix)
+
+
+def _properties_of(items: Sequence[Item]) -> dict[str, Properties | None]:
+    return {item.asset_id: item.found for item in items}
+
+
+def _not_shown(waited_ms: int) -> Cause:
+    problem = f"exists, as Kili says, which has not shown it for {waited_ms / 1000:.0f} s"
+    return Cause(NOT_SHOWN, "asset", "external_id", problem, "look whether the key may see the asset, and replay")

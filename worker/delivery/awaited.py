@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -32,6 +33,11 @@ WAVE_SECONDS = 10.0
 
 FIRST_DELAY_MS = 1000
 LAST_DELAY_MS = 60_000
+UNTRIED_DELAY_MS = 5000
+
+SUSPECT = 3
+"""So many results that cannot be read, and none that can: nothing more is read from their place in this wave."""
+UNAVAILABLE = "result_unavailable"
 
 
 @dataclass(slots=True)
@@ -48,7 +54,7 @@ class AwaitedResults:
     Args:
         reader: of the allowed places.
         policy: decides anew, now that the output is known.
-        grace_ms: how long a result that cannot be read is waited for.
+        grace_ms: how long a result that cannot be read is waited for, from the first attempt to read it.
         max_bytes: of all results of a wave together.
         stop: ends the reading.
     """
@@ -70,10 +76,10 @@ class AwaitedResults:
         wave = _Wave(self, project, config)
         with ThreadPoolExecutor(READERS, thread_name_prefix="result") as pool:
             outcomes = pool.map(wave.complete, awaited)
-            found = {(entry.lane, entry.entry_id): outcome for entry, outcome in zip(awaited, outcomes, strict=True)}
+            found = {entry.key: outcome for entry, outcome in zip(awaited, outcomes, strict=True)}
         completed = Completed()
         for entry in entries:
-            outcome = found.get((entry.lane, entry.entry_id), entry)
+            outcome = found.get(entry.key, entry)
             if isinstance(outcome, Settlement):
                 completed.settled.append(outcome)
             elif outcome is not None:
@@ -81,8 +87,12 @@ class AwaitedResults:
         return completed
 
 
+class _PlaceDown(Exception):
+    """Not tried: its place cannot be read at the moment, which is not the result's fault."""
+
+
 class _Wave:
-    """The results of one wave: what was read so far, and which places cannot be read."""
+    """The results of one wave: what was read so far, and how often each place failed since it was read from last."""
 
     def __init__(self, tools: AwaitedResults, project: str, config: ProjectConfig) -> None:
         self._tools = tools
@@ -91,7 +101,7 @@ class _Wave:
         self._burial = Burial(project)
         self._end = time.monotonic() + WAVE_SECONDS
         self._bytes = 0
-        self._down: dict[str, ResultUnavailable] = {}
+        self._failures: Counter[str] = Counter()
 
     def complete(self, entry: Leased) -> Leased | Settlement | None:
         """The entry with its answer, or its fate; None when the wave has no time or room left for it."""
@@ -101,6 +111,8 @@ class _Wave:
         try:
             prediction = read_prediction(read_json(entry.payload, NO_LIMITS))
             return self._completed(entry, prediction)
+        except _PlaceDown:
+            return Settlement(entry, Fate.LATER, delay_ms=UNTRIED_DELAY_MS)
         except ResultUnavailable as error:
             return self._put_off(entry, prediction, error)
         except redis.RedisError:
@@ -125,21 +137,23 @@ class _Wave:
         return replace(entry, payload=payload, decision=decision.to_bytes(history), original=entry.payload)
 
     def _read(self, location: str) -> Any:
+        """One result. One that cannot be read says nothing of its neighbours; only several do, and none that can."""
         place = "/".join(urlsplit(location)[:2])
-        if place in self._down:
-            raise self._down[place]
+        if self._failures[place] >= SUSPECT:
+            raise _PlaceDown
         try:
             result = self._tools.reader.read(location)
-        except ResultUnavailable as error:
-            self._down[place] = error
+        except ResultUnavailable:
+            self._failures[place] += 1
             raise
+        self._failures[place] = 0
         self._bytes += result.size
         return result.value
 
     def _put_off(self, entry: Leased, prediction: Prediction | None, error: ResultUnavailable) -> Settlement:
-        waited = time.time() * 1000 - entry.waited_since_ms
-        if waited > self._tools.grace_ms:
+        waited = entry.tried_for_ms(UNAVAILABLE)
+        if waited >= self._tools.grace_ms:
             cause = cause_of(unavailable(error, waited / 1000))
             return self._burial.of(entry, prediction, cause, "fetch")
-        delay = min(LAST_DELAY_MS, FIRST_DELAY_MS * 2 ** min(entry.deliveries - 1, 20))
-        return Settlement(entry, Fate.LATER, delay_ms=delay)
+        delay = min(LAST_DELAY_MS, max(FIRST_DELAY_MS, waited))
+        return Settlement(entry, Fate.LATER, UNAVAILABLE, delay_ms=delay)

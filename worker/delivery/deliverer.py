@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import logging
+import os
+import socket
 import threading
 import time
 from concurrent.futures import Executor
 
 import redis
 
-from worker.delivery.assets import AssetKeeper, MadeAssets
+from worker.delivery.assets import AssetKeeper
 from worker.delivery.awaited import AwaitedResults
+from worker.delivery.bucket import Bucket
 from worker.delivery.callers import Callers
 from worker.delivery.content import ContentSource
 from worker.delivery.documents import Documents
+from worker.delivery.imports import Imports
 from worker.delivery.lease import Lease, LeaseKeeper
 from worker.delivery.pace import Pace
 from worker.delivery.pauses import Pause, Pauses
 from worker.delivery.rules import DeliveryRules
 from worker.delivery.supply import Budget, Supply
 from worker.delivery.tools import WaveTools
+from worker.delivery.uploads import Uploader
 from worker.delivery.wave import Wave, WaveResult
+from worker.delivery.written import WrittenLately
 from worker.interfaces import InterfaceCache
 from worker.kili import KiliClient
 from worker.projects import Projects
@@ -74,7 +80,9 @@ class Deliverer:
             first=rules.probe,
             cap=rules.probe_cap,
             retry_after_cap=rules.retry_after_cap,
+            worker=f"{socket.gethostname()}-{os.getpid()}",
         )
+        self._bucket = Bucket(patience=rules.upload_patience)
         self._tools = self._tools_with(Callers(kili, prober, stop))
         self._probing = self._tools_with(Callers(kili, prober, stop, probing=True))
 
@@ -146,6 +154,7 @@ class Deliverer:
 
     def _tools_with(self, callers: Callers) -> WaveTools:
         rules, client, prefix = self._rules, self._spool.redis, self._spool.prefix
+        imports = Imports(client, prefix, callers, limit=rules.import_limit, read_lag=rules.read_lag)
         return WaveTools(
             callers=callers,
             spool=self._spool,
@@ -154,13 +163,16 @@ class Deliverer:
             awaited=self._awaited,
             assets=AssetKeeper(
                 callers,
-                MadeAssets(client, prefix),
+                WrittenLately(client, prefix),
+                imports,
                 read_lag=rules.read_lag,
                 grace_ms=int(rules.missing_asset_grace * 1000),
             ),
-            content=ContentSource(callers.first, rules.path_roots),
+            content=ContentSource(Uploader(callers, self._bucket), rules.path_roots),
+            imports=imports,
             documents=Documents(client, prefix, wanted=rules.one_document),
             pool=self._pool,
             pace=self._pace,
             batch_items=rules.batch_items,
+            fault_grace_ms=int(rules.fault_grace * 1000),
         )

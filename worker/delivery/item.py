@@ -10,7 +10,8 @@ from typing import Any
 from pydantic_core import PydanticSerializationError, to_json
 
 from worker.deadletters import Cause, Sender, write_letter
-from worker.messages import Prediction
+from worker.delivery.written import Properties
+from worker.messages import AssetContent, Prediction
 from worker.review import ReviewDecision
 from worker.spool import Fate, Leased, Settlement
 
@@ -21,7 +22,9 @@ class Item:
 
     ``asset_id`` is the asset's id in Kili: the derived one, or that of an asset found under the same external id.
     ``size`` is in bytes, a good guess at the item's share of a request.
-    ``exists`` tells whether the asset is in Kili as far as is known, ``found_metadata`` what it holds there.
+    ``exists`` tells whether the asset is in Kili as far as is known, ``found`` what it holds there. ``content`` is the
+    prediction's own, or that of another prediction of the same asset that is sent with it. ``given_priority`` is what
+    the asset got in the document that did not create it.
     ``leads`` is False where a newer prediction of the same asset, by another model, sets its properties.
     """
 
@@ -33,13 +36,18 @@ class Item:
     size: int
     exists: bool = False
     leads: bool = True
-    found_metadata: dict[str, Any] | None = None
-    found_priority: int = 0
+    content: AssetContent | None = None
+    found: Properties | None = None
+    given_priority: int = 0
 
     @property
     def external_id(self) -> str:
         """The asset's name within the project."""
         return self.prediction.external_id
+
+    def is_known_to_hold(self, properties: Properties) -> None:
+        """The asset is in Kili with these properties."""
+        self.exists, self.found = True, properties
 
     def metadata(self) -> dict[str, Any]:
         """The asset's jsonMetadata: what Kili holds, the message's own, and the worker's keys."""
@@ -48,7 +56,7 @@ class Item:
             "prediction_at": self._moment,
             **self.decision.metadata(),
         }
-        return {**(self.found_metadata or {}), **self.prediction.metadata, **own}
+        return {**(self.found.metadata if self.found else {}), **self.prediction.metadata, **own}
 
     def metadata_text(self) -> str:
         """The same as JSON text."""
@@ -63,11 +71,16 @@ class Item:
         """Whether properties must be set after the label: a priority, or anything new on an asset that was there."""
         if not self.leads:
             return False
-        if self.found_metadata is None:
+        if self.found is None:
             return self.decision.priority != 0
-        if str(self.found_metadata.get("prediction_at", "")) > self._moment:
+        if str(self.found.metadata.get("prediction_at", "")) > self._moment:
             return False
-        return self.found_metadata != self.metadata() or self.found_priority != self.decision.priority
+        return self.has_new_metadata or self.found.priority != self.decision.priority
+
+    @property
+    def has_new_metadata(self) -> bool:
+        """Whether the asset, which was there, holds other metadata than it is to hold."""
+        return self.found is not None and self.found.metadata != self.metadata()
 
     @property
     def _moment(self) -> str:

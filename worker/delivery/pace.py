@@ -114,7 +114,9 @@ class Pace:
             self._free.notify()
 
     def observe(self, record: CallRecord) -> None:
-        """Learn from one exchange with the server."""
+        """Learn from one exchange with the server; a bucket's answers say nothing of it."""
+        if record.operation == "upload":
+            return
         with self._free:
             is_news = self._clock() - record.seconds >= self._changed
             if record.outcome == "ok":

@@ -1,8 +1,9 @@
 """Circuits: a project or the whole endpoint that refuses is paused, said once, probed, and resumed by itself.
 
-What concerns the endpoint (no connection, the key, the call limit) pauses the endpoint; anything else pauses the
-project. Several projects that fail while none succeeds pause the endpoint too: one probe then asks for all of them, and
-its success wakes them all. A project that fails while others succeed is probed less and less often.
+What concerns the endpoint (no connection, the key, the call limit) pauses the endpoint; what this worker or its machine
+lacks (sockets, memory, the name service) pauses this worker alone; anything else pauses the project. Several projects
+that fail while none succeeds pause the endpoint too: one probe then asks for all of them, and its success wakes them
+all. A project that fails while others succeed is probed less and less often, one that is refused least often.
 """
 
 from __future__ import annotations
@@ -16,16 +17,24 @@ from typing import Any
 import redis
 
 from worker.connections import insist
-from worker.kili import ConnectFailed, RateLimited, RefusedKey, RefusedProject, Unauthorized
+from worker.kili import ConnectFailed, LocalFault, NotSent, RateLimited, RefusedKey, RefusedProject, Unauthorized
 
 logger = logging.getLogger(__name__)
 
 ENDPOINT = "endpoint"
+PROJECT = "project:"
+WORKER = "worker:"
 ENDPOINT_FROM_PROJECTS = 3
 """So many projects failing with no success between mean the endpoint is at fault."""
 
 LONGER = 12
 """By so much the longest pause is longer for a project that fails while Kili serves others."""
+
+REFUSED_LONGER = 60
+"""And by so much for a project that is refused, which passes only when somebody mends it."""
+
+GONE_SECONDS = 600
+"""A worker that has not tried again for so long after its pause is gone."""
 
 REMEMBER_FAILING_SECONDS = 600
 PROBE_SECONDS = 10
@@ -53,10 +62,18 @@ class Pauses:
         first: seconds of the first pause.
         cap: seconds of the longest.
         retry_after_cap: seconds that a server may ask for at most.
+        worker: name of this worker.
     """
 
     def __init__(
-        self, client: redis.Redis, prefix: str, *, first: float, cap: float, retry_after_cap: float = 60.0
+        self,
+        client: redis.Redis,
+        prefix: str,
+        *,
+        first: float,
+        cap: float,
+        retry_after_cap: float = 60.0,
+        worker: str = "",
     ) -> None:
         self._redis = client
         self._key = f"{prefix}pauses"
@@ -65,16 +82,19 @@ class Pauses:
         self._first = first
         self._cap = cap
         self._retry_after_cap = retry_after_cap
+        self._own = f"{WORKER}{worker}"
 
     def all(self) -> list[Pause]:
-        """Every pause there is, longest first."""
+        """Every pause there is, longest first; not those of workers that are gone."""
         found: Any = self._redis.hgetall(self._key)
         pauses = [_read(scope.decode(), raw) for scope, raw in found.items()]
-        return sorted(pauses, key=lambda pause: pause.since)
+        gone = self._now() - GONE_SECONDS * 1000
+        alive = [pause for pause in pauses if pause.until > gone or not pause.scope.startswith(WORKER)]
+        return sorted(alive, key=lambda pause: pause.since)
 
     def of(self, project: str) -> list[Pause]:
-        """The pauses that concern a project: its own and the endpoint's."""
-        scopes = [_scope(project), ENDPOINT]
+        """The pauses that concern a project here: its own, the endpoint's, and this worker's."""
+        scopes = [_scope(project), ENDPOINT, self._own]
         found: Any = self._redis.hmget(self._key, scopes)
         return [_read(scope, raw) for scope, raw in zip(scopes, found, strict=True) if raw]
 
@@ -94,12 +114,19 @@ class Pauses:
             self._redis.delete(self._probe)
 
     def failed(self, project: str, error: Exception) -> None:
-        """Pause what the error concerns."""
+        """Pause what the error concerns; a call that was not sent for want of budget concerns nobody."""
+        if isinstance(error, NotSent):
+            return
+        if isinstance(error, LocalFault | MemoryError | OSError):
+            self._pause(self._own, error, self._cap)
+            return
         if _concerns_endpoint(error):
             self._pause(ENDPOINT, error, self._cap)
             return
-        is_refused = isinstance(error, RefusedProject)
-        others_succeed, failing = (True, 0) if is_refused else self._note(project)
+        if isinstance(error, RefusedProject):
+            self._pause(_scope(project), error, self._cap * REFUSED_LONGER)
+            return
+        others_succeed, failing = self._note(project)
         self._pause(_scope(project), error, self._cap * LONGER if others_succeed else self._cap)
         if failing >= ENDPOINT_FROM_PROJECTS:
             self._pause(ENDPOINT, error, self._cap)
@@ -117,6 +144,22 @@ class Pauses:
         if any(pause.scope == ENDPOINT for pause in pauses):
             self._wake_projects()
 
+    def forget(self, project: str) -> None:
+        """A project has nothing waiting any more: nobody need know that it was refused."""
+        self._redis.hdel(self._key, _scope(project))
+
+    def wake(self, project: str) -> bool:
+        """Let a paused project be tried at once; False when it is not paused."""
+        scope = _scope(project)
+        raw = self._redis.hget(self._key, scope)
+        if isinstance(raw, bytes):
+            self._write(replace(_read(scope, raw), until=0))
+        return isinstance(raw, bytes)
+
+    def end(self) -> None:
+        """This worker ends."""
+        self._redis.hdel(self._key, self._own)
+
     def _note(self, project: str) -> tuple[bool, int]:
         """Whether anybody has succeeded since the project last failed, and how many now fail together."""
         is_new = bool(insist(self._redis, "SADD", self._failing, project))
@@ -125,7 +168,7 @@ class Pauses:
 
     def _wake_projects(self) -> None:
         for pause in self.all():
-            if pause.scope != ENDPOINT and pause.kind != RefusedProject.__name__:
+            if pause.scope.startswith(PROJECT) and pause.kind != RefusedProject.__name__:
                 self._write(replace(pause, until=0))
 
     def _pause(self, scope: str, error: Exception, cap: float) -> None:
@@ -162,7 +205,7 @@ def _concerns_endpoint(error: Exception) -> bool:
 
 
 def _scope(project: str) -> str:
-    return f"project:{project}"
+    return f"{PROJECT}{project}"
 
 
 def _read(scope: str, raw: bytes) -> Pause:

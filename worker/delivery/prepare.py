@@ -11,7 +11,7 @@ from pydantic_core import from_json, to_json
 from worker.deadletters import Cause
 from worker.delivery.item import Burial, Item
 from worker.formats import OutputError
-from worker.kili import KiliError, TooLarge
+from worker.kili import KiliError, TooLarge, WorkerFault
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_prediction
 from worker.ontology import Interface, OntologyError
 from worker.outputs import NO_CONFIG
@@ -81,11 +81,11 @@ def cause_of(error: Exception) -> Cause:
         case MessageError() | OutputError() | OntologyError():
             slug = getattr(error, "cause", "unreadable_output")
             return Cause(slug, "message", error.field, error.problem, error.fix)
-        case KiliError():
+        case KiliError() if not isinstance(error, WorkerFault):
             slug = error.code or ("too_large" if isinstance(error, TooLarge) else "refused_by_kili")
             fix = "mend what Kili names and replay"
             return Cause(slug, "refused", error.operation or "", str(error), fix, error.words)
-    problem = f"{type(error).__name__}: {error}"
+    problem = str(error) if isinstance(error, WorkerFault) else f"{type(error).__name__}: {error}"
     return Cause("worker_fault", "message", "", problem, "report it with the worker's log; replay when it is mended")
 
 
@@ -120,6 +120,7 @@ def _item(entry: Leased, prediction: Prediction, interface: Interface, config: P
         json_response=response,
         asset_id=entry.asset_id,
         size=len(entry.payload) + len(response),
+        content=prediction.asset,
     )
 
 

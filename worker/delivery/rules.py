@@ -15,7 +15,10 @@ class DeliveryRules:
     batch_items: int = 100
     aging: float = 60.0
     missing_asset_grace: float = 10.0
+    fault_grace: float = 86_400.0
     read_lag: float = 3.0
+    upload_patience: float = 900.0
+    import_limit: float = 3600.0
     interface_age: float = 600.0
     probe: float = 2.0
     probe_cap: float = 5.0

@@ -6,14 +6,21 @@ did not bring through is simply sent again, step by step.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import redis
+
 from worker.deadletters import Cause
+from worker.delivery.assets import LOOK_AGAIN_MS, MISSING
 from worker.delivery.bisect import Sent, may_be_items, send_each
+from worker.delivery.bucket import PutOff
+from worker.delivery.content import UPLOAD_TYPES
+from worker.delivery.imports import FIRST_DELAY
 from worker.delivery.item import Burial, Item
 from worker.delivery.lease import Lease
 from worker.delivery.prepare import cause_of, refit
@@ -28,9 +35,16 @@ from worker.kili import (
     TimedOut,
     TooLarge,
     UnknownOperation,
+    UploadType,
+    WorkerFault,
     Written,
 )
-from worker.spool import Fate, Settlement
+from worker.spool import Fate, LeaseLost, Settlement
+
+logger = logging.getLogger(__name__)
+
+FORESEEN = (KiliError, LeaseLost, redis.RedisError, OSError, MemoryError)
+"""What a call may raise although our code is right."""
 
 NewItem = tuple[Item, NewAsset]
 Settle = Callable[[Sequence[Settlement]], None]
@@ -42,7 +56,6 @@ class Together:
 
     assets: bool = False
     labels: bool = False
-    updates: bool = False
     refusal: KiliError | None = None
 
 
@@ -79,10 +92,12 @@ class Steps:
         self._settle = settle
         self._begun = time.time()
         self._is_over = is_over
-        self._updates: list[Item] = []
+        self._updates: dict[str, list[Item]] = {}
+        self._updating: set[str] = set()
         self._updates_since = 0.0
         self._guard = threading.Lock()
         self._access_checked = False
+        self.suspects: dict[tuple[int, str], Item] = {}
 
     def begin(self) -> None:
         """Entries were leased anew: what was found out about the project before is no longer news."""
@@ -95,33 +110,100 @@ class Steps:
         new, batch = self._with_content(batch)
         done = self._together(batch, new)
         labelled = self._label(batch, done) if done.assets else self._label(self._create(new, batch), done)
-        self._prioritise(labelled, done)
+        self._prioritise(labelled)
         if done.refusal and len(labelled) == len(batch) and not isinstance(done.refusal, TooLarge):
             self._tools.documents.refused(done.refusal)
 
     def update(self, *, at_least: int) -> None:
-        """Set the priorities that are still to be set, once so many have come together or one has waited long."""
+        """Set the properties that are still to be set, once so many have come together or one has waited long."""
         while not self._is_over():
-            with self._guard:
-                waited = time.monotonic() - self._updates_since
-                if not self._updates or (len(self._updates) < at_least and waited < UPDATE_SECONDS):
-                    return
-                most = self._tools.batch_items
-                batch, self._updates = self._updates[:most], self._updates[most:]
-            sent = send_each(batch, self._send_updates, self._tools.callers, sift=self._sift, fits=self._fits)
-            self._bury("prioritise", sent)
-            self._settle([Settlement(item.entry, Fate.DELIVERED) for item in sent.accepted])
-            sent.check()
+            batch = self._updates_due(at_least)
+            if not batch:
+                return
+            try:
+                self._update(batch)
+            finally:
+                with self._guard:
+                    self._updating -= batch.keys()
+
+    def _updates_due(self, at_least: int) -> dict[str, list[Item]]:
+        """Items by asset; not those of an asset that is being updated, since the newest must come last."""
+        with self._guard:
+            free = [asset_id for asset_id in self._updates if asset_id not in self._updating]
+            waited = time.monotonic() - self._updates_since
+            if len(free) < at_least and waited < UPDATE_SECONDS:
+                return {}
+            batch = {asset_id: self._updates.pop(asset_id) for asset_id in free[: self._tools.batch_items]}
+            self._updating |= batch.keys()
+            return batch
+
+    def _update(self, batch: Mapping[str, list[Item]]) -> None:
+        newest = [max(items, key=lambda item: item.entry.rank) for items in batch.values()]
+        sent = send_each(newest, self._send_updates, self._tools.callers, sift=self._sift, fits=self._fits)
+        self._bury("prioritise", sent)
+        judged = {item.asset_id for item in sent.accepted} | {item.asset_id for item, _ in sent.refused}
+        refused = {id(item) for item, _ in sent.refused}
+        labelled = [item for asset_id in judged for item in batch[asset_id] if id(item) not in refused]
+        self._settle([Settlement(item.entry, Fate.DELIVERED) for item in labelled])
+        sent.check()
 
     def _with_content(self, batch: list[Item]) -> tuple[list[NewItem], list[Item]]:
-        """The assets to create, and the items that are left when those without content are buried."""
+        """The assets to create, and the items to go on with; the others are buried or put off."""
         leaders = [item for item in batch if item.leads and not item.exists]
-        new, unreadable = self._tools.content.assets_for(self._project, leaders)
-        dropped = {one.item.asset_id: one.cause for one in unreadable}
+        if not leaders:
+            return [], batch
+        input_type = self._tools.interfaces.get(self._project).input_type
+        found = self._tools.content.contents_of(self._project, leaders, input_type)
+        batch = self._drop(batch, {item.asset_id: cause for item, cause in found.dead})
+        batch = self._put_off(batch, {item.asset_id: wait for item, wait in found.later})
+        return found.ready, self._import(found.background, batch, input_type)
+
+    def _import(self, pairs: Sequence[NewItem], batch: list[Item], input_type: str) -> list[Item]:
+        """Have assets imported in the background; the items that need not wait for it."""
+        alone = self._tools.imports.suspects([asset.id for _, asset in pairs])
+        together = [pair for pair in pairs if pair[1].id not in alone]
+        for part in [together, *([pair] for pair in pairs if pair[1].id in alone)]:
+            if part:
+                batch = self._import_part(part, batch, input_type)
+        return batch
+
+    def _import_part(self, part: Sequence[NewItem], batch: list[Item], input_type: str) -> list[Item]:
+        def send(pairs: Sequence[NewItem], kili: KiliClient) -> None:
+            self._send_import(pairs, kili, UPLOAD_TYPES[input_type])
+
+        sent, _ = self._tools.assets.send(self._project, part, send, self._fits_new)
+        batch = self._drop(batch, {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused})
+        batch = self._put_off(batch, {item.asset_id: PutOff(FIRST_DELAY) for item, _ in sent.accepted})
+        sent.check()
+        return batch
+
+    def _send_import(self, part: Sequence[NewItem], kili: KiliClient, upload_type: UploadType) -> None:
+        ids = [asset.id for _, asset in part]
+        with self._call([item for item, _ in part]):
+            self._tools.imports.begin(ids)
+            try:
+                notification = kili.import_assets(self._project, [asset for _, asset in part], upload_type)
+            except KiliError as error:
+                if not error.maybe_applied:
+                    self._tools.imports.forget(ids)
+                raise
+        self._tools.imports.sent(ids, notification)
+
+    def _drop(self, batch: list[Item], dead: Mapping[str, Cause]) -> list[Item]:
+        """Bury the items of some assets; the others."""
+        self._settle([self._uncreated(item, dead[item.asset_id]) for item in batch if item.asset_id in dead])
+        return [item for item in batch if item.asset_id not in dead]
+
+    def _put_off(self, batch: list[Item], later: Mapping[str, PutOff]) -> list[Item]:
+        """Put the items of some assets off; the others."""
         self._settle(
-            [self._letter(item, dropped[item.asset_id], "create") for item in batch if item.asset_id in dropped]
+            [
+                Settlement(item.entry, Fate.LATER, wait.cause, delay_ms=ms(wait.seconds))
+                for item in batch
+                if (wait := later.get(item.asset_id)) is not None
+            ]
         )
-        return new, [item for item in batch if item.asset_id not in dropped]
+        return [item for item in batch if item.asset_id not in later]
 
     def _together(self, batch: list[Item], new: Sequence[NewItem]) -> Together:
         """Send all steps in one document, where that is wanted and saves a call."""
@@ -140,24 +222,31 @@ class Steps:
             if isinstance(error, RefusedItems | UnknownOperation) or may_be_items(error):
                 return Together(refusal=error)
             raise
-        return self._went_through(written, new)
+        return self._went_through(written, new, updates)
 
-    def _went_through(self, written: Written, new: Sequence[NewItem]) -> Together:
+    def _went_through(self, written: Written, new: Sequence[NewItem], updates: Sequence[Item]) -> Together:
         if written.assets is None:
-            self._tools.assets.remember(asset.id for _, asset in new)
-        return Together(written.assets is None, written.labels is None, written.updates is None)
+            self._tools.assets.created([item for item, _ in new])
+        if written.updates is None:
+            self._tools.assets.updated([item for item in updates if item.exists])
+            for item in updates:
+                item.given_priority = item.decision.priority
+        return Together(written.assets is None, written.labels is None)
 
     def _create(self, new: Sequence[NewItem], batch: list[Item]) -> list[Item]:
         """The items whose assets are there."""
         if not new:
             return batch
         sent = self._tools.assets.create(self._project, new, self._send_assets, self._fits_new)
-        dropped = {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused}
-        self._settle(
-            [self._letter(item, dropped[item.asset_id], "create") for item in batch if item.asset_id in dropped]
-        )
+        batch = self._drop(batch, {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused})
         sent.check()
-        return [item for item in batch if item.asset_id not in dropped]
+        return batch
+
+    def _uncreated(self, item: Item, cause: Cause) -> Settlement:
+        """Who sent the content is at fault; who sent none waits for the asset as if nobody had."""
+        if item.prediction.asset is None:
+            return Settlement(item.entry, Fate.LATER, MISSING, delay_ms=LOOK_AGAIN_MS)
+        return self._letter(item, cause, "create")
 
     def _label(self, batch: list[Item], done: Together) -> list[Item]:
         """The items whose labels are there; those that need no priority are settled."""
@@ -166,16 +255,17 @@ class Steps:
         else:
             sent = send_each(batch, self._send_labels, self._tools.callers, sift=self._sift, fits=self._fits)
         self._bury("label", sent)
-        finished = [item for item in sent.accepted if done.updates or not item.needs_update]
+        finished = [item for item in sent.accepted if not item.needs_update]
         self._settle([Settlement(item.entry, Fate.DELIVERED) for item in finished])
         sent.check()
         return sent.accepted
 
-    def _prioritise(self, labelled: Sequence[Item], done: Together) -> None:
-        if not done.updates:
-            with self._guard:
-                self._updates_since = self._updates_since if self._updates else time.monotonic()
-                self._updates += [item for item in labelled if item.needs_update]
+    def _prioritise(self, labelled: Sequence[Item]) -> None:
+        with self._guard:
+            self._updates_since = self._updates_since if self._updates else time.monotonic()
+            for item in labelled:
+                if item.needs_update:
+                    self._updates.setdefault(item.asset_id, []).append(item)
         self.update(at_least=self._tools.batch_items)
 
     def _send_assets(self, part: Sequence[NewItem], kili: KiliClient) -> None:
@@ -189,16 +279,24 @@ class Steps:
     def _send_updates(self, part: Sequence[Item], kili: KiliClient) -> None:
         with self._call(part):
             kili.update_assets(self._project, [_update(item) for item in part])
+        self._tools.assets.updated(part)
 
     @contextmanager
     def _call(self, part: Sequence[Item]) -> Iterator[None]:
-        """Make sure that the items are still ours, and tell the pace how a request of this size went."""
+        """Make sure that the items are still ours, and tell the pace how a request of this size went.
+
+        What our own code raises meanwhile is judged as a fault of the server's: whether it is some item's is found out.
+        """
         self._lease.check()
         size = _bytes_of(part)
         try:
-            yield
-        except (TooLarge, TimedOut) as error:
-            self._tools.pace.too_much(size, error)
+            with _own_faults():
+                yield
+        except KiliError as error:
+            if isinstance(error, TooLarge | TimedOut):
+                self._tools.pace.too_much(size, error)
+            if may_be_items(error):
+                self.suspects |= {item.entry.key: item for item in part}
             raise
         self._tools.pace.went_through(size)
 
@@ -226,14 +324,29 @@ class Steps:
         return self._burial.of(item.entry, item.prediction, cause, stage)
 
 
+@contextmanager
+def _own_faults() -> Iterator[None]:
+    try:
+        yield
+    except FORESEEN:
+        raise
+    except Exception as error:
+        logger.exception("a call cannot be made", extra={"action": "call_failed"})
+        raise WorkerFault(f"{type(error).__name__}: {error}") from error
+
+
 def _labels(part: Sequence[Item]) -> list[NewLabel]:
     return [NewLabel(item.asset_id, item.json_response, item.entry.model) for item in part]
 
 
 def _update(item: Item) -> AssetUpdate:
-    """A new asset has its metadata already."""
-    metadata = item.metadata_text() if item.found_metadata is not None else None
+    metadata = item.metadata_text() if item.has_new_metadata else None
     return AssetUpdate(item.asset_id, priority=item.decision.priority, metadata=metadata)
+
+
+def ms(seconds: float) -> int:
+    """Whole milliseconds, at least one."""
+    return max(1, int(seconds * 1000))
 
 
 def _bytes_of(part: Sequence[Item]) -> int:

@@ -10,6 +10,7 @@ from worker.delivery.awaited import AwaitedResults
 from worker.delivery.callers import Callers
 from worker.delivery.content import ContentSource
 from worker.delivery.documents import Documents
+from worker.delivery.imports import Imports
 from worker.delivery.pace import Pace
 from worker.interfaces import InterfaceCache
 from worker.projects import Projects
@@ -27,7 +28,9 @@ class WaveTools:
     awaited: AwaitedResults
     assets: AssetKeeper
     content: ContentSource
+    imports: Imports
     documents: Documents
     pool: Executor
     pace: Pace
     batch_items: int
+    fault_grace_ms: int

@@ -13,13 +13,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import redis
+
 from worker.delivery.assets import LOOK_AGAIN_MS
 from worker.delivery.batches import batches, grouped
+from worker.delivery.blame import Blame
 from worker.delivery.flight import Flight
 from worker.delivery.item import Burial, Item
 from worker.delivery.lease import Lease
 from worker.delivery.prepare import Prepared, cause_of, prepare
-from worker.delivery.steps import Steps
+from worker.delivery.steps import FORESEEN, Steps, ms
 from worker.delivery.supply import Supply
 from worker.delivery.tools import WaveTools
 from worker.kili import KiliError
@@ -45,7 +48,7 @@ class WaveResult:
     project: str
     fates: dict[Fate, int] = field(default_factory=dict)
     answered: bool = False
-    failure: KiliError | None = None
+    failure: Exception | None = None
 
 
 class Wave:
@@ -77,9 +80,15 @@ class Wave:
         """
         try:
             self._deliver(entries, supply)
-        except KiliError as error:
+        except (LeaseLost, redis.RedisError):
+            raise
+        except Exception as error:
+            if not isinstance(error, KiliError):
+                logger.exception("wave failed", extra={"action": "wave_failed", "project": self._project})
             self._result.failure = error
-        self._settle([Settlement(entry, Fate.RETURNED) for entry in self._open.values()])
+        suspects = self._steps.suspects if self._result.answered else {}
+        blame = Blame(self._burial, self._tools.fault_grace_ms)
+        self._settle(blame.settled(self._open.values(), suspects, self._result.failure))
         return self._result
 
     def _deliver(self, entries: Sequence[Leased], supply: Supply) -> None:
@@ -118,7 +127,7 @@ class Wave:
 
     def _take_up(self, entries: Sequence[Leased]) -> None:
         with self._guard:
-            self._open |= {(entry.lane, entry.entry_id): entry for entry in entries}
+            self._open |= {entry.key: entry for entry in entries}
         self._steps.begin()
         if self._flight.touches(entry.asset_id for entry in entries):
             self._flight.await_at_most(0)
@@ -135,8 +144,8 @@ class Wave:
             newest[key] = max(newest.get(key, entry.rank), entry.rank)
         older = [item.entry for item in items if item.entry.rank < newest[item.entry.asset_id, item.entry.model]]
         self._settle([Settlement(entry, Fate.SUPERSEDED) for entry in older])
-        gone = {(entry.lane, entry.entry_id) for entry in older}
-        return [item for item in items if (item.entry.lane, item.entry.entry_id) not in gone]
+        gone = {entry.key for entry in older}
+        return [item for item in items if item.entry.key not in gone]
 
     def _ready(self, entries: Sequence[Leased]) -> list[Item]:
         """The items that can be sent now; all others are settled."""
@@ -149,7 +158,8 @@ class Wave:
         self._result.answered = True
         self._settle(
             [
-                *(Settlement(item.entry, Fate.LATER, delay_ms=LOOK_AGAIN_MS) for item in located.later),
+                *(Settlement(item.entry, Fate.LATER, why, delay_ms=LOOK_AGAIN_MS) for item, why in located.later),
+                *(Settlement(item.entry, Fate.LATER, delay_ms=ms(wait)) for item, wait in located.importing),
                 *(self._burial.of(item.entry, item.prediction, cause, "check") for item, cause in located.missing),
                 *(
                     self._burial.of(item.entry, item.prediction, cause_of(problem), "check")
@@ -196,7 +206,9 @@ class Wave:
                 return
             try:
                 self._steps.deliver(batch)
-            except BaseException:
+            except BaseException as error:
+                if not isinstance(error, FORESEEN):
+                    self._steps.suspects |= {item.entry.key: item for item in batch}
                 self._over.set()
                 raise
 
@@ -209,7 +221,7 @@ class Wave:
         self._tools.spool.settle(self._project, self._lease.token, settlements)
         with self._guard:
             for one in settlements:
-                self._open.pop((one.entry.lane, one.entry.entry_id), None)
+                self._open.pop(one.entry.key, None)
                 self._result.fates[one.fate] = self._result.fates.get(one.fate, 0) + 1
 
 

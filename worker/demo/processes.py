@@ -30,9 +30,12 @@ class WorkerProcess:
         environment: settings, on top of this process' own environment.
         folder: for the log and the heartbeat; two workers of one folder need different names.
         name: of this worker.
+        output: a descriptor that takes what the worker writes, instead of the log.
     """
 
-    def __init__(self, environment: Mapping[str, str], folder: Path, name: str = "worker") -> None:
+    def __init__(
+        self, environment: Mapping[str, str], folder: Path, name: str = "worker", *, output: int | None = None
+    ) -> None:
         self.log = folder / f"{name}.log"
         self._heartbeat = folder / f"{name}.heartbeat"
         self._heartbeat.unlink(missing_ok=True)
@@ -41,8 +44,8 @@ class WorkerProcess:
                 [sys.executable, "-m", "worker", "start"],
                 env={**os.environ, **environment, "WORKER_HEARTBEAT_FILE": str(self._heartbeat)},
                 stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+                stdout=log if output is None else output,
+                stderr=log if output is None else output,
                 start_new_session=True,
             )
         self._watcher = subprocess.Popen(  # noqa: S603

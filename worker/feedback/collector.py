@@ -10,7 +10,7 @@ that were deleted are all found, whatever the cursor did.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
@@ -18,6 +18,7 @@ from typing import Protocol
 from worker.feedback.reading import Kind, ReadAsset, Row
 from worker.feedback.records import AssetRecord
 from worker.feedback.store import Difference, FeedbackStore, LockLost
+from worker.feedback.unread import UnreadBook
 from worker.feedback.verdicts import record_of
 from worker.ontology import Interface
 
@@ -27,6 +28,7 @@ OVERLAP = 100
 HORIZON_DAYS = 90
 MARK_PATIENCE = 86_400.0
 MARKS_PER_ROUND = 100
+FILES_PER_ROUND = 50
 LESSONS_PER_ROUND = 500
 DAY = timedelta(days=1)
 
@@ -40,8 +42,11 @@ class Source(Protocol):
     def count(self, project: str, kind: Kind, since: date) -> int:
         """How many labels were created since a day."""
 
+    def with_files(self, assets: Sequence[ReadAsset]) -> list[ReadAsset]:
+        """The assets with the responses that Kili keeps in files."""
+
     def assets(self, project: str, asset_ids: Sequence[str]) -> list[ReadAsset]:
-        """Those of the assets that exist."""
+        """Those of the assets that exist, files included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +54,14 @@ class Round:
     """What one round of collecting did.
 
     ``changed``: records that are new or other than before; ``removed``: assets Kili no longer has; ``complete``: False
-    where reading predictions was put off for want of budget or another process collects.
+    where reading predictions was put off for want of budget or another process collects. ``unread``: labels whose files
+    could not be read in this round.
     """
 
     changed: int = 0
     removed: int = 0
     complete: bool = True
+    unread: int = 0
 
 
 class Collector:
@@ -68,6 +75,7 @@ class Collector:
         judged: told of the assets with verdicts whose records changed; without it they are kept for one who has it.
         may_read: asked before each page of predictions: whether the call budget has room beside delivery.
         horizon_days: how far back labels are kept.
+        unread: remembers whose label files could not be read; without it they are not come back to.
     """
 
     def __init__(
@@ -80,6 +88,7 @@ class Collector:
         judged: Callable[[list[tuple[ReadAsset, AssetRecord]]], None] | None = None,
         may_read: Callable[[], bool] = lambda: True,
         horizon_days: int = HORIZON_DAYS,
+        unread: UnreadBook | None = None,
     ) -> None:
         self._source = source
         self._store = store
@@ -88,30 +97,35 @@ class Collector:
         self._judged = judged
         self._may_read = may_read
         self._horizon_days = horizon_days
+        self._unread = unread
         self._changed = 0
         self._removed = 0
+        self._unread_now = 0
 
     def collect(self) -> Round:
         """Run one round. Errors of Kili and Redis pass through; what was read before them is kept."""
-        self._changed = self._removed = 0
+        self._changed = self._removed = self._unread_now = 0
         if not self._store.acquire():
             return Round(complete=False)
         try:
+            self._ask_for_files()
             followed = [self._follow(kind) for kind in Kind]
             complete = all(followed)
             self._ask_for_marks()
             self._teach_the_rest()
         except LockLost:
-            return Round(self._changed, self._removed, complete=False)
+            return Round(self._changed, self._removed, complete=False, unread=self._unread_now)
         finally:
             self._store.release()
-        return Round(self._changed, self._removed, complete)
+        return Round(self._changed, self._removed, complete, self._unread_now)
 
     def rebuild(self) -> Round:
         """Forget everything and collect it anew."""
         if not self._store.acquire():
             return Round(complete=False)
         self._store.clear()
+        if self._unread is not None:
+            self._unread.clear()
         return self.collect()
 
     def verify(self, day: date) -> Round:
@@ -177,19 +191,51 @@ class Collector:
             by_day.setdefault(row.day, []).append(row)
         for day, part in by_day.items():
             known = self._store.known(kind, day, [row.label_id for row in part])
-            self._keep(row.asset for row in part if row.label_id not in known)
+            self._keep(row.asset for row in part if row.asset is not None and row.label_id not in known)
 
     def _keep(self, assets: Iterable[ReadAsset]) -> list[AssetRecord]:
-        pairs = [(asset, record_of(asset, self._interface)) for asset in {one.id: one for one in assets}.values()]
-        records = [record for _, record in pairs]
-        if records:
-            changed = self._store.put(records)
+        found = self._source.with_files(list({one.id: one for one in assets}.values()))
+        pairs = [(asset, record_of(asset, self._interface)) for asset in found]
+        better = self._better([record for _, record in pairs], self._note_unread(found))
+        if better:
+            changed = self._store.put(better)
             self._changed += len(changed)
-            self._store.await_mark(records, self._now())
+            self._store.await_mark(better, self._now())
             news = [(asset, record) for asset, record in pairs if record.asset_id in changed and record.verdicts]
             if self._judged is not None and news:
                 self._teach(news)
-        return records
+        return [record for _, record in pairs]
+
+    def _note_unread(self, assets: Sequence[ReadAsset]) -> set[str]:
+        """Remember the assets with label files that could not be read."""
+        unread: dict[str, tuple[int, str, bool]] = {}
+        for asset in assets:
+            problems = [label.unread for label in asset.labels if label.unread is not None]
+            if problems:
+                unread[asset.id] = len(problems), problems[0].problem, any(one.tried for one in problems)
+        self._unread_now += sum(labels for labels, _, _ in unread.values())
+        if self._unread is not None and assets:
+            given_up = self._unread.note(unread, [asset.id for asset in assets if asset.id not in unread])
+            self._say_unread(unread, given_up)
+        return set(unread)
+
+    def _say_unread(self, unread: Mapping[str, tuple[int, str, bool]], given_up: Sequence[str]) -> None:
+        extra = {"project": self._store.project, "assets": len(unread)}
+        for problem in sorted({problem for _, problem, _ in unread.values()})[:3]:
+            words = "label files of %d assets cannot be read, they are tried again: %s"
+            logger.info(words, len(unread), problem, extra={**extra, "action": "label_files_unread"})
+        if given_up:
+            words = "label files of %d assets cannot be read and are left out, such as asset %s: %s"
+            about = {**extra, "action": "label_files_given_up", "assets": len(given_up)}
+            logger.warning(words, len(given_up), given_up[0], unread[given_up[0]][1], extra=about)
+
+    def _better(self, records: Sequence[AssetRecord], unread: set[str]) -> list[AssetRecord]:
+        """Leave out those of unread assets that know no more labels than the record that is kept already."""
+        if not unread:
+            return list(records)
+        places = [(record.created, record.asset_id) for record in records if record.asset_id in unread]
+        known = {key: set(record.labels) for key, record in self._store.records_at(places).items()}
+        return [record for record in records if not set(record.labels) <= known.get(record.asset_id, set())]
 
     def _reconcile(self, kind: Kind) -> None:
         """Read those days anew whose number of labels differs from Kili's.
@@ -269,8 +315,17 @@ class Collector:
         """Read assets by id, and drop those that Kili no longer has."""
         found = self._source.assets(self._store.project, sorted(asset_ids))
         records = self._keep(found)
-        self._removed += self._store.drop(asset_ids - {asset.id for asset in found})
+        gone = asset_ids - {asset.id for asset in found}
+        self._removed += self._store.drop(gone)
+        if self._unread is not None:
+            self._unread.forget(gone)
         return records
+
+    def _ask_for_files(self) -> None:
+        """Read the assets again whose label files could not be read in earlier rounds."""
+        waiting = self._unread.waiting(FILES_PER_ROUND) if self._unread is not None else []
+        if waiting:
+            self._read_again(set(waiting))
 
     def _ask_for_marks(self) -> None:
         """Kili computes marks some time after the labels: read the assets that still lack them."""

@@ -75,8 +75,9 @@ class Examination:
 def evaluation_of(examination: Examination, assets: Sequence[ReadAsset]) -> dict[str, Any]:
     """Hold what the model says against the humans' labels; what Kili has of this model version does not matter.
 
-    Returns the figures of a report, and besides ``unlabeled`` (external ids without a usable human label),
-    ``missing`` (those without an asset), ``disagreements`` and per job ``recall`` (agreement by the humans' class).
+    Returns the figures of a report, and besides ``unlabeled`` (external ids without a usable human label), ``unread``
+    (those with a human label whose file cannot be read), ``missing`` (those without an asset), ``disagreements`` and
+    per job ``recall`` (agreement by the humans' class).
     """
     now = datetime.now(UTC).timestamp()
     interface = examination.interface
@@ -88,10 +89,13 @@ def evaluation_of(examination: Examination, assets: Sequence[ReadAsset]) -> dict
         for job in one["jobs"]:
             one["jobs"][job]["recall"] = _recall(labeled, job, len(interface.root_jobs))
     there = {asset.id for asset in assets}
+    unread = {asset.id for asset in assets if any(one.unread and one.kind is Kind.HUMAN for one in asset.labels)}
+    silent = [record for record in records if not record.verdicts]
     return {
         **figures,
         "model": examination.model,
-        "unlabeled": [record.external_id for record in records if not record.verdicts],
+        "unlabeled": [record.external_id for record in silent if record.asset_id not in unread],
+        "unread": [record.external_id for record in silent if record.asset_id in unread],
         "missing": [one.external_id for key, one in examination.candidates.items() if key not in there],
         "disagreements": disagreements(labeled),
     }

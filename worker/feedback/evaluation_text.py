@@ -42,7 +42,12 @@ def _job(job: str, found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _left_out(result: Mapping[str, Any], refused: int) -> Iterator[str]:
-    for key, words in (("unlabeled", "without a human label"), ("missing", "not in the project")):
+    reasons = {
+        "unlabeled": "without a human label",
+        "unread": "with a label file that cannot be read",
+        "missing": "not in the project",
+    }
+    for key, words in reasons.items():
         names = result[key]
         if names:
             more = ", …" if len(names) > SHOWN_NAMES else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -10,6 +11,8 @@ from worker.feedback.gallery import responses
 from worker.feedback.population import Case, cases_by_model
 from worker.feedback.reading import ASSETS_PER_PAGE, ReadAsset
 from worker.feedback.records import AssetRecord
+
+logger = logging.getLogger(__name__)
 
 
 class AssetSource(Protocol):
@@ -20,7 +23,10 @@ class AssetSource(Protocol):
 
 
 def export_rows(records: Iterable[AssetRecord], source: AssetSource, project: str) -> Iterator[dict[str, Any]]:
-    """Read the answered assets from Kili again and give a row per model version; one call per 50 assets."""
+    """Read the answered assets from Kili again and give a row per model version; one call per 50 assets.
+
+    Assets with a label file that cannot be read are left out, which the log says.
+    """
     answered: dict[str, list[Case]] = {}
     for cases in cases_by_model(records).values():
         for case in cases:
@@ -28,7 +34,12 @@ def export_rows(records: Iterable[AssetRecord], source: AssetSource, project: st
                 answered.setdefault(case.record.asset_id, []).append(case)
     ids = sorted(answered)
     for start in range(0, len(ids), ASSETS_PER_PAGE):
-        for asset in source.assets(project, ids[start : start + ASSETS_PER_PAGE]):
+        found = source.assets(project, ids[start : start + ASSETS_PER_PAGE])
+        whole = [asset for asset in found if not any(label.unread for label in asset.labels)]
+        if len(whole) < len(found):
+            extra = {"action": "export_left_out", "assets": len(found) - len(whole)}
+            logger.warning("%d assets left out: a label file cannot be read", len(found) - len(whole), extra=extra)
+        for asset in whole:
             yield from (_row(case, asset) for case in answered[asset.id])
 
 

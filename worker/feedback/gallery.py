@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise, zip_longest
 from typing import Any
@@ -110,7 +110,7 @@ def exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], con
 
 def responses(asset: ReadAsset, model: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The newest response of a model version, and the newest human one that counts; {} where there is none."""
-    said = [label for label in asset.labels if label.kind is Kind.INFERENCE and label.model == model]
+    said = [one for one in asset.labels if one.kind is Kind.INFERENCE and one.model == model and not one.unread]
     human = [label for label in asset.labels if label.kind is Kind.HUMAN and label.usable]
     standing = standing_labels(human)
     return _last(said), _last([label for label in human if label.id in standing])
@@ -193,10 +193,19 @@ def _shapes(response: Mapping[str, Any], who: str) -> list[Markup]:
     rings = [
         " ".join(f"{vertex['x']:.5f},{vertex['y']:.5f}" for vertex in poly["normalizedVertices"])
         for annotation in _annotations(response)
-        for poly in annotation.get("boundingPoly") or ()
+        for poly in _unfolded(annotation.get("boundingPoly"))
         if all(isinstance(vertex, Mapping) for vertex in poly.get("normalizedVertices") or [None])
     ]
     return [el("polygon", class_=f"shape {who}", points=ring) for ring in rings]
+
+
+def _unfolded(areas: Any) -> Iterator[Mapping[str, Any]]:
+    """The rings of an area, also of one that is given in groups."""
+    for area in areas if isinstance(areas, list) else ():
+        if isinstance(area, Mapping):
+            yield area
+        else:
+            yield from _unfolded(area)
 
 
 def _marked(text: str, exhibit: Exhibit) -> Markup:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
-from worker.kili import CallRecord, KiliAccess, RetryPolicy
+from worker.feedback.label_files import FileRules, LabelFiles, Unread
+from worker.kili import CallRecord, KiliAccess, RetryPolicy, UnknownOperation
 from worker.kili.calls import Budget, Caller
 from worker.kili.operations import Blame, Operation, Variables
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+MALFORMED = (AttributeError, KeyError, TypeError, ValueError)
 
 PAGE_SIZE = 100
 ASSETS_PER_PAGE = 50
@@ -35,6 +43,7 @@ class Kind(StrEnum):
 
 _KINDS = {label_type: kind for kind in Kind for label_type in kind.types}
 
+FILE_FIELD = "jsonResponseUrl"
 _ASSET = """{ id externalId createdAt content jsonContent jsonMetadata labels {
   id labelType modelName createdAt isHoneypot skipped inferenceMark secondsToLabel
   author { id email } jsonResponse jsonResponseUrl } }"""
@@ -61,7 +70,8 @@ ASSETS = Operation(
 class ReadLabel:
     """One label; ``at`` in seconds since the epoch, ``author`` an address or an id.
 
-    ``usable`` is False for what says nothing of the asset: skipped ones, and honeypots, which are set by the project.
+    ``usable`` is False for what says nothing of the asset: skipped ones, honeypots, which are set by the project, and
+    those whose response could not be read, ``unread`` saying why. ``address`` is that of a response not read yet.
     """
 
     id: str
@@ -73,6 +83,8 @@ class ReadLabel:
     mark: float | None
     seconds: float | None
     usable: bool
+    address: str = ""
+    unread: Unread | None = None
 
     @property
     def kind(self) -> Kind | None:
@@ -95,11 +107,11 @@ class ReadAsset:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A label that a page listed, with its asset."""
+    """A label that a page listed, with its asset; None where what was listed cannot be read."""
 
     label_id: str
     day: date
-    asset: ReadAsset
+    asset: ReadAsset | None
 
 
 class Reader:
@@ -118,16 +130,27 @@ class Reader:
         http: httpx.Client | None = None,
         stop: threading.Event | None = None,
         observe: Callable[[CallRecord], None] | None = None,
+        files: FileRules = FileRules(),
     ) -> None:
         self._caller = Caller(access, budget=budget, retry=retry, http=http, stop=stop, observe=observe)
-        self._files = httpx.Client(timeout=access.timeout, follow_redirects=True)
+        self._files = LabelFiles(access, files, stop=stop)
+        self._may_have_files = True
 
     def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:
-        """Return one page of labels created since a day, oldest first, and whether there may be more."""
+        """Return one page of labels created since a day, oldest first, and whether there may be more.
+
+        Responses that Kili keeps in files are not read yet: see ``with_files``.
+        """
         first = PAGE_SIZE if kind is Kind.INFERENCE else ASSETS_PER_PAGE
         variables = {"where": _where(project, kind, since), "first": first, "skip": skip}
-        rows = self._caller.call(LABELS, project, variables, lambda root: [self._row(row) for row in root], items=first)
+        rows = self._ask(LABELS, project, variables, lambda root: _rows(root, since), items=first)
         return rows, len(rows) == first
+
+    def with_files(self, assets: Sequence[ReadAsset]) -> list[ReadAsset]:
+        """Return the assets with the responses that are in files; a label whose file cannot be read says why."""
+        addresses = [label.address for asset in assets for label in asset.labels if label.address]
+        found = self._files.fetch(addresses)
+        return [_completed(asset, found) for asset in assets] if found else list(assets)
 
     def count(self, project: str, kind: Kind, since: date) -> int:
         """Return how many labels were created since a day."""
@@ -140,53 +163,116 @@ class Reader:
             chunk = list(asset_ids[start : start + ASSETS_PER_PAGE])
             where = {"project": {"id": project}, "idIn": chunk}
             variables = {"where": where, "first": ASSETS_PER_PAGE, "skip": 0}
-            found += self._caller.call(ASSETS, project, variables, self._assets, items=len(chunk), item_ids=chunk)
-        return found
+            found += self._ask(ASSETS, project, variables, _assets, items=len(chunk), item_ids=chunk)
+        return self.with_files(found)
 
     def close(self) -> None:
         """Close the connections."""
         self._caller.close()
         self._files.close()
 
-    def _assets(self, root: Any) -> list[ReadAsset]:
-        return [self._asset(row) for row in root]
+    def _ask(
+        self,
+        operation: Operation,
+        project: str,
+        variables: Variables,
+        read: Callable[[Any], list[Result]],
+        *,
+        items: int,
+        item_ids: Sequence[str] = (),
+    ) -> list[Result]:
+        """Make a call; an older server that knows no label files is not asked for them again."""
+        asked = operation if self._may_have_files else _without_files(operation)
+        try:
+            return self._caller.call(asked, project, variables, read, items=items, item_ids=item_ids)
+        except UnknownOperation as error:
+            if FILE_FIELD not in error.words or not self._may_have_files:
+                raise
+        self._may_have_files = False
+        return self._ask(operation, project, variables, read, items=items, item_ids=item_ids)
 
-    def _row(self, row: Variables) -> Row:
-        return Row(row["id"], read_time(row["createdAt"]).date(), self._asset(row["labelOf"]))
 
-    def _asset(self, row: Variables) -> ReadAsset:
-        labels = sorted((self._label(label) for label in row["labels"] or ()), key=lambda label: (label.at, label.id))
-        return ReadAsset(
-            id=row["id"],
-            external_id=row["externalId"] or "",
-            created=read_time(row["createdAt"]).date(),
-            content=row["content"] or "",
-            json_content=row["jsonContent"] or "",
-            metadata=_object(row["jsonMetadata"]),
-            labels=tuple(labels),
-        )
+def _without_files(operation: Operation) -> Operation:
+    return replace(operation, selection=operation.selection.replace(FILE_FIELD, ""))
 
-    def _label(self, row: Variables) -> ReadLabel:
-        author = row["author"] or {}
-        mark, seconds = row["inferenceMark"], row["secondsToLabel"]
-        return ReadLabel(
-            id=row["id"],
-            label_type=row["labelType"],
-            model=row["modelName"] or "",
-            at=read_time(row["createdAt"]).timestamp(),
-            author=str(author.get("email") or author.get("id") or ""),
-            response=self._response(row),
-            mark=None if mark is None else float(mark),
-            seconds=None if seconds is None else float(seconds),
-            usable=not row["skipped"] and not row["isHoneypot"],
-        )
 
-    def _response(self, row: Variables) -> dict[str, Any]:
-        """The response inline, or from the address that Kili gives for large ones."""
-        url = row["jsonResponseUrl"]
-        if isinstance(url, str) and url.startswith(("http://", "https://")):
-            return _object(self._files.get(url).raise_for_status().text)
-        return _object(row["jsonResponse"])
+def _rows(root: list[Variables], since: date) -> list[Row]:
+    """One row for each that was listed; raises what is wrong when none can be read."""
+    rows, problem = [], None
+    for row in root:
+        try:
+            rows.append(Row(row["id"], read_time(row["createdAt"]).date(), _asset(row["labelOf"])))
+        except MALFORMED as error:
+            problem = error
+            rows.append(Row("", rows[-1].day if rows else since, None))
+    _say_malformed("label", sum(row.asset is None for row in rows), len(rows), problem)
+    return rows
+
+
+def _assets(root: list[Variables]) -> list[ReadAsset]:
+    assets, problem = [], None
+    for row in root:
+        try:
+            assets.append(_asset(row))
+        except MALFORMED as error:
+            problem = error
+    _say_malformed("asset", len(root) - len(assets), len(root), problem)
+    return assets
+
+
+def _say_malformed(what: str, count: int, listed: int, problem: Exception | None) -> None:
+    """One that cannot be read does not keep the others; when none can, the answer is at fault."""
+    if problem is None:
+        return
+    if count == listed:
+        raise problem
+    extra = {"action": "rows_unreadable", "rows": count}
+    logger.warning("%d of %d rows of %ss cannot be read: %r", count, listed, what, problem, extra=extra)
+
+
+def _asset(row: Variables) -> ReadAsset:
+    labels = sorted((_label(label) for label in row["labels"] or ()), key=lambda label: (label.at, label.id))
+    return ReadAsset(
+        id=row["id"],
+        external_id=row["externalId"] or "",
+        created=read_time(row["createdAt"]).date(),
+        content=row["content"] or "",
+        json_content=row["jsonContent"] or "",
+        metadata=_object(row["jsonMetadata"]),
+        labels=tuple(labels),
+    )
+
+
+def _label(row: Variables) -> ReadLabel:
+    author = row["author"] or {}
+    mark, seconds = row["inferenceMark"], row["secondsToLabel"]
+    url = str(row.get(FILE_FIELD) or "")
+    in_file = url.startswith(("http://", "https://"))
+    return ReadLabel(
+        id=row["id"],
+        label_type=row["labelType"],
+        model=row["modelName"] or "",
+        at=read_time(row["createdAt"]).timestamp(),
+        author=str(author.get("email") or author.get("id") or ""),
+        response={} if in_file else _object(row["jsonResponse"]),
+        mark=None if mark is None else float(mark),
+        seconds=None if seconds is None else float(seconds),
+        usable=not row["skipped"] and not row["isHoneypot"],
+        address=url if in_file else "",
+    )
+
+
+def _completed(asset: ReadAsset, found: Mapping[str, Mapping[str, Any] | Unread]) -> ReadAsset:
+    return replace(asset, labels=tuple(_with_file(label, found) for label in asset.labels))
+
+
+def _with_file(label: ReadLabel, found: Mapping[str, Mapping[str, Any] | Unread]) -> ReadLabel:
+    if not label.address:
+        return label
+    response = found[label.address]
+    if isinstance(response, Unread):
+        return replace(label, address="", unread=response, usable=False)
+    return replace(label, address="", response=dict(response))
 
 
 def read_time(text: str) -> datetime:

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import redis
@@ -20,6 +20,7 @@ from worker.feedback.links import Links
 from worker.feedback.notices import Notice
 from worker.feedback.store import FeedbackStore
 from worker.feedback.turns import Turns
+from worker.feedback.unread import UnreadBook, UnreadLabels
 from worker.ontology import Interface
 from worker.review import Verdict
 
@@ -105,6 +106,7 @@ class Feedback:
         self._ears = ears
         self._redis = client
         self._turns = Turns(client, prefix)
+        self._unread = UnreadBook(client, prefix, project)
         self._key = f"{prefix}feedback:{project}:"
         self._collector = Collector(
             source,
@@ -114,6 +116,7 @@ class Feedback:
             judged=self._learn if ears.lessons is not None else None,
             may_read=may_read,
             horizon_days=rules.horizon_days,
+            unread=self._unread,
         )
 
     def tick(self) -> Round:
@@ -148,7 +151,8 @@ class Feedback:
             run_length=run_length or self._rules.run_length,
             acknowledged=self.book.acknowledged(),
         )
-        return figures_of(self.store.records(), self._interface, question)
+        figures = figures_of(self.store.records(), self._interface, question)
+        return {**figures, "label_files": asdict(self._unread.summary())}
 
     def conclude(self, figures: Mapping[str, Any]) -> None:
         """Keep what ``status`` shows, tell of new alarms, and tell the policy the reviewers' pace."""
@@ -203,7 +207,8 @@ def summary_of(figures: Mapping[str, Any]) -> dict[str, Any]:
         }
         for model in figures["models"]
     }
-    return {"at": figures["at"], "models": models, "mark_conflicts": figures["marks"]["conflicts"]}
+    found = {"at": figures["at"], "models": models, "mark_conflicts": figures["marks"]["conflicts"]}
+    return {**found, "label_files": figures.get("label_files", asdict(UnreadLabels()))}
 
 
 def summaries(client: redis.Redis, prefix: str, projects: Sequence[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Keys, below ``{prefix}feedback:{project}:``, days in UTC:
     records:{day}           asset id -> record, by the day on which the asset came to Kili
     index:{kind}:{day}      label id -> asset id, by the day of the label
     days                    the days that have records
+    labeldays:{kind}        the days that have an index
     unmarked                asset id by the time since when Kili's mark is awaited
     untaught                asset ids whose verdicts the review policy has not heard of
     differences:{kind}      day -> how Kili's count differed from ours, and whether the day was read anew
@@ -16,20 +17,26 @@ Everything can be rebuilt from Kili; an asset takes about half a kilobyte until 
 
 from __future__ import annotations
 
+import contextlib
 import json
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import redis
+from redis.exceptions import LockError
+from redis.lock import Lock
 
+from worker import names
 from worker.feedback.reading import Kind
 from worker.feedback.records import AssetRecord
 
-LOCK_MS = 60_000
+LOCK_SECONDS = 60.0
 CHUNK = 500
+OTHER_KEYS = ("days", "unmarked", "untaught", "verified")
+BEYOND_KILI = ("summary", "acknowledged", "told", "posted")
+"""What the feedback room knows of a project and Kili does not."""
 
 
 class LockLost(Exception):
@@ -56,22 +63,21 @@ class FeedbackStore:
     def __init__(self, client: redis.Redis, prefix: str, project: str) -> None:
         self.project = project
         self._redis = client
+        self._prefix = prefix
         self._base = f"{prefix}feedback:{project}:"
-        self._token = secrets.token_hex(8)
+        self._lock = Lock(client, f"{self._base}lock", timeout=LOCK_SECONDS, blocking=False, thread_local=False)
 
     def acquire(self) -> bool:
         """Become the one that collects; also renews."""
-        key = f"{self._base}lock"
-        if self._redis.set(key, self._token, nx=True, px=LOCK_MS):
-            return True
-        if self._redis.get(key) != self._token.encode():
-            return False
-        return bool(self._redis.pexpire(key, LOCK_MS))
+        try:
+            return self._lock.reacquire()
+        except LockError:
+            return bool(self._lock.acquire())
 
     def release(self) -> None:
-        """Let others collect."""
-        if self._redis.get(f"{self._base}lock") == self._token.encode():
-            self._redis.delete(f"{self._base}lock")
+        """Let others collect; harmless when another has the lock."""
+        with contextlib.suppress(LockError):
+            self._lock.release()
 
     def put(self, records: Iterable[AssetRecord]) -> set[str]:
         """Put records in the place of those of the same assets; which changed. One without labels is none.
@@ -89,11 +95,11 @@ class FeedbackStore:
             for asset_id in changed:
                 self._forget(pipe, known.get(asset_id))
             self._remember(pipe, [record for record in changed.values() if record is not None])
+            self._note_label_days(pipe, new.values())
             judged = [asset_id for asset_id, record in changed.items() if record is not None and record.verdicts]
             if judged:
                 pipe.sadd(f"{self._base}untaught", *judged)
-            if changed:
-                pipe.execute()
+            pipe.execute()
         return set(changed)
 
     def drop(self, asset_ids: Iterable[str]) -> int:
@@ -112,10 +118,18 @@ class FeedbackStore:
 
     def clear(self) -> None:
         """Forget everything that came from Kili."""
-        patterns = ("records:*", "index:*", "differences:*", "days", "unmarked", "untaught", "verified")
-        keys = [key for one in patterns for key in self._redis.scan_iter(f"{self._base}{one}", count=1000)]
+        keys = [f"{self._base}{name}" for name in OTHER_KEYS]
+        keys += [f"{self._base}records:{day.isoformat()}" for day in self.days()]
+        for kind in Kind:
+            keys += [f"{self._base}differences:{kind.value}", self._label_days_key(kind)]
+            keys += [f"{self._base}index:{kind.value}:{day.isoformat()}" for day in self._label_days(kind)]
         for start in range(0, len(keys), CHUNK):
             self._redis.delete(*keys[start : start + CHUNK])
+
+    def forget(self) -> None:
+        """Forget the project altogether."""
+        self.clear()
+        self._redis.delete(*(f"{self._base}{name}" for name in BEYOND_KILI))
 
     def records(self, *, with_labels: bool = False) -> Iterator[AssetRecord]:
         """Every record, days in order; the keys of their labels only if asked for."""
@@ -155,13 +169,12 @@ class FeedbackStore:
 
     def counts(self, kind: Kind) -> dict[date, int]:
         """How many labels of each day are in the records."""
-        stem = f"{self._base}index:{kind.value}:"
-        keys = sorted(self._redis.scan_iter(f"{stem}*", count=1000))
+        days = self._label_days(kind)
         with self._redis.pipeline(transaction=False) as pipe:
-            for key in keys:
-                pipe.hlen(key)
+            for day in days:
+                pipe.hlen(f"{self._base}index:{kind.value}:{day.isoformat()}")
             sizes = pipe.execute()
-        return {date.fromisoformat(key.decode()[len(stem) :]): size for key, size in zip(keys, sizes, strict=True)}
+        return {day: size for day, size in zip(days, sizes, strict=True) if size}
 
     def unindex(self, kind: Kind, day: date, label_ids: Sequence[str]) -> None:
         """Take labels out of the index of a day."""
@@ -171,9 +184,10 @@ class FeedbackStore:
     def forget_labels_before(self, day: date) -> None:
         """Take index days out that no count covers any more."""
         for kind in Kind:
-            for old in self.counts(kind):
+            for old in self._label_days(kind):
                 if old < day:
                     self._redis.delete(f"{self._base}index:{kind.value}:{old.isoformat()}")
+                    self._redis.srem(self._label_days_key(kind), old.isoformat())
 
     def await_mark(self, records: Iterable[AssetRecord], now: float) -> None:
         """Remember the assets whose mark Kili has yet to compute, and forget the others."""
@@ -241,6 +255,23 @@ class FeedbackStore:
             pipe.hset(f"{self._base}{name}", mapping=mapping)
         if records:
             pipe.sadd(f"{self._base}days", *{record.created.isoformat() for record in records})
+
+    def _note_label_days(self, pipe: Any, records: Iterable[AssetRecord]) -> None:
+        """Of unchanged records too: they may come from a worker that kept no set of days."""
+        days: dict[Kind, set[str]] = {}
+        for record in records:
+            for key in record.labels:
+                days.setdefault(key.kind, set()).add(key.day.isoformat())
+        for kind, found in days.items():
+            pipe.sadd(self._label_days_key(kind), *found)
+
+    def _label_days(self, kind: Kind) -> list[date]:
+        names.fill_once(self._redis, self._prefix)
+        members: Any = self._redis.smembers(self._label_days_key(kind))
+        return sorted(date.fromisoformat(day.decode()) for day in members)
+
+    def _label_days_key(self, kind: Kind) -> str:
+        return names.label_days_key(self._prefix, self.project, kind.value)
 
     def _forget(self, pipe: Any, record: AssetRecord | None) -> None:
         if record is None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from worker.exposition import sample
 from worker.feedback.drift import State
 from worker.feedback.wording import detector_name, percent
 
@@ -27,6 +27,10 @@ def status_lines(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             yield f"agreement      {project} {model}: {_agreement(found)}{_raised(found)}"
         if summary["mark_conflicts"]:
             yield f"agreement      {project}: {summary['mark_conflicts']} marks of Kili say the opposite of ours"
+        files = summary.get("label_files")
+        if files and (files["waiting"] or files["unreadable"]):
+            counts = f"{files['waiting']} label files are tried again, {files['unreadable']} are unreadable"
+            yield f"labels         {project}: {counts}: {files['problem']}"
 
 
 def metric_lines(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
@@ -37,16 +41,21 @@ def metric_lines(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"# TYPE prediction_worker_{name} gauge"
         for project, model, found in rows:
             if found[key] is not None:
-                yield f"prediction_worker_{name}{{{_labels(project=project, model=model)}}} {found[key]}"
+                yield sample(name, found[key], project=project, model=model)
     yield "# TYPE prediction_worker_drift_alarm gauge"
     for project, model, found in rows:
         for detector, state in found["drift"].items():
-            labels = _labels(project=project, model=model, detector=detector)
-            yield f"prediction_worker_drift_alarm{{{labels}}} {int(state == State.RAISED)}"
+            raised = int(state == State.RAISED)
+            yield sample("drift_alarm", raised, project=project, model=model, detector=detector)
+    yield "# TYPE prediction_worker_label_files_unread gauge"
+    for project, summary in summaries.items():
+        for state in ("waiting", "unreadable"):
+            unread = summary.get("label_files", {}).get(state, 0)
+            yield sample("label_files_unread", unread, project=project, state=state)
     yield "# TYPE prediction_worker_figures_age_seconds gauge"
     for project, summary in summaries.items():
         age = max(0.0, time.time() - summary["at"])
-        yield f"prediction_worker_figures_age_seconds{{{_labels(project=project)}}} {age:.1f}"
+        yield sample("figures_age_seconds", f"{age:.1f}", project=project)
 
 
 def _agreement(found: Mapping[str, Any]) -> str:
@@ -59,8 +68,3 @@ def _agreement(found: Mapping[str, Any]) -> str:
 def _raised(found: Mapping[str, Any]) -> str:
     raised = [detector_name(name) for name, state in found["drift"].items() if state == State.RAISED]
     return f"; DRIFT: {', '.join(raised)}" if raised else ""
-
-
-def _labels(**labels: str) -> str:
-    """Labels of a metric; JSON's escapes of quotes, backslashes and line ends are Prometheus'."""
-    return ",".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in labels.items())

@@ -22,9 +22,15 @@ SLICE_LENGTH = 60
 
 
 def record_of(asset: ReadAsset, interface: Interface) -> AssetRecord:
-    """Hold every usable human label against the newest answer of every model version."""
-    human = [label for label in asset.labels if label.kind is Kind.HUMAN and label.usable]
+    """Hold every usable human label against the newest answer of every model version.
+
+    A model's answer that could not be read is left out; a human's leaves out all of them, since it may be the one that
+    counts.
+    """
+    human = [label for label in asset.labels if label.kind is Kind.HUMAN]
+    human = [] if any(label.unread for label in human) else [label for label in human if label.usable]
     newest = {label.model: label for label in asset.labels if label.kind is Kind.INFERENCE}
+    newest = {model: label for model, label in newest.items() if label.unread is None}
     latest = max(newest.values(), key=lambda label: (label.at, label.id), default=None)
     answers = [
         Answer(

@@ -89,6 +89,10 @@ def warnings_of(figures: dict[str, Any]) -> Iterator[str]:
         first = marks["examples"][0]
         pair = f"{first['external_id']}: ours {percent(first['agreement'])}, Kili's {percent(first['mark'])}"
         yield f"Kili's marks contradict ours on {marks['conflicts']} of {marks['compared']} answers, such as {pair}."
+    files = figures.get("label_files", {})
+    if files.get("waiting") or files.get("unreadable"):
+        counts = f"{files['waiting']} are tried again, {files['unreadable']} are given up"
+        yield f"Labels are left out whose files cannot be read: {counts}, such as: {files['problem']}."
     for model in figures["models"]:
         if model["agreement"]["value"] is None:
             yield f"{model['model']}: no audit is answered, so nothing is known of what nobody answered."

@@ -16,7 +16,7 @@ from worker.formats.meaning import carries_geometry
 from worker.formats.options import ReadOptions
 from worker.formats.output import Classification, Detection, Frame, Frames, ModelOutput, Nothing, OutputError
 from worker.formats.recognise import choose
-from worker.formats.registry import answers, envelopes, formats
+from worker.formats.registry import answers, envelopes, find, formats
 from worker.formats.selection import selected
 from worker.formats.structure import Envelope, Family, Match, Unwrapped, holds_no_answer
 
@@ -181,9 +181,9 @@ def _wanted(options: ReadOptions) -> list[Family | Envelope]:
 
 
 def _named(name: str, options: ReadOptions) -> Family | Envelope:
-    known = formats(options.mappings)
-    family = known.get(name)
+    family = find(name, catalogue_of(options))
     if family is None:
+        known = formats(options.mappings)
         close = get_close_matches(name, known, n=1) or ["one of those that prediction-worker formats list shows"]
         raise OutputError("format", f"there is no format {name[:60]!r}", f"use auto or {', '.join(close)}")
     return family
@@ -257,7 +257,7 @@ def _family(wanted: list[Family | Envelope], inside: _Inside) -> tuple[Family, s
         names = ", ".join(family.name for family in named)
         raise OutputError("format", f"names several formats: {names}", "name envelopes and one format")
     if named:
-        match = named[0].detect(inside.payload)
+        match = named[0].detect(inside.payload) if named[0].is_cheap else None
         return named[0], f"named {named[0].name}" + (f", and it is {match.reason}" if match else "")
     family, match = choose(inside.payload, answers(), inside.at, envelopes(), inside.mapped)
     return family, match.reason
@@ -265,8 +265,8 @@ def _family(wanted: list[Family | Envelope], inside: _Inside) -> tuple[Family, s
 
 def _tried(error: AmbiguousFormat, inside: _Inside, options: ReadOptions) -> OutputError:
     """The same refusal, naming those formats alone that can be read when they are set."""
-    known = formats()
-    working = [name for name in error.families if name not in known or _reads(known[name], inside, options)]
+    known = formats(options.mappings)
+    working = [name for name in error.families if _reads(known[name], inside, options)]
     if len(working) == len(error.families):
         return error
     if working:

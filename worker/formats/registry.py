@@ -84,7 +84,8 @@ ENVELOPES: tuple[Envelope, ...] = (
 )
 """Wrappers around payloads of the families."""
 
-FAMILIES: Mapping[str, Family | Envelope] = MappingProxyType({item.name: item for item in (*ANSWERS, *ENVELOPES)})
+_BUILT_IN: tuple[Family | Envelope, ...] = (*ANSWERS, *ENVELOPES)
+FAMILIES: Mapping[str, Family | Envelope] = MappingProxyType({item.name: item for item in _BUILT_IN})
 """The formats that are code of this package, by name."""
 
 
@@ -106,10 +107,20 @@ def envelopes() -> tuple[Envelope, ...]:
     return (*ENVELOPES, *(one for one in plugins().formats if isinstance(one, Envelope)))
 
 
+def find(name: str, mappings: Catalogue) -> Family | Envelope | None:
+    """The format of this name; None where there is none."""
+    return _code().get(name) or mappings.families.get(name)
+
+
+@lru_cache(maxsize=1)
+def _code() -> Mapping[str, Family | Envelope]:
+    known: tuple[Family | Envelope, ...] = (*answers(), *envelopes())
+    return {item.name: item for item in known}
+
+
 def formats(mappings: Catalogue | None = None) -> Mapping[str, Family | Envelope]:
     """Every format by name: code, plugins, mappings (None: those that are shipped)."""
-    known = {item.name: item for item in (*answers(), *envelopes())}
-    return known | (shipped() if mappings is None else mappings).families
+    return {**_code(), **(shipped() if mappings is None else mappings).families}
 
 
 def extended(tables: Any) -> Catalogue:

@@ -50,9 +50,7 @@ def _object(key: str, value: Any, at: Path, options: ReadOptions) -> DetectedObj
 
 def _canvas(options: ReadOptions, at: Path) -> Canvas:
     if options.units is None:
-        fail(
-            (*at[:1], "units"), "missing: what the coordinates are", "set units: pixel, relative, percent or per_mille"
-        )
+        fail((*at[:-2], "units"), "missing: what are the coordinates?", "set pixel, relative, percent or per_mille")
     return unit_canvas(options.units, options, at)
 
 

@@ -59,6 +59,8 @@ class Recognised:
     near: Callable[[Any], Miss | None]
     options: tuple[str, ...] = ()
     limits: str = ""
+    is_cheap: bool = True
+    """Whether detecting costs much less than reading; a mapping's does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

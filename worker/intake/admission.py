@@ -74,6 +74,14 @@ class Admitter:
         items = [item for part in _parts(("", one) for one in found) for _, item in self._decided(part)]
         return self._spool.admit([Arrival("", tuple(items), replayed=letter.id)])
 
+    def keep(self) -> None:
+        """Let the fleet know now what the policy has counted here.
+
+        Raises:
+            redis.RedisError: it is kept for the next time.
+        """
+        self._policy.keep()
+
     def _arrivals(self, found: Iterable[Found]) -> Iterator[Arrival]:
         decided = (one for part in _parts(found) for one in self._decided(part))
         for entry_id, items in groupby(decided, key=itemgetter(0)):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
 import redis
 
+from worker.connections import script_of
 from worker.intake.understanding import InboxEntry
 from worker.spool import INBOX_GROUP
 
@@ -32,8 +32,7 @@ class Inbox:
         self._redis = client
         self._consumer = consumer
         self._keys = [key, *lists_of(queue)] if queue else [key]
-        script = resources.files("worker.intake") / "scripts" / "take.lua"
-        self._take = client.register_script(script.read_text("utf-8"))
+        self._take = script_of(client, "worker.intake", "scripts/take.lua")
 
     def open(self) -> None:
         """Create the consumer group so that entries added before it are read too."""

@@ -65,7 +65,8 @@ class Reader:
         self._same_redis = same_redis
         self._stop = stop
         self._in_hand: list[InboxEntry] = []
-        self._trouble = ""
+        self.trouble = ""
+        """What keeps it from taking, empty when nothing does."""
         self._next_recovery = 0.0
         self.closed = False
 
@@ -75,7 +76,7 @@ class Reader:
         while not self._stop.is_set():
             busy = self._guarded(self._step)
             if not busy:
-                self._stop.wait(TROUBLE_WAIT if self._trouble else IDLE_WAIT)
+                self._stop.wait(TROUBLE_WAIT if self.trouble else IDLE_WAIT)
         self._guarded(self._inbox.leave)
 
     def _step(self) -> bool:
@@ -136,19 +137,19 @@ class Reader:
 
     def _guarded(self, step: Callable[[], bool | None]) -> bool:
         try:
-            if "NOGROUP" in self._trouble:
+            if "NOGROUP" in self.trouble:
                 self._inbox.open()
             busy = bool(step())
         except redis.RedisError as error:
             self._say_once(error)
             return False
-        if self._trouble:
+        if self.trouble:
             logger.info("intake goes on", extra={"action": "intake_resumed"})
-            self._trouble = ""
+            self.trouble = ""
         return busy
 
     def _say_once(self, error: redis.RedisError) -> None:
         kind = f"{type(error).__name__}: {error}"[:200]
-        if kind != self._trouble:
+        if kind != self.trouble:
             logger.warning("intake waits: %s", kind, extra={"action": "intake_waits"})
-        self._trouble = kind
+        self.trouble = kind

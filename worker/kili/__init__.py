@@ -5,8 +5,10 @@ from worker.kili.budget import BudgetTimeout, CallBudget
 from worker.kili.calls import CallRecord
 from worker.kili.client import KiliClient, Written
 from worker.kili.errors import (
+    AddressRefused,
     ConnectFailed,
     KiliError,
+    LocalFault,
     NotSent,
     RateLimited,
     RefusedItems,
@@ -20,12 +22,15 @@ from worker.kili.errors import (
     Unavailable,
     UnknownOperation,
     UnknownOutcome,
+    WorkerFault,
 )
 from worker.kili.ids import derived_asset_id
+from worker.kili.imports import Notification, UploadType
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
 from worker.kili.retry import RetryPolicy
 
 __all__ = [
+    "AddressRefused",
     "AssetUpdate",
     "BudgetTimeout",
     "CallBudget",
@@ -35,9 +40,11 @@ __all__ = [
     "KiliAccess",
     "KiliClient",
     "KiliError",
+    "LocalFault",
     "NewAsset",
     "NewLabel",
     "NotSent",
+    "Notification",
     "ProjectInterface",
     "RateLimited",
     "RefusedItems",
@@ -52,6 +59,8 @@ __all__ = [
     "Unavailable",
     "UnknownOperation",
     "UnknownOutcome",
+    "UploadType",
+    "WorkerFault",
     "Written",
     "derived_asset_id",
 ]

@@ -18,9 +18,11 @@ from worker.kili.access import KiliAccess
 from worker.kili.classify import GraphQLError, Kind, graphql_errors, kind_of
 from worker.kili.errors import (
     MAX_WORDS,
+    AddressRefused,
     CompressionRefused,
     ConnectFailed,
     KiliError,
+    LocalFault,
     RateLimited,
     RefusedItems,
     RefusedKey,
@@ -35,7 +37,7 @@ from worker.kili.errors import (
 )
 from worker.kili.operations import Blame, Operation
 from worker.kili.retry import parse_retry_after
-from worker.kili.transport import Answer
+from worker.kili.transport import Answer, is_local
 
 NOT_APPLIED = frozenset({300, 301, 302, 303, 307, 308, 404, 405, 408, 415, 421, 425, 521})
 """Statuses given before the application saw the request; 521 is a proxy that the origin refused."""
@@ -90,28 +92,45 @@ def unreadable(question: Question, answer: Answer, problem: Exception) -> KiliEr
     return _error(UnknownOutcome, question, answer, question.access.scrub(words))
 
 
-def network_error(access: KiliAccess, operation: str, error: httpx.HTTPError | httpx.InvalidURL) -> KiliError:
-    """Return the error that a failure below HTTP stands for: whether the request was sent is what counts."""
+def network_error(access: KiliAccess, operation: str, error: Exception) -> KiliError:
+    """Return the error that a failure below HTTP stands for: whose it is, and whether the request was sent."""
     words = access.scrub(f"{type(error).__name__}: {error}")
     kind: type[KiliError] = UnknownOutcome
-    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)):
+    if is_local(error):
+        kind = LocalFault
+    elif isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError)):
         kind = ConnectFailed
     elif isinstance(error, httpx.TimeoutException):
         kind = TimedOut
     return kind(f"{operation}: {words}", operation=operation, words=words)
 
 
+ADDRESS = frozenset({300, 301, 302, 303, 307, 308, 401, 403, 404, 405, 409, 410, 412})
+"""A bucket's refusals that speak of where and with what right, not of what: they may be cured by a new signed URL."""
+
+UPLOAD_PASSES = frozenset({408, 421, 425})
+"""A bucket's refusals below 500 that pass by themselves, beside 429."""
+
+
 def upload_error(access: KiliAccess, answer: Answer) -> KiliError | None:
     """Return the error that a bucket's answer to an upload stands for, None for a success.
 
-    Every refusal but 413 may be cured by a fresh signed URL, so it is transient.
+    Three kinds: the URL is at fault (:class:`AddressRefused`), the bucket is (429, 5xx and what passes), or else the
+    content is (:class:`RefusedItems`, :class:`TooLarge`).
     """
     if 200 <= answer.status < 300:
         return None
-    if answer.status == 413:
-        kind: type[KiliError] = TooLarge
-    else:
-        kind = UnknownOutcome if answer.status >= 500 else Unavailable
+    kind: type[KiliError] = RefusedItems
+    if answer.status in ADDRESS:
+        kind = AddressRefused
+    elif answer.status == 413:
+        kind = TooLarge
+    elif answer.status == 429:
+        kind = RateLimited
+    elif answer.status in UPLOAD_PASSES:
+        kind = Unavailable
+    elif answer.status >= 500 or answer.status < 300:
+        kind = UnknownOutcome
     return _named_error(kind, "upload", answer, _words(access, answer))
 
 

@@ -13,10 +13,6 @@ local verb = ARGV[1]
 local limit, window, burst = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local interval = window / limit
 
-local function text(number)
-    return string.format('%.0f', number)
-end
-
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000000 + tonumber(time[2])
 
@@ -26,14 +22,14 @@ if newest and tonumber(newest) > now then
     local length = redis.call('LLEN', log)
     redis.call('DEL', log, arrival, pause)
     for _ = 1, length do
-        redis.call('RPUSH', log, text(now))
+        redis.call('RPUSH', log, now)
     end
 end
 
 if verb == 'pause' then
     local length = tonumber(ARGV[5])
     if length > redis.call('PTTL', pause) then
-        redis.call('SET', pause, '1', 'PX', text(length))
+        redis.call('SET', pause, '1', 'PX', length)
     end
 end
 
@@ -55,7 +51,7 @@ wait = math.ceil(math.max(wait, expected - (burst - 1) * interval - now))
 if verb ~= 'take' or wait > 0 then
     return {0, wait, used, rest}
 end
-redis.call('RPUSH', log, text(now))
-redis.call('PEXPIRE', log, text(math.ceil(window / 1000) + 1000))
-redis.call('SET', arrival, text(expected + interval), 'PX', text(math.ceil(burst * interval / 1000) + 1000))
+redis.call('RPUSH', log, now)
+redis.call('PEXPIRE', log, math.ceil(window / 1000) + 1000)
+redis.call('SET', arrival, expected + interval, 'PX', math.ceil(burst * interval / 1000) + 1000)
 return {1, 0, used + 1, rest}

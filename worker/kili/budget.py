@@ -6,10 +6,11 @@ import math
 import random
 import threading
 import time
-from importlib.resources import files
 from typing import Any, Literal
 
 import redis
+
+from worker.connections import script_of
 
 WINDOW = 60.0
 """Seconds over which the server counts calls."""
@@ -59,7 +60,7 @@ class CallBudget:
         self._keys = [f"{stem}:calls", f"{stem}:next", f"{stem}:pause"]
         self._limit = calls_per_minute
         self._shape = [calls_per_minute, round((window + margin) * 1e6), min(burst, calls_per_minute)]
-        self._script = client.register_script(files(__package__).joinpath("budget.lua").read_text("utf-8"))
+        self._script = script_of(client, "worker.kili", "budget.lua")
 
     def try_acquire(self) -> float:
         """Take a call if one is free now; return 0.0, or the seconds until one may be."""

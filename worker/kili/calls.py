@@ -208,7 +208,7 @@ class Caller:
             answer = request.send(payload)
             status = answer.status
             result = request.judge(payload, answer)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, MemoryError) as error:
             found = network_error(self._access, request.operation, error)
             outcome = type(found).__name__
             raise found from error

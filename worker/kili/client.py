@@ -5,18 +5,23 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
+from worker.kili import imports
 from worker.kili import operations as ops
 from worker.kili.access import KiliAccess
 from worker.kili.calls import Budget, Caller, CallRecord
 from worker.kili.documents import Document, Mutation
-from worker.kili.errors import KiliError, RefusedProject
+from worker.kili.errors import KiliError, RefusedProject, UnknownOperation
+from worker.kili.imports import Notification, UploadType
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
 from worker.kili.retry import RetryPolicy
+
+GEOSPATIAL = "GEOSPATIAL"
+"""The input type of projects of maps and scenes."""
 
 _AZURE = re.compile(r"https?://[^/?#@]+\.blob\.core\.windows\.net([:/?#]|$)", re.IGNORECASE)
 
@@ -141,16 +146,40 @@ class KiliClient:
         Raises :class:`~worker.kili.errors.RefusedProject` when the key sees no such project.
         """
         variables = ops.project_variables(project_id)
-        return self._caller.call(ops.PROJECTS, project_id, variables, _visible(project_id), items=1)
+        found = self._caller.call(ops.PROJECTS, project_id, variables, _visible(project_id), items=1)
+        return replace(found, labeling_crs=self._labeling_crs(project_id)) if found.input_type == GEOSPATIAL else found
 
-    def signed_upload_urls(self, project_id: str, asset_ids: Sequence[str]) -> list[str]:
-        """Return a URL to upload each asset's content to, in order; one call per 30.
+    def _labeling_crs(self, project_id: str) -> str | None:
+        """What coordinates are in a project of maps or scenes; a backend that knows no such setting has degrees."""
+        variables = ops.project_variables(project_id)
+        try:
+            return self._caller.call(ops.GEOSPATIAL_SETTINGS, project_id, variables, ops.read_labeling_crs, items=1)
+        except UnknownOperation:
+            return None
 
-        The whole URL, with its ``&id=``, is the asset's content once uploaded.
+    def import_assets(self, project_id: str, assets: Sequence[NewAsset], upload_type: UploadType) -> str:
+        """Have at most 100 assets imported in the background; return the id of the notification that tells how it went.
+
+        Sending an asset again is safe, as it is for :meth:`append_assets`.
+        """
+        ids = [asset.id for asset in assets]
+        variables = imports.import_variables(project_id, assets, upload_type)
+        operation = imports.APPEND_MANY_ASSETS_ASYNCHRONOUSLY
+        return self._caller.call(operation, project_id, variables, imports.read_id, items=len(ids), item_ids=ids)
+
+    def notification(self, project_id: str, notification_id: str) -> Notification | None:
+        """Return what became of an import; None when Kili has no such notification. ``project_id`` is for errors."""
+        variables = imports.notification_variables(notification_id)
+        return self._caller.call(imports.NOTIFICATIONS, project_id, variables, imports.read_notification, items=1)
+
+    def signed_upload_urls(self, project_id: str, asset_ids: Sequence[str], file: str = "content") -> list[str]:
+        """Return a URL to upload a file of each asset to, in order; one call per 30.
+
+        The whole URL, with its ``&id=``, is what the asset refers to once the file is uploaded.
         """
         urls: list[str] = []
         for chunk in _chunks(asset_ids, ops.SIGNED_URLS_PER_CALL):
-            variables = ops.signed_urls_variables(project_id, chunk)
+            variables = ops.signed_urls_variables(project_id, chunk, file)
             urls += self._caller.call(
                 ops.SIGNED_URLS, project_id, variables, _exactly(len(chunk)), items=len(chunk), item_ids=chunk
             )

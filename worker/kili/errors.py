@@ -3,14 +3,17 @@
     KiliError
     ├── TransientError          this attempt was certainly not applied: send again later
     │   ├── ConnectFailed       no connection (refused, DNS, TLS, proxy tunnel)
+    │   ├── LocalFault          this process or its machine is at fault: sockets, memory, name service, certificates
     │   ├── NotSent             the call budget gave no call in time, or the worker is stopping
     │   ├── RateLimited         429
     │   ├── Unauthorized        401: passing on Kili, also with a valid key
+    │   ├── AddressRefused      a bucket refuses a signed URL: a new URL may pass, the same one will not
     │   ├── Unavailable         refused before any resolver ran (521, 503 of a proxy that reached no backend, ...)
     │   │   └── CompressionRefused  a gzipped body was not understood; the client resends it plain by itself
     │   └── UnknownOperation    the server does not know our document: another API version, or a rolling deploy
     ├── UnknownOutcome          may have been applied: send again, safe because every write is idempotent
     │   ├── TimedOut            no answer in time (ours, or a gateway's 504 and 524): a lighter request may pass
+    │   ├── WorkerFault         our own code failed while it made the call or read the answer
     │   └── ServerFault         the application itself answered with an internal error
     ├── RefusedItems            an item of the request is at fault: bisect, the culprit is a dead letter
     │   └── TooLarge            413: send fewer bytes at once
@@ -64,6 +67,10 @@ class ConnectFailed(TransientError):
     """No connection could be made."""
 
 
+class LocalFault(TransientError):
+    """The call never left for want of something on our own side; it says nothing about Kili."""
+
+
 class NotSent(TransientError):
     """The call never left: no call was free in the budget in time, or the worker is stopping."""
 
@@ -74,6 +81,10 @@ class RateLimited(TransientError):
 
 class Unauthorized(TransientError):
     """The authentication layer answered 401, which Kili also does for valid keys now and then."""
+
+
+class AddressRefused(TransientError):
+    """A bucket does not take this signed URL: expired, gone, or not for this content."""
 
 
 class Unavailable(TransientError):
@@ -94,6 +105,10 @@ class UnknownOutcome(KiliError):
 
 class TimedOut(UnknownOutcome):
     """No answer came in time."""
+
+
+class WorkerFault(UnknownOutcome):
+    """Our own code failed while it made a call or read its answer: an item that it was not written for may do that."""
 
 
 class ServerFault(UnknownOutcome):

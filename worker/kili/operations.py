@@ -74,6 +74,10 @@ PROJECTS = Operation(
     Blame.PROJECT,
     holds_items=False,
 )
+GEOSPATIAL_SETTINGS = Operation(
+    "query", "projects", _page_of("Project"), "{ geospatialSettings }", Blame.PROJECT, holds_items=False
+)
+"""Asked of GEOSPATIAL projects alone: backends on the premises may not know the field."""
 ASSETS = Operation(
     "query",
     "assets",
@@ -88,7 +92,7 @@ FILTER_EXISTING_ASSETS = Operation(
     "",
     Blame.PROJECT,
 )
-SIGNED_URLS = Operation("query", "createUploadBucketSignedUrls", (("filePaths", "[String!]"),), "", Blame.PROJECT)
+SIGNED_URLS = Operation("query", "createUploadBucketSignedUrls", (("filePaths", "[String!]"),), "", Blame.ITEMS)
 APPEND_MANY_ASSETS = Operation(
     "mutation",
     "appendManyAssets",
@@ -115,7 +119,7 @@ UPDATE_PROPERTIES_IN_ASSETS = Operation(
 
 @dataclass(frozen=True, slots=True)
 class NewAsset:
-    """An asset to create; ``metadata`` and ``json_content`` are JSON texts, ``""`` stands for no JSON content."""
+    """An asset to create; ``metadata`` is a JSON text, ``json_content`` one or its address, ``""`` stands for none."""
 
     id: str
     external_id: str
@@ -154,24 +158,25 @@ class FoundAsset:
 
 @dataclass(frozen=True, slots=True)
 class ProjectInterface:
-    """What a project asks of its labelers."""
+    """What a project asks of its labelers; ``labeling_crs`` says what the coordinates of a map or scene are."""
 
     project_id: str
     input_type: str
     json_interface: dict[str, Any]
     title: str
+    labeling_crs: str | None = None
 
 
 def append_assets_variables(project_id: str, assets: Sequence[NewAsset]) -> Variables:
-    """Build the six parallel arrays of ``appendManyAssets``."""
+    """Build the parallel arrays of ``appendManyAssets``; an optional one that says nothing is left out."""
     data = {
         "contentArray": [asset.content for asset in assets],
         "externalIDArray": [asset.external_id for asset in assets],
         "idArray": [asset.id for asset in assets],
-        "isHoneypotArray": [False] * len(assets),
-        "jsonContentArray": [asset.json_content for asset in assets],
         "jsonMetadataArray": [asset.metadata for asset in assets],
     }
+    if any(asset.json_content for asset in assets):
+        data["jsonContentArray"] = [asset.json_content for asset in assets]
     return {"data": data, "where": {"id": project_id}}
 
 
@@ -227,9 +232,9 @@ def project_variables(project_id: str) -> Variables:
     return {"where": {"id": project_id}, "first": 1, "skip": 0}
 
 
-def signed_urls_variables(project_id: str, asset_ids: Sequence[str]) -> Variables:
-    """Build ``createUploadBucketSignedUrls`` for the contents of assets."""
-    return {"filePaths": [f"projects/{project_id}/assets/{asset_id}/content" for asset_id in asset_ids]}
+def signed_urls_variables(project_id: str, asset_ids: Sequence[str], file: str = "content") -> Variables:
+    """Build ``createUploadBucketSignedUrls`` for one file of each asset."""
+    return {"filePaths": [f"projects/{project_id}/assets/{asset_id}/{file}" for asset_id in asset_ids]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,6 +271,13 @@ def read_project(root: Any) -> ProjectInterface | None:
         json_interface=_interface(row["jsonInterface"]),
         title=row["title"],
     )
+
+
+def read_labeling_crs(root: Any) -> str | None:
+    """Read the ``labelingCRSCode`` of a project's ``geospatialSettings``; None where it has none."""
+    settings = _json_object(root[0]["geospatialSettings"]) if root else {}
+    code = settings.get("labelingCRSCode")
+    return code if isinstance(code, str) else None
 
 
 def _interface(value: Any) -> dict[str, Any]:

@@ -13,7 +13,15 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from worker.kili.errors import KiliError, NotSent, RateLimited, TimedOut, TransientError, UnknownOutcome
+from worker.kili.errors import (
+    AddressRefused,
+    KiliError,
+    NotSent,
+    RateLimited,
+    TimedOut,
+    TransientError,
+    UnknownOutcome,
+)
 
 Result = TypeVar("Result")
 
@@ -39,7 +47,7 @@ class RetryPolicy:
         """Call ``attempt`` with 1, 2, ... until it returns, and return what it returns.
 
         Raises the last error when the attempts are used up, at once when ``stop`` is set (also while waiting), and
-        any error that is neither transient nor of unknown outcome.
+        any error that is neither transient nor of unknown outcome, or that the same request cannot cure.
         """
         pause = _Pause(stop)
         numbers = itertools.count(1)
@@ -91,7 +99,7 @@ def _error_of(state: RetryCallState) -> BaseException | None:
 
 
 def _may_pass_later(error: BaseException) -> bool:
-    return isinstance(error, (TransientError, UnknownOutcome)) and not isinstance(error, NotSent)
+    return isinstance(error, TransientError | UnknownOutcome) and not isinstance(error, AddressRefused | NotSent)
 
 
 def parse_retry_after(value: str | None, date: str | None = None) -> float | None:

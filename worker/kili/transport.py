@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import logging
 import os
+import socket
+import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +24,39 @@ CLIENT_NAME = "kili-prediction-worker"
 
 # httpx logs every URL, and a signed URL is a secret.
 logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+OWN_ERRORS = frozenset(
+    {
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOBUFS,
+        errno.EADDRNOTAVAIL,
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOENT,
+        errno.ENOSPC,
+    }
+)
+"""What the system says when this process or its machine lacks something, whoever was to be called."""
+
+
+def is_local(error: BaseException | None) -> bool:
+    """Whether a failure below HTTP is this process' own: it says nothing about the server and passes here or nowhere.
+
+    Connections of the pool, sockets, descriptors, memory; a name that is not resolved; certificates that are not
+    trusted or not found; a request that cannot be written.
+    """
+    while error is not None:
+        if isinstance(error, httpx.PoolTimeout | httpx.LocalProtocolError | MemoryError):
+            return True
+        if isinstance(error, socket.gaierror | ssl.SSLCertVerificationError):
+            return True
+        if isinstance(error, OSError) and error.errno in OWN_ERRORS:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class AnswerTooLarge(httpx.TransportError):

@@ -19,7 +19,8 @@ from .interface import Job
 class Part:
     """The agreement of one job, how much it counts, and which annotations are the same thing.
 
-    ``weight`` is the number of annotations compared (matched ones once). ``same`` pairs their mids.
+    ``weight`` is the number of objects or annotations compared (matched ones once). ``same`` pairs their mids, the
+    most similar ones first.
     """
 
     value: float
@@ -56,9 +57,15 @@ def _jaccard(things_a: Sequence[Thing], things_b: Sequence[Thing], nested: Neste
     keys_a, keys_b = [thing.key for thing in things_a], [thing.key for thing in things_b]
     matched = match(pairs, keys_a, keys_b)
     total = len(things_a) + len(things_b) - len(matched)
-    same = [(things_a[i].mid, things_b[j].mid) for _, i, j in matched]
+    same = [pair for _, i, j in matched for pair in _same(things_a[i], things_b[j])]
     value = fsum(score for score, _, _ in matched) / total if total else 1.0
     return Part(value, max(1.0, total), same)
+
+
+def _same(a: Thing, b: Thing) -> Iterator[tuple[object, object]]:
+    """Pair the identities of two objects, and those of the points that both poses have."""
+    points = dict(b.mids)
+    return ((mid, points[code]) for code, mid in a.mids if code in points)
 
 
 Numbered = list[tuple[int, Thing]]

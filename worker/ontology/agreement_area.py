@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from math import ceil
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import ceil, fsum
 
 Point = tuple[float, float]
 Ring = tuple[Point, ...]
+Area = tuple[tuple[Ring, ...], ...]
+"""The parts of an area, each by its rings: an outline, the holes in it, in any order and direction."""
+
 Box = tuple[float, float, float, float]
 
 LINES = 256
-"""Scan lines across the two areas; an edge moves by less than 1/512 of their common height."""
+"""Scan lines across two areas, at least; less than twice as many where corners lie at so many heights."""
 
 
 def box_iou(a: Box, b: Box) -> float:
@@ -22,46 +28,83 @@ def box_iou(a: Box, b: Box) -> float:
     return overlap / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - overlap)
 
 
-def area_iou(a: tuple[Ring, ...], b: tuple[Ring, ...]) -> float:
-    """Return the intersection over union of two areas, each given by rings under the even-odd rule.
+def area_iou(a: Area, b: Area) -> float:
+    """Return the intersection over union of two areas.
 
-    Any polygon will do: concave, with holes, in parts, crossing itself. Both areas are cut by the same
-    horizontal lines, at the middles of equal steps over their common height; along a line, lengths are
-    exact (the midpoint rule over ``y``). Two areas without extent agree only when they are the same.
+    A part's rings are read by the even-odd rule, an area is the union of its parts. Any polygon will do: concave,
+    with holes, crossing itself. Both areas are cut by the same horizontal lines, at the middles of equal steps
+    between one height at which a corner lies and the next; along a line, lengths are exact (the midpoint rule over
+    ``y``), so that areas with upright sides are exact. Two areas without extent agree only when they are the same.
     """
     if a == b:
         return 1.0
-    ys = [y for ring in (*a, *b) for _, y in ring]
-    low, height = min(ys), max(ys) - min(ys)
-    if height <= 0.0:
-        return 0.0
-    rows_a, rows_b = _rows(a, low, height), _rows(b, low, height)
-    inside = sum(map(_overlap, rows_a, rows_b))
-    total = sum(map(_length, rows_a)) + sum(map(_length, rows_b)) - inside
-    return min(1.0, inside / total) if total > 0.0 else 0.0
+    lines, weights = _lines(sorted({y for part in (*a, *b) for ring in part for _, y in ring}))
+    rows_a, rows_b = _rows(a, lines), _rows(b, lines)
+    inside = fsum(weight * _overlap(*rows) for weight, *rows in zip(weights, rows_a, rows_b, strict=True))
+    both = fsum(
+        weight * (_length(one) + _length(other)) for weight, one, other in zip(weights, rows_a, rows_b, strict=True)
+    )
+    if both <= 0.0:
+        return float(_all_rings(a) == _all_rings(b))
+    return min(1.0, inside / (both - inside))
 
 
-def _rows(rings: tuple[Ring, ...], low: float, height: float) -> list[list[float]]:
-    """List, for every scan line, where it crosses the rings, from left to right."""
-    rows: list[list[float]] = [[] for _ in range(LINES)]
-    step = height / LINES
+def _all_rings(area: Area) -> list[Ring]:
+    return sorted(ring for part in area for ring in part)
+
+
+def _lines(heights: Sequence[float]) -> tuple[list[float], list[float]]:
+    """Return where the scan lines lie, and how much of the height each stands for."""
+    every = max(1, (len(heights) - 1) // LINES)
+    edges = [*heights[:-1:every], *heights[-1:]]
+    steps = ceil(LINES / max(1, len(edges) - 1))
+    lines: list[float] = []
+    weights: list[float] = []
+    for low, high in pairwise(edges):
+        step = (high - low) / steps
+        lines += [low + (index + 0.5) * step for index in range(steps)]
+        weights += [step] * steps
+    return lines, weights
+
+
+def _rows(area: Area, lines: Sequence[float]) -> list[list[float]]:
+    """List, for every scan line, where it enters and leaves the area, from left to right."""
+    parts = [_crossed(rings, lines) for rings in area]
+    return parts[0] if len(parts) == 1 else [_union(rows) for rows in zip(*parts, strict=True)]
+
+
+def _crossed(rings: tuple[Ring, ...], lines: Sequence[float]) -> list[list[float]]:
+    rows: list[list[float]] = [[] for _ in lines]
     for ring in rings:
         for start, end in zip(ring, (*ring[1:], ring[0]), strict=True):
-            _cross(start, end, low, step, rows)
+            _cross(start, end, lines, rows)
     for row in rows:
         row.sort()
     return rows
 
 
-def _cross(start: Point, end: Point, low: float, step: float, rows: list[list[float]]) -> None:
+def _cross(start: Point, end: Point, lines: Sequence[float], rows: list[list[float]]) -> None:
     (x0, y0), (x1, y1) = (start, end) if start[1] <= end[1] else (end, start)
     if y0 == y1:
         return
     slope = (x1 - x0) / (y1 - y0)
-    first = max(0, ceil((y0 - low) / step - 0.5))
-    last = min(LINES, ceil((y1 - low) / step - 0.5))
-    for index in range(first, last):
-        rows[index].append(x0 + (low + (index + 0.5) * step - y0) * slope)
+    for index in range(bisect_left(lines, y0), bisect_left(lines, y1)):
+        rows[index].append(x0 + (lines[index] - y0) * slope)
+
+
+def _union(rows: Sequence[list[float]]) -> list[float]:
+    """Join the spans of several parts that meet or overlap."""
+    joined: list[float] = []
+    for left, right in sorted(span for row in rows for span in _spans(row)):
+        if joined and left <= joined[-1]:
+            joined[-1] = max(joined[-1], right)
+        else:
+            joined += (left, right)
+    return joined
+
+
+def _spans(row: list[float]) -> Iterator[tuple[float, float]]:
+    return zip(row[::2], row[1::2], strict=True)
 
 
 def _length(row: list[float]) -> float:

@@ -1,41 +1,41 @@
-"""The annotations of a detection job as shapes that can be compared."""
+"""The objects of a detection job as shapes that can be compared."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from typing import Any
 
 from .agreement_area import Box, Point, Ring, area_iou, box_iou
 from .agreement_choice import children_of
-from .agreement_other import bare
+from .agreement_match import match
 from .agreement_points import line_similarity, point_similarity, pose_similarity
+from .agreement_shapes import Shape, box_of, corners, kind_of, shapes_of
 from .interface import Job
-
-KINDS = {"marker": "point", "polyline": "polyline", "vector": "vector", "pose": "pose"} | dict.fromkeys(
-    ("rectangle", "polygon", "semantic"), "area"
-)
-"""What a tool draws. Areas compare with each other; drawings of an unknown tool are the same or not."""
 
 LEAST = 1e-6
 """A similarity below this is none."""
 
+DIGITS = 12
+"""Digits of a similarity; the same shapes in another order differ in later ones, which must not order the pairs."""
+
 
 @dataclass(slots=True)
 class Thing:
-    """One annotated shape: its categories, its kind, its points, and what identifies its content.
+    """One object, or what one kind of tool drew of it: its categories, its kind, its parts.
 
-    ``box`` is the box around an area; ``upright`` says that the area is that box. ``key`` is comparable.
+    ``box`` is the box around an area; ``upright`` says that the area is that box. ``mids`` are the identities that
+    stand for it, its own first, then those of a pose's points by their codes. ``key`` is comparable.
     """
 
     group: tuple[str, ...]
-    rings: tuple[Ring, ...]
-    codes: tuple[str, ...]
+    parts: tuple[Shape, ...]
     box: Box
     upright: bool
     children: Mapping[str, Any]
-    mid: object
+    mids: tuple[tuple[str, object], ...]
 
     @property
     def kind(self) -> str:
@@ -44,110 +44,87 @@ class Thing:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """Everything that tells this annotation from another one, except its ``mid``."""
+        """Everything that tells this object from another one, except its identity and how its parts are grouped."""
         children = json.dumps(self.children, sort_keys=True) if self.children else ""
-        return (self.group, self.rings, self.codes, children)
+        codes = tuple(codes for codes, _ in self.parts if codes)
+        return (self.group, tuple(sorted(ring for _, rings in self.parts for ring in rings)), codes, children)
 
 
 def things_of(payload: Mapping[str, Any], job: Job) -> list[Thing]:
-    """Read the annotations of one job."""
-    return [_thing(annotation, job) for annotation in payload.get("annotations") or ()]
+    """Read the objects of one job: annotations of one ``mid``, kind and class are the parts of one."""
+    found: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
+    for index, annotation in enumerate(payload.get("annotations") or ()):
+        kind, mid = kind_of(annotation, job), annotation.get("mid")
+        names = sorted(item["name"] for item in annotation.get("categories") or ())
+        found.setdefault((mid if mid is not None else index, kind, *names), []).append(annotation)
+    return [_thing(annotations, group) for (_, *group), annotations in found.items()]
+
+
+def _thing(annotations: Sequence[Mapping[str, Any]], group: Sequence[str]) -> Thing:
+    parts = tuple(sorted(part for annotation in annotations for part in shapes_of(annotation, group[0])))
+    rings = [ring for _, rings in parts for ring in rings]
+    box = box_of(rings)
+    upright = group[0] == "area" and len(rings) == 1 and rings[0] == corners(box)
+    return Thing(tuple(group), parts, box, upright, _children(annotations), _mids(annotations))
+
+
+def _children(annotations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Collect what the parts of one object answer; where they differ, the first in the order of texts counts."""
+    own = [children_of(annotation) for annotation in annotations]
+    if len(own) == 1:
+        return own[0]
+    merged: dict[str, Any] = {}
+    for children in sorted(own, key=lambda one: json.dumps(one, sort_keys=True), reverse=True):
+        merged |= children
+    return merged
+
+
+def _mids(annotations: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, object], ...]:
+    points = [point for annotation in annotations for point in annotation.get("points") or ()]
+    return (("", annotations[0].get("mid")), *((point["code"], point["mid"]) for point in points if "mid" in point))
 
 
 def similarity(a: Thing, b: Thing) -> float:
-    """Return how alike two shapes of one kind are, 0-1; below 1e-6 counts as 0.
+    """Return how alike two objects of one kind are, 0-1; below 1e-6 counts as 0.
 
-    Areas: intersection over union. Points, lines and poses: object keypoint similarity. Others: equality.
+    Areas: intersection over union of all their parts. Points, lines and poses: object keypoint similarity; of several
+    parts, the sum over the matched ones over the number of parts in either. Others: equality.
     """
-    return _similarity(a, b) if a.rings != b.rings or a.codes != b.codes else 1.0
+    if a.parts == b.parts:
+        return 1.0
+    found = _overlap(a, b) if a.kind == "area" else _likeness(a, b)
+    return round(found, DIGITS) if found >= LEAST else 0.0
 
 
-def _similarity(a: Thing, b: Thing) -> float:
-    if a.kind == "area":
-        found = box_iou(a.box, b.box) if a.upright and b.upright else area_iou(a.rings, b.rings)
-    elif a.kind == "point":
-        found = point_similarity(a.rings[0][0], b.rings[0][0])
-    elif a.kind == "pose":
-        found = pose_similarity(_pose(a), _pose(b))
-    elif a.kind == "other":
-        found = 0.0
-    else:
-        found = line_similarity(a.rings[0], b.rings[0], directed=a.kind == "vector")
-    return found if found >= LEAST else 0.0
+def _overlap(a: Thing, b: Thing) -> float:
+    if a.upright and b.upright:
+        return box_iou(a.box, b.box)
+    return area_iou(tuple(rings for _, rings in a.parts), tuple(rings for _, rings in b.parts))
 
 
-def _pose(thing: Thing) -> dict[str, Point]:
-    return dict(zip(thing.codes, thing.rings[0], strict=True))
+def _likeness(a: Thing, b: Thing) -> float:
+    if len(a.parts) == len(b.parts) == 1:
+        return _alike(a.parts[0], b.parts[0], a.kind)
+    pairs = [(_alike(one, other, a.kind), i, j) for i, one in enumerate(a.parts) for j, other in enumerate(b.parts)]
+    matched = match([pair for pair in pairs if pair[0] >= LEAST], a.parts, b.parts)
+    return fsum(score for score, _, _ in matched) / (len(a.parts) + len(b.parts) - len(matched))
 
 
-def _thing(annotation: Mapping[str, Any], job: Job) -> Thing:
-    tool = annotation.get("type") or (job.tools[0] if job.tools else "")
-    kind = KINDS.get(tool, "other") if tool else "area"
-    codes, rings = _shape(annotation, kind)
-    names = sorted(item["name"] for item in annotation.get("categories") or ())
-    box = _box(rings)
-    upright = kind == "area" and len(rings) == 1 and rings[0] == corners(box)
-    children = children_of(annotation)
-    return Thing((kind, *names), rings, codes, box, upright, children, annotation.get("mid"))
-
-
-def _shape(annotation: Mapping[str, Any], kind: str) -> tuple[tuple[str, ...], tuple[Ring, ...]]:
-    if kind == "area":
-        return (), tuple(_area(annotation))
+def _alike(a: Shape, b: Shape, kind: str) -> float:
+    if a == b:
+        return 1.0
     if kind == "other":
-        return (json.dumps(bare(annotation), sort_keys=True),), ()
+        return 0.0
     if kind == "pose":
-        points = sorted((point["code"], _point(point["point"])) for point in annotation.get("points") or ())
-        return tuple(code for code, _ in points), (tuple(point for _, point in points),)
-    line = annotation["polyline"] if "polyline" in annotation else [annotation["point"]]
-    return (), (_ring(line),)
+        return pose_similarity(_pose(a), _pose(b))
+    one, other = a[1][0], b[1][0]
+    return point_similarity(one[0], other[0]) if kind == "point" else _line(one, other, kind)
 
 
-def _area(annotation: Mapping[str, Any]) -> Iterable[Ring]:
-    """Give the rings of an area; pages of a PDF are laid side by side so that they never overlap."""
-    for ring in _rings(annotation.get("boundingPoly") or ()):
-        yield _plain(_ring(ring))
-    for part in annotation.get("annotations") or ():
-        page = (part.get("pageNumberArray") or [part.get("pageNumber", 1)])[0]
-        for ring in _rings(part.get("polys") or part.get("boundingPoly") or ()):
-            yield _plain(tuple((x + 2.0 * page, y) for x, y in _ring(ring)))
+def _line(a: Ring, b: Ring, kind: str) -> float:
+    return line_similarity(a, b, directed=kind == "vector")
 
 
-def _rings(areas: Iterable[Any]) -> Iterable[list[Any]]:
-    """Unfold ``boundingPoly``: areas, groups of areas (maps), and rings one level deeper (PDF)."""
-    for area in areas:
-        if isinstance(area, list):
-            yield from _rings(area)
-            continue
-        vertices = area["normalizedVertices"]
-        nested = bool(vertices) and isinstance(vertices[0], list)
-        yield from vertices if nested else [vertices]
-
-
-def _plain(ring: Ring) -> Ring:
-    """Give an upright box its corners in one order, in whatever order they were written."""
-    box = _box((ring,))
-    upright = corners(box)
-    return upright if len(ring) == 4 and set(ring) == set(upright) else ring
-
-
-def corners(box: Box) -> Ring:
-    """List the corners of an upright box."""
-    left, top, right, bottom = box
-    return ((left, bottom), (left, top), (right, top), (right, bottom))
-
-
-def _ring(vertices: Iterable[Mapping[str, float]]) -> Ring:
-    return tuple(_point(vertex) for vertex in vertices)
-
-
-def _point(vertex: Mapping[str, float]) -> Point:
-    return (vertex["x"], vertex["y"])
-
-
-def _box(rings: Iterable[Ring]) -> Box:
-    points = [point for ring in rings for point in ring]
-    if not points:
-        return (0.0, 0.0, 0.0, 0.0)
-    xs, ys = zip(*points, strict=True)
-    return (min(xs), min(ys), max(xs), max(ys))
+def _pose(shape: Shape) -> dict[str, Point]:
+    codes, (points,) = shape
+    return dict(zip(codes, points, strict=True))

@@ -19,11 +19,12 @@ def relations_agreement(
     """Return the F1 of the connections: categories, start and end must be the same.
 
     A relation with several starts or ends is all of their connections. Two ends are the same when the
-    annotations they name were matched by content (``same`` pairs their mids).
+    annotations they name were matched by content (``same`` pairs their mids; of several pairs the first counts).
     ``F1 = 2 · common / (connections of a + connections of b)``.
     """
-    edges_a = _edges(a, job, "a", {one: index for index, (one, _) in enumerate(same)})
-    edges_b = _edges(b, job, "b", {other: index for index, (_, other) in enumerate(same)})
+    ranked = list(enumerate(same))[::-1]
+    edges_a = _edges(a, job, "a", {one: index for index, (one, _) in ranked})
+    edges_b = _edges(b, job, "b", {other: index for index, (_, other) in ranked})
     total = edges_a.total() + edges_b.total()
     common = (edges_a & edges_b).total()
     return Part(2.0 * common / total if total else 1.0, max(1.0, total - common))

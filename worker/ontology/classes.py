@@ -8,6 +8,11 @@ from collections.abc import Iterable, Mapping
 from .errors import OntologyError
 from .interface import Category, Job
 
+NEAR = 0.6
+"""How alike (difflib's ratio) a name must be to be offered for another."""
+
+MOST_LISTED = 8
+
 
 def category_of(label: str, job: Job, classes: Mapping[str, str], field: str) -> str | None:
     """Find the category that a model's class stands for, None when the project has none.
@@ -32,16 +37,20 @@ def unknown_class(label: str, job: Job, classes: Mapping[str, str], field: str) 
     word = classes.get(label, label)
     mapped = f" (mapped to {word!r})" if word != label else ""
     near = nearest(word, _names(job))
-    mapped_to = f"map it, for example to {near!r}, under categories in the projects file, or " if near else ""
-    fix = f"{mapped_to}add the category to the project"
+    to = f"for example to {near!r}" if near else f"to one of {listed(job.categories)}"
+    known = f"map it, {to}, under categories in the projects file, or " if job.categories else ""
+    fix = f"{known}add the category to the project"
     return OntologyError(field, f"no category of job {job.name} for class {label!r}{mapped}", fix, "unknown_class")
 
 
 def nearest(word: str, names: Mapping[str, str] | Iterable[str]) -> str | None:
-    """Pick the known name that looks most like a word; a mapping gives other spellings of its values."""
+    """Pick the known name that looks most like a word, None when none is near.
+
+    A mapping gives other spellings of its values.
+    """
     known = names if isinstance(names, Mapping) else {name: name for name in names}
     folded = {spelling.casefold(): name for spelling, name in known.items()}
-    found = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.0)
+    found = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=NEAR)
     return folded[found[0]] if found else None
 
 
@@ -57,13 +66,22 @@ def point_code(name: str, category: Category, field: str) -> str:
     if not category.points:
         return name
     near = nearest(name, [point.code for point in category.points])
-    fix = f"name one of its points, for example {near}"
+    offered = f", for example {near}" if near else f": {listed(point.code for point in category.points)}"
+    fix = f"name one of its points{offered}"
     raise OntologyError(field, f"category {category.name} has no point {name!r}", fix, "unknown_point")
 
 
 def nearest_category(word: str, job: Job) -> str | None:
     """Pick the category whose name or display name looks most like a word."""
     return nearest(word, _names(job))
+
+
+def listed(names: Iterable[str]) -> str:
+    """The names, no more than can be read."""
+    known = list(names)
+    return ", ".join(known[:MOST_LISTED]) + (
+        f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+    )
 
 
 def _names(job: Job) -> dict[str, str]:

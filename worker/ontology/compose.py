@@ -43,13 +43,15 @@ def to_json_response(
     unknown_classes: Literal["refuse", "ignore"] = "refuse",
     text: str | None = None,
     partial: bool = False,
+    georeferenced: bool = False,
 ) -> dict[str, Any]:
     """Write a model's answer as the json_response of its project, valid or not at all.
 
     ``classes`` maps a model's classes to categories and wins over every other spelling. ``threshold`` in
     [0, 1] is what a class of a multiple-choice job must reach. ``unknown_classes`` says whether a class without a
     category refuses the answer or is left out. ``text`` is the asset's text, for entities.
-    ``partial`` accepts an answer that leaves required jobs open. Raises :class:`OntologyError`.
+    ``partial`` accepts an answer that leaves required jobs open; ``georeferenced`` says that the asset is an image with
+    a place on the map. Raises :class:`OntologyError`.
     """
     answer = output.answer
     if isinstance(answer, KiliResponse):
@@ -62,7 +64,7 @@ def to_json_response(
             job = resolve_job(definite, name, interface)
             _check_expressible(definite, interface)
             response |= _Composer(Target(job, interface, policy), text).response(definite)
-    validate(response, interface, text=text, partial=partial)
+    validate(response, interface, text=text, partial=partial, georeferenced=georeferenced)
     return dict(response)
 
 
@@ -175,7 +177,7 @@ def _check_expressible(answer: Definite, interface: Interface) -> None:
 def _lacking(answer: Definite, interface: Interface) -> str | None:
     if isinstance(answer, Frames) and not interface.is_video:
         return f"an answer by frame does not fit a {interface.input_type} project"
-    if isinstance(answer, Detection) and interface.is_geospatial:
+    if isinstance(answer, Detection) and interface.in_degrees:
         return "positions relative to the image are no longitudes and latitudes"
     if isinstance(answer, Entities) and interface.is_pdf:
         return "entities of a PDF need areas on pages, offsets into a text are not enough"

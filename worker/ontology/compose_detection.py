@@ -43,12 +43,26 @@ Rings = tuple[tuple[Point, ...], ...]
 def compose_detection(answer: Detection, target: Target, where: str, frame: int | None = None) -> dict[str, Any]:
     """Write the annotations of one image, page or frame; no objects is an answer too.
 
-    A semantic area in several parts becomes one annotation per part, an outline with its holes.
+    An area in several parts becomes one annotation per part, an outline with its holes, all with one ``mid``; on a
+    map one annotation holds all parts.
     """
     found: list[dict[str, Any]] = []
+    mids: set[str] = set()
     for index, item in enumerate(answer.objects):
-        found += _annotations(item, index, target, f"{where}.objects[{index}]", frame)
+        place = f"{where}.objects[{index}]"
+        made = list(_annotations(item, index, target, place, frame))
+        mid = made[0]["mid"]
+        if mid in mids:
+            raise _track_twice(item, place)
+        mids.add(mid)
+        found += made
     return {"annotations": found}
+
+
+def _track_twice(item: DetectedObject, place: str) -> OntologyError:
+    """Two objects under one identity would be the parts of one."""
+    problem = f"track {item.track_id} of class {item.label!r} is in the frame already"
+    return OntologyError(f"{place}.track_id", problem, "give every object a track of its own", "duplicate_mid")
 
 
 def tools_for(shape: Shape) -> tuple[str, ...]:
@@ -70,15 +84,22 @@ def _annotations(
     score = checked(item.score, f"{place}.score")
     tool = _tool(item.shape, target.job, f"{place}.shape")
     shape = _coded(item.shape, target.job.categories[name], f"{place}.shape")
-    whole = _mid(item, name, target.job, index, frame)
-    for part, rings in enumerate(_parts(shape)):
-        mid = mid_of(whole, part) if part else whole
+    mid = _mid(item, name, target.job, index, frame)
+    for geometry in _geometries(shape, tool, mid, target.interface):
         chosen = category(name, score)
-        annotation: dict[str, Any] = {"categories": [chosen], "mid": mid, "type": tool}
+        annotation: dict[str, Any] = {"categories": [chosen], "mid": mid}
+        if not (target.interface.is_pdf and tool == "rectangle"):
+            annotation["type"] = tool
         if score is not None:
             annotation["score"] = chosen["confidence"]
-        geometry = _geometry(shape, rings, tool, mid)
         yield annotation | (_on_page(geometry, item, tool, place) if target.interface.is_pdf else geometry)
+
+
+def _geometries(shape: Shape, tool: str, mid: str, interface: Interface) -> list[dict[str, Any]]:
+    drawn = [_geometry(shape, rings, tool, mid) for rings in _parts(shape)]
+    if tool == "semantic" and interface.is_geospatial:
+        return [{"boundingPoly": [part["boundingPoly"] for part in drawn]}]
+    return drawn
 
 
 def _parts(shape: Shape) -> tuple[Rings, ...]:
@@ -156,7 +177,7 @@ def _pose_points(shape: Shape, mid: str) -> list[dict[str, Any]]:
     """Write the points that the model saw; Kili has no word for a hidden one."""
     points = (point for ring in shape.rings for point in ring)
     return [
-        {"code": code, "mid": mid_of(mid, code), "type": "marker", "point": _vertices((point,))[0]}
+        {"code": code, "mid": mid, "type": "marker", "point": _vertices((point,))[0]}
         for code, point, visible in zip(shape.point_names, points, shape.visible, strict=True)
         if visible
     ]
@@ -173,4 +194,5 @@ def _on_page(geometry: dict[str, Any], item: DetectedObject, tool: str, place: s
     if item.page is None:
         raise OntologyError(f"{place}.page", "the page is missing", "send the page with every object", "page_missing")
     areas = [{"normalizedVertices": [ring["normalizedVertices"]]} for ring in geometry["boundingPoly"]]
-    return {"annotations": [{"boundingPoly": areas, "polys": areas, "pageNumberArray": [item.page], "type": tool}]}
+    pages = [item.page] * len(areas)
+    return {"annotations": [{"boundingPoly": areas, "polys": areas, "pageNumberArray": pages}]}

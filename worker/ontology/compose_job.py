@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from worker.formats.output import Answer, Detection, Frames
 
-from .classes import nearest
+from .classes import listed, nearest
 from .compose_detection import tools_for
 from .errors import OntologyError
 from .interface import Interface, Job
@@ -41,7 +41,8 @@ def _named(given: str, task: str, interface: Interface) -> Job:
     job = interface.jobs.get(given)
     if job is None:
         near = nearest(given, list(interface.jobs))
-        fix = f"name a job of the project, for example {near}" if near else "add jobs to the project"
+        known = f"for example {near}" if near else f"one of {listed(interface.jobs)}"
+        fix = f"name a job of the project, {known}" if interface.jobs else "add jobs to the project"
         raise OntologyError("job", f"the project has no job {given!r}", fix, "unknown_job")
     if job.is_child:
         raise OntologyError(

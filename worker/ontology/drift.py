@@ -53,4 +53,4 @@ def _parts(interface: Interface) -> dict[str, Any]:
 
 
 def _facts(job: Job, interface: Interface) -> tuple[Any, ...]:
-    return (interface.input_type, job.ml_task, job.tools, job.input, job.required, job.is_child)
+    return (interface.input_type, interface.labeling_crs, job.ml_task, job.tools, job.input, job.required, job.is_child)

@@ -22,6 +22,15 @@ RELATION_ENDS = {
 }
 """The two ends of a relation, by ``mlTask``: the same keys in the interface and in the response."""
 
+RELATED = {"NAMED_ENTITIES_RELATION": "NAMED_ENTITIES_RECOGNITION", "OBJECT_RELATION": "OBJECT_DETECTION"}
+"""What a relation connects, by ``mlTask``."""
+
+ANY_CATEGORY = "ANY"
+"""Stands, as an end of a relation, for every category."""
+
+PIXEL_CRS = "PIXEL"
+"""The ``geospatialSettings.labelingCRSCode`` of a project that is labelled in its image's own pixels."""
+
 
 @dataclass(frozen=True, slots=True)
 class KeyPoint:
@@ -37,7 +46,8 @@ class KeyPoint:
 class Category:
     """One category of a job: ``name`` is the key responses use, ``display_name`` is what people see.
 
-    ``starts`` and ``ends`` are the categories that a relation of this kind may connect (empty: any).
+    ``starts`` and ``ends`` are the categories that a relation of this kind may connect (empty, or with ``ANY`` among
+    them: every category).
     """
 
     name: str
@@ -94,25 +104,30 @@ class Job:
 
 @dataclass(frozen=True)
 class Interface:
-    """The jobs of one project by name, and the kind of asset they are asked about."""
+    """The jobs of one project by name, the kind of asset they are asked about, and what coordinates are (``PIXEL``)."""
 
     jobs: Mapping[str, Job]
     input_type: str
+    labeling_crs: str | None = None
 
     @classmethod
-    def parse(cls, json_interface: Mapping[str, Any] | str, input_type: str = "IMAGE") -> Self:
+    def parse(
+        cls, json_interface: Mapping[str, Any] | str, input_type: str = "IMAGE", labeling_crs: str | None = None
+    ) -> Self:
         """Read a project's ``jsonInterface``, given as an object or as its JSON text.
 
-        Unknown values of ``mlTask`` are kept and later passed through unvalidated. Raises
-        :class:`InterfaceError` when a part that decides what is valid has the wrong type.
+        ``labeling_crs`` is the project's ``geospatialSettings.labelingCRSCode``. Unknown values of ``mlTask`` are kept
+        and later passed through unvalidated. Raises :class:`InterfaceError` when a part that decides what is valid has
+        the wrong type.
         """
         jobs = _mapping(_mapping(_loaded(json_interface), "jsonInterface").get("jobs"), "jobs")
-        return cls({name: _job(name, body) for name, body in jobs.items()}, input_type)
+        return cls({name: _job(name, body) for name, body in jobs.items()}, input_type, labeling_crs)
 
     @cached_property
     def fingerprint(self) -> str:
         """16 hexadecimal digits over everything that decides what is valid or what is composed."""
         facts = [self.input_type, [_facts(self.jobs[name]) for name in sorted(self.jobs)]]
+        facts += [self.labeling_crs] if self.labeling_crs else []
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     @cached_property
@@ -132,8 +147,13 @@ class Interface:
 
     @property
     def is_geospatial(self) -> bool:
-        """Whether coordinates are longitude and latitude in degrees."""
+        """Whether the assets are maps or scenes: one annotation holds all parts of an area."""
         return self.input_type == "GEOSPATIAL"
+
+    @property
+    def in_degrees(self) -> bool:
+        """Whether coordinates are longitude and latitude; a scene labelled in its pixels has shares of its size."""
+        return self.is_geospatial and self.labeling_crs != PIXEL_CRS
 
 
 def _loaded(json_interface: Mapping[str, Any] | str) -> Any:

@@ -20,16 +20,22 @@ _DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 
 
 def validate(
-    json_response: Mapping[str, Any], interface: Interface, *, text: str | None = None, partial: bool = False
+    json_response: Mapping[str, Any],
+    interface: Interface,
+    *,
+    text: str | None = None,
+    partial: bool = False,
+    georeferenced: bool = False,
 ) -> None:
     """Refuse a json_response that Kili would refuse or silently break.
 
     ``text`` is the asset's text, against which entities are checked; ``partial`` allows required jobs to be
-    left open. Jobs of unknown kinds pass unchecked. Raises :class:`OntologyError`, whose field is a path
-    such as ``JOB.annotations[3].boundingPoly[0].normalizedVertices[2].x``.
+    left open; ``georeferenced`` says that the asset is an image with a place on the map, on which an ``IMAGE``
+    project takes longitude and latitude. Jobs of unknown kinds pass unchecked. Raises :class:`OntologyError`, whose
+    field is a path such as ``JOB.annotations[3].boundingPoly[0].normalizedVertices[2].x``.
     """
     response = as_object(json_response, "json_response")
-    context = Context(interface, text, partial, _check_payload)
+    context = Context(interface, text, partial, _check_payload, georeferenced)
     answered = _check_video(response, context) if interface.is_video else _check_jobs(response, "", context)
     if not partial:
         _check_required(interface, answered)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .interface import RELATION_ENDS, Job
+from .interface import ANY_CATEGORY, RELATED, RELATION_ENDS, Job
 from .offsets import fits, reads
 from .validate_categories import check_categories, check_children
 from .validate_context import (
@@ -14,12 +14,14 @@ from .validate_context import (
     as_object,
     as_text,
     check_key_frame,
+    check_percent,
     is_int,
-    is_percent,
     refuse,
-    refuse_percent,
 )
 from .validate_geometry import check_geometry, check_pages
+
+DRAWN_FREELY = frozenset({"semantic", "polygon"})
+"""Tools whose drawings may be the parts of one object in one frame; any other's are a track that is there twice."""
 
 
 def check_objects(payload: Mapping[str, Any], job: Job, where: str, context: Context) -> None:
@@ -27,18 +29,21 @@ def check_objects(payload: Mapping[str, Any], job: Job, where: str, context: Con
     for place, annotation in _annotations(payload, where):
         names = _chosen(annotation, job, place, context)
         tool = _tool(annotation, job, place, context)
-        if not is_percent(annotation.get("score", 0)):
-            refuse_percent(annotation["score"], f"{place}.score")
+        _register(
+            annotation, job, names, place, context, is_part=tool in DRAWN_FREELY or not context.interface.is_video
+        )
+        check_percent(annotation.get("score"), f"{place}.score")
         if context.interface.is_pdf:
             check_pages(annotation.get("annotations"), tool, f"{place}.annotations")
         else:
-            check_geometry(annotation, tool, job.categories[names[0]], place, context)
+            check_geometry(annotation, tool, (job, job.categories[names[0]]), place, context)
 
 
 def check_entities(payload: Mapping[str, Any], job: Job, where: str, context: Context) -> None:
     """Check the annotations of a named entities job: offsets into a text, or areas of a PDF."""
     for place, annotation in _annotations(payload, where):
-        _chosen(annotation, job, place, context)
+        names = _chosen(annotation, job, place, context)
+        _register(annotation, job, names, place, context, is_part=False)
         if context.interface.is_pdf:
             check_pages(annotation.get("annotations"), None, f"{place}.annotations")
         else:
@@ -50,9 +55,10 @@ def check_relations(payload: Mapping[str, Any], job: Job, where: str, context: C
     start, end = RELATION_ENDS[job.ml_task]
     for place, annotation in _annotations(payload, where):
         names = _chosen(annotation, job, place, context)
+        _register(annotation, job, names, place, context, is_part=False)
         category = job.categories[names[0]]
-        _check_end(annotation.get(start), category.starts, f"{place}.{start}", context)
-        _check_end(annotation.get(end), category.ends, f"{place}.{end}", context)
+        _check_end(annotation.get(start), job, category.starts, f"{place}.{start}", context)
+        _check_end(annotation.get(end), job, category.ends, f"{place}.{end}", context)
 
 
 def _annotations(payload: Mapping[str, Any], where: str) -> list[tuple[str, Mapping[str, Any]]]:
@@ -66,18 +72,25 @@ def _chosen(annotation: Mapping[str, Any], job: Job, where: str, context: Contex
     names = check_categories(annotation.get("categories", []), job, f"{where}.categories", context)
     if not names:
         refuse(f"{where}.categories", "names no category", "send one category", "no_category")
-    if "mid" in annotation:
-        context.register(annotation["mid"], names, f"{where}.mid")
     check_key_frame(annotation, where)
     check_children(annotation, names, job, where, context)
     return names
 
 
+def _register(
+    annotation: Mapping[str, Any], job: Job, names: tuple[str, ...], where: str, context: Context, *, is_part: bool
+) -> None:
+    if "mid" in annotation:
+        context.register(annotation["mid"], job, names, f"{where}.mid", is_part=is_part)
+
+
 def _tool(annotation: Mapping[str, Any], job: Job, where: str, context: Context) -> str:
-    """PDF annotations may leave the tool out: they are rectangles then."""
+    """PDF annotations may leave the tool out: they are rectangles then. Poses may be typed as their points are."""
     default = "rectangle" if context.interface.is_pdf else None
     tool = as_text(annotation.get("type", default), f"{where}.type")
-    if tool not in job.tools and not (tool == "marker" and "pose" in job.tools):
+    if tool == "marker" and "pose" in job.tools:
+        return "pose" if "points" in annotation else tool
+    if tool not in job.tools:
         found = ", ".join(job.tools) or "none"
         problem = f"job {job.name} has the tools {found}, not {tool!r}"
         refuse(f"{where}.type", problem, "use a tool of the job", "wrong_tool")
@@ -136,7 +149,7 @@ def _check_text(begin: int, end: int, content: str | None, where: str, text: str
         )
 
 
-def _check_end(value: object, allowed: tuple[str, ...], where: str, context: Context) -> None:
+def _check_end(value: object, job: Job, allowed: tuple[str, ...], where: str, context: Context) -> None:
     ends = as_list(value, where)
     if not ends:
         refuse(where, "is empty", "send at least one end", "dangling_relation")
@@ -146,7 +159,11 @@ def _check_end(value: object, allowed: tuple[str, ...], where: str, context: Con
         if mid not in context.mids:
             fix = "send the annotation too, or leave the relation out"
             refuse(place, f"no annotation has the mid {mid!r}", fix, "dangling_relation")
-        names = context.mids[mid]
-        if allowed and not set(allowed) & set(names):
+        known = context.mids[mid]
+        names = [name for chosen in known.categories.values() for name in chosen]
+        if known.ml_task != RELATED[job.ml_task]:
+            problem = f"{mid!r} is of a {known.ml_task} job, the relation connects {RELATED[job.ml_task]}"
+            refuse(place, problem, "connect what the relation is about", "wrong_relation_end")
+        if allowed and ANY_CATEGORY not in allowed and not set(allowed) & set(names):
             problem = f"{mid!r} is {', '.join(names)}, the relation takes {', '.join(allowed)}"
             refuse(place, problem, "connect categories that the relation takes", "wrong_relation_end")

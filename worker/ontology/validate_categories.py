@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from .classes import nearest, nearest_category
+from .classes import listed, nearest, nearest_category
 from .interface import Job
-from .validate_context import Context, as_list, as_object, as_text, check_key_frame, is_percent, refuse, refuse_percent
+from .validate_context import Context, as_list, as_object, as_text, check_key_frame, check_percent, refuse
 
 CATEGORY_KEYS = frozenset({"name", "confidence", "children"})
 """The keys of a chosen category; the official SDK fails to read any other."""
@@ -69,7 +69,9 @@ def check_nested(value: object, allowed: Iterable[str], where: str, context: Con
 def refuse_unknown_job(name: str, where: str, context: Context) -> NoReturn:
     """Refuse a job that the project does not have and name the nearest one."""
     near = nearest(name, list(context.interface.jobs))
-    fix = f"name a job of the project, for example {near}" if near else "add the job to the project"
+    jobs = listed(context.interface.jobs)
+    known = f"for example {near}" if near else f"one of {jobs}"
+    fix = f"name a job of the project, {known}" if jobs else "add the job to the project"
     refuse(where, f"the project has no job {name!r}", fix, "unknown_job")
 
 
@@ -85,8 +87,7 @@ def _category(item: object, job: Job, where: str, context: Context) -> str:
     name = as_text(body.get("name"), f"{where}.name")
     if name not in job.categories:
         _refuse_category(name, job, f"{where}.name")
-    if not is_percent(body.get("confidence", 0)):
-        refuse_percent(body["confidence"], f"{where}.confidence")
+    check_percent(body.get("confidence"), f"{where}.confidence")
     if not body.keys() <= CATEGORY_KEYS:
         key = min(body.keys() - CATEGORY_KEYS)
         refuse(f"{where}.{key}", "is no part of a chosen category", "leave it out", "unknown_key")
@@ -101,7 +102,8 @@ def _refuse_category(name: str, job: Job, where: str) -> None:
             problem = f"{name!r} is what category {category.name} is displayed as"
             refuse(where, problem, f"send {category.name}", "category_by_display_name")
     near = nearest_category(name, job)
-    fix = f"send one of its categories, for example {near}" if near else "give the job categories"
+    known = f"for example {near}" if near else f"which are {listed(job.categories)}"
+    fix = f"send one of its categories, {known}" if job.categories else "give the job categories"
     refuse(where, f"job {job.name} has no category {name!r}", fix, "unknown_category")
 
 

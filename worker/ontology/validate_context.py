@@ -14,28 +14,70 @@ NUMBERS = (float, int)
 
 
 @dataclass(slots=True)
+class Known:
+    """What an identity stands for: something of a kind of job, and its categories by job.
+
+    ``pose`` is the pose that an identity is a point of.
+    """
+
+    ml_task: str
+    categories: dict[str, tuple[str, ...]]
+    pose: object = None
+
+
+@dataclass(slots=True)
 class Context:
     """The state of one validation.
 
-    ``mids`` maps the identities of one response (of one frame, in a video) to their category names.
-    ``check_payload`` checks the payload of any job, so that nested jobs need no import of their parents.
+    ``mids`` holds the identities of one response (of one frame, in a video). ``check_payload`` checks the payload of
+    any job, so that nested jobs need no import of their parents. ``georeferenced`` says that the asset is an image
+    with a place on the map.
     """
 
     interface: Interface
     text: str | None
     partial: bool
     check_payload: Callable[[object, Job, str, Context], None]
-    mids: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    georeferenced: bool = False
+    mids: dict[str, Known] = field(default_factory=dict)
 
-    def register(self, mid: object, categories: tuple[str, ...], where: str) -> None:
-        """Remember an identity; raise when it is empty, not a text, or taken."""
+    @property
+    def in_degrees(self) -> bool:
+        """Whether coordinates may be longitude and latitude."""
+        return self.interface.in_degrees or (self.georeferenced and self.interface.input_type == "IMAGE")
+
+    def register(self, mid: object, job: Job, categories: tuple[str, ...], where: str, *, is_part: bool) -> None:
+        """Remember an identity; raise when it is empty, not a text, or taken by something else.
+
+        Annotations that may be parts and share one are the parts of one object, in several jobs and with several
+        tools; the parts in one job have one class.
+        """
+        known = self._known(mid, where)
+        if known is None:
+            self.mids[str(mid)] = Known(job.ml_task, {job.name: categories})
+            return
+        if known.pose is not None or not is_part or known.ml_task != job.ml_task:
+            refuse(where, f"{mid!r} is taken by another annotation", "make every mid unique", "duplicate_mid")
+        others = known.categories.setdefault(job.name, categories)
+        if set(others) != set(categories):
+            problem = f"{mid!r} is {', '.join(others)} already, and the parts of one object have one class"
+            refuse(where, problem, "give every object a mid of its own", "duplicate_mid")
+
+    def register_point(self, mid: object, job: Job, category: str, pose: Mapping[str, Any], where: str) -> None:
+        """Remember the identity of a pose's point, which may be that of its pose."""
+        known = self._known(mid, where)
+        if known is None:
+            self.mids[str(mid)] = Known(job.ml_task, {job.name: (category,)}, pose)
+        elif mid != pose.get("mid") and known.pose is not pose:
+            fix = "give the point its pose's mid, or one of its own"
+            refuse(where, f"{mid!r} is taken by another annotation", fix, "duplicate_mid")
+
+    def _known(self, mid: object, where: str) -> Known | None:
         if not isinstance(mid, str):
             refuse(where, f"must be a text, found {mid!r}", "send a text", "malformed")
         if not mid:
             refuse(where, "is empty", "send a text that no other annotation has", "empty_mid")
-        if mid in self.mids:
-            refuse(where, f"{mid!r} is taken by another annotation", "make every mid unique", "duplicate_mid")
-        self.mids[mid] = categories
+        return self.mids.get(mid)
 
 
 def refuse(where: str, problem: str, fix: str, cause: Cause) -> NoReturn:
@@ -77,9 +119,10 @@ def is_percent(value: object) -> bool:
     return type(value) in NUMBERS and (1 <= value <= 100 or value == 0)  # type: ignore[operator]
 
 
-def refuse_percent(value: object, where: str) -> NoReturn:
-    """Refuse a confidence or score that is no number in 0-100."""
-    refuse(where, f"must be a percentage: 0, or 1 to 100; found {value!r}", "send percents", "bad_confidence")
+def check_percent(value: object, where: str) -> None:
+    """Refuse a confidence or score that is no number in 0-100; ``null`` is none."""
+    if value is not None and not is_percent(value):
+        refuse(where, f"must be a percentage: 0, or 1 to 100; found {value!r}", "send percents", "bad_confidence")
 
 
 def check_key_frame(payload: Mapping[str, Any], where: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import Cause, OntologyError
-from .interface import Category
+from .interface import Category, Job
 from .validate_categories import check_nested
 from .validate_context import Context, as_list, as_object, is_int, refuse
 
@@ -19,10 +19,18 @@ Limits = tuple[float, float, float, float]
 IMAGE: Limits = (0.0, 1.0, 0.0, 1.0)
 MAP: Limits = (-180.0, 180.0, -90.0, 90.0)
 
+_INTO = (
+    "divide pixels by the image's size, cut off what is outside; degrees are for georeferenced images (an asset whose "
+    "url or external_id ends in .tif, .tiff, .jp2, .ntf or .nitf) and GEOSPATIAL projects"
+)
+_ON_MAP = "send longitude as x and latitude as y, in degrees"
 
-def check_geometry(annotation: Mapping[str, Any], tool: str, category: Category, where: str, context: Context) -> None:
+
+def check_geometry(
+    annotation: Mapping[str, Any], tool: str, asked: tuple[Job, Category], where: str, context: Context
+) -> None:
     """Check the geometry of one annotation on an image or a frame; an unknown tool passes."""
-    limits = MAP if context.interface.is_geospatial else IMAGE
+    limits = MAP if context.in_degrees else IMAGE
     if tool in AREA_TOOLS:
         poly = _part(annotation, "boundingPoly", tool, where)
         check_bounding_poly(poly, tool, f"{where}.boundingPoly", limits)
@@ -31,8 +39,8 @@ def check_geometry(annotation: Mapping[str, Any], tool: str, category: Category,
     elif tool == "marker":
         _check_vertex(_part(annotation, "point", tool, where), f"{where}.point", limits)
     elif tool == "pose":
-        points = as_list(_part(annotation, "points", tool, where), f"{where}.points")
-        _check_pose(points, category, where, limits, context)
+        _part(annotation, "points", tool, where)
+        _check_pose(annotation, asked, where, limits, context)
 
 
 def check_pages(value: object, tool: str | None, where: str) -> None:
@@ -116,13 +124,15 @@ def _check_coordinate(value: object, where: str, limits: tuple[float, float]) ->
         refuse(where, f"is {value}", "send a finite number", "not_finite")
     low, high = limits
     if not low <= value <= high:
-        fix = "divide pixels by the image's size, cut off what is outside"
-        refuse(where, f"{value!r} is outside {low:g} to {high:g}", fix, "outside_image")
+        refuse(where, f"{value!r} is outside {low:g} to {high:g}", _INTO if high == 1 else _ON_MAP, "outside_image")
 
 
-def _check_pose(points: list[Any], category: Category, where: str, limits: Limits, context: Context) -> None:
-    if not points:
-        refuse(f"{where}.points", "a pose needs a point, found none", "leave the object out", "too_few_vertices")
+def _check_pose(
+    pose: Mapping[str, Any], asked: tuple[Job, Category], where: str, limits: Limits, context: Context
+) -> None:
+    """Check the points of a pose; one of which nothing is seen has none."""
+    points = as_list(pose["points"], f"{where}.points")
+    job, category = asked
     known = {point.code: point for point in category.points}
     seen: set[str] = set()
     for index, item in enumerate(points):
@@ -134,9 +144,9 @@ def _check_pose(points: list[Any], category: Category, where: str, limits: Limit
         seen.add(code)
         _check_vertex(body.get("point"), f"{place}.point", limits)
         if "mid" in body:
-            context.register(body["mid"], (category.name,), f"{place}.mid")
-        asked = known[code].children if code in known else ()
-        check_nested(body.get("children"), (*asked, *category.children), place, context)
+            context.register_point(body["mid"], job, category.name, pose, f"{place}.mid")
+        own = known[code].children if code in known else ()
+        check_nested(body.get("children"), (*own, *category.children), place, context)
 
 
 def _point_error(code: object, seen: set[str], known: Any, where: str) -> OntologyError:
@@ -160,8 +170,11 @@ def _check_page_areas(value: object, tool: str | None, where: str) -> None:
         refuse(where, "is empty", "send at least one area", "too_few_vertices")
     for index, area in enumerate(areas):
         place = f"{where}[{index}].normalizedVertices"
-        rings = as_list(as_object(area, f"{where}[{index}]").get("normalizedVertices"), place)
-        if not rings:
+        vertices = as_list(as_object(area, f"{where}[{index}]").get("normalizedVertices"), place)
+        if not vertices:
             refuse(place, "is empty", "send at least one ring", "too_few_vertices")
-        for number, ring in enumerate(rings):
-            check_ring(ring, tool or "polygon", f"{place}[{number}]", IMAGE)
+        if isinstance(vertices[0], list):
+            for number, ring in enumerate(vertices):
+                check_ring(ring, tool or "polygon", f"{place}[{number}]", IMAGE)
+        else:
+            check_ring(vertices, tool or "polygon", place, IMAGE)

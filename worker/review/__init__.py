@@ -3,7 +3,7 @@
 from worker.review.confidence import own_confidence
 from worker.review.decision import METADATA_KEYS, ReviewDecision, ReviewPolicy, Subject
 from worker.review.policy import FixedPolicy, PolicySource, RankedPolicy
-from worker.review.policy_file import Policy, PolicyError, parse_policy, read_policy
+from worker.review.policy_file import Policy, PolicyError, built_in_policy, parse_policy, read_policy
 from worker.review.ranking import Verdict
 from worker.review.redis_state import RedisState
 from worker.review.reloading import WatchedPolicy
@@ -28,6 +28,7 @@ __all__ = [
     "ThresholdPolicy",
     "Verdict",
     "WatchedPolicy",
+    "built_in_policy",
     "own_confidence",
     "parse_policy",
     "read_policy",

@@ -141,3 +141,6 @@ class ReviewPolicy(Protocol):
     def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
         """Decide on predictions that arrive together, in their order."""
         ...
+
+    def keep(self) -> None:
+        """Let the fleet know now what was counted here; raises redis.RedisError, and keeps it, when it cannot."""

@@ -229,7 +229,7 @@ def _several_jobs(answer: Several) -> Reading:
 def _kili_elements(response: Any) -> Iterator[Element]:
     """Chosen categories and objects of a response, with their confidence, wherever they are nested."""
     if isinstance(response, list):
-        for item in response:
+        for item in _objects(response):
             yield from _kili_elements(item)
     elif isinstance(response, Mapping):
         label = response.get("name")
@@ -239,6 +239,18 @@ def _kili_elements(response: Any) -> Iterator[Element]:
         for key, value in response.items():
             if isinstance(value, Mapping | list) and key != "boundingPoly":
                 yield from _kili_elements(value)
+
+
+def _objects(items: list[Any]) -> Iterator[Any]:
+    """The items of a list, of the parts of one object (they share a ``mid``) only the first."""
+    mids: set[str] = set()
+    for item in items:
+        mid = item.get("mid") if isinstance(item, Mapping) else None
+        if not isinstance(mid, str):
+            yield item
+        elif mid not in mids:
+            mids.add(mid)
+            yield item
 
 
 def _sum_of(elements: tuple[Element, ...], evidence: str, left_out: float = 0.0, left_out_name: str = "") -> Reading:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
 
@@ -49,6 +50,7 @@ class Histogram:
         "jumps",
         "pending",
         "seen",
+        "untested",
         "weight",
     )
 
@@ -58,6 +60,7 @@ class Histogram:
         self.jumps = 0
         self.pending: dict[str, int] = {}
         self._untested: list[float] = []
+        self.untested: Counter[str] = Counter()
         self._below: list[float] | None = None
         self._asked = False
         self.weight = 0.0
@@ -94,15 +97,20 @@ class Histogram:
     def observe(self, positions: Sequence[float]) -> None:
         """Count logarithmic scores; a shift of the whole distribution ages what was there."""
         self._untested.extend(positions)
-        if len(self._untested) >= TESTED:
+        enough = len(self._untested) >= TESTED
+        if enough:
             if self._has_shifted():
                 self._age(JUMP)
                 self.jumps += 1
                 self._count("jumps", 1)
             self._untested.clear()
+            self.untested.clear()
         for position in positions:
             number = _bin_of(position)
-            self._count(f"{self.epoch}:{number}", 1)
+            field = f"{self.epoch}:{number}"
+            self._count(field, 1)
+            if not enough:
+                self.untested[field] += 1
             self._add(number, 1.0)
             self.seen += 1
             if self.seen % EPOCH == 0:
@@ -157,6 +165,31 @@ class Histogram:
         """What was counted here since the last call."""
         taken, self.pending = self.pending, {}
         return taken
+
+    def give_back(self, counts: Mapping[str, int]) -> None:
+        """Take back what ``take_pending`` gave and nobody could keep."""
+        for name, count in counts.items():
+            self._count(name, count)
+
+    def take_untested(self) -> dict[str, int]:
+        """Fields and counts of what was counted here and not yet compared with what was before; it is not again."""
+        taken, self.untested = self.untested, Counter()
+        self._untested.clear()
+        return taken
+
+    def has_shifted_with(self, counts: Mapping[str, int]) -> bool:
+        """Whether scores that are counted here, given by their fields, differ from all the others."""
+        new, old = [0.0] * BINS, list(self.bins)
+        for name, count in counts.items():
+            epoch, _, number = name.partition(":")
+            new[int(number)] += count
+            old[int(number)] -= count * 0.5 ** max(0, self.epoch - int(epoch))
+        below_new, below_old = [*accumulate(new)], [*accumulate(max(0.0, one) for one in old)]
+        seen, weight = below_new[-1], below_old[-1]
+        if weight < 4 * TESTED:
+            return False
+        gap = max(abs(a / seen - b / weight) for a, b in zip(below_new, below_old, strict=True))
+        return gap > SHIFT * math.sqrt(1 / seen + 1 / weight)
 
     def _has_shifted(self) -> bool:
         count = len(self._untested)

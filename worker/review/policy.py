@@ -82,6 +82,15 @@ class RankedPolicy:
         with self._lock:
             return self._decide(subjects, self._policies.current())
 
+    def keep(self) -> None:
+        """Let the fleet know now what was counted here.
+
+        Raises:
+            redis.RedisError: it is kept for the next time.
+        """
+        with self._lock:
+            self._state.send()
+
     def learn(self, verdicts: Iterable[Verdict]) -> None:
         """Learn from what humans found; the decisions that follow are better for it."""
         known = [verdict for verdict in verdicts if verdict.decision.error_probability is not None]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -171,6 +171,17 @@ class Policy(_Part):
 _DEFAULT = Rule(name="default")
 
 
+def built_in_policy(capacity: float, audit_rate: float) -> Policy:
+    """The policy of an installation that has no policy file.
+
+    Args:
+        capacity: share of the traffic that humans are asked to review, audits among them, 0 to 1.
+        audit_rate: share of the traffic in the audit sample, 0 to 1.
+    """
+    audit = Audit(rate=audit_rate, floor=min(Audit().floor, audit_rate))
+    return Policy(version="built-in", rules=(Rule(name="default", capacity=Capacity(share=capacity), audit=audit),))
+
+
 def read_policy(path: Path) -> Policy:
     """Read a policy file.
 
@@ -209,22 +220,28 @@ def read_document(path: Path) -> Any:
         OSError: it cannot be read.
         ValueError: it is none of these.
     """
-    text = path.read_text("utf-8")
-    match path.suffix.lower():
-        case ".toml":
-            return tomllib.loads(text)
-        case ".json":
-            return json.loads(text)
-        case ".yaml" | ".yml":
-            return _parse_yaml(text)
-    raise PolicyError(f"{path}: name it .toml, .json or .yaml")
+    forms: dict[str, Callable[[str], Any]] = {
+        ".toml": tomllib.loads,
+        ".json": json.loads,
+        ".yaml": _parse_yaml,
+        ".yml": _parse_yaml,
+    }
+    parse = forms.get(path.suffix.lower())
+    if parse is None:
+        raise PolicyError(f"{path}: name it .toml, .json or .yaml")
+    try:
+        return parse(path.read_text("utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _parse_yaml(text: str) -> Any:
     try:
         import yaml
     except ImportError:
-        raise PolicyError("YAML needs PyYAML: install pyyaml, or write the policy as TOML") from None
+        raise PolicyError(
+            "YAML needs PyYAML: pip install 'kili-prediction-worker[yaml]', or write the policy as TOML"
+        ) from None
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

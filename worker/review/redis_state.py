@@ -6,6 +6,8 @@ others' within ``refresh_seconds``. Keys that nobody touches for thirty days exp
 =====================  ======  ==============================================================
 ``review:scores:…``    hash    ``epoch:bin``, ``seen``, ``jumps``: the scores of a source
 ``review:odds:…``      hash    the same, of the log odds of an error under a rule in a project
+``review:new-scores:…`` hash   ``epoch:bin``, ``taken``: those of the scores that were not yet compared for a shift
+``review:new-odds:…``  hash    the same, of the log odds
 ``review:counts:…``    hash    ``quarter:kind``: what passed under a rule in a project
 ``review:reviewers:…`` string  reviews that reviewers finish a day
 ``review:fit:…``       string  calibration, JSON
@@ -18,11 +20,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
 
 import redis
 
+from worker import names
 from worker.review import capacity, histogram
 from worker.review.calibration import Calibration, Example
 from worker.review.capacity import Counts
@@ -30,9 +34,21 @@ from worker.review.histogram import Histogram
 from worker.review.redis_vectors import RedisVectors
 from worker.review.source import Source
 from worker.review.state import Board
+from worker.review.untested import UntestedPool
 from worker.review.vectors import VectorStore
 
 KEPT_SECONDS = 30 * 86_400
+LISTED = ("scores", "counts")
+
+
+@dataclass(frozen=True, slots=True)
+class _Taken:
+    """Counts on their way to a hash, and who takes them back when they cannot be kept."""
+
+    kind: str
+    name: str
+    counts: Mapping[str, int]
+    give_back: Callable[[Mapping[str, int]], None]
 
 
 class RedisState:
@@ -58,6 +74,7 @@ class RedisState:
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._redis = client
+        self._root = prefix
         self._prefix = f"{prefix}review:"
         self._refresh_seconds = refresh_seconds
         self._flush_seconds = flush_seconds
@@ -68,6 +85,7 @@ class RedisState:
         self._histograms: dict[str, Histogram] = {}
         self._calibrations: dict[str, Calibration] = {}
         self._boards: dict[str, Board] = {}
+        self._untested = UntestedPool(client, KEPT_SECONDS)
         self.vectors: VectorStore = RedisVectors(client, prefix=prefix, refresh_seconds=refresh_seconds, clock=clock)
 
     def refresh(self, sources: Collection[Source], boards: Collection[str]) -> None:
@@ -80,16 +98,20 @@ class RedisState:
         with self._redis.pipeline(transaction=False) as pipe:
             for source in old_sources:
                 pipe.hgetall(self._key("scores", source.key))
+                pipe.hgetall(self._key("new-scores", source.key))
                 pipe.get(self._key("fit", source.key))
             for board in old_boards:
                 pipe.hgetall(self._key("odds", board))
+                pipe.hgetall(self._key("new-odds", board))
                 pipe.hgetall(self._key("counts", board))
                 pipe.get(self._key("reviewers", board))
             replies = iter(pipe.execute())
         for source in old_sources:
-            self._take_source(source, next(replies), next(replies))
+            self._histograms[source.key] = self._histogram("scores", source.key, next(replies), next(replies))
+            self._take_fit(source, next(replies))
         for board in old_boards:
-            self._take_board(board, next(replies), next(replies), next(replies))
+            log_odds = self._histogram("odds", board, next(replies), next(replies))
+            self._take_board(board, log_odds, next(replies), next(replies))
 
     def histogram(self, source: Source) -> Histogram:
         """The scores of a source."""
@@ -113,17 +135,36 @@ class RedisState:
             self.send()
 
     def send(self) -> None:
-        """Send what was counted, in one pipeline; a process that dies before loses these counts, and nothing else."""
+        """Send what was counted, in one transaction; a process that is killed before loses these counts alone.
+
+        Raises:
+            redis.RedisError: nothing was sent, and the counts are kept for the next time.
+        """
         self._sent_at = self._clock()
-        with self._redis.pipeline(transaction=False) as pipe:
-            for key, found in self._histograms.items():
-                self._send(pipe, self._key("scores", key), found.take_pending())
-            for name, board in self._boards.items():
-                self._send(pipe, self._key("odds", name), board.log_odds.take_pending())
-                self._send(pipe, self._key("counts", name), board.counts.take_pending())
-                for field, granted in board.counts.take_grants().items():
-                    pipe.hsetnx(self._key("counts", name), field, granted)
-            pipe.execute()
+        taken = [one for one in self._taken() if one.counts]
+        if not taken:
+            return
+        try:
+            with self._redis.pipeline(transaction=True) as pipe:
+                for one in taken:
+                    self._send(pipe, one.kind, one.name, one.counts)
+                for name, board in self._boards.items():
+                    for field, granted in board.counts.pending_grants.items():
+                        pipe.hsetnx(self._key("counts", name), field, granted)
+                pipe.execute()
+        except redis.RedisError:
+            for one in taken:
+                one.give_back(one.counts)
+            raise
+        for board in self._boards.values():
+            board.counts.take_grants()
+
+    def _taken(self) -> Iterator[_Taken]:
+        for key, found in self._histograms.items():
+            yield from _of_histogram("scores", key, found)
+        for name, board in self._boards.items():
+            yield from _of_histogram("odds", name, board.log_odds)
+            yield _Taken("counts", name, board.counts.take_pending(), board.counts.pending.update)
 
     def add_examples(self, source: Source, examples: Mapping[str, Example], keep: int) -> list[Example]:
         """Keep verdicts by external id; return the newest ``keep`` of the source, oldest first."""
@@ -169,24 +210,34 @@ class RedisState:
         return self._names("counts")
 
     def _names(self, kind: str) -> list[str]:
-        start = len(self._key(kind, ""))
-        return sorted(key.decode()[start:] for key in self._redis.scan_iter(self._key(kind, "*"), count=1000))
+        names.fill_once(self._redis, self._root)
+        key = names.review_names_key(self._root, kind)
+        found: Any = self._redis.zrangebyscore(key, self._wall_clock() - KEPT_SECONDS, "+inf")
+        return sorted(name.decode() for name in found)
 
-    def _take_source(self, source: Source, scores: Mapping[bytes, bytes], fit: bytes | None) -> None:
-        found = self._histograms[source.key] = Histogram.from_counts(_numbers(scores))
-        self._drop(self._key("scores", source.key), histogram.stale_fields(_texts(scores), found.epoch))
+    def _histogram(
+        self, kind: str, name: str, counts: Mapping[bytes, bytes], untested: Mapping[bytes, bytes]
+    ) -> Histogram:
+        """What the fleet has counted; where that has shifted, as it is from then on."""
+        key = self._key(kind, name)
+        found = Histogram.from_counts(_numbers(counts))
+        if self._untested.compare(untested, found, pool=self._key(f"new-{kind}", name), scores=key):
+            counts = cast(Any, self._redis.hgetall(key))
+            found = Histogram.from_counts(_numbers(counts))
+        self._drop(key, histogram.stale_fields(_texts(counts), found.epoch))
+        return found
+
+    def _take_fit(self, source: Source, fit: bytes | None) -> None:
         known = Calibration.from_dict(json.loads(fit)) if fit else self.inherited(source)
         if known:
             self._calibrations[source.key] = known
 
     def _take_board(
-        self, name: str, odds: Mapping[bytes, bytes], counts: Mapping[bytes, bytes], reviewers: bytes | None
+        self, name: str, log_odds: Histogram, counts: Mapping[bytes, bytes], reviewers: bytes | None
     ) -> None:
-        log_odds = Histogram.from_counts(_numbers(odds))
         self._boards[name] = Board(
             log_odds, Counts.from_counts(_numbers(counts)), float(reviewers) if reviewers else None
         )
-        self._drop(self._key("odds", name), histogram.stale_fields(_texts(odds), log_odds.epoch))
         self._drop(self._key("counts", name), capacity.stale_fields(_texts(counts), self._wall_clock()))
 
     def _is_old(self, name: str) -> bool:
@@ -200,14 +251,29 @@ class RedisState:
         if names:
             self._redis.hdel(key, *names)
 
-    def _send(self, pipe: Any, key: str, counts: Mapping[str, int]) -> None:
-        for name, count in counts.items():
-            pipe.hincrby(key, name, count)
+    def _send(self, pipe: Any, kind: str, name: str, counts: Mapping[str, int]) -> None:
+        key = self._key(kind, name)
+        for field, count in counts.items():
+            pipe.hincrby(key, field, count)
         if counts:
             pipe.expire(key, KEPT_SECONDS)
+            if kind in LISTED:
+                self._list(pipe, kind, name)
+
+    def _list(self, pipe: Any, kind: str, name: str) -> None:
+        """Names are listed for as long as their hashes are kept."""
+        key, now = names.review_names_key(self._root, kind), self._wall_clock()
+        pipe.zadd(key, {name: now})
+        pipe.zremrangebyscore(key, "-inf", now - KEPT_SECONDS)
+        pipe.expire(key, KEPT_SECONDS)
 
     def _key(self, kind: str, name: str) -> str:
         return f"{self._prefix}{kind}:{name}"
+
+
+def _of_histogram(kind: str, name: str, found: Histogram) -> Iterator[_Taken]:
+    yield _Taken(kind, name, found.take_pending(), found.give_back)
+    yield _Taken(f"new-{kind}", name, found.take_untested(), found.untested.update)
 
 
 def _numbers(found: Mapping[bytes, bytes]) -> dict[str, int]:

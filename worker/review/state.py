@@ -65,7 +65,10 @@ class ReviewState(Protocol):
         ...
 
     def flush(self) -> None:
-        """Keep what was counted."""
+        """Keep what was counted, now or soon."""
+
+    def send(self) -> None:
+        """Keep what was counted, now."""
 
     def add_examples(self, source: Source, examples: Mapping[str, Example], keep: int) -> list[Example]:
         """Keep verdicts by external id; return the newest ``keep`` of the source, oldest first."""
@@ -125,6 +128,10 @@ class MemoryState:
             board.log_odds.take_pending()
             board.counts.take_pending()
             board.counts.take_grants()
+
+    def send(self) -> None:
+        """As ``flush``."""
+        self.flush()
 
     def add_examples(self, source: Source, examples: Mapping[str, Example], keep: int) -> list[Example]:
         """Keep verdicts by external id; return the newest ``keep`` of the source, oldest first."""

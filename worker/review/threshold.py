@@ -42,3 +42,6 @@ class ThresholdPolicy:
     def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
         """Apply the rule to each."""
         return [self.decide(subject) for subject in subjects]
+
+    def keep(self) -> None:
+        """Nothing is counted."""

@@ -83,6 +83,13 @@ class Partial:
 
 
 @dataclass(frozen=True, slots=True)
+class Padded:
+    """Run the operation, then answer with its JSON blown up by blanks to so many bytes."""
+
+    bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class TooLarge:
     """Answer 413 to bodies above so many bytes."""
 
@@ -116,7 +123,21 @@ class Refuse:
             raise KiliError(self.key, (self.message or "The item was refused.") + item)
 
 
-Action = Status | Errors | Html | Reset | Lost | Cut | Truncated | Partial | TooLarge | Delay | Refuse
+@dataclass(frozen=True, slots=True)
+class FailImport:
+    """Let an import in the background fail: for some external ids, or for all when none is named."""
+
+    external_ids: frozenset[str] = frozenset()
+    message: str = "not imported: the file cannot be read"
+
+    def hits(self, external_id: str) -> bool:
+        """Tell whether an asset is not to be imported."""
+        return not self.external_ids or external_id in self.external_ids
+
+
+Action = (
+    Status | Errors | Html | Reset | Lost | Cut | Truncated | Partial | Padded | TooLarge | Delay | Refuse | FailImport
+)
 
 KINDS: dict[str, type[Action]] = {
     "status": Status,
@@ -127,9 +148,11 @@ KINDS: dict[str, type[Action]] = {
     "cut": Cut,
     "truncated": Truncated,
     "partial": Partial,
+    "padded": Padded,
     "too_large": TooLarge,
     "delay": Delay,
     "refuse": Refuse,
+    "fail_import": FailImport,
 }
 
 #: Options that are kept in another form than JSON has.

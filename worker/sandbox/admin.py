@@ -1,4 +1,7 @@
-"""The sandbox's own surface under /sandbox: state, books, faults, switches, keys, queue. Loopback only, no key.
+"""The sandbox's own surface under /sandbox: state, books, faults, switches, keys, queue.
+
+It needs no key from this machine. From another one (and through the published port of a container) it answers only with
+--expose, and with a key of the sandbox: `Authorization: X-API-Key: <key>`, as the API takes it.
 
 GET    /sandbox/state?project=ID&full=1   what exists: counts, or with full=1 every asset with its labels
 GET    /sandbox/queue?project=ID&first=N  the labelers' queue in Kili's order
@@ -25,8 +28,15 @@ from starlette.routing import Route
 from .actions import FaultError
 from .config import SWITCHES, ConfigError, is_loopback
 from .core import Sandbox
+from .envelope import api_key_of
 from .errors import KiliError
 from .report import queue, state
+
+#: What those are told who may not enter, with and without --expose.
+STRANGER = {
+    False: "only from this machine; start the sandbox with --expose to let holders of its key in",
+    True: "from another machine only with a key of the sandbox: send 'Authorization: X-API-Key: <key>'",
+}
 
 Handler = Callable[[Sandbox, Request, Any], Any]
 
@@ -41,8 +51,8 @@ def admin_routes(sandbox: Sandbox) -> list[Route]:
 
 def _endpoint(sandbox: Sandbox, handler: Handler) -> Callable[[Request], Any]:
     async def endpoint(request: Request) -> Response:
-        if request.client is None or not is_loopback(request.client.host):
-            return JSONResponse({"message": "only from this machine"}, status_code=403)
+        if not _may_enter(sandbox, request):
+            return JSONResponse({"message": STRANGER[sandbox.config.expose]}, status_code=403)
         sandbox.store.settle()
         try:
             content = json.loads(await request.body() or b"null")
@@ -53,6 +63,12 @@ def _endpoint(sandbox: Sandbox, handler: Handler) -> Callable[[Request], Any]:
             return JSONResponse({"message": str(error)}, status_code=400)
 
     return endpoint
+
+
+def _may_enter(sandbox: Sandbox, request: Request) -> bool:
+    if request.client is not None and is_loopback(request.client.host):
+        return True
+    return sandbox.config.expose and sandbox.user_of(api_key_of(request)) is not None
 
 
 def _state(sandbox: Sandbox, request: Request, _: Any) -> Any:

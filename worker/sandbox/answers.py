@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from .actions import Action, Cut, Errors, Html, Lost, Partial, Reset, Status, TooLarge, Truncated
+from .actions import Action, Cut, Errors, Html, Lost, Padded, Partial, Reset, Status, TooLarge, Truncated
 from .errors import DOMAIN_CODE
 
 JSON = "application/json"
@@ -59,7 +59,11 @@ def answer_after(action: Action | None, content: Mapping[str, Any]) -> Answer:
     if isinstance(action, Partial):
         error = {"message": action.message, "extensions": {"code": DOMAIN_CODE}}
         content = {**content, "errors": [*content.get("errors", ()), error]}
-    whole = json_answer(200 if "data" in content else 400, content)
+    return altered(action, json_answer(200 if "data" in content else 400, content))
+
+
+def altered(action: Action | None, whole: Answer) -> Answer:
+    """Return a JSON answer as a fault leaves it."""
     match action:
         case Lost():
             return Answer(0, ending="aborted")
@@ -67,6 +71,8 @@ def answer_after(action: Action | None, content: Mapping[str, Any]) -> Answer:
             return Answer(whole.status, whole.body, JSON, ending="aborted", is_cut=True)
         case Truncated():
             return Answer(whole.status, whole.body[: len(whole.body) // 2], JSON, ending="aborted")
+        case Padded(bytes=size):
+            return replace(whole, body=whole.body.ljust(size))
     return _scripted(action) or whole
 
 

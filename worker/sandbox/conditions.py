@@ -168,11 +168,21 @@ def _search(text: str, _: Tables) -> Predicate:
     return lambda label: found(json.loads(label.json_response))
 
 
+def _issue(where: Where, tables: Tables) -> Predicate:
+    wanted = [(key, where[key]) for key in ("type", "status") if where.get(key)]
+
+    def predicate(asset: Asset) -> bool:
+        issues = tables.issues_on(asset.id)
+        return any(all(getattr(issue, key) == value for key, value in wanted) for issue in issues)
+
+    return predicate
+
+
 def _nothing(_: object, __: Tables) -> Predicate:
     return lambda _: False
 
 
-#: Issues and step groups do not exist here, so nothing can match them.
+#: Step groups do not exist here, so nothing can match them.
 ASSET_CONDITIONS: dict[str, Condition] = {
     "idNotIn": _not(_member(lambda asset: asset.id)),
     "externalIdStrictlyIn": _member(lambda asset: asset.external_id),
@@ -189,7 +199,7 @@ ASSET_CONDITIONS: dict[str, Condition] = {
     "stepIdAndStatusIn": _step_and_status,
     "stepIdAndStatusNotIn": _not(_step_and_status),
     "label": _label_of_asset,
-    "issue": _nothing,
+    "issue": _issue,
     "groupNameIn": _nothing,
     **_marks("inference", "consensus", "honeypot"),
     **_times("created", "updated"),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from ipaddress import ip_address
-from typing import Any, Literal, Self, get_args, get_type_hints
+from typing import Any, Literal, Self, get_args, get_origin, get_type_hints
 
 DEFAULT_API_KEY = "sandbox-key"
 
@@ -44,8 +44,14 @@ class SandboxConfig:
     resent_id: Literal["upsert", "refuse"] = "upsert"
     #: Whether the good items of a refused batch are kept.
     batches: Literal["atomic", "partial"] = "atomic"
-    #: Whether a prediction that leaves a required job open is refused.
+    #: Which json_responses are taken: strict holds them to all that is known, lenient to job and category names.
+    validation: Literal["strict", "lenient"] = "strict"
+    #: Whether a prediction that leaves a required job open is refused (when validation is strict).
     open_jobs: Literal["refuse", "accept"] = "refuse"
+    #: How imports may come: in any way, or (strict) only as Kili's SDK sends them.
+    imports: Literal["lenient", "strict"] = "lenient"
+    #: Where labels are answered: in `jsonResponse`, or in a file that `jsonResponseUrl` names.
+    label_json: Literal["inline", "url"] = "inline"
     #: How many mutations a document may hold.
     mutations: Literal["many", "one"] = "many"
     #: How old the state is that queries see.
@@ -74,8 +80,8 @@ class SandboxConfig:
 
     def _check_choices(self) -> None:
         hints = get_type_hints(type(self))
-        for name in ("agreement", "resent_id", "batches", "open_jobs", "mutations"):
-            allowed = get_args(hints[name])
+        for name, hint in hints.items():
+            allowed = get_args(hint) if get_origin(hint) is Literal else (getattr(self, name),)
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}: {getattr(self, name)!r} is none of {', '.join(allowed)}")
 
@@ -111,7 +117,10 @@ SWITCHES = frozenset(
         "import_delay",
         "resent_id",
         "batches",
+        "validation",
         "open_jobs",
+        "imports",
+        "label_json",
         "mutations",
         "read_lag",
         "calls_per_minute",

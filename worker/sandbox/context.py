@@ -8,6 +8,7 @@ from typing import Protocol, TypeVar, cast
 
 from graphql import GraphQLResolveInfo
 
+from .actions import FailImport
 from .config import SandboxConfig
 from .errors import KiliError, no_access
 from .faults import FieldPlan
@@ -41,6 +42,7 @@ class Context:
     base_url: str
     tables: Tables
     refusals: Sequence[Refusal] = field(default_factory=list)
+    failures: Sequence[FailImport] = field(default_factory=list)
     fields: Mapping[str, FieldPlan] = field(default_factory=dict)
     running: str = ""
 

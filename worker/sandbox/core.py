@@ -13,6 +13,7 @@ from .documents import Documents
 from .faults import Script
 from .limits import SlidingMinute
 from .records import ApiKey, User
+from .resolvers_projects import create_project
 from .schema import make_schema, read_sdl, version_of
 from .store import Store
 from .uploads import Buckets
@@ -66,11 +67,18 @@ class Sandbox:
         return record
 
     def user_of(self, key: str) -> User | None:
-        """Return the user of a key that is known and has not expired."""
+        """Return the user of a key that is known and has not expired; nobody when the user is suspended."""
         record = self._api_key(key)
         if record is None or record.revoked or record.expiry_date <= iso(self.clock()):
             return None
-        return self.store.tables.users[record.user_id]
+        user = self.store.tables.users[record.user_id]
+        return user if user.activated else None
+
+    def add_project(self, project_id: str, data: Mapping[str, Any]) -> None:
+        """Create a project of the first key's user from a CreateProjectData; raises KiliError."""
+        author = self.user_of(self.config.api_keys[0])
+        if author is not None:
+            create_project(self.store, author, data, project_id)
 
     def _api_key(self, key: str) -> ApiKey | None:
         return next((known for known in self.store.tables.api_keys.values() if known.key == key), None)

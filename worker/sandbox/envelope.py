@@ -105,6 +105,7 @@ async def _answer_body(sandbox: Sandbox, base_url: str, user: User, body: Body, 
         user=user,
         base_url=base_url,
         refusals=plan.refusals,
+        failures=plan.failures,
         fields=plan.fields,
     )
     answer = answer_after(plan.action, content)

@@ -8,6 +8,7 @@ from typing import Any
 
 from graphql import ExecutionResult, GraphQLError, execute
 
+from .actions import FailImport
 from .context import Context, Refusal
 from .core import Sandbox
 from .documents import Prepared
@@ -26,6 +27,7 @@ def run(
     user: User,
     base_url: str,
     refusals: Sequence[Refusal] = (),
+    failures: Sequence[FailImport] = (),
     fields: Mapping[str, FieldPlan] | None = None,
 ) -> dict[str, Any]:
     """Return what the answer carries: `data`, `errors` or both.
@@ -43,6 +45,7 @@ def run(
         base_url=base_url,
         tables=sandbox.store.tables if prepared.is_mutation else sandbox.store.reader(),
         refusals=refusals,
+        failures=failures,
         fields=fields or {},
     )
     result = execute(

@@ -4,6 +4,8 @@ A script is a list of rules, or an object {"faults": [rules]}. Every call is hel
 
     {"operation": "appendManyLabels",  root field, whatever its alias; "*" for all (default)
      "project":   "clx...",            only calls about this project (default: any)
+     "external_id": "a.jpg",           only the label files of this asset (default: any)
+     "asset_id":  "clx...",            only the uploads for this asset (default: any)
      "skip":      2,                   leave out the first 2 calls that match (default 0)
      "times":     3,                   then hit 3 of them (default: for ever)
      "chance":    0.1, "seed": 7,      hit each with this probability (default 1); skipped ones do not draw
@@ -21,19 +23,26 @@ Kinds of action, with their keys and defaults:
     cut       the operation runs and the connection closes in the middle of the answer
     truncated the operation runs and its answer is valid HTTP, but half a JSON text
     partial   {"message": ...} the operation runs; its answer carries an error next to the data
+    padded    {"bytes": 9000000} the operation runs; its answer is blown up by blanks to so many bytes
     too_large {"bytes": 200000} 413 for bodies above so many bytes, uncompressed; smaller ones do not match
     delay     {"seconds": 1.5} the call waits before the operation runs; later rules still apply
     refuse    {"external_ids": [...], "asset_ids": [...], "categories": [...], "names_item": false,
                "key": "unexpectedRetrieving", "message": null} every mutation with one of these items is refused as
               the batch switch says; matches only calls that write assets or labels, and counts also those without
               such an item; later rules still apply
+    fail_import {"external_ids": [...], "message": "..."} an import in the background ends as FAILURE and leaves out
+              these assets, or all when none is named; matches only such imports; later rules still apply
+
+`labelFile` is the operation of a file that `jsonResponseUrl` names (switch `label_json`): an HTTP GET, so `errors` and
+`partial` say nothing there. `upload` is that of a PUT to the bucket; "*" leaves uploads out.
 
 Where a document holds several root fields, a rule that names an operation and answers with `errors` and status 200, or
 refuses items, hits that field alone; the others run. Anything else hits the whole document.
 
 `status`, `errors`, `html` and `delay` take "after": true, which runs the operation first: the outcome a client
 cannot know. An operation runs also when the client has gone away while it waited.
-The first action other than `delay` and `refuse` ends the search. `times` counts the calls a rule was applied to.
+The first action other than `delay`, `refuse` and `fail_import` ends the search. `times` counts the calls a rule was
+applied to.
 """
 
 from __future__ import annotations
@@ -43,7 +52,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .actions import Action, Delay, Errors, FaultError, Refuse, TooLarge, check_keys, read_action
+from .actions import Action, Delay, Errors, FailImport, FaultError, Refuse, TooLarge, check_keys, read_action
 
 #: Operations whose single items can be refused.
 WRITES = frozenset(
@@ -62,7 +71,13 @@ WRITES = frozenset(
     }
 )
 
-RULE_KEYS = frozenset({"operation", "project", "skip", "times", "chance", "seed", "action"})
+#: Operations that go on after their answer.
+IMPORTS = frozenset({"appendManyAssetsAsynchronously"})
+
+#: The name of a PUT to the bucket.
+UPLOAD = "upload"
+
+RULE_KEYS = frozenset({"operation", "project", "external_id", "asset_id", "skip", "times", "chance", "seed", "action"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +87,8 @@ class Call:
     operations: tuple[str, ...]
     project_id: str | None
     body_bytes: int
+    external_id: str | None = None
+    asset_id: str | None = None
 
 
 @dataclass(slots=True)
@@ -89,6 +106,7 @@ class Plan:
     delay: float = 0.0
     delay_after: float = 0.0
     refusals: list[Refuse] = field(default_factory=list)
+    failures: list[FailImport] = field(default_factory=list)
     fields: dict[str, FieldPlan] = field(default_factory=dict)
     action: Action | None = None
 
@@ -105,6 +123,8 @@ class Rule:
     source: Mapping[str, Any]
     operation: str = "*"
     project: str | None = None
+    external_id: str | None = None
+    asset_id: str | None = None
     skip: int = 0
     times: int | None = None
     chance: float = 1.0
@@ -131,11 +151,17 @@ class Rule:
 
     def _matches(self, call: Call) -> bool:
         return (
-            (self.operation == "*" or self.operation in call.operations)
+            self._names(call.operations)
             and (self.project is None or self.project == call.project_id)
+            and self.external_id in {None, call.external_id}
+            and self.asset_id in {None, call.asset_id}
+            and not (isinstance(self.action, FailImport) and IMPORTS.isdisjoint(call.operations))
             and not (isinstance(self.action, Refuse) and WRITES.isdisjoint(call.operations))
             and not (isinstance(self.action, TooLarge) and call.body_bytes <= self.action.bytes)
         )
+
+    def _names(self, operations: Sequence[str]) -> bool:
+        return self.operation in operations or (self.operation == "*" and UPLOAD not in operations)
 
 
 class Script:
@@ -184,6 +210,8 @@ class Script:
                     plan.delay += seconds
                 case Refuse() as refuse:
                     plan.refusals.append(refuse)
+                case FailImport() as failure:
+                    plan.failures.append(failure)
                 case action:
                     plan.action = action
                     return plan

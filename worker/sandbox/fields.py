@@ -11,7 +11,8 @@ from typing import Any
 from graphql import GraphQLResolveInfo
 
 from .context import context_of
-from .records import ApiKey, Asset, Label, Project, Role, User
+from .label_addresses import label_url
+from .records import HUMAN_TYPES, ApiKey, Asset, Issue, Label, Project, Role, User
 from .tables import Tables
 from .workflow import is_waiting, legacy_status
 
@@ -47,7 +48,7 @@ def setting(default: Any = None) -> Resolver:
     return lambda project, info: project.settings.get(info.field_name, default)
 
 
-def _author(row: Project | Label, info: GraphQLResolveInfo) -> User:
+def _author(row: Project | Label | Issue, info: GraphQLResolveInfo) -> User:
     return _tables(info).users[row.author_id]
 
 
@@ -82,6 +83,16 @@ def _to_be_labeled_by(asset: Asset, _info: GraphQLResolveInfo) -> list[Role]:
     return [Role(id=key, user_id=key, role="LABELER") for key in asset.assignee_ids]
 
 
+def _json_response(label: Label, info: GraphQLResolveInfo) -> str:
+    # The SDK drops what is inline when there is a file; whoever does not look for the file gets an empty answer.
+    return label.json_response if context_of(info).config.label_json == "inline" else "{}"
+
+
+def _json_response_url(label: Label, info: GraphQLResolveInfo) -> str | None:
+    context = context_of(info)
+    return None if context.config.label_json == "inline" else label_url(context.base_url, context.buckets, label.id)
+
+
 def _is_latest(*types: str) -> Resolver:
     def resolve(label: Label, info: GraphQLResolveInfo) -> bool:
         if types and label.label_type not in types:
@@ -113,12 +124,34 @@ def _count_latest_labels(project: Project, info: GraphQLResolveInfo) -> int:
     return len({(label.asset_id, label.author_id) for label in labels if label.label_type == "DEFAULT"})
 
 
+def _count_issues(kind: str, status: str) -> Resolver:
+    def resolve(project: Project, info: GraphQLResolveInfo) -> int:
+        wanted = (project.id, kind, status)
+        issues = _tables(info).issues.values()
+        return sum((issue.project_id, issue.type, issue.status) == wanted for issue in issues)
+
+    return resolve
+
+
+def _comments(issue: Issue, info: GraphQLResolveInfo) -> list[dict[str, Any]]:
+    if issue.text is None:
+        return []
+    return [{"text": issue.text, "author": _author(issue, info), "createdAt": issue.created_at}]
+
+
+def _is_last_for_step(label: Label, info: GraphQLResolveInfo) -> bool:
+    if label.label_type not in HUMAN_TYPES:
+        return False
+    others = _tables(info).labels_on(label.asset_id)
+    return max(other.sequence for other in others if other.label_type == label.label_type) == label.sequence
+
+
 PROJECT: dict[str, Resolver] = {
     "author": _author,
     "archived": setting(default=False),
     "instructions": setting(),
     "metadataProperties": setting(),
-    "geospatialSettings": constant(None),
+    "geospatialSettings": setting(),
     "dataConnections": constant([]),
     "workflowVersion": constant("V2"),
     "stepGroups": constant([]),
@@ -129,10 +162,10 @@ PROJECT: dict[str, Resolver] = {
     ),
     "numberOfSkippedAssets": _count_assets(lambda asset, _: asset.skipped),
     "numberOfLatestLabels": _count_latest_labels,
-    "numberOfOpenIssues": constant(0),
-    "numberOfSolvedIssues": constant(0),
-    "numberOfOpenQuestions": constant(0),
-    "numberOfSolvedQuestions": constant(0),
+    "numberOfOpenIssues": _count_issues("ISSUE", "OPEN"),
+    "numberOfSolvedIssues": _count_issues("ISSUE", "SOLVED"),
+    "numberOfOpenQuestions": _count_issues("QUESTION", "OPEN"),
+    "numberOfSolvedQuestions": _count_issues("QUESTION", "SOLVED"),
     "canNavigateBetweenAssets": setting(default=True),
     "canSkipAsset": setting(default=True),
     "consensusMark": setting(),
@@ -161,7 +194,8 @@ ASSET: dict[str, Resolver] = {
     "toBeLabeledBy": _to_be_labeled_by,
     "isToReview": lambda asset, info: legacy_status(asset, _tables(info)) == "TO_REVIEW",
     "pageResolutions": constant(None),
-    "issues": constant([]),
+    "isConsensus": lambda asset, _info: bool(asset.is_used_for_consensus),
+    "issues": lambda asset, info: _tables(info).issues_on(asset.id),
     "labels": _asset_labels,
     "latestLabel": _asset_latest_label,
     "latestLabels": _asset_latest_labels,
@@ -170,10 +204,12 @@ ASSET: dict[str, Resolver] = {
 LABEL: dict[str, Resolver] = {
     "author": _author,
     "labelOf": lambda label, info: _tables(info).assets.get(label.asset_id),
-    "jsonResponseUrl": constant(None),
+    "jsonResponse": _json_response,
+    "jsonResponseUrl": _json_response_url,
     "totalSecondsToLabel": lambda label, _info: round(label.seconds_to_label or 0),
     "clientVersion": lambda label, _info: label.client_version or 0,
     "version": constant(0),
+    "isLastForStep": _is_last_for_step,
     "isSentBackToQueue": constant(value=False),
     "isLatestLabelForUser": _is_latest(),
     "isLatestDefaultLabelForUser": _is_latest("DEFAULT"),
@@ -191,7 +227,13 @@ FIELDS: dict[str, dict[str, Resolver]] = {
     "Label": LABEL,
     "User": {"organization": constant(ORGANIZATION)},
     "ApiKey": {"user": _user},
-    "ProjectUser": {"user": _user, "activated": constant(value=True), "status": constant("ACTIVATED")},
+    "Issue": {"author": _author, "comments": _comments},
+    "ProjectUser": {
+        "user": _user,
+        "activated": lambda role, info: _user(role, info).activated,
+        "status": lambda role, info: "ACTIVATED" if _user(role, info).activated else "ORG_SUSPENDED",
+        "deletedAt": constant(None),
+    },
     "Notification": {
         "hasBeenSeen": constant(value=False),
         "progress": lambda row, _info: 100 if row.status != "PENDING" else 0,

@@ -13,9 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from worker.ontology import Job
-
-from .interface import read_interface
+from .interface import Job, read_interface
 
 JsonResponse = dict[str, Any]
 #: Knows the right answer to an asset by its external id; None for an asset nobody can answer.

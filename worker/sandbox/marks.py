@@ -8,14 +8,19 @@ inference labels prints.
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 
-from worker.ontology import agreement
-
 from .context import Context
-from .interface import read_interface
+from .interface import Interface
 from .records import HUMAN_TYPES, Label
+from .responses.agreement import agreement
+from .responses.ground import Ground
+from .validation import Malformed, check_json_response
+
+#: Whatever the asset was, its labels were taken: only their form matters here.
+ANYWHERE = Ground(is_georeferenced=True)
 
 
 def request_marks(context: Context, label: Label) -> None:
@@ -63,10 +68,21 @@ def _marked(context: Context, label: Label, prediction: Label | None, honeypot: 
 def _agreement(context: Context, label: Label, other: Label | None) -> float | None:
     if other is None:
         return None
-    project = context.store.tables.projects[label.project_id]
-    interface = read_interface(project.json_interface, project.input_type)
-    overlap = agreement(json.loads(label.json_response), json.loads(other.json_response), interface).overall
+    interface = context.store.tables.projects[label.project_id].interface
+    overlap = overlap_of(label.json_response, other.json_response, interface)
     return overlap if context.config.agreement == "documented" else (1 + overlap) / 2
+
+
+def overlap_of(one: str, other: str, interface: Interface) -> float:
+    """Return how far two responses agree, 0 to 1; what strict rules would refuse can only be the same or not."""
+    mine, theirs = json.loads(one), json.loads(other)
+    if mine == theirs:
+        return 1.0
+    with suppress(Malformed):
+        for response in (one, other):
+            check_json_response(response, interface, ground=ANYWHERE, partial=True)
+        return agreement(mine, theirs, interface)
+    return 0.0
 
 
 def _consensus(context: Context, human: list[Label]) -> float | None:

@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .interface import Interface, read_interface
+
+#: Where a project of maps says in which coordinates it is labeled, and the code of the image's own.
+GEOSPATIAL_SETTINGS = "geospatialSettings"
+PIXELS = "PIXEL"
+
 #: Label types by which a person judges an asset.
 HUMAN_TYPES = frozenset({"DEFAULT", "REVIEW"})
 
@@ -18,6 +24,7 @@ class User:
     email: str
     firstname: str
     lastname: str
+    activated: bool = True
 
     @property
     def name(self) -> str:
@@ -72,6 +79,16 @@ class Project:
     steps: tuple[Step, ...]
     roles: tuple[Role, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def interface(self) -> Interface:
+        """The jobs of the project; raises InterfaceError when they cannot be read."""
+        return read_interface(self.json_interface, self.input_type, self.labels_pixels)
+
+    @property
+    def labels_pixels(self) -> bool:
+        """Whether a map is labeled in shares of the image instead of degrees."""
+        return (self.settings.get(GEOSPATIAL_SETTINGS) or {}).get("labelingCRSCode") == PIXELS
 
     @property
     def labeling_step(self) -> Step:
@@ -144,4 +161,37 @@ class Notification:
     message: str = ""
 
 
-Record = User | ApiKey | Project | Asset | Label | Notification
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """An issue or question about an asset; `type` is ISSUE or QUESTION, `status` OPEN, SOLVED or CANCELLED."""
+
+    id: str
+    project_id: str
+    asset_id: str
+    type: str
+    author_id: str
+    created_at: str
+    updated_at: str
+    issue_number: int
+    status: str = "OPEN"
+    label_id: str | None = None
+    object_mid: str | None = None
+    text: str | None = None
+    has_been_seen: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """A webhook, and the projects on which it is active."""
+
+    id: str
+    name: str
+    url: str
+    created_at: str
+    updated_at: str
+    header: str | None = None
+    events: tuple[str, ...] = ()
+    project_ids: tuple[str, ...] = ()
+
+
+Record = User | ApiKey | Project | Asset | Label | Notification | Issue | Webhook

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from graphql import GraphQLResolveInfo
 
 from .context import Context, context_of
+from .errors import no_access
 from .fields import ORGANIZATION, Resolver
 from .filters import compact
 from .paging import counting, listing
@@ -52,6 +54,18 @@ def _notifications(context: Context, where: Where) -> Iterable[Notification]:
         if mine and where.get("id", notification.id) == notification.id and not where.get("hasBeenSeen"):
             yield notification
 
+
+def _update_user(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], where: Where) -> User:
+    context = context_of(info)
+    user = next(iter(_users(context, where)), None) if compact(where) else None
+    if user is None:
+        raise no_access("user")
+    user = replace(user, **{key: value for key, value in data.items() if value is not None})
+    context.store.put(user)
+    return user
+
+
+MUTATIONS: dict[str, Resolver] = {"updatePropertiesInUser": _update_user}
 
 QUERIES: dict[str, Resolver] = {
     "viewer": _viewer,

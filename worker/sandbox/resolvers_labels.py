@@ -12,7 +12,7 @@ from .context import Context, context_of
 from .errors import malformed, no_access
 from .fields import Resolver
 from .filters import select_labels
-from .interface import read_interface
+from .grounds import ground_of
 from .marks import request_marks
 from .paging import counting, listing
 from .records import Asset, Label
@@ -69,28 +69,18 @@ def _check(context: Context, row: NewLabel) -> None:
     author_id = row.data.get("authorID")
     if author_id is not None and author_id not in context.tables.users:
         raise no_access("user")
-    strict = row.label_type == "INFERENCE" and context.config.open_jobs == "refuse"
-    _check_response(context, asset, text, partial=not strict)
+    must_be_whole = row.label_type == "INFERENCE" and context.config.open_jobs == "refuse"
+    _check_response(context, asset, text, partial=not must_be_whole)
 
 
 def _check_response(context: Context, asset: Asset, response: str, *, partial: bool) -> None:
     project = context.project(asset.project_id)
-    interface = read_interface(project.json_interface, project.input_type)
-    text = _text_of(context, asset) if project.input_type == "TEXT" else None
+    is_lenient = context.config.validation == "lenient"
+    ground = None if is_lenient else ground_of(asset, project.input_type, context.buckets)
     try:
-        check_json_response(response, interface, text=text, partial=partial)
+        check_json_response(response, project.interface, ground=ground, partial=partial, lenient=is_lenient)
     except Malformed as error:
         raise malformed(str(error)) from error
-
-
-def _text_of(context: Context, asset: Asset) -> str | None:
-    """The text of an asset, unless it is rich text or lies elsewhere."""
-    if asset.json_content:
-        return None
-    if "://" not in asset.content:
-        return asset.content or None
-    found = context.buckets.read_url(asset.content)
-    return found[0].decode("utf-8", "replace") if found else None
 
 
 def _write(context: Context, row: NewLabel, replaced: Replaced) -> Label:

@@ -8,16 +8,15 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from worker.ontology import InterfaceError
-
 from .conditions import between
 from .context import Context, context_of
 from .errors import bad_input
 from .fields import Resolver
 from .filters import compact
-from .interface import read_interface
+from .interface import InterfaceError, read_interface
 from .paging import counting, listing
-from .records import Project, Role, Step, User
+from .records import GEOSPATIAL_SETTINGS, PIXELS, Project, Role, Step, User
+from .store import Store
 
 Where = Mapping[str, Any]
 
@@ -54,28 +53,42 @@ def _project_users(context: Context, where: Where) -> Iterable[Role]:
             yield role
 
 
-def _create(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any]) -> Project:
-    context = context_of(info)
-    store, now = context.store, context.store.now()
+def create_project(store: Store, author: User, data: Mapping[str, Any], project_id: str | None = None) -> Project:
+    """Create a project from a CreateProjectData, with an id of its own or a given one; raises KiliError."""
     interface = data.get("jsonInterface") or "{}"
+    input_type = data.get("inputType") or "IMAGE"
     _check_interface(interface)
+    if data.get("fromDemoProject"):
+        raise bad_input(
+            "fromDemoProject: the sandbox has no demo projects to copy;"
+            " start it with --demo-project, or create a project with a jsonInterface of your own"
+        )
+    if data.get("pixelLabeling") and input_type != "GEOSPATIAL":
+        raise bad_input("pixelLabeling: only projects of GEOSPATIAL can be labeled in pixels")
+    now = store.now()
     project = Project(
-        id=store.new_id(),
+        id=project_id or store.new_id(),
         title=data["title"],
         description=data.get("description") or "",
-        input_type=data.get("inputType") or "IMAGE",
+        input_type=input_type,
         json_interface=interface,
-        author_id=context.user.id,
+        author_id=author.id,
         created_at=now,
         updated_at=now,
         steps=(
             Step(id=store.new_id(), name="Labeling", type="DEFAULT", order=1),
             Step(id=store.new_id(), name="Review", type="REVIEW", order=2),
         ),
-        roles=(Role(id=store.new_id(), user_id=context.user.id, role="ADMIN"),),
+        roles=(Role(id=store.new_id(), user_id=author.id, role="ADMIN"),),
+        settings={GEOSPATIAL_SETTINGS: {"labelingCRSCode": PIXELS}} if data.get("pixelLabeling") else {},
     )
     store.put(project)
     return project
+
+
+def _create(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any]) -> Project:
+    context = context_of(info)
+    return create_project(context.store, context.user, data)
 
 
 def _check_interface(interface: str) -> None:

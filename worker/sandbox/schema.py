@@ -18,7 +18,16 @@ from graphql import (
     build_schema,
 )
 
-from . import resolvers_account, resolvers_assets, resolvers_labels, resolvers_projects, resolvers_workflow
+from . import (
+    resolvers_account,
+    resolvers_assets,
+    resolvers_imports,
+    resolvers_issues,
+    resolvers_labels,
+    resolvers_projects,
+    resolvers_webhooks,
+    resolvers_workflow,
+)
 from .actions import Errors
 from .context import context_of
 from .faults import FieldPlan
@@ -31,12 +40,18 @@ QUERIES: dict[str, Resolver] = {
     **resolvers_projects.QUERIES,
     **resolvers_assets.QUERIES,
     **resolvers_labels.QUERIES,
+    **resolvers_issues.QUERIES,
+    **resolvers_webhooks.QUERIES,
 }
 MUTATIONS: dict[str, Resolver] = {
+    **resolvers_account.MUTATIONS,
     **resolvers_projects.MUTATIONS,
+    **resolvers_imports.MUTATIONS,
     **resolvers_assets.MUTATIONS,
     **resolvers_labels.MUTATIONS,
     **resolvers_workflow.MUTATIONS,
+    **resolvers_issues.MUTATIONS,
+    **resolvers_webhooks.MUTATIONS,
 }
 
 

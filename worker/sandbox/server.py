@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -16,9 +17,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .admin import admin_routes
 from .answers import Answer
+from .bucket_files import answer_bucket, file_answer
 from .config import SandboxConfig
 from .core import Sandbox
 from .envelope import answer_call
+from .label_files import answer_label_file
 from .wire import WireProtocol, hang_up, is_first_call
 
 API = "/api/label/v2"
@@ -36,10 +39,11 @@ def create_app(config: SandboxConfig) -> ASGIApp:
 def app_of(sandbox: Sandbox) -> ASGIApp:
     """Return the ASGI application of a sandbox."""
     routes: list[BaseRoute] = [
-        Route(ENDPOINT, _GraphQL(sandbox), methods=["POST"]),
+        Route(ENDPOINT, _Wired(sandbox, answer_call), methods=["POST"]),
+        Route("/labels/{label_id}/jsonResponse", _Wired(sandbox, answer_label_file), methods=["GET"]),
         Route(f"{API}/version", _version(sandbox)),
         Route(f"{API}/files", _file_by_id(sandbox)),
-        Route("/bucket/{path:path}", _bucket(sandbox), methods=["GET", "PUT"]),
+        Route("/bucket/{path:path}", _Wired(sandbox, answer_bucket), methods=["GET", "PUT"]),
         *admin_routes(sandbox),
     ]
     if sandbox.config.files is not None:
@@ -47,9 +51,19 @@ def app_of(sandbox: Sandbox) -> ASGIApp:
     return Starlette(routes=routes)
 
 
-def serve(config: SandboxConfig, *, announce: Callable[[str], None]) -> None:
-    """Listen and answer until a signal comes; `announce` gets the endpoint's address once."""
+def serve(
+    config: SandboxConfig,
+    *,
+    announce: Callable[[str], None],
+    projects: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """Listen and answer until a signal comes; `announce` gets the endpoint's address once.
+
+    `projects` are there from the start: a CreateProjectData by project id.
+    """
     sandbox = Sandbox(config)
+    for project_id, data in (projects or {}).items():
+        sandbox.add_project(project_id, data)
     listener = _listen(config)
     port = listener.getsockname()[1]
     server = uvicorn.Server(
@@ -84,17 +98,18 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-class _GraphQL:
-    """The endpoint as a bare ASGI application: some answers are no HTTP answers."""
+class _Wired:
+    """An endpoint as a bare ASGI application: some answers are no HTTP answers."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, answer: Callable[[Sandbox, Request], Awaitable[Answer]]) -> None:
         self._sandbox = sandbox
+        self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if is_first_call(scope):
             self._sandbox.calls.connected()
         try:
-            answer = await answer_call(self._sandbox, Request(scope, receive))
+            answer = await self._answer(self._sandbox, Request(scope, receive))
         except ClientDisconnect:
             return  # it went away before its request was whole: there is nothing to do, and nobody to tell
         if answer.status == 0:
@@ -121,25 +136,5 @@ def _version(sandbox: Sandbox) -> Callable[[Request], Response]:
     return lambda _request: JSONResponse({"version": sandbox.version})
 
 
-def _bucket(sandbox: Sandbox) -> Callable[[Request], object]:
-    async def endpoint(request: Request) -> Response:
-        path = request.path_params["path"]
-        if not sandbox.buckets.may_access(path, request.query_params.get("signature", "")):
-            return Response("SignatureDoesNotMatch", status_code=403)
-        if request.method == "PUT":
-            media_type = request.headers.get("content-type", "application/octet-stream")
-            sandbox.buckets.write(path, await request.body(), media_type)
-            return Response()
-        return _content(sandbox.buckets.read(path))
-
-    return endpoint
-
-
 def _file_by_id(sandbox: Sandbox) -> Callable[[Request], Response]:
-    return lambda request: _content(sandbox.buckets.read_id(request.query_params.get("id", "")))
-
-
-def _content(found: tuple[bytes, str] | None) -> Response:
-    if found is None:
-        return Response("NoSuchKey", status_code=404)
-    return Response(found[0], headers={"content-type": found[1]})
+    return lambda request: _response(file_answer(sandbox.buckets.read_id(request.query_params.get("id", ""))))

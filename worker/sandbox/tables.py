@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Self
 
-from .records import ApiKey, Asset, Label, Notification, Project, Record, User
+from .records import ApiKey, Asset, Issue, Label, Notification, Project, Record, User, Webhook
 
 
 class Tables:
@@ -20,6 +20,8 @@ class Tables:
         self.projects: dict[str, Project] = {}
         self.assets: dict[str, Asset] = {}
         self.labels: dict[str, Label] = {}
+        self.issues: dict[str, Issue] = {}
+        self.webhooks: dict[str, Webhook] = {}
         self._assets_of_project: dict[str, dict[str, Asset]] = {}
         self._labels_of_project: dict[str, dict[str, Label]] = {}
         self._labels_of_asset: dict[str, dict[str, Label]] = {}
@@ -36,6 +38,10 @@ class Tables:
     def labels_on(self, asset_id: str) -> Iterable[Label]:
         """Return the labels of an asset, oldest first."""
         return self._labels_of_asset.get(asset_id, {}).values()
+
+    def issues_on(self, asset_id: str) -> list[Issue]:
+        """Return the issues and questions about an asset, oldest first."""
+        return [issue for issue in self.issues.values() if issue.asset_id == asset_id]
 
     def assets_called(self, project_id: str, external_id: str) -> list[Asset]:
         """Return the assets of a project with exactly this external id."""
@@ -56,6 +62,10 @@ class Tables:
                 self.api_keys[record.id] = record
             case Notification():
                 self.notifications[record.id] = record
+            case Issue():
+                self.issues[record.id] = record
+            case Webhook():
+                self.webhooks[record.id] = record
 
     def drop(self, record: Record) -> None:
         """Remove a row and all that belongs to it."""
@@ -66,6 +76,8 @@ class Tables:
                 self._drop_label(record.id)
             case Project():
                 self._drop_project(record.id)
+            case Webhook():
+                self.webhooks.pop(record.id, None)
             case _:
                 raise TypeError(f"{type(record).__name__} rows are never dropped")
 
@@ -84,6 +96,8 @@ class Tables:
             self.projects.values(),
             self.assets.values(),
             self.labels.values(),
+            self.issues.values(),
+            self.webhooks.values(),
         )
 
     def _put_asset(self, asset: Asset) -> None:
@@ -103,6 +117,8 @@ class Tables:
         for label in list(self.labels_on(asset_id)):
             self._drop_label(label.id)
         self._labels_of_asset.pop(asset_id, None)
+        for issue in self.issues_on(asset_id):
+            del self.issues[issue.id]
         self._forget_external(asset)
         del self._assets_of_project[asset.project_id][asset_id]
 

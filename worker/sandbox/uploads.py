@@ -23,11 +23,11 @@ class Buckets:
         """Return an address for a path, with a file id at its end that is not part of the signature."""
         file_id = self._mint()
         self._paths[file_id] = path
-        return f"{base_url}/bucket/{quote(path)}?signature={self._sign(path)}&id={file_id}"
+        return f"{base_url}/bucket/{quote(path)}?signature={self.signature(path)}&id={file_id}"
 
     def may_access(self, path: str, signature: str) -> bool:
         """Tell whether a signature belongs to a path."""
-        return hmac.compare_digest(signature, self._sign(path))
+        return hmac.compare_digest(signature, self.signature(path))
 
     def write(self, path: str, content: bytes, media_type: str) -> None:
         """Keep a content with its media type."""
@@ -50,5 +50,6 @@ class Buckets:
         """Tell whether the content that an address of ours names has been uploaded."""
         return self.read_url(url) is not None
 
-    def _sign(self, path: str) -> str:
+    def signature(self, path: str) -> str:
+        """Return what makes an address of a path good."""
         return hmac.new(self._secret, path.encode(), hashlib.sha256).hexdigest()[:32]

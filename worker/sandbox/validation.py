@@ -1,8 +1,7 @@
 """Does a json_response fit the interface? The first thing that is wrong, in words, or nothing.
 
-The rules are those of `worker.ontology`, pure functions that know nothing of HTTP or of the worker. How strict Kili is
-with predictions is not known; here they are held to every rule (unless `open_jobs` says otherwise), while people may
-leave required jobs open.
+How strict Kili is with predictions is not known: `strict` holds them to every rule that Kili's public material shows,
+`lenient` to the two that its server is known to have. People may leave required jobs open.
 """
 
 from __future__ import annotations
@@ -10,27 +9,40 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from worker.ontology import Interface, OntologyError, validate
+from .interface import Interface
+from .responses.ground import Ground
+from .responses.lenient import check_leniently
+from .responses.reading import Malformed
+from .responses.strict import check_strictly
+
+__all__ = ["DECODER", "Malformed", "check_json_response", "parse_response"]
 
 
-class Malformed(ValueError):
-    """The reason why a json_response is refused."""
-
-
-def check_json_response(response: str, interface: Interface, *, text: str | None = None, partial: bool = False) -> None:
+def check_json_response(
+    response: str,
+    interface: Interface,
+    *,
+    text: str | None = None,
+    ground: Ground | None = None,
+    partial: bool = False,
+    lenient: bool = False,
+) -> None:
     """Raise Malformed when a json_response (a JSON string) does not fit the interface.
 
-    `text` is the asset's, where it is known; `partial` lets required jobs stay open.
+    `ground` is what is known of the asset (`text` alone is a shorter way), `partial` lets required jobs stay open.
     """
+    parsed = parse_response(response)
     try:
-        validate(_parse(response), interface, text=text, partial=partial)
-    except OntologyError as error:
-        raise Malformed(f"{error.field}: {error.problem}") from error
+        if lenient:
+            check_leniently(parsed, interface)
+        else:
+            check_strictly(parsed, interface, ground or Ground(text=text), partial=partial)
     except RecursionError as error:
         raise Malformed("it is nested too deep") from error
 
 
-def _parse(response: str) -> Any:
+def parse_response(response: str) -> Any:
+    """Read the JSON of a response; raises Malformed."""
     try:
         return DECODER.decode(response)
     except (ValueError, RecursionError) as error:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from worker.spool.tries import tried_again, tried_for
+
 LANES = 10
 """Lanes of a project; lane 0 goes first."""
 
@@ -81,7 +83,8 @@ class Admission:
 class Leased:
     """A prediction that a wave has taken; ``deliveries`` counts the waves that took it, this one included.
 
-    ``original`` is what arrived, where the wave has put something more complete into ``payload``.
+    ``original`` is what arrived, where the wave has put something more complete into ``payload``. ``tries`` is what is
+    known of attempts that failed for the entry's own sake, ``leased_ms`` when it was leased (Redis' clock).
     """
 
     lane: int
@@ -94,16 +97,22 @@ class Leased:
     payload: bytes
     decision: bytes
     original: bytes = b""
+    tries: bytes = b""
+    leased_ms: int = 0
+
+    @property
+    def key(self) -> tuple[int, str]:
+        """What tells it apart from the others of its project: two lanes may share ids."""
+        return self.lane, self.entry_id
 
     @property
     def rank(self) -> tuple[int, str]:
         """The greatest of one model's predictions on an asset wins."""
         return self.stamp, self.digest
 
-    @property
-    def waited_since_ms(self) -> int:
-        """When it was admitted, in milliseconds since the epoch on Redis' clock."""
-        return int(self.entry_id.split("-", 1)[0])
+    def tried_for_ms(self, cause: str) -> int:
+        """Milliseconds since the first attempt that failed for this cause; time without attempts does not count."""
+        return tried_for(self.tries, cause, self.leased_ms)
 
 
 class Fate(StrEnum):
@@ -113,19 +122,33 @@ class Fate(StrEnum):
     SUPERSEDED = "superseded"
     SAMPLED_OUT = "sampled_out"
     DEAD = "dead"
+    DROPPED = "dropped"
     RETURNED = "returned"
     LATER = "later"
 
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """One leased entry and its fate; a dead one carries its letter, a later one its delay."""
+    """One leased entry and its fate; a dead one carries its letter, a later one its delay.
+
+    One that waits again after an attempt that failed for its own sake carries the ``cause`` and the time to the next.
+    """
 
     entry: Leased
     fate: Fate
     cause: str = ""
     letter: bytes = b""
     delay_ms: int = 0
+
+    @property
+    def tries(self) -> bytes:
+        """What is to be kept of this attempt and those before; nothing where it changes nothing."""
+        waits = self.fate in (Fate.LATER, Fate.RETURNED)
+        return (
+            tried_again(self.entry.tries, self.cause, self.entry.leased_ms, self.delay_ms)
+            if waits and self.cause
+            else b""
+        )
 
 
 @dataclass(frozen=True, slots=True)

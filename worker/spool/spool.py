@@ -10,12 +10,25 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
-from importlib import resources
 from typing import Any
 
 import redis
 
-from worker.spool.entries import LANES, Admission, Arrival, Counted, Dead, Item, Leased, Ledger, Settlement, Waiting
+from worker import names
+from worker.connections import script_of
+from worker.spool.entries import (
+    LANES,
+    Admission,
+    Arrival,
+    Counted,
+    Dead,
+    Fate,
+    Item,
+    Leased,
+    Ledger,
+    Settlement,
+    Waiting,
+)
 
 INBOX_GROUP = "intake"
 
@@ -39,10 +52,21 @@ class Spool:
         self.prefix = prefix
         self.lease_ms = lease_ms
         self._remember_ms = remember_ms
-        scripts = resources.files("worker.spool") / "scripts"
         self._scripts = {
-            name: client.register_script((scripts / f"{name}.lua").read_text("utf-8"))
-            for name in ("admit", "acquire", "lease", "settle", "due", "renew", "release", "drop")
+            name: script_of(client, "worker.spool", f"scripts/{name}.lua")
+            for name in (
+                "admit",
+                "acquire",
+                "lease",
+                "settle",
+                "due",
+                "renew",
+                "release",
+                "drop",
+                "forget",
+                "oldest",
+                "hasten",
+            )
         }
 
     def admit(self, arrivals: Sequence[Arrival], *, inbox: str = "", insist: bool = False) -> Admission:
@@ -95,7 +119,7 @@ class Spool:
         reply = self._run("lease", [self.prefix, project, token, lanes, items, max_bytes, aging_ms, LANES])
         if reply is None:
             raise LeaseLost(project)
-        return sorted((_leased(row) for row in reply[1]), key=lambda entry: entry.lane)
+        return sorted((_leased(row, int(reply[2])) for row in reply[1]), key=lambda entry: entry.lane)
 
     def settle(self, project: str, token: str, settlements: Sequence[Settlement]) -> None:
         """Record the fate of leased entries.
@@ -107,14 +131,29 @@ class Spool:
         for one in settlements:
             entry = one.entry
             original = (entry.original or entry.payload) if one.letter else b""
+            word = one.cause if one.fate is Fate.DEAD else one.delay_ms
             args += (entry.lane, entry.entry_id, one.fate.value, entry.asset_id, entry.model, entry.stamp, entry.digest)
-            args += (one.delay_ms or one.cause, one.letter, original)
+            args += (word, one.letter or one.tries, original)
         if self._run("settle", args) == -1:
             raise LeaseLost(project)
 
     def drop(self, letter_id: str) -> bool:
         """Drop a dead letter for good; False when it is not there."""
         return bool(self._run("drop", [self.prefix, letter_id]))
+
+    def hasten(self, project: str, token: str) -> None:
+        """What was put off may be leased at once.
+
+        Raises:
+            LeaseLost: the lock is no longer ours.
+        """
+        if self._run("hasten", [self.prefix, project, token]) == -1:
+            raise LeaseLost(project)
+
+    def oldest_ms(self, project: str) -> int | None:
+        """When the oldest prediction of a project that is still here was admitted, in ms since the epoch."""
+        found = self._run("oldest", [self.prefix, project, LANES])
+        return int(found) if found else None
 
     def due(self, *, full: int, linger_ms: int, silence_ms: int) -> list[str]:
         """Projects for which a hint should be sent now."""
@@ -134,9 +173,21 @@ class Spool:
         return int(self.redis.zcard(key)) > int(own)
 
     def projects(self) -> list[str]:
-        """Every project that ever had a message here, sorted."""
-        start = len(f"{self.prefix}ledger:")
-        return sorted(key[start:].decode() for key in self.redis.scan_iter(f"{self.prefix}ledger:*", count=1000))
+        """Every project that had a message here and was not forgotten since, sorted."""
+        names.fill_once(self.redis, self.prefix)
+        found: Any = self.redis.zrange(names.projects_key(self.prefix), 0, -1)
+        return sorted(name.decode() for name in found)
+
+    def silent_projects(self, before_ms: int, limit: int) -> list[str]:
+        """Some of the projects that nothing has come for since a moment (milliseconds since the epoch)."""
+        names.fill_once(self.redis, self.prefix)
+        key = names.projects_key(self.prefix)
+        found: Any = self.redis.zrangebyscore(key, "-inf", f"({before_ms}", start=0, num=limit)
+        return [name.decode() for name in found]
+
+    def forget_project(self, project: str, before_ms: int) -> bool:
+        """Forget a project of which nothing is left, unless something came for it since a moment; whether it was."""
+        return bool(self._run("forget", [self.prefix, project, before_ms, LANES]))
 
     def lanes(self, project: str) -> list[int]:
         """Entries in each lane of a project, waiting and leased together."""
@@ -165,8 +216,8 @@ def _fields_of(item: Item) -> tuple[Any, ...]:
             return ("counted", item.project, "", "", "", "", "", "", "")
 
 
-def _leased(row: list[Any]) -> Leased:
-    lane, entry_id, deliveries, flat = row
+def _leased(row: list[Any], leased_ms: int) -> Leased:
+    lane, entry_id, deliveries, flat, tries = row
     found = dict(zip(flat[::2], flat[1::2], strict=True))
     return Leased(
         lane=int(lane),
@@ -178,4 +229,6 @@ def _leased(row: list[Any]) -> Leased:
         digest=found[b"digest"].decode(),
         payload=found[b"payload"],
         decision=found[b"decision"],
+        tries=tries,
+        leased_ms=leased_ms,
     )

@@ -21,6 +21,7 @@ from worker.kili import (
     KiliError,
     NewAsset,
     NewLabel,
+    Notification,
     ProjectInterface,
     Written,
     derived_asset_id,
@@ -57,6 +58,7 @@ class MemoryKili:
 
     interface: dict[str, Any] = field(default_factory=lambda: INTERFACE)
     rule: Rule = lambda operation, ids: None
+    input_type: str = "IMAGE"
     lag: set[str] = field(default_factory=set)
     assets: dict[str, NewAsset] = field(default_factory=dict)
     labels: dict[tuple[str, str], str] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class MemoryKili:
 
     def project_interface(self, project: str) -> ProjectInterface:
         self._called("project_interface", [])
-        return ProjectInterface(project, "IMAGE", self.interface, "title")
+        return ProjectInterface(project, self.input_type, self.interface, "title")
 
     def existing_external_ids(self, project: str, names: Sequence[str]) -> set[str]:
         self._called("existing_external_ids", [derived_asset_id(project, name) for name in names])
@@ -134,6 +136,47 @@ class MemoryKili:
         return FoundAsset(asset.id, asset.external_id, json.loads(asset.metadata), 0)
 
 
+@dataclass
+class BucketKili(MemoryKili):
+    """A Kili with a bucket and imports in the background; ``answers`` says how the bucket takes content.
+
+    An import is under way until ``finish`` ends it.
+    """
+
+    answers: Callable[[str, bytes], KiliError | None] = lambda url, content: None
+    bucket: dict[str, bytes] = field(default_factory=dict)
+    uploads: list[str] = field(default_factory=list)
+    imports: dict[str, list[NewAsset]] = field(default_factory=dict)
+    told: dict[str, Notification] = field(default_factory=dict)
+
+    def signed_upload_urls(self, project: str, ids: Sequence[str], file: str = "content") -> list[str]:
+        self._called("signed_upload_urls", ids)
+        return [f"https://bucket/{one}/{file}?signature={next(_NUMBERS)}" for one in ids]
+
+    def upload(self, url: str, data: bytes, kind: str) -> None:
+        self.uploads.append(url)
+        error = self.answers(url, data)
+        if error is not None:
+            raise error
+        self.bucket[url] = data
+
+    def import_assets(self, project: str, assets: Sequence[NewAsset], upload_type: str) -> str:
+        self._called("import_assets", [asset.id for asset in assets])
+        name = f"n{len(self.imports)}"
+        self.imports[name] = list(assets)
+        self.told[name] = Notification("PENDING")
+        return name
+
+    def notification(self, project: str, name: str) -> Notification | None:
+        self._called("notification", [name])
+        return self.told.get(name)
+
+    def finish(self, name: str, *, but: Sequence[str] = (), message: str = "") -> None:
+        """End an import; it fails when some external ids are left out."""
+        self.assets |= {asset.id: asset for asset in self.imports[name] if asset.external_id not in but}
+        self.told[name] = Notification("FAILURE", message) if but else Notification("SUCCESS")
+
+
 def callers(kili: Any, *, once: Any = None, probing: bool = False) -> Callers:
     return Callers(kili, once if once is not None else kili, threading.Event(), probing=probing)
 
@@ -158,7 +201,16 @@ def waiting(name: str, *, lane: int = 9, stamp: int = 1, priority: int = 0, **ch
     return Waiting(PROJECT, lane, asset_id, model, stamp, "aa", json.dumps(body).encode(), decision)
 
 
-def leased(name: str, *, entry_id: str = "", lane: int = 9, deliveries: int = 1, **changes: Any) -> Leased:
+def leased(
+    name: str,
+    *,
+    entry_id: str = "",
+    lane: int = 9,
+    deliveries: int = 1,
+    tries: bytes = b"",
+    leased_ms: int = 0,
+    **changes: Any,
+) -> Leased:
     one = waiting(name, lane=lane, **changes)
     return Leased(
         lane=lane,
@@ -170,6 +222,8 @@ def leased(name: str, *, entry_id: str = "", lane: int = 9, deliveries: int = 1,
         digest=one.digest,
         payload=one.payload,
         decision=one.decision,
+        tries=tries,
+        leased_ms=leased_ms,
     )
 
 

@@ -8,15 +8,20 @@ from typing import Any
 
 import pytest
 import redis
-from delivery_doubles import INTERFACE, PROJECT, MemoryKili, callers, leased
+from delivery_doubles import INTERFACE, PROJECT, BucketKili, MemoryKili, callers, leased
 
-from worker.delivery.assets import AssetKeeper, MadeAssets
+from worker.delivery.assets import MISSING, NOT_SHOWN, AssetKeeper, Located
 from worker.delivery.bisect import Sent
-from worker.delivery.content import ContentSource
+from worker.delivery.bucket import Bucket
+from worker.delivery.content import Contents, ContentSource
+from worker.delivery.imports import Imports
 from worker.delivery.item import Item
 from worker.delivery.prepare import prepare
-from worker.kili import KiliError, NewAsset, RefusedItems, ServerFault, TooLarge, UnknownOutcome, derived_asset_id
+from worker.delivery.uploads import Uploader
+from worker.delivery.written import WrittenLately
+from worker.kili import KiliError, NewAsset, RefusedItems, ServerFault, UnknownOutcome, derived_asset_id
 from worker.ontology import Interface
+from worker.spool.tries import tried_again
 
 
 def items_of(*names: str, **changes: Any) -> list[Item]:
@@ -24,12 +29,18 @@ def items_of(*names: str, **changes: Any) -> list[Item]:
 
 
 def keeper(kili: MemoryKili, client: redis.Redis, *, grace_ms: int = 10_000) -> AssetKeeper:
-    return AssetKeeper(callers(kili), MadeAssets(client, "t:"), read_lag=0.0, grace_ms=grace_ms)
+    imports = Imports(client, "t:", callers(kili), limit=60.0, read_lag=0.0)
+    lately = WrittenLately(client, "t:")
+    return AssetKeeper(callers(kili), lately, imports, read_lag=0.0, grace_ms=grace_ms)
+
+
+def contents_of(kili: Any, items: Sequence[Item], *, roots: Sequence[Path] = (), input_type: str = "IMAGE") -> Contents:
+    source = ContentSource(Uploader(callers(kili), Bucket(patience=60.0)), roots)
+    return source.contents_of(PROJECT, items, input_type)
 
 
 def create(kili: MemoryKili, client: redis.Redis, *names: str, **changes: Any) -> Sent[tuple[Item, NewAsset]]:
-    pairs, unreadable = ContentSource(kili, []).assets_for(PROJECT, items_of(*names, **changes))  # type: ignore[arg-type]
-    assert unreadable == []
+    pairs = contents_of(kili, items_of(*names, **changes)).ready
 
     def append(part: Sequence[tuple[Item, NewAsset]], client: Any) -> None:
         client.append_assets(PROJECT, [asset for _, asset in part])
@@ -50,15 +61,21 @@ def test_an_asset_of_somebody_else_is_used_under_its_own_id(client: redis.Redis)
     kili = MemoryKili()
     kili.append_assets(PROJECT, [NewAsset("foreign", "a", "https://x/a", "", '{"theirs": 1}')])
     [item] = keeper(kili, client).locate(PROJECT, items_of("a")).ready
-    assert (item.asset_id, item.exists, item.found_metadata) == ("foreign", True, {"theirs": 1})
+    assert (item.asset_id, item.exists, item.found and item.found.metadata) == ("foreign", True, {"theirs": 1})
 
 
-def test_an_asset_of_ours_is_preferred_to_a_duplicate_of_somebody_else(client: redis.Redis) -> None:
-    kili, own = MemoryKili(), derived_asset_id(PROJECT, "a")
-    for asset_id in ("foreign", own):
-        kili.append_assets(PROJECT, [NewAsset(asset_id, "a", "https://x/a", "", "{}")])
-    [item] = keeper(kili, client).locate(PROJECT, items_of("a")).ready
-    assert item.asset_id == own
+@pytest.mark.parametrize("twins", [("foreign", "other"), ("foreign", derived_asset_id(PROJECT, "a"))])
+def test_two_assets_under_one_name_are_told_and_neither_is_labelled(
+    client: redis.Redis, twins: tuple[str, str]
+) -> None:
+    kili = MemoryKili()
+    for asset_id, name in [(twins[0], "a"), (twins[1], "a"), ("single", "b")]:
+        kili.append_assets(PROJECT, [NewAsset(asset_id, name, "https://x/a", "", "{}")])
+    located = keeper(kili, client).locate(PROJECT, items_of("a", "b"))
+    assert [item.asset_id for item in located.ready] == ["single"]
+    [(item, cause)] = located.missing
+    assert (item.external_id, cause.slug, cause.field) == ("a", "asset_ambiguous", "external_id")
+    assert all(asset_id in cause.problem for asset_id in twins)
 
 
 def test_an_asset_made_lately_exists_although_reads_do_not_show_it(client: redis.Redis) -> None:
@@ -69,12 +86,52 @@ def test_an_asset_made_lately_exists_although_reads_do_not_show_it(client: redis
     assert item.exists
 
 
+def tried(cause: str, *delays_ms: int) -> dict[str, Any]:
+    """What an entry knows that was put off so often, always taken up in time."""
+    known, now = b"", 1_000_000
+    for delay_ms in delays_ms:
+        known = tried_again(known, cause, now, delay_ms)
+        now += delay_ms
+    return {"tries": known, "leased_ms": now}
+
+
+def later(found: Located) -> list[tuple[str, str]]:
+    return [(item.external_id, why) for item, why in found.later]
+
+
 def test_an_item_without_content_waits_for_its_asset_and_then_dies(client: redis.Redis) -> None:
-    items = items_of("a", asset=None, entry_id="9999999999999-0")
-    assert keeper(MemoryKili(), client).locate(PROJECT, items).later == items
-    old = items_of("a", asset=None, entry_id="1-0")
+    assert later(keeper(MemoryKili(), client).locate(PROJECT, items_of("a", asset=None))) == [("a", MISSING)]
+    patient = items_of("a", asset=None, **tried(MISSING, 2000, 2000))
+    assert later(keeper(MemoryKili(), client).locate(PROJECT, patient)) == [("a", MISSING)]
+    old = items_of("a", asset=None, **tried(MISSING, *[2000] * 5))
     [(item, cause)] = keeper(MemoryKili(), client).locate(PROJECT, old).missing
     assert (item, cause.slug) == (old[0], "asset_missing")
+
+
+def test_what_it_waited_for_something_else_is_not_held_against_it(client: redis.Redis) -> None:
+    items = items_of("a", asset=None, **tried("result_unavailable", *[60_000] * 20))
+    assert later(keeper(MemoryKili(), client).locate(PROJECT, items)) == [("a", MISSING)]
+
+
+def test_an_item_without_content_uses_that_of_another_model_in_its_wave(client: redis.Redis) -> None:
+    [bare, whole] = [*items_of("a", asset=None, stamp=2), *items_of("a", model={"name": "n", "version": "1"})]
+    located = keeper(MemoryKili(), client).locate(PROJECT, [bare, whole])
+    assert located.ready == [bare, whole]
+    assert bare.content == whole.content
+
+
+def test_an_asset_that_is_said_to_exist_and_never_shown_ends_as_a_dead_letter(client: redis.Redis) -> None:
+    class Hiding(MemoryKili):
+        def find_assets(self, project: str, names: Sequence[str]) -> dict[str, Any]:
+            return {}
+
+    kili = Hiding()
+    kili.append_assets(PROJECT, [NewAsset("foreign", "a", "https://x/a", "", "{}")])
+    assert later(keeper(kili, client).locate(PROJECT, items_of("a"))) == [("a", NOT_SHOWN)]
+    old = items_of("a", **tried(NOT_SHOWN, *[2000] * 31))
+    [(_, cause)] = keeper(kili, client).locate(PROJECT, old).missing
+    assert (cause.slug, cause.field) == ("asset_not_shown", "external_id")
+    assert "for 62 s" in cause.problem
 
 
 def test_a_name_that_the_check_refuses_does_not_keep_the_others(client: redis.Redis) -> None:
@@ -135,26 +192,8 @@ def test_only_what_was_created_is_remembered_as_made(client: redis.Redis) -> Non
     kili = MemoryKili(rule=lambda step, ids: RefusedItems("no") if step == "append_assets" and poison in ids else None)
     sent = create(kili, client, "a", "poison")
     assert [item.external_id for (item, _), _ in sent.refused] == ["poison"]
-    made = MadeAssets(client, "t:").among([poison, derived_asset_id(PROJECT, "a")])
+    made = WrittenLately(client, "t:").made([poison, derived_asset_id(PROJECT, "a")])
     assert made == {derived_asset_id(PROJECT, "a")}
-
-
-class Bucket(MemoryKili):
-    """A Kili whose bucket takes no large content."""
-
-    def signed_upload_urls(self, project: str, ids: Sequence[str]) -> list[str]:
-        return [f"https://bucket/{one}" for one in ids]
-
-    def upload(self, url: str, data: bytes, kind: str) -> None:
-        if len(data) > 10:
-            raise TooLarge("upload: HTTP 413", words="too large")
-
-
-def test_texts_are_uploaded_and_one_the_bucket_refuses_dies_alone() -> None:
-    items = [*items_of("a", asset={"text": "short"}), *items_of("b", asset={"text": "far too long a text"})]
-    pairs, [refused] = ContentSource(Bucket(), []).assets_for(PROJECT, items)  # type: ignore[arg-type]
-    assert [asset.content for _, asset in pairs] == [f"https://bucket/{items[0].asset_id}"]
-    assert (refused.item, refused.cause.slug, refused.cause.words) == (items[1], "upload_refused", "too large")
 
 
 def test_a_file_is_read_below_the_allowed_folders_only(tmp_path: Path) -> None:
@@ -166,9 +205,9 @@ def test_a_file_is_read_below_the_allowed_folders_only(tmp_path: Path) -> None:
         *items_of("b", asset={"path": str(tmp_path / "out.txt")}),
         *items_of("c", asset={"path": str(tmp_path / "in/gone.txt")}),
     ]
-    pairs, unreadable = ContentSource(Bucket(), [tmp_path / "in"]).assets_for(PROJECT, items)  # type: ignore[arg-type]
-    assert [item.external_id for item, _ in pairs] == ["a"]
-    assert {one.item.external_id: one.cause.slug for one in unreadable} == {
+    found = contents_of(BucketKili(), items, roots=[tmp_path / "in"])
+    assert [item.external_id for item, _ in found.ready] == ["a"]
+    assert {item.external_id: cause.slug for item, cause in found.dead} == {
         "b": "asset_unreadable",
         "c": "asset_unreadable",
     }
@@ -176,8 +215,7 @@ def test_a_file_is_read_below_the_allowed_folders_only(tmp_path: Path) -> None:
 
 def test_two_items_with_one_entry_id_in_two_lanes_keep_their_own_contents() -> None:
     items = [*items_of("a", lane=0, entry_id="5-0"), *items_of("b", lane=9, entry_id="5-0")]
-    pairs, _ = ContentSource(Bucket(), []).assets_for(PROJECT, items)  # type: ignore[arg-type]
-    assert {item.external_id: asset.content for item, asset in pairs} == {
+    assert {item.external_id: asset.content for item, asset in contents_of(MemoryKili(), items).ready} == {
         "a": "https://example.com/a",
         "b": "https://example.com/b",
     }

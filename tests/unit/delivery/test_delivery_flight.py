@@ -144,6 +144,11 @@ def test_a_probe_leases_nothing_more(client: redis.Redis) -> None:
     assert bench.spool.ledger().delivered == 10
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="a newer prediction while an older one of the asset is under way",
+    promise="waits for it, never overtakes",
+)
 def test_a_newer_prediction_never_overtakes_an_older_one_that_is_under_way(client: redis.Redis) -> None:
     asset_id, admitted, overtaken = derived_asset_id(PROJECT, "a0"), threading.Event(), threading.Event()
     kili = MemoryKili()

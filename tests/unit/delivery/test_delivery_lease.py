@@ -13,6 +13,8 @@ from delivery_doubles import PROJECT, waiting
 from worker.delivery.lease import LeaseKeeper
 from worker.spool import Arrival, LeaseLost, Spool
 
+pytestmark = pytest.mark.servers("all")
+
 LEASE_MS = 300
 
 

@@ -90,6 +90,10 @@ def test_a_server_that_has_become_slower_for_good_gets_all_that_is_allowed_again
     assert simulation.run(60).mean > 30
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="a server that refuses or slows down above some load",
+)
 @pytest.mark.parametrize("knee", [2, 6, 12])
 def test_a_server_with_a_knee_is_not_flooded_and_not_starved(knee: int) -> None:
     simulation = Simulation(lambda calls, now: (0.2 * max(1.0, calls / knee), "ok")).run(30)
@@ -98,6 +102,11 @@ def test_a_server_with_a_knee_is_not_flooded_and_not_starved(knee: int) -> None:
     assert simulation.done >= 0.9 * 300 * knee / 0.2
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="a server that refuses or slows down above some load",
+    promise="as many calls at a time as it takes; all that is allowed again when it recovers",
+)
 def test_a_server_that_refuses_above_a_limit_is_kept_near_it() -> None:
     simulation = Simulation(lambda calls, now: (0.2, "ok") if calls <= 10 else (0.05, "RateLimited")).run(30)
     simulation.run(120)
@@ -105,6 +114,10 @@ def test_a_server_that_refuses_above_a_limit_is_kept_near_it() -> None:
     assert simulation.failed < 0.08 * simulation.done
 
 
+@pytest.mark.guarantee(
+    "Kili",
+    fault="a server that refuses or slows down above some load",
+)
 def test_an_outage_collapses_to_one_call_and_the_return_restores_the_rate_in_a_few_rounds() -> None:
     def answer(calls: int, now: float) -> Answer:
         return (0.1, "UnknownOutcome") if 10 <= now < 20 else (0.5, "ok")
@@ -213,3 +226,13 @@ def test_whoever_gives_up_waiting_gets_no_slot_and_takes_none_away() -> None:
 
 def record(outcome: str, *, seconds: float = 0.1, items: int = 100) -> CallRecord:
     return CallRecord("appendManyLabels", items, seconds, 200, outcome, 1, 1000, 0.0)
+
+
+def test_a_bucket_that_fails_says_nothing_of_the_endpoint() -> None:
+    pace = Pace(slots=8, batch_bytes=1000, clock=lambda: 100.0)
+    before = pace.limit
+    for _ in range(5):
+        pace.observe(CallRecord("upload", 1, 0.1, 503, "UnknownOutcome", 1, 10, 0.0))
+    assert pace.limit == before
+    pace.observe(CallRecord("appendManyLabels", 1, 0.1, 503, "UnknownOutcome", 1, 10, 0.0))
+    assert pace.limit < before

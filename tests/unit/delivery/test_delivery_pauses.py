@@ -8,7 +8,19 @@ import pytest
 import redis
 
 from worker.delivery.pauses import ENDPOINT, ENDPOINT_FROM_PROJECTS, Pauses
-from worker.kili import ConnectFailed, KiliError, RateLimited, RefusedKey, RefusedProject, Unauthorized, UnknownOutcome
+from worker.kili import (
+    ConnectFailed,
+    KiliError,
+    LocalFault,
+    NotSent,
+    RateLimited,
+    RefusedKey,
+    RefusedProject,
+    Unauthorized,
+    UnknownOutcome,
+)
+
+pytestmark = pytest.mark.servers("all")
 
 
 class Clock:
@@ -153,3 +165,53 @@ def test_a_pause_tells_since_when_and_in_whose_words(pauses: Pauses) -> None:
     assert (pause.scope, pause.kind) == ("project:a", "RefusedProject")
     assert "You do not have the access" in pause.reason
     assert pause.since < pause.until
+
+
+@pytest.mark.guarantee(
+    "Processes",
+    fault="a worker whose machine lacks sockets, memory, the name service, certificates",
+    promise="it alone pauses",
+)
+@pytest.mark.parametrize("error", [LocalFault("PoolTimeout"), MemoryError(), OSError(24, "Too many open files")])
+def test_what_a_worker_lacks_pauses_that_worker_and_nobody_else(
+    pauses: Pauses, client: redis.Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    one, other = (Pauses(client, "t:", first=2, cap=8, worker=name) for name in ("one", "other"))
+    for each in (one, other):
+        monkeypatch.setattr(each, "_now", clock)
+    one.failed("a", error)
+    assert scopes(pauses) == {"worker:one"}
+    assert not one.may_try(one.of("b"))
+    assert other.may_try(other.of("a"))
+    clock.now = one.all()[0].until
+    assert one.may_try(one.of("a"))
+    one.succeeded(one.of("a"))
+    assert scopes(pauses) == set()
+
+
+def test_the_pause_of_a_worker_that_is_gone_is_not_shown(
+    pauses: Pauses, client: redis.Redis, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = Pauses(client, "t:", first=2, cap=8, worker="one")
+    monkeypatch.setattr(one, "_now", clock)
+    one.failed("a", LocalFault("no"))
+    one.end()
+    assert scopes(pauses) == set()
+    one.failed("a", LocalFault("no"))
+    clock.now += 700_000
+    assert scopes(pauses) == set()
+
+
+def test_a_call_that_the_budget_did_not_allow_pauses_nobody(pauses: Pauses) -> None:
+    pauses.failed("a", NotSent("no call in time"))
+    assert scopes(pauses) == set()
+
+
+def test_a_refused_project_is_asked_less_and_less_often_up_to_a_cap(pauses: Pauses, clock: Clock) -> None:
+    pauses.failed("a", RefusedProject("no such project"))
+    begun, probes = clock.now, 0
+    while clock.now - begun < 27 * 60 * 1000:
+        fail_probes(pauses, clock, "a", RefusedProject("no such project"), 1)
+        probes += 1
+    assert probes <= 12
+    assert 0.75 * 8 * 60 <= seconds_left(pauses, "project:a", clock) <= 8 * 60

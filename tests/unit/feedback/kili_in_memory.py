@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
+from worker.feedback.label_files import Unread
 from worker.feedback.reading import Kind, ReadAsset, ReadLabel, Row
 from worker.ontology import Interface
 
@@ -48,12 +49,14 @@ def label_of(label_id: str, label_type: str, name: str, at: float = START, **opt
 class KiliInMemory:
     """Assets by id; ``hidden`` labels are not shown by any read, as if a replica lagged behind.
 
+    ``files`` names the labels whose files cannot be read, and why.
     ``jitter`` seconds: every read lists labels in another order, as if they came that much earlier or later.
     ``on_call`` is called before each read; what it raises passes through.
     """
 
     assets_by_id: dict[str, ReadAsset] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
+    files: dict[str, Unread] = field(default_factory=dict)
     page: int = 10
     calls: int = 0
     jitter: float = 0.0
@@ -92,9 +95,16 @@ class KiliInMemory:
         self._called()
         return len(self._listed(kind, since))
 
+    def with_files(self, assets: Sequence[ReadAsset]) -> list[ReadAsset]:
+        return [replace(asset, labels=tuple(self._with_file(label) for label in asset.labels)) for asset in assets]
+
+    def _with_file(self, label: ReadLabel) -> ReadLabel:
+        problem = self.files.get(label.id)
+        return replace(label, response={}, usable=False, unread=problem) if problem else label
+
     def assets(self, project: str, asset_ids: Sequence[str]) -> list[ReadAsset]:
         self._called()
-        return [self._shown(self.assets_by_id[key]) for key in asset_ids if key in self.assets_by_id]
+        return self.with_files([self._shown(self.assets_by_id[key]) for key in asset_ids if key in self.assets_by_id])
 
     def _called(self) -> None:
         self.calls += 1

@@ -15,9 +15,11 @@ import pytest
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
 from worker.feedback.collector import Collector
 from worker.feedback.figures import Question, figures_of
+from worker.feedback.label_files import Unread
 from worker.feedback.reading import Kind
 from worker.feedback.records import AssetRecord
 from worker.feedback.store import FeedbackStore
+from worker.feedback.unread import ROUNDS, UnreadBook, UnreadLabels
 from worker.feedback.verdicts import record_of
 
 DAY = 86_400.0
@@ -380,3 +382,67 @@ def test_killed_at_random_with_lagging_reordered_reads_edits_and_deletions_the_f
     assert figures_of(store.records(), INTERFACE, question) == figures_of(clean.values(), INTERFACE, question)
     collector.rebuild()
     assert kept(store) == clean
+
+
+def test_a_label_file_that_cannot_be_read_is_left_out_and_read_when_it_is_back(
+    kili: KiliInMemory, make: Callable[..., tuple[Collector, FeedbackStore]], redis_client: fakeredis.FakeRedis
+) -> None:
+    book = UnreadBook(redis_client, "t:", "P")
+    for number in range(3):
+        answer(kili, predict(kili, number))
+    kili.files = {f"h-a1-{START + 60}": Unread("the server answered 404")}
+    collector, store = make(unread=book)
+    assert collector.collect().unread == 1
+    assert {one.asset_id: one.verdicts for one in store.records()} == {"a0": 1, "a1": 0, "a2": 1}
+    assert book.summary() == UnreadLabels(1, 0, "the server answered 404")
+    kili.files = {}
+    assert collector.collect().unread == 0
+    assert {one.asset_id: one.verdicts for one in store.records()} == {"a0": 1, "a1": 1, "a2": 1}
+    assert book.summary() == UnreadLabels()
+
+
+def test_a_label_file_that_never_comes_is_asked_for_in_so_many_rounds_and_then_counted(
+    kili: KiliInMemory, make: Callable[..., tuple[Collector, FeedbackStore]], redis_client: fakeredis.FakeRedis
+) -> None:
+    book = UnreadBook(redis_client, "t:", "P")
+    answer(kili, predict(kili, 0))
+    kili.files = {"i0": Unread("the server answered 404")}
+    collector, _ = make(unread=book)
+    unread = [collector.collect().unread for _ in range(ROUNDS + 3)]
+    assert unread == [1] * ROUNDS + [0] * 3
+    assert book.summary() == UnreadLabels(0, 1, "the server answered 404")
+    kili.files = {}
+    collector.verify(datetime.fromtimestamp(START, UTC).date())
+    assert book.summary() == UnreadLabels()
+
+
+def test_a_file_for_which_there_was_no_time_uses_up_no_round(
+    kili: KiliInMemory, make: Callable[..., tuple[Collector, FeedbackStore]], redis_client: fakeredis.FakeRedis
+) -> None:
+    book = UnreadBook(redis_client, "t:", "P")
+    predict(kili, 0)
+    kili.files = {"i0": Unread("no time", tried=False)}
+    collector, _ = make(unread=book)
+    assert [collector.collect().unread for _ in range(ROUNDS + 2)] == [1] * (ROUNDS + 2)
+
+
+def test_what_was_known_of_an_asset_is_kept_while_its_file_cannot_be_read(
+    kili: KiliInMemory, make: Callable[..., tuple[Collector, FeedbackStore]], redis_client: fakeredis.FakeRedis
+) -> None:
+    book = UnreadBook(redis_client, "t:", "P")
+    answer(kili, predict(kili, 0))
+    collector, store = make(unread=book)
+    collector.collect()
+    known = {one.asset_id: one for one in store.records(with_labels=True)}
+    kili.files = {"i0": Unread("the server answered 503")}
+    collector.verify(datetime.fromtimestamp(START, UTC).date())
+    assert {one.asset_id: one for one in store.records(with_labels=True)} == known
+
+
+def test_of_several_human_labels_one_that_is_unread_makes_the_others_count_for_nothing(kili: KiliInMemory) -> None:
+    asset_id = predict(kili, 0)
+    answer(kili, asset_id, "DOG")
+    answer(kili, asset_id, "CAT", at=START + 90, label_id="review")
+    kili.files = {"review": Unread("gone")}
+    [asset] = kili.assets("P", [asset_id])
+    assert record_of(asset, INTERFACE).verdicts == 0

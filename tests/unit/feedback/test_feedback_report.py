@@ -215,6 +215,16 @@ def test_boxes_of_both_sides_are_drawn_on_the_picture() -> None:
     assert 'class="shape human" points="0.50000,0.10000' in written
 
 
+def test_areas_in_groups_are_drawn_on_the_picture() -> None:
+    grouped = box("A", 0.1)
+    annotation = grouped["J"]["annotations"][0]
+    annotation["boundingPoly"] = [annotation["boundingPoly"], annotation["boundingPoly"]]
+
+    written = str(card(Exhibit(row_of(), Shown(picture="data:image/png;base64,AA"), grouped, {}), "#"))
+
+    assert written.count("<polygon") == 2
+
+
 def test_entities_of_both_sides_are_marked_in_the_text() -> None:
     def span(begin: int, end: int) -> dict:
         return {"J": {"annotations": [{"categories": [{"name": "WHO"}], "beginOffset": begin, "endOffset": end}]}}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.formats import Event, EventJoin, OutputError, read_event
@@ -88,7 +88,6 @@ def test_settings_without_meaning_are_refused(settings: dict[str, float]) -> Non
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.sampled_from(["request", "response"]), st.floats(0, 4)), max_size=40))
-@settings(derandomize=True, deadline=None)
 def test_every_event_is_joined_or_orphaned_or_waiting(steps: list[tuple[int, str, float]]) -> None:
     pairs, clock = join(limit_seconds=5.0, capacity=3)
     orphans = 0

@@ -11,11 +11,12 @@ from format_cases import golden_cases, options_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from worker.formats import FAMILIES, ModelOutput, OutputError, Reading, ReadOptions, read_payload
 from worker.formats.output import Classification, Detection, Either, Entities, Several, Transcription
 
 CASES = golden_cases()
-QUICK = settings(derandomize=True, deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 
 
 def _keys(value: Any) -> set[str]:
@@ -103,7 +104,7 @@ def check_answer(answer: Any) -> None:
 
 
 @given(JSON, OPTIONS)
-@settings(QUICK, max_examples=200)
+@settings(QUICK, max_examples=examples(200))
 def test_any_json_is_read_or_refused(payload: Any, options: ReadOptions) -> None:
     read_or_refuse(payload, options)
 
@@ -125,7 +126,7 @@ def replaced(payload: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 @given(st.data())
-@settings(QUICK, max_examples=250)
+@settings(QUICK, max_examples=examples(250))
 def test_an_official_payload_with_one_broken_part_is_read_or_refused(data: st.DataObject) -> None:
     case = data.draw(st.sampled_from(CASES))
     path = data.draw(st.sampled_from(places(case["payload"])))
@@ -135,7 +136,7 @@ def test_an_official_payload_with_one_broken_part_is_read_or_refused(data: st.Da
 
 
 @given(st.data())
-@settings(QUICK, max_examples=250)
+@settings(QUICK, max_examples=examples(250))
 def test_an_official_payload_read_as_any_format_is_read_or_refused(data: st.DataObject) -> None:
     case = data.draw(st.sampled_from(CASES))
     read_or_refuse(case["payload"], options_of(case, format=data.draw(st.sampled_from(list(FAMILIES)))))

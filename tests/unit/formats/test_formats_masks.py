@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.fuzzing import examples
 from worker.formats import OutputError, ReadOptions, read_payload, regions_of
 from worker.formats.contours import MAX_PIXELS, trace
 from worker.formats.masks import shape_of_grid, shape_of_png, shape_of_rle
@@ -147,7 +148,7 @@ def area(ring: list[tuple[int, int]]) -> float:
 
 
 @given(masks())
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=examples(100))
 def test_the_rings_enclose_exactly_the_pixels_of_the_mask(rows: list[bytes]) -> None:
     rings = trace(rows, len(rows[0]), AT, simplify=0)
     assert fill(rings, len(rows[0]), len(rows)) == rows
@@ -155,7 +156,7 @@ def test_the_rings_enclose_exactly_the_pixels_of_the_mask(rows: list[bytes]) -> 
 
 
 @given(masks())
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=examples(100))
 def test_every_hole_follows_the_outline_around_it(rows: list[bytes]) -> None:
     rings = trace(rows, len(rows[0]), AT, simplify=0)
     outline: list[tuple[int, int]] = []
@@ -172,7 +173,7 @@ def test_every_hole_follows_the_outline_around_it(rows: list[bytes]) -> None:
 
 
 @given(masks())
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(max_examples=examples(100))
 def test_simplification_keeps_every_region_and_hole(rows: list[bytes]) -> None:
     exact = trace(rows, len(rows[0]), AT, simplify=0)
     simple = trace(rows, len(rows[0]), AT)
@@ -255,7 +256,6 @@ def test_the_documented_run_lengths_and_their_compressed_form_are_the_same_mask(
 
 
 @given(st.lists(st.integers(0, 5000), min_size=1, max_size=12))
-@settings(derandomize=True, deadline=None)
 def test_compressed_runs_are_read_back(runs: list[int]) -> None:
     total = sum(runs) or 1
     padded = runs if sum(runs) else [1]

@@ -52,10 +52,10 @@ def test_an_ambiguous_payload_is_read_when_the_format_is_named() -> None:
         ({"predictions": 1}, "tf-serving-rows", "payload.predictions", "1 is not a list"),
         ({"prediction": [[0.1, 0.9]]}, "tf-serving-rows", "payload.predictions", "is it 'prediction'?"),
         (
-            [{"label": "cat", "score": 0.9, "bbox": [1, 2, 3, 4]}],
+            [{"label": "cat", "score": 0.9, "mybox": [1, 2, 3, 4]}],
             "hf-object-detection",
             "payload[0].box",
-            "is it 'bbox'",
+            "is it 'mybox'",
         ),
         (
             [{"label": "cat", "score": "0.9"}],

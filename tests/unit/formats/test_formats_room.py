@@ -20,12 +20,13 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
 READING = ("format", "classes", "image_size", "score_kind", "job")
 
 
-OPTIONAL = {"PIL"}
+OPTIONAL = {"PIL", "jq"}
 """What an extra brings, imported where it is used."""
 
 
 def test_the_public_names_are_these() -> None:
     assert set(worker.formats.__all__) == {
+        *("Catalogue", "MappingError", "extended", "formats"),
         *("FAMILIES", "AmbiguousFormat", "Envelope", "Event", "EventJoin", "Family", "JoinStep", "Joined", "Match"),
         *("Miss", "ModelOutput", "OutputError", "ReadOptions", "Reading", "ResultPointer", "UnknownFormat"),
         *("read_event", "read_item", "read_kili_response", "read_payload", "read_scores", "read_short_form"),

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.formats import OutputError, ReadOptions, read_payload, read_scores
@@ -68,7 +68,6 @@ def test_softmax_holds_for_huge_logits() -> None:
 
 
 @given(st.lists(st.floats(-50, 50), min_size=2, max_size=8), st.floats(-20, 20))
-@settings(derandomize=True, deadline=None)
 def test_softmax_is_a_distribution_that_a_shift_does_not_change(logits: list[float], shift: float) -> None:
     names = [f"c{i}" for i in range(len(logits))]
     scores = scores_of([logits], classes=names, score_kind="logit")

@@ -22,6 +22,8 @@ from worker.projects import Projects
 from worker.review import ReviewDecision, Subject, ThresholdPolicy
 from worker.spool import INBOX_GROUP, Leased, Spool
 
+pytestmark = pytest.mark.servers("all")
+
 INBOX = "inbox"
 
 

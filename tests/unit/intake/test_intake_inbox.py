@@ -8,6 +8,8 @@ import redis
 from worker.intake import Inbox
 from worker.intake.inbox import lists_of
 
+pytestmark = pytest.mark.servers("all")
+
 KEY, QUEUE = "predictions:inbox", "predictions"
 
 

@@ -221,11 +221,10 @@ def test_a_redis_that_is_down_is_said() -> None:
             call()
 
 
-def test_threads_on_a_real_server_share_every_window(real_redis: redis.Redis) -> None:
+def test_threads_on_a_real_server_share_every_window(client: redis.Redis) -> None:
     limit, window, margin = 40, 0.9, 0.1
     budgets = [
-        CallBudget(real_redis, scope="s", calls_per_minute=limit, burst=5, window=window, margin=margin)
-        for _ in range(4)
+        CallBudget(client, scope="s", calls_per_minute=limit, burst=5, window=window, margin=margin) for _ in range(4)
     ]
     begun = time.monotonic()
 
@@ -242,24 +241,26 @@ def test_threads_on_a_real_server_share_every_window(real_redis: redis.Redis) ->
     assert limit * 2 <= admitted <= limit * math.ceil(spans)
 
 
-def test_a_flushed_script_is_loaded_again(real_redis: redis.Redis) -> None:
-    budget = CallBudget(real_redis, scope="s", calls_per_minute=10)
+@pytest.mark.servers("all")
+def test_a_flushed_script_is_loaded_again(client: redis.Redis) -> None:
+    budget = CallBudget(client, scope="s", calls_per_minute=10)
     assert budget.try_acquire() == 0
-    real_redis.script_flush()
+    client.script_flush()
     assert budget.try_acquire() == 0
     assert budget.peek()["used"] == 2
 
 
-def test_large_times_survive_the_numbers_of_lua(real_redis: redis.Redis) -> None:
-    budget = CallBudget(real_redis, scope="s", calls_per_minute=500, key_prefix="b")
+@pytest.mark.servers("all")
+def test_large_times_survive_the_numbers_of_lua(client: redis.Redis) -> None:
+    budget = CallBudget(client, scope="s", calls_per_minute=500, key_prefix="b")
     budget.try_acquire()
-    (entry,) = real_redis.lrange("b:{s}:calls", 0, -1)
+    (entry,) = client.lrange("b:{s}:calls", 0, -1)
     assert abs(int(entry) / 1e6 - time.time()) < 5
-    assert int(real_redis.get("b:{s}:next")) - int(entry) == pytest.approx(120_500, abs=1)
+    assert int(client.get("b:{s}:next")) - int(entry) == pytest.approx(120_500, abs=1)
 
 
-def test_a_real_wait_is_cut_short_by_the_stop_event(real_redis: redis.Redis) -> None:
-    budget = CallBudget(real_redis, scope="s", calls_per_minute=1)
+def test_a_real_wait_is_cut_short_by_the_stop_event(client: redis.Redis) -> None:
+    budget = CallBudget(client, scope="s", calls_per_minute=1)
     budget.acquire()
     stop, failed = threading.Event(), threading.Event()
 

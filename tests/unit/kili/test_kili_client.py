@@ -7,9 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from kili_doubles import API_KEY, data, distinct, once, rig
+from kili_doubles import API_KEY, data, distinct, graphql_error, once, rig
 
-from worker.kili.errors import RefusedItems, TooLarge, Unavailable, UnknownOutcome
+from worker.kili.errors import AddressRefused, RateLimited, RefusedItems, TooLarge, Unavailable, UnknownOutcome
+from worker.kili.imports import Notification
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
 
 
@@ -107,6 +108,38 @@ def test_a_project_interface_is_parsed() -> None:
     assert run.server.sent[0].variables == {"where": {"id": "p"}, "first": 1, "skip": 0}
 
 
+def geospatial(settings: Any) -> ProjectInterface:
+    row = {"id": "p", "title": "Scenes", "inputType": "GEOSPATIAL", "jsonInterface": '{"jobs": {}}'}
+    return rig(data([row]), data([{"geospatialSettings": settings}])).client.project_interface("p")
+
+
+@pytest.mark.parametrize(
+    ("settings", "labeling_crs"),
+    [
+        ({"labelingCRSCode": "PIXEL"}, "PIXEL"),
+        ('{"labelingCRSCode": "PIXEL"}', "PIXEL"),
+        ({"labelingCRSCode": "EPSG4326"}, "EPSG4326"),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_a_project_of_scenes_says_what_its_coordinates_are(settings: Any, labeling_crs: str | None) -> None:
+    assert geospatial(settings).labeling_crs == labeling_crs
+
+
+def test_a_backend_that_knows_no_such_setting_is_asked_and_has_none() -> None:
+    row = {"id": "p", "title": "Maps", "inputType": "GEOSPATIAL", "jsonInterface": '{"jobs": {}}'}
+    unknown = graphql_error('Cannot query field "geospatialSettings" on type "Project".', status=400)
+    run = rig(data([row]), *[unknown] * 4)
+    assert run.client.project_interface("p").labeling_crs is None
+
+
+def test_a_project_of_images_is_asked_once() -> None:
+    run = once(data([{"id": "p", "title": "Cars", "inputType": "IMAGE", "jsonInterface": "{}"}]))
+    assert run.client.project_interface("p").labeling_crs is None
+    assert "geospatialSettings" not in run.server.sent[0].body["query"]
+
+
 def test_a_project_that_is_missing_shows_in_the_record() -> None:
     run = rig(data([]))
     with pytest.raises(Exception, match="sees no project"):
@@ -126,6 +159,46 @@ def test_signed_urls_come_thirty_at_a_time_in_order() -> None:
     first, second = run.server.sent
     assert first.variables["filePaths"][0] == "projects/p/assets/c0/content"
     assert (len(first.variables["filePaths"]), len(second.variables["filePaths"])) == (30, 1)
+
+
+def test_a_signed_url_may_be_for_another_file_of_the_asset() -> None:
+    run = rig(data(["u"]))
+    run.client.signed_upload_urls("p", ["c0"], "jsonContent")
+    assert run.server.sent[0].variables == {"filePaths": ["projects/p/assets/c0/jsonContent"]}
+
+
+def test_an_import_in_the_background_answers_its_notification() -> None:
+    run = once(data({"id": "n1"}))
+    assert run.client.import_assets("p", [NewAsset("c1", "v", "https://h/v.mp4")], "NATIVE_VIDEO") == "n1"
+    assert run.server.sent[0].variables == {
+        "data": {
+            "contentArray": ["https://h/v.mp4"],
+            "externalIDArray": ["v"],
+            "idArray": ["c1"],
+            "jsonMetadataArray": ["{}"],
+            "uploadType": "NATIVE_VIDEO",
+        },
+        "where": {"id": "p"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("answer", "found", "under_way"),
+    [
+        ([{"id": "n1", "status": "FAILURE", "message": "bad codec"}], Notification("FAILURE", "bad codec"), False),
+        ([{"id": "n1", "status": "SUCCESS", "message": None}], Notification("SUCCESS"), False),
+        ([{"id": "n1", "status": "PROCESSING", "message": None}], Notification("PROCESSING"), True),
+    ],
+)
+def test_a_notification_tells_how_an_import_goes(answer: Any, found: Notification, under_way: bool) -> None:
+    run = once(data(answer))
+    assert run.client.notification("p", "n1") == found
+    assert found.is_under_way is under_way
+    assert run.server.sent[0].variables == {"where": {"id": "n1"}, "first": 1, "skip": 0}
+
+
+def test_a_notification_that_is_gone_is_none() -> None:
+    assert once(data([])).client.notification("p", "n1") is None
 
 
 def test_a_missing_signed_url_is_no_answer() -> None:
@@ -162,11 +235,18 @@ def test_plain_text_is_uploaded_as_utf8() -> None:
 @pytest.mark.parametrize(
     ("answer", "kind"),
     [
-        (httpx.Response(403, text="<Code>ExpiredToken</Code>"), Unavailable),
+        (httpx.Response(403, text="<Code>ExpiredToken</Code>"), AddressRefused),
+        (httpx.Response(404), AddressRefused),
+        (httpx.Response(409), AddressRefused),
+        (httpx.Response(400), RefusedItems),
+        (httpx.Response(415), RefusedItems),
+        (httpx.Response(418), RefusedItems),
+        (httpx.Response(408), Unavailable),
+        (httpx.Response(429), RateLimited),
         (httpx.Response(500), UnknownOutcome),
         (httpx.ReadError("reset"), UnknownOutcome),
         (httpx.Response(413), TooLarge),
-        (httpx.Response(301, headers={"location": "https://elsewhere.test"}), Unavailable),
+        (httpx.Response(301, headers={"location": "https://elsewhere.test"}), AddressRefused),
     ],
 )
 def test_an_upload_that_fails_keeps_the_secret_of_its_url(
@@ -181,6 +261,13 @@ def test_an_upload_is_tried_again() -> None:
     run = rig(httpx.Response(503), httpx.Response(200))
     run.client.upload("https://bucket.test/o", b"x", "image/png")
     assert run.outcomes == ["UnknownOutcome", "ok"]
+
+
+def test_a_signed_url_that_is_refused_is_not_tried_again() -> None:
+    run = rig(httpx.Response(403), httpx.Response(200))
+    with pytest.raises(AddressRefused):
+        run.client.upload("https://bucket.test/o", b"x", "image/png")
+    assert run.outcomes == ["AddressRefused"]
 
 
 def test_a_signed_url_that_cannot_be_parsed_is_an_error_of_ours() -> None:

@@ -24,7 +24,7 @@ def test_a_document_declares_the_types_of_its_variables() -> None:
     )
 
 
-def test_new_assets_become_six_parallel_arrays() -> None:
+def test_new_assets_become_parallel_arrays() -> None:
     assets = [
         NewAsset("c1", "a.jpg", "https://h/a.jpg", metadata='{"k": 1}'),
         NewAsset("c2", "b.txt", "", json_content='[{"a": 1}]'),
@@ -34,12 +34,16 @@ def test_new_assets_become_six_parallel_arrays() -> None:
             "contentArray": ["https://h/a.jpg", ""],
             "externalIDArray": ["a.jpg", "b.txt"],
             "idArray": ["c1", "c2"],
-            "isHoneypotArray": [False, False],
             "jsonContentArray": ["", '[{"a": 1}]'],
             "jsonMetadataArray": ['{"k": 1}', "{}"],
         },
         "where": {"id": "p"},
     }
+
+
+def test_an_optional_array_that_says_nothing_is_left_out_for_servers_that_do_not_know_it() -> None:
+    data = ops.append_assets_variables("p", [NewAsset("c1", "a.jpg", "https://h/a.jpg")])["data"]
+    assert set(data) == {"contentArray", "externalIDArray", "idArray", "jsonMetadataArray"}
 
 
 def test_labels_are_inferences_that_overwrite_their_own_model_version() -> None:

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
 import gzip
 import logging
 import os
+import socket
+import ssl
 
 import httpx
 import pytest
@@ -11,9 +14,12 @@ from kili_doubles import ACCESS, API_KEY, ENDPOINT, ScriptedServer, data, once, 
 from worker import __version__
 from worker.kili.access import KiliAccess
 from worker.kili.client import KiliClient
-from worker.kili.errors import RefusedItems, TimedOut, Unavailable, UnknownOutcome
+from worker.kili.errors import LocalFault, RefusedItems, TimedOut, Unavailable, UnknownOutcome
 from worker.kili.operations import NewAsset, NewLabel
-from worker.kili.transport import Transport
+from worker.kili.retry import RetryPolicy
+from worker.kili.transport import Transport, is_local
+from worker.parts import access_of
+from worker.settings import Settings
 
 VIEWER = data({"id": "u"})
 BIG = [NewAsset("c1", "a", "", metadata='{"note": "' + "red car " * 20_000 + '"}')]
@@ -206,3 +212,43 @@ def test_a_slow_trickle_runs_out_of_time(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(TimedOut, match="trickles"):
         once(lambda _: httpx.Response(200, stream=Trickle())).client.viewer()
     assert now[0] <= 90.0
+
+
+def refused_by(cause: BaseException) -> httpx.ConnectError:
+    """What httpx makes of an error of the system."""
+    error = httpx.ConnectError("no connection")
+    error.__cause__ = RuntimeError("in between")
+    error.__cause__.__context__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        OSError(errno.EMFILE, "Too many open files"),
+        OSError(errno.EADDRNOTAVAIL, "Cannot assign requested address"),
+        socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"),
+        ssl.SSLCertVerificationError("unable to get local issuer certificate"),
+        FileNotFoundError(errno.ENOENT, "no bundle of certificates"),
+        MemoryError(),
+    ],
+)
+def test_what_this_machine_lacks_is_not_held_against_kili(cause: BaseException) -> None:
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise refused_by(cause) if not isinstance(cause, MemoryError | FileNotFoundError) else cause
+
+    run = KiliClient(ACCESS, retry=RetryPolicy(attempts=1), http=httpx.Client(transport=httpx.MockTransport(fail)))
+    with pytest.raises(LocalFault):
+        run.viewer()
+
+
+@pytest.mark.parametrize("code", [errno.ECONNREFUSED, errno.EHOSTUNREACH, errno.ETIMEDOUT])
+def test_a_server_that_cannot_be_reached_is_no_trouble_of_ours(code: int) -> None:
+    assert not is_local(refused_by(OSError(code, "no")))
+
+
+def test_there_are_as_many_connections_as_there_may_be_calls_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KILI_API_KEY", "key")
+    for name, number in (("PARALLEL_BATCHES", 64), ("CONCURRENCY", 10)):
+        monkeypatch.setenv(f"WORKER_DELIVERY__{name}", str(number))
+    assert access_of(Settings()).max_connections >= 64 + 10

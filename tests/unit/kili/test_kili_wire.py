@@ -16,7 +16,7 @@ import pytest
 from worker.kili.access import KiliAccess
 from worker.kili.calls import CallRecord
 from worker.kili.client import KiliClient
-from worker.kili.errors import ConnectFailed, TimedOut, UnknownOutcome
+from worker.kili.errors import ConnectFailed, LocalFault, TimedOut, UnknownOutcome
 from worker.kili.retry import RetryPolicy
 
 Behaviour = Callable[["Handler"], None]
@@ -192,10 +192,10 @@ def test_a_server_that_is_not_there_was_certainly_not_reached(connect: Callable[
         client.close()
 
 
-def test_a_name_that_does_not_resolve_was_certainly_not_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_that_does_not_resolve_is_our_own_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     client = KiliClient(KiliAccess("http://nowhere.invalid/", "key"), retry=RetryPolicy(attempts=1))
-    with pytest.raises(ConnectFailed):
+    with pytest.raises(LocalFault):
         client.viewer()
     client.close()
 

@@ -87,7 +87,7 @@ GEOMETRY: list[Broken] = [
     ),
     broken("a vertex as a pair", "rectangle", _VERTEX, [0.5, 0.5], "malformed"),
     broken("a point the pose lacks", "pose", "HANDS/annotations/0/points/0/code", "KNEE", "unknown_point"),
-    broken("a pose without points", "pose", "HANDS/annotations/0/points", [], "too_few_vertices"),
+    broken("a pose that lacks its points", "pose", "HANDS/annotations/0/points", CUT, "malformed"),
     broken("a point given twice", "pose", "HANDS/annotations/0/points/1/code", "WRIST", "unknown_point"),
     broken(
         "a point outside its page",
@@ -122,11 +122,11 @@ GEOMETRY: list[Broken] = [
         "PARTS.annotations[0].annotations",
     ),
     broken(
-        "an entity of a PDF with a flat ring",
+        "an entity of a PDF with a flat ring of two vertices",
         "entities of a PDF",
         "PARTS/annotations/0/annotations",
-        [on_page(1, ring_of(0, 0, 1, 1)) | {"boundingPoly": area((0, 0), (0, 1), (1, 1))}],
-        "malformed",
-        "PARTS.annotations[0].annotations[0].boundingPoly[0].normalizedVertices[0]",
+        [on_page(1, ring_of(0, 0, 1, 1)) | {"boundingPoly": area((0, 0), (0, 1))}],
+        "too_few_vertices",
+        "PARTS.annotations[0].annotations[0].boundingPoly[0].normalizedVertices",
     ),
 ]

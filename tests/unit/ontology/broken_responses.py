@@ -189,7 +189,23 @@ TEXTS = [
 IDENTITIES = [
     broken("a mid used twice", "rectangle", "SHIPS/annotations/1/mid", "s1", "duplicate_mid"),
     broken("a mid used by two jobs", "objects and their relation", "HAS/annotations/0/mid", "bike", "duplicate_mid"),
-    broken("a mid used by a pose and its point", "pose", "HANDS/annotations/0/points/0/mid", "h1", "duplicate_mid"),
+    broken(
+        "a mid used by two poses' points",
+        "pose",
+        "HANDS/annotations/1",
+        annotation("HAND", "h2", type="pose", points=[{"code": "WRIST", "mid": "h1w", "point": {"x": 0, "y": 0}}]),
+        "duplicate_mid",
+        "HANDS.annotations[1].points[0].mid",
+    ),
+    broken(
+        "a pose under another pose's point's mid",
+        "pose",
+        "HANDS/annotations/1",
+        annotation("HAND", "h1w", type="pose", points=[]),
+        "duplicate_mid",
+        "HANDS.annotations[1].mid",
+    ),
+    broken("an entity's mid used twice", "entities", "WHO/annotations/1/mid", "e1", "duplicate_mid"),
     broken(
         "a mid used twice in one frame",
         "objects by frame",

@@ -23,6 +23,8 @@ from ontology_fixtures import (
     vertices,
 )
 
+from worker.ontology import Interface
+
 
 class Case(NamedTuple):
     """A project, and an answer it takes."""
@@ -31,6 +33,12 @@ class Case(NamedTuple):
     json_response: dict[str, Any]
     input_type: str = "IMAGE"
     text: str | None = None
+    georeferenced: bool = False
+    labeling_crs: str | None = None
+
+    @property
+    def interface(self) -> Interface:
+        return Interface.parse(self.json_interface, self.input_type, self.labeling_crs)
 
 
 def chosen(*names: str, **parts: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 from kili_examples import EXAMPLES
+from kili_own_shapes import KILIS_OWN, ON_THE_MAP
 from ontology_fixtures import (
     a_box,
     a_job,
@@ -16,14 +17,14 @@ from task_shapes import SHAPES, UNREAD_BY_THE_SDK, Case, chosen
 
 from worker.ontology import Agreement, agreement
 
-VALID = {**SHAPES, **UNREAD_BY_THE_SDK, **EXAMPLES}
+VALID = {**SHAPES, **UNREAD_BY_THE_SDK, **EXAMPLES, **KILIS_OWN, **ON_THE_MAP}
 NEARLY = pytest.approx
 ONE = parsed(project(COLOR=choice("RED", "BLUE", "GREEN")))
 
 
 @pytest.mark.parametrize("case", VALID.values(), ids=VALID.keys())
 def test_every_response_agrees_with_itself(case: Case) -> None:
-    result = agreement(case.json_response, case.json_response, parsed(case.json_interface, case.input_type))
+    result = agreement(case.json_response, case.json_response, case.interface)
     assert result.overall == 1.0
     assert set(result.jobs.values()) <= {1.0}
     assert result.jobs.keys() == result.weights.keys()

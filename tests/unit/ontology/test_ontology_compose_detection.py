@@ -6,7 +6,7 @@ import pytest
 from ontology_fixtures import an_object, area, box, detection, hole_of, objects, parsed, pose, project, ring_of
 
 from worker.formats.output import Detection, Frame, Frames, ModelOutput
-from worker.ontology import OntologyError, to_json_response
+from worker.ontology import Interface, OntologyError, to_json_response
 
 BOXES = parsed(project(SHIPS=detection("TUG", "FERRY", tools=["rectangle"])))
 
@@ -124,11 +124,12 @@ def test_a_mask_in_parts_becomes_an_annotation_for_each_part_with_its_holes() ->
         )
 
 
-def test_the_parts_of_masks_have_mids_of_their_own_that_stay_the_same() -> None:
+def test_the_parts_of_a_mask_share_one_mid_that_stays_the_same() -> None:
     same = ring_of(0.1, 0.1, 0.5, 0.5)
     output = objects(an_object("TUG", "semantic", *PARTS), an_object("TUG", "semantic", same, same, same))
     mids = [item["mid"] for item in annotations(output, with_tools("semantic"))]
-    assert len(set(mids)) == 5
+    assert mids == [mids[0]] * 2 + [mids[2]] * 3
+    assert mids[0] != mids[2]
     assert mids == [item["mid"] for item in annotations(output, with_tools("semantic"))]
 
 
@@ -140,8 +141,7 @@ def test_the_parts_of_a_tracked_mask_keep_their_mids_through_the_frames() -> Non
     ]
     video = to_json_response(ModelOutput(Frames(tuple(frames))), with_tools("semantic", input_type="VIDEO"))
     first, second = ([item["mid"] for item in video[index]["SHIPS"]["annotations"]] for index in ("0", "1"))
-    assert first == second
-    assert len(set(first)) == 2
+    assert first == second == [first[0]] * 2
 
 
 def test_parts_without_holes_are_polygons_where_there_is_no_other_tool() -> None:
@@ -174,7 +174,7 @@ def test_the_points_of_a_pose_are_found_by_code_and_by_name() -> None:
     assert hand["type"] == "pose"
     assert [point["code"] for point in hand["points"]] == ["WRIST", "LEFT_THUMB", "RIGHT_THUMB"]
     assert hand["points"][1]["point"] == {"x": 0.2, "y": 0.5}
-    assert len({point["mid"] for point in hand["points"]} | {hand["mid"]}) == 4
+    assert {point["mid"] for point in hand["points"]} == {hand["mid"]}
 
 
 def test_hidden_points_of_a_pose_are_left_out() -> None:
@@ -225,9 +225,22 @@ def test_the_configured_map_names_the_category_of_an_object() -> None:
 def test_an_object_of_a_pdf_goes_onto_its_page() -> None:
     [chart] = annotations(objects(an_object("TUG", page=3)), with_tools("rectangle", input_type="PDF"))
     [place] = chart["annotations"]
+    assert "type" not in chart | place
     assert place["pageNumberArray"] == [3]
     assert place["boundingPoly"][0]["normalizedVertices"] == [box(0.1, 0.2, 0.4, 0.6)[0]["normalizedVertices"]]
     assert "boundingPoly" not in chart
+
+
+def test_only_a_polygon_of_a_pdf_has_a_type_and_not_on_its_page() -> None:
+    [chart] = annotations(objects(an_object("TUG", "polygon", page=3)), with_tools("polygon", input_type="PDF"))
+    assert chart["type"] == "polygon"
+    assert "type" not in chart["annotations"][0]
+
+
+def test_every_area_on_a_page_names_it() -> None:
+    areas = an_object("TUG", "semantic", PARTS[0], PARTS[1], page=2)
+    [chart] = annotations(objects(areas), with_tools("semantic", input_type="PDF"))
+    assert chart["annotations"][0]["pageNumberArray"] == [2, 2]
 
 
 def test_an_object_of_a_pdf_needs_its_page() -> None:
@@ -243,3 +256,9 @@ def test_a_marker_has_no_place_on_a_page() -> None:
 def test_relative_positions_are_no_places_on_a_map() -> None:
     error = refused(objects(an_object("TUG")), with_tools("rectangle", input_type="GEOSPATIAL"))
     assert error.cause == "not_expressible"
+
+
+def test_a_scene_that_is_labelled_in_pixels_takes_positions_and_holds_an_areas_parts_together() -> None:
+    scene = Interface.parse(project(SHIPS=detection("TUG", tools=["semantic"])), "GEOSPATIAL", "PIXEL")
+    [tug] = annotations(objects(an_object("TUG", "semantic", *PARTS)), scene)
+    assert tug["boundingPoly"] == [area(*PARTS[0]) + area(*PARTS[1]), area(*PARTS[2])]

@@ -66,7 +66,8 @@ def test_an_object_without_track_has_a_mid_of_its_own_in_every_frame() -> None:
 
 def test_one_track_twice_in_a_frame_is_refused() -> None:
     output = seen([tracked("BUS", 0.1, "7"), tracked("BUS", 0.5, "7")])
-    assert refused(output, CARS).cause == "duplicate_mid"
+    error = refused(output, CARS)
+    assert (error.cause, error.field) == ("duplicate_mid", "answer.frames[0].answer.objects[1].track_id")
 
 
 def test_a_frame_answered_twice_is_refused() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from worker.ontology import CAUSES
 from worker.ontology.agreement_area import LINES
-from worker.ontology.agreement_objects import KINDS
 from worker.ontology.agreement_points import SAMPLES, SIZE_OF_A_POINT, SPREAD, point_similarity
+from worker.ontology.agreement_shapes import KINDS
 from worker.ontology.compose_classification import MOST_A_ROW_MAY_SUM_TO
 from worker.ontology.validate import CHECKS
 
@@ -35,7 +35,7 @@ def test_every_tool_has_a_row(tool: str) -> None:
 def test_the_figures_are_the_codes() -> None:
     near, far = (point_similarity((0.0, 0.0), (distance, 0.0)) for distance in (0.01, 0.05))
     for figure in (
-        f"{LINES} scan lines",
+        f"at least {LINES} scan lines",
         f"`k` = {SPREAD}",
         f"`s` = {SIZE_OF_A_POINT} of the image",
         f"1 % apart is {near:.2f} and 5 % is {far:.2f}",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ontology_fixtures import parsed, read_by_sdk
 from ontology_strategies import KINDS, TEXT, Asked, asked
 
+from tests.fuzzing import examples
 from worker.formats import regions_of
 from worker.formats.output import (
     Classification,
@@ -24,9 +25,7 @@ from worker.formats.output import (
 from worker.ontology import Interface, agreement, confidence_of, to_json_response, validate
 from worker.ontology.agreement_text import levenshtein
 
-STEADY = settings(
-    derandomize=True, max_examples=15, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
+STEADY = settings(max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow])
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)
 
 
@@ -132,8 +131,9 @@ def shuffled(response: dict[str, Any], data: st.DataObject) -> dict[str, Any]:
         for payload in holder.values():
             if isinstance(payload, dict) and "annotations" in payload:
                 payload["annotations"] = data.draw(st.permutations(payload["annotations"]))
-                for number, annotation in enumerate(payload["annotations"]):
-                    annotation["mid"] = f"other-{number}"
+                others: dict[str, str] = {}
+                for annotation in payload["annotations"]:
+                    annotation["mid"] = others.setdefault(annotation["mid"], f"other-{len(others)}")
     return copy
 
 
@@ -146,7 +146,7 @@ def slow_distance(a: str, b: str) -> int:
     return row[-1]
 
 
-@settings(STEADY, max_examples=100)
+@settings(STEADY, max_examples=examples(100))
 @given(a=st.text("abc", max_size=20), b=st.text("abc", max_size=20))
 def test_the_edit_distance_is_the_textbook_one(a: str, b: str) -> None:
     assert levenshtein(a, b) == slow_distance(a, b)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from kili_examples import EXAMPLES
+from kili_own_shapes import KILIS_OWN
 from ontology_fixtures import (
     an_object,
     choice,
@@ -26,7 +27,7 @@ from task_shapes import SHAPES, Case
 from worker.formats.output import Entities, Entity, ModelOutput, Transcription
 from worker.ontology import to_json_response
 
-READ = {**SHAPES, **EXAMPLES}
+READ = {**SHAPES, **EXAMPLES, **{name: case for name, case in KILIS_OWN.items() if name != "no confidence"}}
 
 
 @pytest.mark.parametrize("case", READ.values(), ids=READ.keys())
@@ -94,7 +95,7 @@ def test_the_sdk_reads_a_mask_in_parts_as_an_annotation_for_each_part() -> None:
     response = to_json_response(objects(an_object("A", "semantic", outer, hole, other, score=0.7)), parsed(raw))
     found = read_by_sdk(response, raw).jobs["J"].annotations
     assert [(item.category.name, item.category.confidence, item.score) for item in found] == [("A", 70, 70)] * 2
-    assert len({item.mid for item in found}) == 2
+    assert len({item.mid for item in found}) == 1
     assert [
         [tuple((v["x"], v["y"]) for v in poly.normalized_vertices) for poly in item.bounding_poly] for item in found
     ] == [[outer, hole], [other]]
@@ -115,6 +116,7 @@ def test_the_sdk_reads_the_page_and_the_area_of_an_object_of_a_pdf(tool: str) ->
     raw = project(J=detection("A", tools=[tool]))
     response = to_json_response(objects(an_object("A", tool, page=4)), parsed(raw, "PDF"))
     [annotation] = read_by_sdk(response, raw, "PDF").jobs["J"].annotations
+    assert annotation.type == tool
     [place] = annotation.annotations
     assert place.page_number_array == [4]
     assert place.polys[0]["normalizedVertices"][0][1] == {"x": 0.1, "y": 0.2}

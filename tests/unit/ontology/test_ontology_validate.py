@@ -6,12 +6,25 @@ from typing import Any
 import pytest
 from broken_responses import BROKEN, Broken
 from kili_examples import EXAMPLES
-from ontology_fixtures import a_box, choice, detection, parsed, project
+from kili_own_shapes import BOXES, KILIS_OWN, LAND, LEFT, ON_THE_MAP, RIGHT, TRACKED_TWICE, lakes, part
+from ontology_fixtures import (
+    a_box,
+    annotation,
+    box,
+    choice,
+    detection,
+    entities,
+    on_page,
+    parsed,
+    project,
+    relation,
+    ring_of,
+)
 from task_shapes import SHAPES, UNREAD_BY_THE_SDK, Case, chosen
 
 from worker.ontology import CAUSES, Interface, OntologyError, validate
 
-VALID = {**SHAPES, **UNREAD_BY_THE_SDK, **EXAMPLES}
+VALID = {**SHAPES, **UNREAD_BY_THE_SDK, **EXAMPLES, **KILIS_OWN, **ON_THE_MAP}
 
 ONLY_COMPOSED = {
     "unknown_class",
@@ -37,13 +50,13 @@ def refused(response: Any, interface: Interface, **options: Any) -> OntologyErro
 
 @pytest.mark.parametrize("case", VALID.values(), ids=VALID.keys())
 def test_a_valid_response_passes(case: Case) -> None:
-    validate(case.json_response, parsed(case.json_interface, case.input_type), text=case.text)
+    validate(case.json_response, case.interface, text=case.text, georeferenced=case.georeferenced)
 
 
 @pytest.mark.parametrize("case", VALID.values(), ids=VALID.keys())
 def test_validation_leaves_the_response_as_it_was(case: Case) -> None:
     before = deepcopy(case.json_response)
-    validate(case.json_response, parsed(case.json_interface, case.input_type), text=case.text)
+    validate(case.json_response, case.interface, text=case.text, georeferenced=case.georeferenced)
     assert case.json_response == before
 
 
@@ -111,3 +124,56 @@ def test_a_map_ends_at_its_poles_and_at_the_date_line(x: float, y: float) -> Non
     interface = parsed(project(TREES=detection("OAK", tools=["marker"])), "GEOSPATIAL")
     tree = {"categories": [{"name": "OAK"}], "type": "marker", "point": {"x": x, "y": y}}
     assert refused({"TREES": {"annotations": [tree]}}, interface).cause == "outside_image"
+
+
+IDENTITY = [
+    lakes(part("w", LEFT), part("w", RIGHT, "WOOD")),
+    lakes(part("w", LEFT), part("w", RIGHT), part("w", RIGHT, "WOOD", "polygon")),
+]
+
+
+@pytest.mark.parametrize("response", IDENTITY)
+def test_the_parts_of_one_object_have_one_class(response: dict[str, Any]) -> None:
+    error = refused(response, parsed(project(**LAND)))
+    assert error.cause == "duplicate_mid"
+    assert error.problem == "'w' is LAKE already, and the parts of one object have one class"
+
+
+def test_a_track_is_in_a_frame_once() -> None:
+    error = refused(TRACKED_TWICE, parsed(BOXES, "VIDEO"))
+    assert (error.cause, error.field) == ("duplicate_mid", "0.SHIPS.annotations[1].mid")
+
+
+def test_a_relation_connects_what_it_is_about_even_where_it_takes_any_category() -> None:
+    interface = parsed(
+        project(**LAND, WHO=entities("PERSON"), LINKS=relation("NAMED_ENTITIES_RELATION", "TO", ["ANY"], ["PERSON"])),
+        "PDF",
+    )
+    page = on_page(1, ring_of(0.1, 0.1, 0.2, 0.2))
+    link = annotation("TO", "r", startEntities=[{"mid": "w"}], endEntities=[{"mid": "e"}])
+    response = lakes(annotation("LAKE", "w", annotations=[page])) | {
+        "WHO": {"annotations": [annotation("PERSON", "e", annotations=[page])]},
+        "LINKS": {"annotations": [link]},
+    }
+    error = refused(response, interface)
+    assert (error.cause, error.field) == ("wrong_relation_end", "LINKS.annotations[0].startEntities[0].mid")
+
+
+def test_any_category_stands_at_its_own_end_only() -> None:
+    case = KILIS_OWN["a relation that takes anything"]
+    links = case.json_interface["jobs"] | {"LINKS": relation("NAMED_ENTITIES_RELATION", "TO", ["ANY"], ["PLACE"])}
+    error = refused(case.json_response, parsed({"jobs": links}, "TEXT"))
+    assert error.field == "LINKS.annotations[0].endEntities[0].mid"
+
+
+@pytest.mark.parametrize(("input_type", "labeling_crs"), [("IMAGE", None), ("VIDEO", None), ("GEOSPATIAL", "PIXEL")])
+def test_degrees_are_refused_where_coordinates_are_shares(input_type: str, labeling_crs: str | None) -> None:
+    lake = lakes(part("w", box(6.1, 49.6, 6.2, 49.7)))
+    response = {"0": lake} if input_type == "VIDEO" else lake
+    interface = Interface.parse(project(**LAND), input_type, labeling_crs)
+    assert refused(response, interface).cause == "outside_image"
+
+
+def test_a_georeferenced_image_has_no_pixels() -> None:
+    error = refused(lakes(part("w", box(1840, 922, 1902, 988))), parsed(project(**LAND)), georeferenced=True)
+    assert (error.cause, error.fix) == ("outside_image", "send longitude as x and latitude as y, in degrees")

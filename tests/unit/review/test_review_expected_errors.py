@@ -142,3 +142,14 @@ def test_more_doubt_lies_higher_on_the_scale() -> None:
     positions = [read_errors(choice(1 - doubt, doubt)).position for doubt in (1e-9, 1e-4, 0.1, 0.4)]
 
     assert positions == sorted(positions, key=lambda one: one or 0.0)
+
+
+def test_the_parts_of_one_object_are_doubted_once() -> None:
+    def part(mid: str) -> dict[str, Any]:
+        return {"categories": [{"name": "LAKE", "confidence": 80}], "mid": mid}
+
+    response = {"LAND": {"annotations": [part("a"), part("a"), part("b"), part("a")]}}
+
+    found = read_errors(ModelOutput(KiliResponse(response)))
+
+    assert found.expected_errors == pytest.approx(0.4)

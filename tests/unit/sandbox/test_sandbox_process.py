@@ -141,6 +141,26 @@ def test_the_command_says_where_it_listens_and_obeys_the_environment(tmp_path: P
     assert rules[0]["applied"] == 1
 
 
+def test_a_project_to_try_things_in_is_there_from_the_start() -> None:
+    code = "from worker.cli.sandbox import sandbox; sandbox()"
+    command = [sys.executable, "-c", code, "--port", "0", "--demo-project", "--api-key", "mine"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(9)]
+        endpoint = lines[0].split()[-1]
+        query = 'query { projects(where: {id: "demo-project"}, first: 1, skip: 0) { title jsonInterface } }'
+        headers = {"Authorization": "X-API-Key: mine"}
+        [project] = httpx.post(endpoint, json={"query": query}, headers=headers).json()["data"]["projects"]
+        child.terminate()
+    said = "".join(lines)
+    assert "Demo project: demo-project" in said
+    assert f"export KILI_API_KEY=mine KILI_API_ENDPOINT={endpoint}" in said
+    sent = json.loads(said.partition("echo '")[2].partition("'")[0])
+    job = next(iter(json.loads(project["jsonInterface"])["jobs"].values()))
+    assert sent["project_id"] == "demo-project"
+    assert sent["output"]["scores"].keys() <= job["content"]["categories"].keys()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -1,4 +1,7 @@
-"""This worker: real processes with the settings a user gets, but for the address of Kili and the call budget."""
+"""This worker: real processes with a user's settings, but for the address of Kili, the call budget and the review rule.
+
+The rule is the threshold: which predictions need a priority is then the same for every competitor.
+"""
 
 from __future__ import annotations
 
@@ -31,6 +34,7 @@ def settings_of(ground: Ground, extra: Mapping[str, str] | None = None) -> dict[
         "KILI_API_KEY": ground.kili.api_key,
         "KILI_API_ENDPOINT": ground.kili.endpoint,
         "CELERY_BROKER_URL": ground.redis_url,
+        "WORKER_REVIEW__RULE": "threshold",
         **limit,
         **(extra or {}),
     }

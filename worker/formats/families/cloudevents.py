@@ -146,7 +146,8 @@ ENVELOPE = Envelope(
     near=_near,
     unwrap=unwrap,
     batches=True,
-    limits="What is inside is read by its own family; a list of events is read event by event. Request events hold no prediction and are refused.",
+    limits="What is inside is read by its own family; a list of events is read event by event. Request events hold no "
+    "prediction and are refused.",
     sources=(
         "https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md",
         "https://github.com/kserve/kserve/blob/master/docs/samples/logger/basic/README.md",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from worker.formats.checks import ROOT, Path, array, is_number
+from worker.formats.checks import ROOT, Path, array, fail, is_number
 from worker.formats.evidence import with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput, Transcription
@@ -48,7 +48,9 @@ def _pages(payload: Any) -> list[Sequence[Any]] | None:
 
 def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read one text per page, its lines joined by line breaks; the score is the least of its lines."""
-    pages = _pages(array(payload, *at)) or [[]]
+    pages = _pages(payload) if array(payload, *at) else [[]]
+    if pages is None:
+        fail(at, "no list of lines: four corners, the text, its score", "send what readtext() or ocr() returns")
     return tuple(_page(page, options.of_item(i), (*at, i)) for i, page in enumerate(pages))
 
 

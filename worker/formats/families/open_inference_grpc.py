@@ -1,4 +1,4 @@
-"""The Open Inference Protocol's gRPC message as JSON, as Seldon Core 2 writes it to Kafka: ``contents`` for ``data``."""
+"""The Open Inference Protocol's gRPC messages as JSON, as Seldon Core 2 writes them: ``contents`` for ``data``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,18 @@ _CONTENTS = ("boolContents", "intContents", "int64Contents", "uintContents", "ui
 _FLOATS = ("fp32Contents", "fp64Contents")
 _BYTES = "bytesContents"
 _RAW: Mapping[str, str] = {
-    **{"BOOL": "?", "INT8": "b", "INT16": "h", "INT32": "i", "INT64": "q", "UINT8": "B", "UINT16": "H"},
-    **{"UINT32": "I", "UINT64": "Q", "FP16": "e", "FP32": "f", "FP64": "d"},
+    "BOOL": "?",
+    "INT8": "b",
+    "INT16": "h",
+    "INT32": "i",
+    "INT64": "q",
+    "UINT8": "B",
+    "UINT16": "H",
+    "UINT32": "I",
+    "UINT64": "Q",
+    "FP16": "e",
+    "FP32": "f",
+    "FP64": "d",
 }
 
 _TENSOR = Kind("a tensor", lambda value: isinstance(value, Mapping) and "data" not in value and "datatype" in value)

@@ -44,7 +44,6 @@ def _near(_payload: Any) -> Miss | None:
 
 
 FAMILY = Family(
-    catch_all=True,
     name="short-form",
     title="The short form of messages",
     rule="an object (or a list, one per asset) with `boxes`, `polygons`, `masks`, `points` or `entities`, lists of "

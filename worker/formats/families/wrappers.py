@@ -1,4 +1,7 @@
-"""What the envelopes of clouds and jobs have in common: recognised by keys, opened at one place, read when it went well."""
+"""What the envelopes of clouds and jobs have in common.
+
+They are recognised by keys and opened at one place, and what says that it went wrong is refused.
+"""
 
 from __future__ import annotations
 
@@ -72,10 +75,7 @@ def inside_of(*keys: str | int) -> Opener:
     def opened(outer: Mapping[str, Any], at: Path) -> tuple[Any, Path]:
         value: Any = outer
         for key in keys:
-            if isinstance(key, int):
-                value = only(value, at)
-            else:
-                value = member(mapping(value, *at), key, at)
+            value = only(value, at) if isinstance(key, int) else member(mapping(value, *at), key, at)
             at = (*at, key)
         return text_or_value(value, at), at
 

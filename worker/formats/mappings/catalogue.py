@@ -1,4 +1,7 @@
-"""The mappings that are known, and which of them a payload fits. Payloads whose keys no mapping names cost a look-up each."""
+"""The mappings that are known, and which of them a payload fits.
+
+A payload whose keys no mapping names costs a look-up per key.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +109,8 @@ class Catalogue:
         if not isinstance(item, Mapping):
             return self._keyless
         present = item.keys()
-        fitting = [one for key in present & self._by_key.keys() for keys, one in self._by_key[key] if keys <= present]
+        named = [pair for key in present & self._by_key.keys() for pair in self._by_key[key]]
+        fitting = [one for keys, one in named if keys <= present and present.isdisjoint(one.without)]
         return [*self._keyless, *dict.fromkeys(fitting)] if fitting else self._keyless
 
     def apply(self, mapping: FormatMapping, payload: Any, options: ReadOptions, at: Path) -> Found:
@@ -218,6 +222,7 @@ def _recognised(mapping: FormatMapping, apply: Apply) -> dict[str, Any]:
         "sources": mapping.sources,
         "detect": detect,
         "near": near,
+        "is_cheap": False,
     }
 
 

@@ -1,8 +1,8 @@
-"""The process in which jq runs: reads requests from standard input, one answer a request on standard output.
+"""The process in which jq runs: reads requests from standard input, answers each on standard output.
 
 A request is two lines: a JSON list of jobs (``[program, expression to blame first]``), and the payload as JSON. The
-answer is one line: a JSON list with ``{"value": …}`` or ``{"stage", "error"}`` per job. Started by ``JqProcess`` alone, with an
-empty environment and bounded memory; it ends with its parent, whose end of the pipe then closes.
+answer is one line: a JSON list with ``{"value": …}`` or ``{"stage", "error"}`` per job. ``JqProcess`` starts it with
+bounded memory and hardly any environment; it ends with its parent, whose end of the pipe then closes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import jq
 
 LARGEST_EXACT = 2**53
-"""jq computes with 64-bit floats: whole numbers beyond this are not exact."""
+"""jq computes with 64-bit floats: whole numbers from here on are not exact."""
 
 _LONG = re.compile(r"(?<![\d.])\d{16}")
 _programs: dict[str, Any] = {}
@@ -31,14 +31,14 @@ def serve(memory_bytes: int, answer_bytes: int) -> None:
     answers.flush()
     while jobs := requests.readline():
         payload = requests.readline().decode().strip()
-        found = json.dumps([_run(program, first, payload) for program, first in json.loads(jobs)])
+        found = f"[{', '.join([_run(program, first, payload) for program, first in json.loads(jobs)])}]"
         if len(found) > answer_bytes:
             found = json.dumps([{"stage": "size", "error": f"gives more than {answer_bytes} bytes"}])
         answers.write(found.encode() + b"\n")
         answers.flush()
 
 
-def _run(program: str, first: str, payload: str) -> dict[str, Any]:
+def _run(program: str, first: str, payload: str) -> str:
     """Run one program; the expression that it tries first is blamed when it fails by itself.
 
     Without a payload it is compiled alone, by itself and with ``$options`` known, so that places in it are right.
@@ -46,14 +46,17 @@ def _run(program: str, first: str, payload: str) -> dict[str, Any]:
     try:
         if not payload:
             jq.compile(program, args={"options": {}})
-            return {"value": None}
+            return "{}"
         value = _compiled(program).input_text(payload).first()
     except (ValueError, StopIteration) as error:
         stage = "when" if first and _fails(first, payload) else "read"
-        return {"stage": stage, "error": str(error)}
-    if _LONG.search(json.dumps(value)) and _is_inexact(value):
-        return {"stage": "read", "error": "gives a whole number beyond 2^53, which jq cannot keep exactly"}
-    return {"value": value}
+        return json.dumps({"stage": stage, "error": str(error)})
+    text = json.dumps(value)
+    if _LONG.search(text) and _is_inexact(value):
+        return json.dumps(
+            {"stage": "read", "error": "gives a whole number of 2^53 or more, which jq cannot keep exactly"}
+        )
+    return f'{{"value": {text}}}'
 
 
 def _compiled(program: str) -> Any:
@@ -75,7 +78,7 @@ def _is_inexact(value: Any) -> bool:
         return any(map(_is_inexact, value.values()))
     if isinstance(value, list):
         return any(map(_is_inexact, value))
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) > LARGEST_EXACT
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LARGEST_EXACT
 
 
 if __name__ == "__main__":

@@ -121,7 +121,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
 def _object(one: DetectedObject) -> dict[str, Any]:
     points = [point for ring in one.shape.rings for point in ring]
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    told = {"label": one.label, "score": one.score, "tool": one.shape.tool}
+    told: dict[str, Any] = {"label": one.label, "score": one.score, "tool": one.shape.tool}
     told["box"] = [min(xs), min(ys), max(xs), max(ys)]
     told["points"] = dict(zip(one.shape.point_names, map(list, points), strict=False)) or [list(p) for p in points]
     return told

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -42,6 +42,7 @@ class FormatMapping:
     """One mapping.
 
     - ``keys``: keys that the payload's first object has, all of one alternative; others are not looked at.
+    - ``without``: keys that it has not; with one of them it is not looked at either.
     - ``when``: a jq expression that is true for payloads of this format.
     - ``read``: a jq expression that gives the short form; of an envelope ``inside``, the path of what it holds.
     - ``each``: what the expressions see. ``object``: every object of a list (one item each), or the only one.
@@ -52,6 +53,7 @@ class FormatMapping:
 
     name: str
     keys: tuple[tuple[str, ...], ...] = ()
+    without: tuple[str, ...] = ()
     when: str = "true"
     read: str = ""
     inside: str = ""
@@ -93,10 +95,6 @@ _PROGRAMS: Mapping[Each, str] = {
     "payload": "if mapped_when then [[mapped_read]] else null end",
 }
 
-_TEXTS = ("when", "read", "inside", "title", "rule", "limits")
-_LISTS = ("uses", "sources")
-_OTHERS = ("keys", "each", "by_id", "tests")
-
 
 def read_mappings(path: Path) -> dict[str, FormatMapping]:
     """Read a file of ``[formats.NAME]`` tables; raises MappingError, also for a file that is no TOML, and OSError."""
@@ -115,7 +113,7 @@ def mapping_tables(path: Path) -> Any:
 
 
 def parse_mappings(tables: Any) -> dict[str, FormatMapping]:
-    """Make mappings of the tables under ``formats``; raises MappingError. Whether jq takes the expressions is not checked."""
+    """Make mappings of the tables under ``formats``; raises MappingError. The expressions are not compiled."""
     if not isinstance(tables, Mapping):
         raise MappingError("*", "", "formats must hold tables: [formats.NAME]")
     return {name: _mapping(name, table) for name, table in tables.items()}
@@ -142,30 +140,37 @@ def _mapping(name: str, table: Any) -> FormatMapping:
 
 
 def _value(name: str, key: str, value: Any) -> Any:
-    if key in _TEXTS:
-        if not isinstance(value, str) or not value.strip():
-            raise MappingError(name, key, "must be a text that is not empty")
-    elif key in _LISTS:
-        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
-            raise MappingError(name, key, "must be a list of texts")
-        return tuple(value)
-    elif key == "keys":
-        return _keys(name, value)
-    elif key == "each":
-        if value not in get_args(Each):
-            raise MappingError(name, key, f"must be one of {', '.join(get_args(Each))}")
-    elif key == "by_id":
-        if not isinstance(value, bool):
-            raise MappingError(name, key, "must be true or false")
-    elif key == "tests":
-        return parse_examples(name, value)
-    else:
-        known = ", ".join((*_TEXTS, *_LISTS, *_OTHERS, *OPTIONS))
-        raise MappingError(name, key, f"is no key of a mapping; its keys are {known}")
+    reader = _READERS.get(key)
+    if reader is None:
+        raise MappingError(name, key, f"is no key of a mapping; its keys are {', '.join((*_READERS, *OPTIONS))}")
+    return reader(name, key, value)
+
+
+def _text(name: str, key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise MappingError(name, key, "must be a text that is not empty")
     return value
 
 
-def _keys(name: str, value: Any) -> tuple[tuple[str, ...], ...]:
+def _texts(name: str, key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+        raise MappingError(name, key, "must be a list of texts")
+    return tuple(value)
+
+
+def _each(name: str, key: str, value: Any) -> Any:
+    if value not in get_args(Each):
+        raise MappingError(name, key, f"must be one of {', '.join(get_args(Each))}")
+    return value
+
+
+def _flag(name: str, key: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise MappingError(name, key, "must be true or false")
+    return value
+
+
+def _keys(name: str, _key: str, value: Any) -> tuple[tuple[str, ...], ...]:
     """Alternatives of keys; a plain list is the only alternative."""
     lists = value if isinstance(value, list) and value and all(isinstance(one, list) for one in value) else [value]
     for one in lists:
@@ -201,3 +206,13 @@ def _json(name: str, key: str, value: Any) -> Any:
         return json.loads(value)
     except ValueError as error:
         raise MappingError(name, key, f"is no JSON: {error}") from None
+
+
+_READERS: Mapping[str, Callable[[str, str, Any], Any]] = {
+    **dict.fromkeys(("when", "read", "inside", "title", "rule", "limits"), _text),
+    **dict.fromkeys(("without", "uses", "sources"), _texts),
+    "keys": _keys,
+    "each": _each,
+    "by_id": _flag,
+    "tests": lambda name, _key, value: parse_examples(name, value),
+}

@@ -1,7 +1,7 @@
 """Run jq where it can do no harm: in a process of its own, with a limit on time, memory and size.
 
-jq runs in C and cannot be interrupted by a thread, so an expression that never ends would stop the worker. The process is
-started when a mapping is first needed, serves one request at a time, and is ended when a request takes too long.
+jq runs in C and cannot be interrupted by a thread, so an expression that never ends would stop the worker. The process
+is started when a mapping is first needed, serves one request at a time, and is ended when a request takes too long.
 """
 
 from __future__ import annotations
@@ -84,10 +84,10 @@ class JqProcess:
         with self._lock:
             answer = self._asked(request + b"\n" + text + b"\n")
         if isinstance(answer, str):
-            return self._one_by_one(jobs, text, answer) if len(jobs) > 1 else [Outcome(stage="limit", error=answer)]
+            return self._one_by_one(jobs, text) if len(jobs) > 1 else [Outcome(stage="limit", error=answer)]
         return [Outcome(one.get("value"), one.get("stage", ""), one.get("error", "")) for one in answer]
 
-    def _one_by_one(self, jobs: Sequence[Job], text: bytes, answer: str) -> list[Outcome]:
+    def _one_by_one(self, jobs: Sequence[Job], text: bytes) -> list[Outcome]:
         """Find out which of several programs went over a limit."""
         found = []
         for job in jobs:

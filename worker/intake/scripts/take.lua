@@ -12,7 +12,6 @@ local moved, size = 0, 0
 for n = 2, #KEYS do
   while moved < items and size < bytes and redis.call('TYPE', KEYS[n]).ok == 'list' do
     local envelope = redis.call('LINDEX', KEYS[n], -1)
-    if not envelope then break end
     redis.call('XADD', inbox, '*', 'envelope', envelope)
     redis.call('RPOP', KEYS[n])
     moved, size = moved + 1, size + #envelope

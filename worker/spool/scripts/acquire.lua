@@ -5,6 +5,9 @@ redis.call('DEL', P .. 'nothing') -- a first write that a full memory does not r
 local lock = P .. 'lock:' .. project
 if not redis.call('SET', lock, token, 'NX', 'PX', ARGV[4]) and redis.call('GET', lock) ~= token then return { 0, 0 } end
 
+local time = redis.call('TIME')
+redis.call('ZADD', P .. 'projects', 'NX', time[1] * 1000, project) -- of a worker that kept no such set
+
 local recovered = 0
 for lane = 0, lanes - 1 do
   local key = P .. 'lane:' .. lane .. ':' .. project

@@ -140,6 +140,7 @@ for _ = 1, tonumber(ARGV[5]) do
 end
 
 for project, names in pairs(moved) do
+  redis.call('ZADD', P .. 'projects', now, project)
   if since[project] then
     redis.call('ZADD', P .. 'work', 'NX', since[project], project)
     redis.call('HDEL', P .. 'notbefore', project)

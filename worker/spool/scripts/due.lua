@@ -38,6 +38,8 @@ for _, project in ipairs(redis.call('SMEMBERS', P .. 'held')) do
     hint(project, 0)
   elseif redis.call('EXISTS', P .. 'lock:' .. project) == 0 then
     redis.call('SREM', P .. 'held', project)
+    -- what workers that know nothing of tries have left behind
+    if count(project, 'waiting') <= 0 then redis.call('DEL', P .. 'tries:' .. project) end
   end
 end
 local work = redis.call('ZRANGE', P .. 'work', 0, -1, 'WITHSCORES')

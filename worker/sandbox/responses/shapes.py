@@ -1,0 +1,138 @@
+"""The shapes of objects: which key each tool draws into, with how many points, inside which range."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from worker.sandbox.interface import Category
+
+from .ground import Range
+from .reading import Json, a_coordinate, a_list, a_name, a_whole_number, an_object, inside, refuse
+
+#: Fewest and most vertices of a ring.
+CORNERS = {"rectangle": (4, 4), "polygon": (3, None), "semantic": (3, None), "area of a text": (3, None)}
+AREAS = frozenset({"rectangle", "polygon", "semantic"})
+LINES = frozenset({"polyline", "vector"})
+
+
+def check_shape(tool: str, annotation: Json, category: Category, where: str, limits: Range) -> None:
+    """Refuse an annotation whose shape is not that of its tool; tools that draw nothing known are let through."""
+    if tool in AREAS:
+        _check_area(tool, annotation, where, limits)
+    elif tool in LINES:
+        key = inside(where, "polyline")
+        _check_vertices(annotation.get("polyline"), key, limits, least=2, most=None, tool=tool)
+    elif tool == "pose":
+        _check_points(annotation, category, where, limits)
+    elif tool == "marker":
+        _check_vertex(annotation.get("point"), inside(where, "point"), limits)
+
+
+def _check_area(tool: str, annotation: Json, where: str, limits: Range) -> None:
+    key = inside(where, "boundingPoly")
+    areas = a_list(annotation.get("boundingPoly"), key)
+    if not areas:
+        refuse(key, f"a {tool} has no vertices")
+    if tool != "semantic" and len(areas) > 1:
+        refuse(key, f"the tool {tool} draws one ring, not {len(areas)}")
+    for index, area in enumerate(areas):
+        if tool == "semantic" and isinstance(area, list):
+            _check_group(tool, area, inside(key, index), limits)
+        else:
+            _check_ring(tool, area, inside(key, index), limits)
+
+
+def _check_group(tool: str, group: list[Any], where: str, limits: Range) -> None:
+    if not group:
+        refuse(where, "a part without vertices")
+    for index, ring in enumerate(group):
+        _check_ring(tool, ring, inside(where, index), limits)
+
+
+def _check_ring(tool: str, ring: Any, where: str, limits: Range) -> None:
+    key = inside(where, "normalizedVertices")
+    vertices = an_object(ring, where).get("normalizedVertices")
+    least, most = CORNERS[tool]
+    _check_vertices(vertices, key, limits, least=least, most=most, tool=tool)
+
+
+def _check_vertices(vertices: Any, where: str, limits: Range, *, least: int, most: int | None, tool: str) -> None:
+    listed = a_list(vertices, where)
+    if len(listed) < least or (most is not None and len(listed) > most):
+        refuse(where, f"{len(listed)} vertices are no {tool}: it has {least}{'' if most else ' or more'}")
+    for index, vertex in enumerate(listed):
+        _check_vertex(vertex, inside(where, index), limits)
+
+
+def _check_vertex(vertex: Any, where: str, limits: Range) -> None:
+    point = an_object(vertex, where)
+    x, y = (a_coordinate(point.get(axis), inside(where, axis)) for axis in ("x", "y"))
+    if not limits.holds(x, y):
+        refuse(where, f"({x:g}, {y:g}) is {limits.words}")
+
+
+def _check_points(annotation: Json, category: Category, where: str, limits: Range) -> None:
+    key = inside(where, "points")
+    codes = set()
+    for index, point in enumerate(a_list(annotation.get("points"), key)):
+        here = inside(key, index)
+        code = a_name(an_object(point, here).get("code"), inside(here, "code"))
+        if category.points is not None and code not in category.points:
+            refuse(inside(here, "code"), f"{category.name} has no point {code}")
+        if code in codes:
+            refuse(inside(here, "code"), f"the point {code} is there twice")
+        if point.get("type", "marker") != "marker":
+            refuse(inside(here, "type"), "a point of a pose is a marker")
+        codes.add(code)
+        _check_vertex(point.get("point"), inside(here, "point"), limits)
+
+
+def check_pages(tool: str, annotation: Json, where: str, limits: Range) -> None:
+    """Refuse an annotation of a PDF whose areas do not lie on pages: one level deeper than in an image."""
+    key = inside(where, "annotations")
+    pages = a_list(annotation.get("annotations"), key)
+    if not pages:
+        refuse(key, "a list of areas on pages is missing")
+    for index, page in enumerate(pages):
+        here = inside(key, index)
+        drawn = _check_page_areas(tool, an_object(page, here), here, limits)
+        _check_page_numbers(page, drawn, here)
+
+
+def _check_page_areas(tool: str, page: Json, where: str, limits: Range) -> set[int]:
+    """Check the areas and return how many page numbers they may have."""
+    a_list(page.get("boundingPoly"), inside(where, "boundingPoly"))
+    drawn = {1}
+    for name in ("boundingPoly", "polys"):
+        areas = a_list(page.get(name, []), inside(where, name))
+        rings = 0
+        for index, area in enumerate(areas):
+            here = inside(inside(where, name), index)
+            rings += _check_page_area(tool, an_object(area, here), here, limits)
+        drawn |= {len(areas), rings}
+    if not page["boundingPoly"]:
+        refuse(inside(where, "boundingPoly"), f"a {tool} has no vertices")
+    return drawn - {0}
+
+
+def _check_page_area(tool: str, area: Json, where: str, limits: Range) -> int:
+    key = inside(where, "normalizedVertices")
+    vertices = a_list(area.get("normalizedVertices"), key)
+    if not vertices or not isinstance(vertices[0], list):
+        _check_ring(tool, area, where, limits)
+        return 1
+    least, most = CORNERS[tool]
+    for index, ring in enumerate(vertices):
+        _check_vertices(ring, inside(key, index), limits, least=least, most=most, tool=tool)
+    return len(vertices)
+
+
+def _check_page_numbers(page: Json, drawn: set[int], where: str) -> None:
+    key = inside(where, "pageNumberArray")
+    numbers = page.get("pageNumberArray", [page["pageNumber"]] if "pageNumber" in page else None)
+    numbers = a_list(numbers, key)
+    if len(numbers) not in drawn:
+        refuse(key, f"{len(numbers)} page numbers do not fit the areas")
+    for index, number in enumerate(numbers):
+        if a_whole_number(number, inside(key, index)) < 1:
+            refuse(inside(key, index), "pages are counted from 1")
