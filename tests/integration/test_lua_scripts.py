@@ -18,6 +18,7 @@ from worker.connections import WorkerScript, script_of
 from worker.embedded_redis import EmbeddedRedis
 from worker.intake import Inbox
 from worker.kili.budget import CallBudget
+from worker.review.histogram import Histogram
 from worker.review.untested import UntestedPool
 from worker.spool import Arrival, Counted, Dead, Fate, Item, Leased, Settlement, Spool, Waiting
 
@@ -321,13 +322,17 @@ class Tour:
         budget.acquire()
 
     def compare_scores(self) -> None:
-        take = UntestedPool(self.client, kept_seconds=60)._take  # whether scores have shifted is not for this test
-        self.client.hset("pool", mapping={"0:1": 30, "0:2": 0, "0:3": 10, "0:4": 5})
-        self.client.hset("scores", mapping={"0:1": 30, "0:3": 40, "seen": 70})
-        fields = ["0:1", 30, "0:2", 0, "0:3", 4, "0:4", 1]
-        assert take(keys=["pool", "scores"], args=[0, 1, 2000, 10, 60, *fields]) == 1
-        assert take(keys=["pool", "scores"], args=[0, 1, 2000, 10, 60, *fields]) == 0
-        assert take(keys=["pool", "scores"], args=[1, 0, 2000, 10, 60, *fields]) == 1
+        """Scores as before, then shifted ones that all processes but one are too late for."""
+        pool = UntestedPool(self.client, 60)
+        for number, shifted in ((40, False), (90, True)):
+            self.client.hincrby("t:scores", "0:40", 400)
+            for key in ("t:scores", "t:pool"):
+                self.client.hincrby(key, f"0:{number}", 60)
+            found: dict[bytes, bytes] = self.client.hgetall("t:pool")  # type: ignore[assignment]
+            counts: dict[bytes, bytes] = self.client.hgetall("t:scores")  # type: ignore[assignment]
+            known = Histogram.from_counts({name.decode(): int(count) for name, count in counts.items()})
+            told = [pool.compare(found, known, pool="t:pool", scores="t:scores") for _ in range(2)]
+            assert told == [shifted, False]
 
 
 def await_due(due: Callable[[], list[str]]) -> list[str]:
