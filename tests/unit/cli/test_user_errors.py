@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,9 @@ WORDS = [
     ["policy", "simulate", "good.json", "--days", "-1"],
     ["publish", "no-such"],
     ["publish", "good.json", "--chunk", "0"],
+    ["redis", "--folder", "good.json"],
+    ["redis", "--folder", "good.json/folder"],
+    ["redis", "--port", "0"],
     ["report", "--days", "nan", "--project", "p"],
     ["report", "--days", "x"],
     ["sandbox", "--host", "203.0.113.1"],
@@ -211,6 +215,13 @@ def test_no_command_shows_a_traceback_for_a_wrong_setting(
     monkeypatch.setenv(name, value)
     found = call(*arguments)
     assert found.exception is None or isinstance(found.exception, SystemExit)
+
+
+def test_a_port_that_is_taken_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments in (["redis"], ["sandbox"], ["webhook"]):
+            assert port in is_refused(*arguments, "--port", port)
 
 
 def test_every_command_has_its_cases() -> None:
