@@ -51,6 +51,8 @@ def compose_detection(answer: Detection, target: Target, where: str, frame: int 
     for index, item in enumerate(answer.objects):
         place = f"{where}.objects[{index}]"
         made = list(_annotations(item, index, target, place, frame))
+        if not made:
+            continue
         mid = made[0]["mid"]
         if mid in mids:
             raise _track_twice(item, place)

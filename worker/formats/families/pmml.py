@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from worker.formats.checks import ROOT, Path, array, fail, is_number, mapping
+from worker.formats.checks import ROOT, Path, array, fail, mapping
 from worker.formats.classes import label_of
 from worker.formats.evidence import with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
 from worker.formats.scores import label_scores
-from worker.formats.structure import Family, Match, Miss, first_item
+from worker.formats.structure import Family, Match, Miss, first_item, refuse_foreign
 
 _COLUMN = re.compile(r"probability(?:_(?P<bare>.+)|\((?P<inside>.+)\))", re.IGNORECASE)
 
@@ -21,7 +21,7 @@ def _columns(row: Any) -> dict[str, str]:
     """The class of every probability column."""
     if not isinstance(row, Mapping):
         return {}
-    found = {key: _COLUMN.fullmatch(key) for key, value in row.items() if isinstance(key, str) and is_number(value)}
+    found = {key: _COLUMN.fullmatch(key) for key in row if isinstance(key, str)}
     return {key: one["bare"] or one["inside"] for key, one in found.items() if one}
 
 
@@ -37,6 +37,7 @@ def _read_row(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     columns = _columns(row)
     if not columns:
         fail(at, "has no column probability_CLASS or probability(CLASS)")
+    refuse_foreign(row, columns, at)
     keys = list(columns)
     labels = [label_of(columns[key], options, (*at, key)) for key in keys]
     scores = label_scores(labels, [row[key] for key in keys], options, at, lambda i: (*at, keys[i]))
