@@ -56,15 +56,16 @@ def video(project: str, name: str, **changes: Any) -> dict[str, Any]:
 )
 def test_an_upload_that_the_bucket_refuses_is_a_dead_letter_and_all_others_are_delivered(bucket_house: House) -> None:
     house, project = bucket_house, bucket_house.project(input_type="TEXT")
-    house.harm(*(refusing(project, f"t/{number}", status) for number, status in enumerate(REFUSED)))
+    refused = {f"t/{11 * number}": status for number, status in enumerate(REFUSED)}
+    house.harm(*(refusing(project, name, status) for name, status in refused.items()))
     house.publish(texts(project, 200))
     house.condemn(len(REFUSED))
     house.await_settled()
     house.judge()
     letters = {letter.about["external_id"]: letter for letter in house.case_letters("upload_refused")}
-    assert set(letters) == {f"t/{number}" for number in range(len(REFUSED))}
-    for number, status in enumerate(REFUSED):
-        assert letters[f"t/{number}"].about["words"] == f"the bucket says {status}"
+    assert {name: letter.about["words"] for name, letter in letters.items()} == {
+        name: f"the bucket says {status}" for name, status in refused.items()
+    }
     assert house.pauses() == {}
 
 

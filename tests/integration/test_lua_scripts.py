@@ -18,11 +18,14 @@ from worker.connections import WorkerScript, script_of
 from worker.embedded_redis import EmbeddedRedis
 from worker.intake import Inbox
 from worker.kili.budget import CallBudget
+from worker.review.histogram import Histogram
+from worker.review.untested import UntestedPool
 from worker.spool import Arrival, Counted, Dead, Fate, Item, Leased, Settlement, Spool, Waiting
 
 SCRIPTS = {
     ("worker.intake", "scripts/take.lua"),
     ("worker.kili", "budget.lua"),
+    ("worker.review", "untested.lua"),
     *(
         ("worker.spool", f"scripts/{name}.lua")
         for name in (
@@ -96,7 +99,7 @@ def test_what_is_no_number_is_refused_rather_than_written(client: redis.Redis, n
 def test_every_line_of_every_script_runs_and_writes_its_numbers_in_digits(
     redis_binary: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in ("worker.spool.spool", "worker.intake.inbox", "worker.kili.budget"):
+    for place in ("worker.spool.spool", "worker.intake.inbox", "worker.kili.budget", "worker.review.untested"):
         monkeypatch.setattr(f"{place}.script_of", marked_script_of)
     with EmbeddedRedis(binary=redis_binary) as server, redis.Redis.from_url(server.url) as client:
         with heard(client) as commands:
@@ -155,6 +158,7 @@ class Tour:
         self.forget_projects()
         self.take_from_the_doors()
         self.spend_the_budget()
+        self.compare_scores()
 
     def item(self, name: str, *, stamp: int = 5, digest: str = "bb", lane: int = 5) -> Waiting:
         return Waiting("p", lane, name, "m:1", stamp, digest, b"{}", b"{}")
@@ -317,6 +321,19 @@ class Tour:
         (log,) = self.client.keys("*budget:{s}:calls")  # type: ignore[misc]
         self.client.rpush(log, 9 * 10**15)
         budget.acquire()
+
+    def compare_scores(self) -> None:
+        """Scores as before, then shifted ones that all processes but one are too late for."""
+        pool = UntestedPool(self.client, 60)
+        for number, shifted in ((40, False), (90, True)):
+            self.client.hincrby("t:scores", "0:40", 400)
+            for key in ("t:scores", "t:pool"):
+                self.client.hincrby(key, f"0:{number}", 60)
+            found: dict[bytes, bytes] = self.client.hgetall("t:pool")  # type: ignore[assignment]
+            counts: dict[bytes, bytes] = self.client.hgetall("t:scores")  # type: ignore[assignment]
+            known = Histogram.from_counts({name.decode(): int(count) for name, count in counts.items()})
+            told = [pool.compare(found, known, pool="t:pool", scores="t:scores") for _ in range(2)]
+            assert told == [shifted, False]
 
 
 def await_due(due: Callable[[], list[str]]) -> list[str]:

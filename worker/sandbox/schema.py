@@ -21,6 +21,7 @@ from graphql import (
 from . import (
     resolvers_account,
     resolvers_assets,
+    resolvers_copies,
     resolvers_imports,
     resolvers_issues,
     resolvers_labels,
@@ -46,6 +47,7 @@ QUERIES: dict[str, Resolver] = {
 MUTATIONS: dict[str, Resolver] = {
     **resolvers_account.MUTATIONS,
     **resolvers_projects.MUTATIONS,
+    **resolvers_copies.MUTATIONS,
     **resolvers_imports.MUTATIONS,
     **resolvers_assets.MUTATIONS,
     **resolvers_labels.MUTATIONS,
