@@ -39,10 +39,10 @@ class Check:
 
 def startup_checks(settings: Settings) -> list[Check]:
     """Everything that is looked at before the worker starts: settings, Redis and broker, not Kili."""
-    found = [*setting_checks(settings), *redis_checks(settings)]
-    if any(check.level == "refused" for check in found):
-        return found
-    return [*found, *broker_checks(settings)]
+    servers = list(redis_checks(settings))
+    if all(check.level != "refused" for check in servers):
+        servers += broker_checks(settings)
+    return [*setting_checks(settings), *servers]
 
 
 def setting_checks(settings: Settings) -> Iterator[Check]:

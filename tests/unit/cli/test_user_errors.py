@@ -108,6 +108,7 @@ WORDS = [
     ["redis", "--port", "0"],
     ["report", "--days", "nan", "--project", "p"],
     ["report", "--days", "x"],
+    ["sandbox", "--files", "no-such"],
     ["sandbox", "--host", "203.0.113.1"],
     ["sandbox", "--host", "203.0.113.1", "--expose"],
     ["sandbox", "--port", "70000"],
