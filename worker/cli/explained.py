@@ -84,7 +84,8 @@ def _answer(answer: Mapping[str, Any]) -> list[str]:
         case {"kind": "entities", "entities": entities}:
             return _table("entities", [_entity(one) for one in entities])
         case {"kind": "transcription", "text": text, "score": score}:
-            return ["text", f"  {_number(score)}  {text}"]
+            shown = text.replace("\n", "\\n")
+            return ["text", f"  {_number(score)}  {shown}"]
         case {"kind": "frames", "frames": frames}:
             return _table("frames", [f"{one['index']}: {'; '.join(_answer(one['answer']))}" for one in frames])
         case {"kind": "nothing"}:

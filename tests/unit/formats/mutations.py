@@ -178,9 +178,14 @@ def with_geometry(payload: Any, chance: random.Random) -> Any:
     return None if key in item else put(payload, path, {**item, key: GEOMETRY[key]})
 
 
+def _lists_objects(part: Any) -> bool:
+    """A list of objects, but not of the parts of one text."""
+    return isinstance(part, list) and bool(part) and isinstance(part[0], dict) and "text" not in part[0]
+
+
 def with_fewer_objects(payload: Any, chance: random.Random) -> Any:
     """A list without its last objects, perhaps empty."""
-    found = _some(payload, chance, lambda part: isinstance(part, list) and part and isinstance(part[0], dict))
+    found = _some(payload, chance, _lists_objects)
     if found is None:
         return None
     path, part = found
@@ -189,7 +194,7 @@ def with_fewer_objects(payload: Any, chance: random.Random) -> Any:
 
 def with_more_objects(payload: Any, chance: random.Random) -> Any:
     """A list of objects twice over."""
-    found = _some(payload, chance, lambda part: isinstance(part, list) and part and isinstance(part[0], dict))
+    found = _some(payload, chance, _lists_objects)
     return None if found is None else put(payload, found[0], [*found[1], *copy.deepcopy(found[1])])
 
 

@@ -135,7 +135,9 @@ def test_units_may_be_percent_or_thousandths() -> None:
 
 def test_a_mask_beside_its_box_lies_within_the_box() -> None:
     row = {
-        **{"detection_boxes": [[0.2, 0.4, 0.8, 0.8]], "detection_classes": [1.0], "detection_scores": [0.9]},
+        "detection_boxes": [[0.2, 0.4, 0.8, 0.8]],
+        "detection_classes": [1.0],
+        "detection_scores": [0.9],
         "detection_masks": [[[0.9, 0.1], [0.9, 0.1]]],
     }
     (found,) = objects({"predictions": [row]}, classes={1: "cat"})
