@@ -38,6 +38,9 @@ FILES: dict[str, bytes] = {
 READING = [
     ["explain", "{}"],
     ["explain", "--interface", "{}", "good.json"],
+    ["explain", "--mapping", "{}", "good.json"],
+    ["formats", "list", "--mapping", "{}"],
+    ["formats", "test", "{}"],
     ["policy", "test", "{}"],
     ["policy", "test", "good-cases.json", "--policy", "{}"],
     ["policy", "simulate", "{}"],
