@@ -97,7 +97,7 @@ class ProjectConfig(BaseModel):
 
     def of_model(self, name: str, version: str) -> ProjectConfig:
         """The configuration of one model version: what its version says, else its name, else the project."""
-        if not self._of_models:
+        if not self.models:
             return self
         return self._of_models.get(f"{name}:{version}") or self._of_models.get(name) or self
 
