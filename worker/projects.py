@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from worker import clock
 
 logger = logging.getLogger(__name__)
 
@@ -82,18 +83,18 @@ class Projects:
         self._path = path
         self._configs = read_projects_file(path) if path else {}
         self._stamp = self._stat()
-        self._looked = time.monotonic()
+        self._looked = clock.monotonic()
         self._guard = threading.Lock()
 
     def of(self, project: str) -> ProjectConfig:
         """The project's configuration, or that of all others."""
-        if self._path is not None and time.monotonic() - self._looked > LOOK_SECONDS:
+        if self._path is not None and clock.monotonic() - self._looked > LOOK_SECONDS:
             self._look()
         return self._configs.get(project) or self._configs.get(OTHERS) or _DEFAULT
 
     def _look(self) -> None:
         with self._guard:
-            self._looked = time.monotonic()
+            self._looked = clock.monotonic()
             stamp = self._stat()
             if stamp == self._stamp or self._path is None:
                 return
