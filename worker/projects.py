@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -27,6 +26,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from worker.formats import Catalogue, MappingError, extended
+
+from worker import clock
 
 logger = logging.getLogger(__name__)
 
@@ -160,18 +161,18 @@ class Projects:
         self._path = path
         self._configs = read_projects_file(path) if path else {}
         self._stamp = self._stat()
-        self._looked = time.monotonic()
+        self._looked = clock.monotonic()
         self._guard = threading.Lock()
 
     def of(self, project: str) -> ProjectConfig:
         """The project's configuration, or that of all others."""
-        if self._path is not None and time.monotonic() - self._looked > LOOK_SECONDS:
+        if self._path is not None and clock.monotonic() - self._looked > LOOK_SECONDS:
             self._look()
         return self._configs.get(project) or self._configs.get(OTHERS) or _DEFAULT
 
     def _look(self) -> None:
         with self._guard:
-            self._looked = time.monotonic()
+            self._looked = clock.monotonic()
             stamp = self._stat()
             if stamp == self._stamp or self._path is None:
                 return

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import redis
 
+from worker import clock
 from worker.feedback.alarms import AlarmBook
 from worker.feedback.collector import HORIZON_DAYS, Collector, Round, Source
 from worker.feedback.detectors import RUN_LENGTH
@@ -180,9 +180,9 @@ class Feedback:
                 self.book.note_posted(alarm_id, self._now())
 
     def _conclude_in_time(self) -> None:
-        begun = time.monotonic()
+        begun = clock.monotonic()
         self.conclude(self.figures())
-        pause = (time.monotonic() - begun) / FIGURES_SHARE
+        pause = (clock.monotonic() - begun) / FIGURES_SHARE
         if pause > self._rules.figures_every:
             self._turns.put(self.project, pause, "figures")
 

@@ -8,10 +8,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, fail, show
-from worker.formats.errors import AmbiguousFormat, ResultPointer
+from worker.formats.errors import AmbiguousFormat, ResultPointer, UnknownFormat
 from worker.formats.evidence import with_evidence
 from worker.formats.json_text import looks_like_json, parse_json
-from worker.formats.mappings import catalogue_of
+from worker.formats.mappings import catalogue_of, shipped
 from worker.formats.meaning import carries_geometry
 from worker.formats.options import ReadOptions
 from worker.formats.output import Classification, Detection, Frame, Frames, ModelOutput, Nothing, OutputError
@@ -96,6 +96,8 @@ def _read_one(payload: Any, chosen: ReadOptions, at: Path) -> Reading:
         family, reason = _family(wanted, inside)
     except AmbiguousFormat as ambiguous:
         raise _tried(ambiguous, inside, chosen) from None
+    except UnknownFormat as unknown:
+        raise _with_own(unknown, inside, chosen) from None
     name, why = "/".join((*inside.names, family.name)), "; inside: ".join((*inside.reasons, reason))
     try:
         inner, outputs = _outputs(family, inside, chosen)
@@ -261,6 +263,17 @@ def _family(wanted: list[Family | Envelope], inside: _Inside) -> tuple[Family, s
         return named[0], f"named {named[0].name}" + (f", and it is {match.reason}" if match else "")
     family, match = choose(inside.payload, answers(), inside.at, envelopes(), inside.mapped)
     return family, match.reason
+
+
+def _with_own(unknown: UnknownFormat, inside: _Inside, options: ReadOptions) -> UnknownFormat:
+    """The same refusal, naming the user's own mappings that the payload has the keys of."""
+    known = catalogue_of(options)
+    own = [one.name for one in known.candidates(inside.payload) if one.name not in shipped().mappings]
+    if not own:
+        return unknown
+    problem = f"the payload has the keys of the mapping {own[0]}, but its `when` is not true, or fails"
+    fix = f"set format: {own[0]} to see why, or mend the mapping"
+    return UnknownFormat(show(inside.at), problem, fix, nearest=own[0])
 
 
 def _tried(error: AmbiguousFormat, inside: _Inside, options: ReadOptions) -> OutputError:

@@ -13,10 +13,10 @@ import pytest
 
 from worker.formats import Catalogue, MappingError, OutputError, ReadOptions, extended, read_payload
 from worker.formats.documentation import shipped_examples
-from worker.formats.errors import AmbiguousFormat
+from worker.formats.errors import AmbiguousFormat, UnknownFormat
 from worker.formats.mappings import FormatMapping, MappingFailed, parse_mappings, shipped
-from worker.formats.mappings.examples import Tested, difference, run_tests, summary
-from worker.formats.mappings.process import Job, JqProcess
+from worker.formats.mappings.examples import ExampleResult, difference, run_tests, summary
+from worker.formats.mappings.process import Job, JqProcess, JqUnavailable
 
 WAREHOUSE = {
     "keys": ["dets"],
@@ -161,6 +161,21 @@ def test_one_result_per_item(expression: str, told: str) -> None:
         read({"a": "x", "b": "y"}, catalogue(one=mapping))
 
 
+def test_a_mapping_whose_when_is_not_true_is_named_and_naming_it_says_why() -> None:
+    known = catalogue(warehouse={**WAREHOUSE, "when": ".dets | length > 0"})
+    with pytest.raises(UnknownFormat, match="keys of the mapping warehouse, but its `when` is not true"):
+        read({"dets": []}, known)
+    failing = catalogue(warehouse={**WAREHOUSE, "when": ".dets.a.b"})
+    with pytest.raises(MappingFailed, match="expression `when`: Cannot index"):
+        read(PAYLOAD, failing, format="warehouse")
+
+
+def test_a_process_that_does_not_start_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/nonexistent/python")
+    with pytest.raises(JqUnavailable, match="does not start"):
+        read(PAYLOAD, catalogue(JqProcess()))
+
+
 def test_a_wrong_short_form_is_told_by_the_path_in_it() -> None:
     with pytest.raises(OutputError, match=r"payload\.<warehouse>\.boxes\[0\]\.box: 3 numbers"):
         read({"dets": [{"cls": "a", "p": 0.9, "at": [0.1, 0.2, 0.3]}]}, catalogue())
@@ -294,7 +309,7 @@ def test_threads_share_the_process(quick: JqProcess) -> None:
 # --- tests beside a mapping ---
 
 
-def outcomes_of(**test: Any) -> list[Tested]:
+def outcomes_of(**test: Any) -> list[ExampleResult]:
     known = parse_mappings({"warehouse": {**WAREHOUSE, "tests": [test]}})
     return list(run_tests(Catalogue(known.values()), ["warehouse"], {}))
 

@@ -37,7 +37,7 @@ def _read_row(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     columns = _columns(row)
     if not columns:
         fail(at, "has no column probability_CLASS or probability(CLASS)")
-    refuse_foreign(row, tuple(columns), at)
+    refuse_foreign(row, columns, at)
     keys = list(columns)
     labels = [label_of(columns[key], options, (*at, key)) for key in keys]
     scores = label_scores(labels, [row[key] for key in keys], options, at, lambda i: (*at, keys[i]))

@@ -33,7 +33,7 @@ NEAR = 0.001
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class ExampleResult:
     """One test of a mapping; ``problem`` is empty when it passed."""
 
     mapping: str
@@ -41,14 +41,16 @@ class Tested:
     problem: str
 
 
-def run_tests(catalogue: Catalogue, names: Sequence[str], beside: Mapping[str, Sequence[Example]]) -> Iterator[Tested]:
+def run_tests(
+    catalogue: Catalogue, names: Sequence[str], beside: Mapping[str, Sequence[Example]]
+) -> Iterator[ExampleResult]:
     """Run the tests of these mappings: their own, and those that ``beside`` holds."""
     for name in names:
         examples = (*catalogue.mappings[name].tests, *beside.get(name, ()))
         if not examples:
-            yield Tested(name, "", "has no test: add [[formats." + name + ".tests]] with payload and expect")
+            yield ExampleResult(name, "", "has no test: add [[formats." + name + ".tests]] with payload and expect")
         for i, example in enumerate(examples):
-            yield Tested(name, example.name or f"test {i + 1}", _problem(name, example, catalogue))
+            yield ExampleResult(name, example.name or f"test {i + 1}", _problem(name, example, catalogue))
 
 
 def read_examples(path: Path) -> dict[str, tuple[Example, ...]]:

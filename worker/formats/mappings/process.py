@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from worker.formats.output import OutputError
+
 SECONDS = 2.0
 """Longest that the mappings tried on one payload may take together."""
 
@@ -34,8 +36,12 @@ _NOISE = re.compile(r"jq: error: | at <top-level>(?=,)|\n?jq: \d+ compile errors
 _CHILD = Path(__file__).with_name("child.py")
 
 
-class JqUnavailable(RuntimeError):
-    """The jq process does not start."""
+class JqUnavailable(OutputError):
+    """The jq process does not start, so that nothing can be said of the payload."""
+
+    def __init__(self, reason: str) -> None:
+        fix = "have the jq package installed and memory free, then replay the dead letters"
+        super().__init__("payload", f"the process in which mappings run does not start: {reason}", fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +157,20 @@ class JqProcess:
         if self._child is not None and self._child.poll() is None:
             return self._child
         command = [sys.executable, "-S", "-P", str(_CHILD), str(self.memory_bytes), str(self.most_bytes)]
-        self._child = subprocess.Popen(  # noqa: S603
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={"PYTHONPATH": os.pathsep.join(sys.path)},
-            start_new_session=True,
-        )
+        try:
+            self._child = subprocess.Popen(  # noqa: S603
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env={"PYTHONPATH": os.pathsep.join(sys.path)},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise JqUnavailable(str(error)) from error
         if self._line(self._child, START_SECONDS) != b"ready\n":
             self._end()
-            raise JqUnavailable("the process in which mappings run does not start: is the jq package installed?")
+            raise JqUnavailable("it ends at once, or takes too long")
         return self._child
 
     def _end(self) -> None:
