@@ -25,9 +25,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
-from worker.formats import Catalogue, MappingError, extended
-
 from worker import clock
+from worker.formats import Catalogue, MappingError, extended
 
 logger = logging.getLogger(__name__)
 
