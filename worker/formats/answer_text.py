@@ -12,12 +12,17 @@ from worker.formats.json_text import looks_like_json, parse_json
 from worker.formats.meaning import foreign_key
 
 _LABEL_KEYS = ("label", "class", "category", "answer")
+_LIST_KEYS = (*_LABEL_KEYS, "labels", "classes", "categories", "tags", "answers")
 _STATED_KEYS = (
     *("confidence", "score", "probability", "certainty", "reason", "reasoning", "explanation", "rationale"),
     *("thought", "thoughts", "thinking", "justification", "comment", "comments"),
 )
 _FENCE = re.compile(r"\s*```\w*\n(?P<inside>.*?)\n?```\s*", re.DOTALL)
 _THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.DOTALL | re.IGNORECASE)
+
+
+PLACE = re.compile(r"<loc\d{1,4}>|<loc_\d{1,4}>|<\|(?:box|quad|point)_start\|>|<patch_index_\d+>|<points? [^<>]*x\d?=")
+"""How PaliGemma, Florence-2, Qwen-VL, Kosmos-2 and Molmo write a place in the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +74,18 @@ def find_answer(text: str, key: str | None, job: str | None, at: Path) -> Found 
     answer = parse_json(inside, at)
     if isinstance(answer, Mapping):
         return _in_object(answer, key, job, text, begin, at)
+    listed = [_only_label(one) for one in answer]
+    if answer and all(listed):
+        return Found(_positions(listed, text, begin, at), several=True)
     if not answer or any(isinstance(one, Mapping | list) for one in answer):
         return Data(answer)
     return Found(_positions(answer, text, begin, at), several=True)
+
+
+def _only_label(value: Any) -> str | None:
+    """The label of an object that holds nothing else."""
+    label = value.get(next(iter(value))) if isinstance(value, Mapping) and len(value) == 1 else None
+    return label if isinstance(label, str) and next(iter(value)) in _LABEL_KEYS else None
 
 
 def _in_object(
@@ -118,7 +132,7 @@ def _letters(name: str) -> str:
 
 def _is_hollow(answer: Mapping[str, Any], asked: list[str]) -> bool:
     """Whether lists of objects are empty; an empty list of labels is no such list."""
-    return any(answer[one] == [] and one not in _LABEL_KEYS for one in asked)
+    return any(answer[one] == [] and one not in _LIST_KEYS for one in asked)
 
 
 def _is_said(value: Any) -> bool:

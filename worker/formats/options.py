@@ -63,6 +63,7 @@ class ReadOptions:
     - ``external_ids``: the assets that the message is about, where that is known; row n is about the n-th.
     - ``texts``: the text of each of them.
     - ``mappings``: the mappings that are known; None for those that are shipped.
+    - ``in_reply``: whether the payload is the reply of a language model.
     - ``result``: what lies at the place that the payload only points to (see ``ResultPointer``).
 
     Raises OutputError when an option has no meaning.
@@ -92,6 +93,7 @@ class ReadOptions:
     external_ids: Sequence[str] | None = None
     texts: Sequence[str | None] | None = None
     mappings: Catalogue | None = None
+    in_reply: bool = False
     result: Any = None
 
     def __post_init__(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -154,6 +154,7 @@ def _read_inside(item: Unwrapped, options: ReadOptions, names: dict[str, None]) 
     """Read data that one item wraps, such as the boxes in a language model's reply."""
     if holds_no_answer(item.payload):
         return options.output(Nothing(), evidence=item.evidence)
+    options = replace(options, in_reply=True)
     mapped = catalogue_of(options).answers_that_fit(item.payload, options, item.at)
     family, _ = choose(item.payload, answers(), item.at, envelopes(), mapped)
     outputs = family.read(item.payload, options, item.at)

@@ -69,6 +69,9 @@ def _unknown(payload: Any, families: tuple[Recognised, ...], at: Path) -> Unknow
     if misses:
         family, miss = max(misses, key=lambda pair: pair[1].share)
         problem = f"no known format; the nearest is {family.name}, but here: {miss.problem}"
+        item = first_item(payload)[0]
+        carried = foreign_key(item, ()) if isinstance(item, Mapping) and "box" not in family.rule else None
+        problem += f", and it carries {describe_key(item, carried)}" if carried else ""
         return UnknownFormat(_below(miss, at), problem, f"{family.name} is {family.rule}", nearest=family.name)
     item, place = first_item(payload)
     place = (*at, *place[1:])

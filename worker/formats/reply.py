@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from worker.formats.answer_text import Data, Found, Questions, answer_begin, find_answer
-from worker.formats.checks import Path, describe, fail, mapping
+from worker.formats.answer_text import PLACE, Data, Found, Questions, answer_begin, find_answer
+from worker.formats.checks import Path, describe, fail, is_number, mapping
 from worker.formats.classes import known_names, label_of
 from worker.formats.evidence import with_ignored
 from worker.formats.options import ReadOptions
@@ -36,6 +36,13 @@ def reply_output(text: str, tokens: Tokens | None, options: ReadOptions, at: Pat
         fail(at, f"{describe(text)} is no answer")
     if options.strings == "text":
         return options.output(_transcription(text, tokens))
+    token = PLACE.search(text)
+    if token is not None:
+        fail(
+            at,
+            f"{describe(token[0])} is a place in the image (box or point) as the model's tokens write it",
+            "have the model's processor decode it, and send boxes or points in the short form",
+        )
     found = find_answer(text, options.field, options.job, at)
     if isinstance(found, Data):
         return Unwrapped(found.value, at)
@@ -79,8 +86,9 @@ def _transcription(text: str, tokens: Tokens | None) -> Transcription:
 
 
 def _labels(found: Found, text: str, tokens: Tokens | None, options: ReadOptions, at: Path) -> ModelOutput:
-    if not found.labels:
+    if not found.labels and not found.several:
         fail(at, "the answer names no class")
+    _refuse_denied(found, options, at)
     scores = tuple(_score(label, text, tokens, options, at) for label in found.labels)
     if len({score.label for score in scores}) < len(scores):
         fail(at, "the answer names a class twice")
@@ -89,6 +97,17 @@ def _labels(found: Found, text: str, tokens: Tokens | None, options: ReadOptions
     else:
         answer = _with_alternatives(found.labels[0], scores[0], text, tokens, options, at)
     return options.output(answer, evidence={"answer": found.stated} if found.stated else None)
+
+
+def _refuse_denied(found: Found, options: ReadOptions, at: Path) -> None:
+    """Refuse a class that the reply names as improbable, where the classes are independent: it is a no."""
+    said = next((key for key in ("probability", "confidence", "score") if is_number(found.stated.get(key))), None)
+    if options.exclusive is False and said is not None and 0 <= found.stated[said] < EVEN:
+        fail((*at, said), f"{found.stated[said]} for one class is no answer", "have the model name the class it chose")
+
+
+EVEN = 0.5
+"""What the probability of an independent class must reach to say yes."""
 
 
 def _score(label: tuple[str, int], text: str, tokens: Tokens | None, options: ReadOptions, at: Path) -> ClassScore:
@@ -113,7 +132,7 @@ def _with_alternatives(
     name, begin = label
     span = tokens.covering(text, begin, begin + len(name)) if tokens else None
     if tokens is None or span is None or len(span) != 1 or options.exclusive is False:
-        return Classification((chosen,), exclusive=options.exclusive, chosen=True)
+        return Classification((chosen,), exclusive=options.exclusive or None, chosen=True)
     scores = {chosen.label: tokens.probability(span)}
     for token, probability in tokens.alternatives(span[0]):
         other = label_of(token.strip(), options, at) if token.strip() else ""

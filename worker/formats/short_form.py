@@ -136,7 +136,7 @@ def _labels(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
         place = (*at, i)
         label, score = (one.get("label"), one.get("score")) if isinstance(one, Mapping) else (one, None)
         chosen.append(ClassScore(label_of(label, options, place), probability(score, options, (*place, "score"))))
-    exclusive = None if len(chosen) == 1 else False
+    exclusive = (options.exclusive or None) if len(chosen) == 1 else False
     return options.output(Classification(tuple(chosen), exclusive=exclusive, chosen=True))
 
 

@@ -29,7 +29,7 @@ class _Scored:
 def compose_classification(answer: Classification, job: Job, policy: Policy, where: str) -> dict[str, Any] | None:
     """Choose the categories of one classification; None when the model chose none.
 
-    Single choice takes the most probable category (the first of the interface on a tie; classes mapped to
+    A whole distribution that is named exclusive has one answer in multiple choice, too. Single choice takes the most probable category (the first of the interface on a tie; classes mapped to
     one category add up). Multiple choice takes all at or above the policy's threshold, or all where the model chose
     (of classes mapped to one category, the highest counts). A class without category matters only where it would be
     chosen. Independent scores have a most probable category only where one of them says yes; of a yes or no about one
@@ -38,14 +38,18 @@ def compose_classification(answer: Classification, job: Job, policy: Policy, whe
     classes = policy.classes
     if not job.single_choice:
         scored = _by_category(answer, job, classes, where)
-        chosen = _all_above(scored, job, policy, 0.0 if answer.chosen else policy.threshold)
+        if answer.exclusive and answer.complete and not answer.chosen:
+            chosen = _winner(scored, job, policy)
+        else:
+            chosen = _all_above(scored, job, policy, 0.0 if answer.chosen else policy.threshold)
         return {"categories": chosen} if chosen else None
     _check_row(answer, job, where)
     scored = _by_category(answer, job, classes, where)
     if answer.exclusive is False and not answer.chosen:
         _settle_independent(scored, job, where)
-    elif not answer.chosen and not answer.complete:
+    elif not answer.complete and (not answer.chosen or answer.exclusive):
         _check_lone_score(answer, job, where)
+        _check_low_row(scored, job, where)
     chosen = _winner(scored, job, policy)
     return {"categories": chosen} if chosen else None
 
@@ -147,6 +151,21 @@ def _check_lone_score(answer: Classification, job: Job, where: str) -> None:
     )
 
 
+def _check_low_row(scored: _Scored, job: Job, where: str) -> None:
+    """Refuse scores of all categories of which none says yes, though they are no distribution over these."""
+    scores = [score for score in scored.known.values() if score is not None]
+    whole = len(scores) == len(job.categories) > 1 and not scored.unknown
+    if not whole or max(scores) >= EVEN or sum(scores) >= 2 - MOST_A_ROW_MAY_SUM_TO:
+        return
+    raise OntologyError(
+        f"{where}.scores",
+        f"the scores of all {len(scores)} categories sum to {sum(scores):.4g}, and none reaches {EVEN:g}: they look "
+        f"independent, but job {job.name} has one answer",
+        "send one distribution, or set exclusive: false and make it a multiple-choice job",
+        "not_a_distribution",
+    )
+
+
 def _winner(scored: _Scored, job: Job, policy: Policy) -> list[dict[str, Any]]:
     weights = {name: 1.0 if score is None else score for name, score in scored.known.items()}
     top = max(weights.values(), default=-1.0)
@@ -154,7 +173,7 @@ def _winner(scored: _Scored, job: Job, policy: Policy) -> list[dict[str, Any]]:
     best = tied[0] if len(tied) == 1 else next((name for name in job.categories if name in tied), None)
     for label, (score, place) in scored.unknown.items():
         if _weight(score) > top:
-            if policy.ignores_unknown:
+            if policy.ignores_unknown and not (job.required and job.single_choice):
                 return []
             raise unknown_class(label, job, policy.classes, place)
     return [] if best is None else [category(best, scored.known[best])]

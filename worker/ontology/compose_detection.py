@@ -114,7 +114,7 @@ def _tool(shape: Shape, job: Job, place: str) -> str:
             return tool
     raise OntologyError(
         f"{place}.tool",
-        f"job {job.name} has the tools {', '.join(job.tools) or 'none'}, none of which holds a {shape.tool}",
+        f"job {job.name} has the tools {', '.join(job.tools) or 'none'}, none of which holds a {_SPOKEN.get(shape.tool, shape.tool)}",
         f"add the tool {shape.tool} to the job, or send the shapes it has",
         "wrong_tool",
     )
@@ -198,3 +198,7 @@ def _on_page(geometry: dict[str, Any], item: DetectedObject, tool: str, place: s
     areas = [{"normalizedVertices": [ring["normalizedVertices"]]} for ring in geometry["boundingPoly"]]
     pages = [item.page] * len(areas)
     return {"annotations": [{"boundingPoly": areas, "polys": areas, "pageNumberArray": pages}]}
+
+
+_SPOKEN = {"semantic": "mask (semantic)", "pose": "pose (keypoints)", "marker": "point (marker)"}
+"""What people call the shapes whose tools have other names."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 from typing import Any
 
 from worker.formats.output import Entities, Entity
@@ -11,6 +12,7 @@ from .classes import category_of, unknown_class
 from .errors import OntologyError
 from .interface import Job
 from .mids import mid_of
+from .offsets import fits, in_characters
 from .policy import Policy
 from .scores import category, checked
 
@@ -30,19 +32,21 @@ def _annotation(
         if policy.ignores_unknown:
             return None
         raise unknown_class(item.label, job, policy.classes, f"{place}.label")
+    begin, end = item.begin, item.end
+    if text is not None and item.text and not _agrees(item.text, text[begin:end]):
+        begin, end = in_characters(begin, end, item.text, text)
     return {
         "categories": [category(name, checked(item.score, f"{place}.score"))],
-        "mid": mid_of(job.name, name, index, item.begin, item.end),
-        "beginOffset": item.begin,
-        "endOffset": item.end,
-        "content": item.text if text is None else _content(item, text, place),
+        "mid": mid_of(job.name, name, index, begin, end),
+        "beginOffset": begin,
+        "endOffset": end,
+        "content": item.text if text is None else _content(replace(item, begin=begin, end=end), text, place),
     }
 
 
 def _content(item: Entity, text: str, place: str) -> str:
-    """Tokenizers change words (case, accents, markers), so only letters and digits are compared."""
     found = text[item.begin : item.end]
-    if 0 <= item.begin < item.end <= len(text) and item.text and _letters(found) != _letters(item.text):
+    if 0 <= item.begin < item.end and fits(item.end, text) and item.text and not _agrees(item.text, found):
         raise OntologyError(
             f"{place}.text",
             f"the model read {item.text!r}, but characters {item.begin} to {item.end} are {found!r}",
@@ -50,6 +54,11 @@ def _content(item: Entity, text: str, place: str) -> str:
             "content_mismatch",
         )
     return found
+
+
+def _agrees(read: str, found: str) -> bool:
+    """Tokenizers change words (case, accents, markers), so only letters and digits are compared."""
+    return _letters(found) == _letters(read)
 
 
 def _letters(word: str) -> str:

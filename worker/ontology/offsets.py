@@ -19,5 +19,14 @@ def reads(begin: int, end: int, content: str, text: str) -> bool:
     return not text.isascii() and _units(text)[2 * begin : 2 * end] == _units(content)
 
 
+def in_characters(begin: int, end: int, content: str, text: str) -> tuple[int, int]:
+    """The offsets in characters where they count UTF-16 units, between which the content stands; else as they are."""
+    units = _units(text)
+    if text.isascii() or begin < 0 or units[2 * begin : 2 * end] != _units(content):
+        return begin, end
+    start = len(units[: 2 * begin].decode("utf-16-le", "surrogatepass"))
+    return start, start + len(content)
+
+
 def _units(text: str) -> bytes:
     return text.encode("utf-16-le", "surrogatepass")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.formats.checks import Path, describe, fail, mapping, member
+from worker.formats.checks import Path, describe, fail, is_number, mapping, member
 from worker.formats.families.wrappers import (
     PUBLISH_SUCCESSES,
     inside_of,
@@ -54,6 +54,13 @@ def _bedrock_line(outer: Mapping[str, Any], at: Path) -> tuple[Any, Path]:
     if outer.get("modelOutput") is None:
         fail((*at, "error"), f"the request failed: {reason_of(outer)}", PUBLISH_SUCCESSES)
     return outer["modelOutput"], (*at, "modelOutput")
+
+
+def _vertex_line(outer: Mapping[str, Any], at: Path) -> tuple[Any, Path]:
+    """The prediction of one instance; a list of numbers is its row of scores."""
+    value, at = text_or_value(outer["prediction"], (*at, "prediction")), (*at, "prediction")
+    is_row = isinstance(value, list) and value and all(map(is_number, value))
+    return ([value] if is_row else value), at
 
 
 def _gemini_line(outer: Mapping[str, Any], at: Path) -> tuple[Any, Path]:
@@ -127,7 +134,7 @@ ENVELOPES = (
         "vertex-batch",
         "Vertex AI batch prediction, one line",
         Keys({"instance": ANY, "prediction": ANY}, open=True),
-        inside_of("prediction"),
+        _vertex_line,
         ("https://cloud.google.com/vertex-ai/docs/predictions/get-batch-predictions",),
         rule="an object with `instance` and `prediction`",
     ),

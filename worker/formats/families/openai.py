@@ -149,6 +149,9 @@ def _near(payload: Any) -> Miss | None:
     item = payload[0] if isinstance(payload, list) and payload else payload
     if not _KEYS.fits(item):
         return near_object(_KEYS)(payload)
+    choices = item["choices"]
+    if choices and isinstance(choices[0], Mapping) and "delta" in choices[0]:
+        return Miss("payload.choices[0].delta", "a piece of a stream; send the whole answer", 0.5)
     return Miss("payload.choices[0]", "neither a message nor a text", 0.5)
 
 

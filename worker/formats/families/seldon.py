@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member, show, string
+from worker.formats.classes import known_names
 from worker.formats.evidence import with_ignored
 from worker.formats.families.rows import as_indices, read_row
 from worker.formats.families.tensors import read_shape, rows_of_tensor
@@ -26,7 +27,7 @@ _DEFAULT_NAME = re.compile(r"t:\d+")
 
 
 def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
-    """Read one output per row; the model's own column names are its classes unless ``classes`` is set."""
+    """Read one output per row; the model's own column names are its classes unless ``classes`` is set to others."""
     response = mapping(payload, *at)
     _refuse_failure(response, at)
     data, place = mapping(member(response, "data", at), *at, "data"), (*at, "data")
@@ -51,9 +52,11 @@ def _rows(data: Mapping[str, Any], at: Path) -> list[tuple[Any, Path]]:
 
 
 def _names(data: Mapping[str, Any], options: ReadOptions, at: Path) -> list[str] | None:
-    if options.classes is not None or not data.get("names"):
+    if not data.get("names"):
         return None
     names = [string(name, *at, i) for i, name in enumerate(array(data["names"], *at))]
+    if options.classes is not None:
+        return names if sorted(names) == sorted(known_names(options)) else None
     return None if all(_DEFAULT_NAME.fullmatch(name) for name in names) else names
 
 

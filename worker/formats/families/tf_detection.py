@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.formats.checks import Path, array, fail, integer, same_length
+from worker.formats.checks import Path, array, fail, integer, is_number, same_length
 from worker.formats.classes import check_first_class, label_of, name_of
 from worker.formats.coordinates import canvas_for, numbers
 from worker.formats.evidence import with_ignored
 from worker.formats.left_out import LeftOut, keep
 from worker.formats.masks import placed, shape_of_grid
 from worker.formats.meaning import unused_keys
-from worker.formats.options import BoxOrder, ReadOptions
+from worker.formats.options import BoxOrder, ReadOptions, Units
 from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.scores import probability
 from worker.formats.structure import LIST, Keys
@@ -47,8 +47,8 @@ class _Image:
 
     def __init__(self, columns: Mapping[str, list[Any]], names: str | None, options: ReadOptions, at: Path) -> None:
         self._columns, self._names, self._options, self._at = columns, names, options, at
-        self._canvas = canvas_for(options, (*at, "detection_boxes"), default="relative")
         self._order = _order(columns, options, at)
+        self._canvas = canvas_for(options, (*at, "detection_boxes"), default=_units(columns, options, self._order))
 
     def object(self, i: int) -> DetectedObject:
         place = (*self._at, "detection_boxes", i)
@@ -64,7 +64,8 @@ class _Image:
         if isinstance(label, str):
             return label_of(label, self._options, place)
         index = integer(label, *place)
-        check_first_class([index], self._options, place)
+        if self._order == "yxyx":
+            check_first_class([index], self._options, place)
         return name_of(index, self._options, place)
 
     def _shape(self, i: int, box: Shape) -> Shape:
@@ -90,6 +91,18 @@ def _order(columns: Mapping[str, list[Any]], options: ReadOptions, at: Path) -> 
             "set box_order: yxyx or xyxy",
         )
     return "yxyx"
+
+
+def _units(columns: Mapping[str, list[Any]], options: ReadOptions, order: BoxOrder) -> Units:
+    """TensorFlow's boxes are relative; those of TensorRT's plugin are mostly pixels of an image whose size is known."""
+    if order == "yxyx" or options.image_size is None:
+        return "relative"
+    boxes = [box for box in columns["detection_boxes"] if isinstance(box, list)]
+    return "pixel" if any(is_number(side) and side > MOST_RELATIVE for box in boxes for side in box) else "relative"
+
+
+MOST_RELATIVE = 2.0
+"""No relative coordinate lies this far outside the image; a box of which one does is in pixels."""
 
 
 def _count(row: Mapping[str, Any], available: int, at: Path) -> int:

@@ -141,7 +141,10 @@ class Catalogue:
         return _envelope(mapping, apply) if mapping.inside else _family(mapping, apply)
 
 
-_TOLD = ("units", "box_order", "image_size", "classes", "first_class", "exclusive", "score_kind", "field", "strings")
+_TOLD = (
+    *("units", "box_order", "image_size", "classes", "first_class", "exclusive", "score_kind", "field", "strings"),
+    *("point_names", "in_reply"),
+)
 
 
 def told(payload: Any, options: ReadOptions) -> list[Any]:
