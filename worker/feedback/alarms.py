@@ -1,7 +1,7 @@
 """What is remembered of alarms: what they said, which were acknowledged, and which have been told to people.
 
-Hashes below ``{prefix}feedback:{project}:`` by alarm id: ``alarms`` (what each said when it was raised, JSON), and, with
-Unix seconds, ``acknowledged``, ``told`` (in the log) and ``posted`` (taken by the webhook). The id of an alarm is
+Hashes below ``{prefix}feedback:{project}:`` by alarm id: ``alarms`` (what each said when it was raised, JSON), and,
+with Unix seconds, ``acknowledged``, ``told`` (in the log) and ``posted`` (taken by the webhook). The id of an alarm is
 ``detector/model version/number``; ``numbers`` is the greatest number of what was forgotten: none is used twice.
 """
 
