@@ -20,6 +20,9 @@ from worker.feedback.turns import Turns
 
 DAY = 86_400.0
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+PRUNE_DAYS = 3.0
+"""Days between two times at which records beyond the horizon are dropped; in production it is one."""
+
 ENDPOINT = "https://kili.example/api/label/v2/graphql"
 
 
@@ -53,6 +56,7 @@ class Production:
     told: list[Told] = field(default_factory=list)
     room: Feedback = field(init=False)
     _waiting: list[tuple[float, str]] = field(default_factory=list)
+    _pruned: float = 0.0
 
     def __post_init__(self) -> None:
         self.kili = SimulatedKili(lambda: self.time)
@@ -81,8 +85,11 @@ class Production:
                 self.room.acknowledge(alarm_id)
         self._waiting = [one for one in self._waiting if one[0] > self.time]
         turns = Turns(self.client, "sim:")
-        for what in ("figures", "prune"):
-            turns.put(PROJECT, 0.0, what)
+        turns.put(PROJECT, 0.0, "figures")
+        if self.day - self._pruned >= PRUNE_DAYS:
+            self._pruned = self.day
+            turns.put(PROJECT, 0.0, "prune")
+            self.kili.forget_before(self.time - (self.rules.horizon_days + 2) * DAY)
         self.room.tick()
 
     def counts(self) -> Mapping[str, int]:

@@ -71,7 +71,9 @@ class SimulatedKili:
         day = datetime.fromtimestamp(at, UTC).date()
         known = self._assets.get(one.asset_id)
         before = known.labels if known else ()
-        asset = ReadAsset(one.asset_id, f"{one.asset_id}.jpg", known.created if known else day, "", "", metadata, before)
+        asset = ReadAsset(
+            one.asset_id, f"{one.asset_id}.jpg", known.created if known else day, "", "", metadata, before
+        )
         self._assets[one.asset_id] = asset
         self._write(one.asset_id, self._label("INFERENCE", "YES", at, one.model))
 

@@ -60,15 +60,20 @@ class Look:
     watches: dict[str, Watch]
     raised: list[dict[str, Any]] = field(default_factory=list)
     present: set[str] = field(default_factory=set)
+    _starts: dict[str, Place] = field(default_factory=dict)
 
     def has_news(self, record: AssetRecord) -> bool:
         """Take note of a record; whether a detector has yet to look at one of its predictions."""
         self.present.update(answer.model for answer in record.answers)
-        return any((answer.at, record.asset_id) > self._starts_after(answer.model) for answer in record.answers)
+        return any((answer.at, record.asset_id) > self._start(answer.model) for answer in record.answers)
 
-    def _starts_after(self, model: str) -> Place:
-        found = self.watches.get(model)
-        return FIRST if found is None else found.starts_after(self.known.acknowledgements(model))
+    def _start(self, model: str) -> Place:
+        """No detector looks at anything of a model version up to this place."""
+        if model not in self._starts:
+            watch = self.watches.get(model)
+            start = FIRST if watch is None else watch.starts_after(self.known.acknowledgements(model))
+            self._starts[model] = start
+        return self._starts[model]
 
     @property
     def drift(self) -> dict[str, dict[str, Any]]:
