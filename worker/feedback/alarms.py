@@ -61,8 +61,8 @@ class Known:
         return found
 
     def last(self, model: str, detector: str) -> int:
-        """The greatest number of an alarm of a model version that people have heard of; 0 without one."""
-        every = [*_named(self.told), *_named(self.posted), *_named(self.acknowledged)]
+        """The greatest number of an alarm of a model version that people were told of; 0 without one."""
+        every = [*_named(self.told), *_named(self.posted)]
         return max((one.number for one, _ in every if (one.model, one.detector) == (model, detector)), default=0)
 
     def rows(self, model: str) -> list[dict[str, Any]]:

@@ -249,7 +249,7 @@ class _Run:
             chosen = ordered[start : start + size]
             if len(chosen) < size or (self._needs_answers and any(patience.waits(unit) for unit, _ in chosen)):
                 return
-            self._look(window_of(chosen, patience))
+            self._look(window_of(chosen, patience, weighed=self._name == AccuracyFell.name))
             progress.place = chosen[-1][0].place
 
     @property

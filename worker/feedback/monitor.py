@@ -161,13 +161,14 @@ class Monitor:
         """Alarms of what is gone, and those that were done with before a time; their numbers are not used again."""
         known = look.known
         numbers = [known.forgotten]
+        alarms = {*known.alarms, *(row["id"] for row in look.raised)}
         ended = []
         for alarm_id in {*known.alarms, *known.acknowledged, *known.told, *known.posted}:
             name = AlarmName.of(alarm_id)
             watch = look.watches.get(name.model) if name else None
             is_gone = watch is None or watch.model in gone
             done = max(times.get(alarm_id, 0.0) for times in (known.acknowledged, known.told, known.posted))
-            is_open = alarm_id in known.alarms and alarm_id not in known.acknowledged
+            is_open = alarm_id in alarms and alarm_id not in known.acknowledged
             if done < before and (is_gone or not is_open):
                 ended.append(alarm_id)
                 numbers += [name.number] if name and is_gone else []

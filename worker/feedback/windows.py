@@ -82,11 +82,11 @@ def windows_of(
     return [window_of(ordered[start : start + size], Patience(overdue_before, overdue_before)) for start in starts]
 
 
-def window_of(pairs: Sequence[tuple[Unit, float | None]], patience: Patience) -> Window:
-    """One window of units in their order."""
+def window_of(pairs: Sequence[tuple[Unit, float | None]], patience: Patience, *, weighed: bool = True) -> Window:
+    """One window of units in their order; weights only if they are needed, they take the most time."""
     units = [unit for unit, _ in pairs]
     scores = [score for _, score in pairs if score is not None]
-    return Window(units, base_weights(units), scores, closed=not any(map(patience.waits, units)))
+    return Window(units, base_weights(units) if weighed else (), scores, closed=not any(map(patience.waits, units)))
 
 
 def error_scores(window: Window) -> tuple[list[float], float]:
