@@ -41,7 +41,7 @@ class Notice:
         since = _moment(self.alarm["since"])
         return (
             f"{self.alarm['model']}: {detector_name(self.alarm['detector'])} since about {since}: "
-            f"{self.alarm['meaning']}; agreement {', '.join(sides)}"
+            f"{self.alarm['meaning']}{f'; agreement {", ".join(sides)}' if sides else ''}"
         )
 
     def body(self, shape: Shape) -> Any:
