@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
+from worker import clock
 from worker.feedback.collector import Source
 from worker.feedback.notices import Shape, Webhook
 from worker.feedback.reading import Reader
@@ -73,7 +73,7 @@ def feedback_of(
         project,
         interface,
         endpoint=settings.kili_api_endpoint,
-        now=time.time,
+        now=clock.now,
         rules=feedback_rules_of(settings),
         ears=ears,
         may_read=may_read,

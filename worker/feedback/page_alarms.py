@@ -20,6 +20,7 @@ def alarms(models: Sequence[dict[str, Any]], links: Links, earlier: Sequence[dic
 
 def _alarm(alarm: dict[str, Any], jobs: Collection[str], links: Links) -> Markup:
     sides = [f"{name} {estimate_words(alarm[name])}" for name in ("before", "after") if name in alarm]
+    agreement = f" Agreement {', '.join(sides)}." if sides else ""
     when = f"Since about {clock(alarm['since'], DAY)}, noticed at a prediction of {clock(alarm['at'], DAY)}."
     fallen = [row for row in alarm["classes"] if row["lost"] > 0]
     classes = [
@@ -33,7 +34,7 @@ def _alarm(alarm: dict[str, Any], jobs: Collection[str], links: Links) -> Markup
     return el(
         "div",
         el("h3", f"{alarm['model']}: {detector_name(alarm['detector'])}"),
-        el("p", f"{alarm['meaning'].capitalize()}. {when}{f' Agreement {", ".join(sides)}.' if sides else ''}"),
+        el("p", f"{alarm['meaning'].capitalize()}. {when}{agreement}"),
         [el("p", "Fell most when the model says: ", tags(classes))] if classes else None,
         el("p", "Latest wrong ones: ", cases or "none answered yet", class_="small"),
         el("p", accept, class_="small soft"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -12,6 +11,7 @@ from typing import Any
 
 import redis
 
+from worker import clock
 from worker.feedback.alarms import AlarmBook, AlarmName
 from worker.feedback.collector import HORIZON_DAYS, Collector, Round, Source
 from worker.feedback.detectors import RUN_LENGTH
@@ -271,9 +271,9 @@ class Feedback:
                 self._ears.pace(self.project, rule, pace)
 
     def _conclude_in_time(self, *, complete: bool) -> None:
-        begun = time.monotonic()
+        begun = clock.monotonic()
         self.conclude(complete=complete)
-        pause = (time.monotonic() - begun) / FIGURES_SHARE
+        pause = (clock.monotonic() - begun) / FIGURES_SHARE
         if pause > self._rules.figures_every:
             self._turns.put(self.project, pause, "figures")
 

@@ -6,6 +6,7 @@ Keys, below ``{prefix}feedback:{project}:``, days in UTC:
     index:{kind}:{day}      label id -> asset id, by the day of the label
     days                    the days that have records
     labeldays:{kind}        the days that have an index
+    unread                  see unread.py
     unmarked                asset id by the time since when Kili's mark is awaited
     untaught                asset ids whose verdicts the review policy has not heard of
     differences:{kind}      day -> how Kili's count differed from ours, and whether the day was read anew
@@ -36,7 +37,7 @@ from worker.feedback.records import AssetRecord
 
 LOCK_SECONDS = 60.0
 CHUNK = 500
-OTHER_KEYS = ("days", "unmarked", "untaught", "verified")
+OTHER_KEYS = ("days", "unmarked", "unread", "untaught", "verified")
 BEYOND_KILI = ("summary", "acknowledged", "told", "posted", "alarms", "numbers", "watches")
 """What the feedback room knows of a project and Kili does not."""
 
