@@ -118,7 +118,7 @@ def test_what_redis_keeps_does_not_grow_after_the_horizon() -> None:
     dice = random.Random(4)
     sizes = {}
     for day in range(120):
-        a_day(world, day, 0.02 if day % 30 < 15 else 0.5, dice, count=60, model=f"m:{day // 25}")
+        a_day(world, day, 0.02 if day % 30 < 15 else 0.5, dice, count=40, model=f"m:{day // 25}")
         if day % 3 == 2:
             world.look(START + (day + 1) * DAY)
             sizes[day] = size_of(world.client)
@@ -129,8 +129,11 @@ def test_what_redis_keeps_does_not_grow_after_the_horizon() -> None:
     assert set(world.client.hgetall(f"{KEY}watches")) <= {b"m:3", b"m:4"}
 
 
+READS = ("HSCAN", "SMEMBERS", "HGETALL", "HVALS", "HLEN", "GET")
+
+
 class Failing(fakeredis.FakeRedis):
-    """Loses one call: it fails before or after it has its effect."""
+    """Loses one call other than a plain read: it fails before or after it has its effect."""
 
     countdown: int | None = None
     after = False
@@ -146,7 +149,7 @@ class Failing(fakeredis.FakeRedis):
         return pipe
 
     def _lost(self, call: Callable[[], Any], name: str) -> Any:
-        if self.countdown is None:
+        if self.countdown is None or any(one in name for one in READS):
             return call()
         self.countdown -= 1
         if self.countdown != 0:
@@ -162,7 +165,7 @@ def about_to_alarm(client: redis.Redis | None = None) -> Production:
     world = Production(RULES, client=client or fakeredis.FakeRedis())
     dice = random.Random(2)
     for day in range(8):
-        a_day(world, day, 0.02 if day < 4 else 0.6, dice, count=150)
+        a_day(world, day, 0.02 if day < 4 else 0.6, dice, count=130)
     world.time = START + 3 * DAY
     world.room.collect()
     world.room.conclude()
@@ -204,7 +207,7 @@ def test_a_call_to_redis_that_is_lost_anywhere_loses_no_alarm(after: bool, caplo
         assert set(ids) == set(logged), client.failed
         noting = client.failed is not None and "HSET" in client.failed
         assert noting or (len(ids) == len(set(ids)) and len(logged) == len(set(logged))), client.failed
-    assert lost > 8
+    assert lost > 5
 
 
 def replace_world(base: Production, client: redis.Redis) -> Production:
