@@ -20,7 +20,8 @@ from worker.results import ResultPlaces
 from worker.review import PolicyError
 from worker.review_in_force import review_gaps, review_words, scorer_missing
 from worker.rights import NEEDED, keys_of_celery, missing_rights, try_broker
-from worker.settings import Settings, unknown_names
+from worker.setting_names import unknown_names
+from worker.settings import Settings
 
 OLDEST_REDIS = (6, 2)
 RIGHTS = f"give the user the rights that docs/operations.md names: ACL SETUSER … {NEEDED}"
