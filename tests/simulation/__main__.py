@@ -29,7 +29,7 @@ def main() -> int:
 
     failed = 0
     for seed in _numbers(options.seeds):
-        plan, begun = plan_of(seed, options.days, options.messages), time.monotonic()
+        plan, begun = plan_of(seed, options.days, options.messages), time.process_time()
         left_out = [int(part) for part in options.without.split(",") if part]
         for part in left_out:
             plan = plan.without(part)
@@ -38,8 +38,8 @@ def main() -> int:
                 outcome = simulate(plan, file)
         else:
             outcome = simulate(plan)
-        took = time.monotonic() - begun
-        figures = f"{outcome.published} published, {outcome.calls} calls, {outcome.steps} steps, {took:.1f} s"
+        took = time.process_time() - begun
+        figures = f"{outcome.published} published, {outcome.calls} calls, {outcome.steps} steps, {took:.1f} s of CPU"
         print(f"seed {seed}: {outcome.problem or 'ok'} ({figures}, trace {outcome.fingerprint})", flush=True)
         if outcome.problem:
             failed += 1

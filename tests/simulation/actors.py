@@ -55,6 +55,7 @@ class Producer:
     model: tuple[str, str]
     rate: float
     dice: random.Random
+    came: Callable[[], None]
     number: int = 0
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     until: float = 0.0
@@ -63,9 +64,10 @@ class Producer:
     def live(self) -> None:
         """Send until the end: single messages and bursts, wrong ones, repeats, new answers about old assets."""
         while self.world.now < self.until:
-            burst = self.dice.choices((1, self.dice.randint(2, 40), self.dice.randint(100, 600)), (80, 19, 1))[0]
+            burst = self.dice.choices((1, self.dice.randint(2, 40), self.dice.randint(100, 600)), (65, 33, 2))[0]
             for message in [self._message() for _ in range(burst)]:
                 self._send(message)
+            self.came()
             self.world.sleep(self.dice.expovariate(self.rate / burst))
 
     def _message(self) -> bytes:

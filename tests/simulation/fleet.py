@@ -12,8 +12,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
-import redis
-
 from tests.simulation.servers import API_KEY, ENDPOINT, Gate, SimulatedKili, SimulatedRedis
 from tests.simulation.world import Crash, Process, Task, World
 from worker import clock
@@ -51,6 +49,13 @@ class Broker:
     world: World
     hints: deque[tuple[float, str]] = field(default_factory=deque)
     listeners: list[Task] = field(default_factory=list)
+    readers: list[Task] = field(default_factory=list)
+
+    def came(self) -> None:
+        """Something came in: a reader that looks all the time finds it soon."""
+        idle = [task for task in self.readers if task.is_idle and not task.is_over]
+        if idle:
+            self.world.wake(self.world.dice.choice(idle))
 
     def publish(self, project: str) -> None:
         """Add a hint and wake somebody who answers it."""
@@ -100,6 +105,7 @@ class Worker(Process):
         self._make = lambda: Runtime(settings, broker.publish, environment)
         self.runtime: Runtime
         self.has_ended = False
+        self._delivers = False
         world.say(name, "starts")
         self._life = world.spawn(name, self._live, self)
 
@@ -145,45 +151,56 @@ class Worker(Process):
             world.wake(self.watcher)
 
     def _intake(self) -> None:
-        """The reader's loop and the ticker's, looked at less often while nothing happens."""
-        runtime, stop = self.runtime, self.runtime.stop_event
+        """The reader's loop and the ticker's: at once when something came, and less and less often after that."""
+        runtime, stop, task = self.runtime, self.runtime.stop_event, self._own("intake")
+        self._broker.readers.append(task)
         runtime.reader.open()
         idle = self.pace
-        while not stop.is_set():
-            busy = runtime.reader.step()
-            runtime.ticker.step()
-            idle = self.pace if busy or self._has_work() else min(idle * 1.5, 60.0)
-            clock.wait(stop, 0.01 if busy else self._dice.uniform(0.3, 1.0) * idle)
-        runtime.reader.leave()
-
-    def _has_work(self) -> bool:
         try:
-            return bool(self.runtime.spool.redis.zcard(f"{self.runtime.spool.prefix}work"))
-        except redis.RedisError:
-            return True
+            while not stop.is_set():
+                busy = runtime.reader.step()
+                runtime.ticker.step()
+                idle = self.pace if busy else min(idle * 1.6, 60.0)
+                task.is_idle, before = True, self._world.now
+                wait = self._dice.uniform(0.05, 0.5) if busy else self._dice.uniform(0.3, 1.0) * idle
+                self._world.sleep(0.0 if stop.is_set() else wait)
+                if self._world.now < before + wait:  # woken: something came
+                    idle = self.pace
+                task.is_idle = False
+            runtime.reader.leave()
+        finally:
+            self._broker.readers.remove(task)
 
     def _waves(self) -> None:
-        task = self._own("wave")
+        task, keeper = self._own("wave"), self._own("keeper")
         self._broker.listeners.append(task)
         stop = self.runtime.stop_event
         try:
             while not stop.is_set():
                 project = self._broker.take()
                 if project is not None:
+                    self._delivers = True
+                    self._world.wake(keeper)
                     self.runtime.hints.answer(project)
+                    self._delivers = False
                     continue
                 task.is_idle = True
                 self._world.sleep(1e6)
                 task.is_idle = False
         finally:
             self._broker.listeners.remove(task)
+            self._delivers = False
+            self._world.wake(keeper)
 
     def _keep(self) -> None:
-        runtime = self.runtime
-        while not runtime.stop_event.is_set() or runtime.deliverer.leases.held():
-            if runtime.deliverer.leases.held():
-                runtime.deliverer.leases.renew()
-            self._world.sleep(runtime.deliverer.leases.every)
+        """Renews locks while a wave runs; sleeps otherwise."""
+        keeper = self.runtime.deliverer.leases
+        while True:
+            self._world.sleep(keeper.every if self._delivers else 1e6)
+            if keeper.held():
+                keeper.renew()
+            elif self.runtime.stop_event.is_set() and not self._delivers:
+                return
 
     def _listen(self) -> None:
         stop = self.runtime.stop_event
@@ -198,7 +215,7 @@ class Worker(Process):
 
 def settings_of(**groups: Any) -> Settings:
     """Settings of a simulated worker."""
-    memory = Path("/dev/shm")  # noqa: S108 - a heartbeat every few simulated seconds
+    memory = Path("/dev/shm")
     folder = Path(mkdtemp(prefix="simulation-", dir=memory if memory.is_dir() else None))
     known = {"redis_url": "redis://simulated:6379/0", "kili_api_key": API_KEY, "kili_api_endpoint": ENDPOINT}
     return Settings(**{**known, "heartbeat_file": folder / "heartbeat", **groups})

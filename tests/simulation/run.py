@@ -156,7 +156,9 @@ class Simulation:
         projects = [make(self.kili, f"p{number}") for number in range(3)]
         for project, model, version, rate in plan.producers:
             own = random.Random(dice.random())
-            producer = Producer(world, self.store, self.published, projects[project], (model, version), rate, own)
+            producer = Producer(
+                world, self.store, self.published, projects[project], (model, version), rate, own, self.broker.came
+            )
             producer.until = plan.end_of_faults
             world.spawn(f"producer {project}/{model}:{version}", producer.live, delay=own.uniform(0, 60))
         for number in range(plan.workers):
@@ -199,13 +201,15 @@ class Simulation:
 
     def _start(self, name: str) -> Worker:
         worker = Worker(
-            name, self.world, self.store, self.kili, self.broker, self.settings, pauses=self.plan.pauses, pace=3.0
+            name, self.world, self.store, self.kili, self.broker, self.settings, pauses=self.plan.pauses, pace=1.0
         )
         self.workers = [*(one for one in self.workers if one.is_up), worker]
         return worker
 
     def _after_step(self) -> None:
-        self.judge.ledger()
+        if self.store.was_touched:
+            self.store.was_touched = False
+            self.judge.ledger()
         if self.complaints.found:
             raise Violation(self.complaints.found[0])
         if self.world.now - self._checked >= 3600:
