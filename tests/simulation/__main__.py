@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--trace", type=Path, help="write everything that happens into this file")
     parser.add_argument("--without", default="", help="parts of the plan to leave out, one after another: 3,0,7")
     parser.add_argument("--no-shrink", action="store_true", help="do not look for a smaller plan that fails too")
+    parser.add_argument("--plant", action="store_true", help="let Kili forget labels, to see that it is found")
     options = parser.parse_args()
     if os.environ.get(HASHES) != "0":  # the order of sets is a part of what a seed decides
         os.environ[HASHES] = "0"
@@ -29,7 +30,7 @@ def main() -> int:
 
     failed = 0
     for seed in _numbers(options.seeds):
-        plan, begun = plan_of(seed, options.days, options.messages), time.process_time()
+        plan, begun = plan_of(seed, options.days, options.messages, forgets=options.plant), time.process_time()
         left_out = [int(part) for part in options.without.split(",") if part]
         for part in left_out:
             plan = plan.without(part)
@@ -45,7 +46,7 @@ def main() -> int:
             failed += 1
             if not options.no_shrink:
                 left_out, outcome = shrunk(plan, outcome, left_out)
-            print("  " + line_of(seed, options.days, options.messages, left_out, outcome), flush=True)
+            print("  " + line_of(plan, options.messages, left_out, outcome), flush=True)
     return 1 if failed else 0
 
 

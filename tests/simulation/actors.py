@@ -33,9 +33,9 @@ INTERFACE = {
 CREATE = "mutation ($data: CreateProjectData!) { data: createProject(data: $data) { id } }"
 
 
-def make_project(kili: SimulatedKili, title: str) -> str:
+def make_project(kili: SimulatedKili, title: str, input_type: str = "IMAGE") -> str:
     """A project in Kili; its id."""
-    data = {"title": title, "inputType": "IMAGE", "jsonInterface": json.dumps(INTERFACE)}
+    data = {"title": title, "inputType": input_type, "jsonInterface": json.dumps(INTERFACE)}
     return str(kili.graphql(CREATE, {"data": data})["data"]["id"])
 
 
@@ -56,6 +56,7 @@ class Producer:
     rate: float
     dice: random.Random
     came: Callable[[], None]
+    of_texts: bool = False
     number: int = 0
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     until: float = 0.0
@@ -79,13 +80,17 @@ class Producer:
             self.published.count += 1
             return message
         is_new = kind > 0.2 or not self.number
-        name = f"{self.model[0]}/{self.number if is_new else self.dice.randrange(self.number)}.jpg"
+        recent = max(0, self.number - self.dice.choice((5, 1_000_000)))
+        number = self.number if is_new else self.dice.randrange(recent, self.number)
+        name = f"{self.model[0]}/{number}.jpg"
+        has_content = is_new or self.dice.random() < 0.5 or name in self.published.condemned
         self.number += is_new
         late = self.dice.expovariate(1 / 30) if self.dice.random() < 0.1 else 0.0
         answer, score = self.dice.choice(COLOURS), self.dice.choice((0.97, 0.95, 0.9, 0.55))
         at = moment(self.world.now - late + self.dice.uniform(0, 0.5))  # no two of an asset have the same moment
-        message = self._written(name, at, answer, score)
-        self.published.note((self.project, name, ":".join(self.model)), at, answer)
+        asset = {"text": f"text of {name}"} if self.of_texts else {"url": f"https://example.com/{name}"}
+        message = self._written(name, at, answer, score, asset=asset if has_content else None)
+        self.published.note((self.project, name, ":".join(self.model)), at, answer, score)
         self.sent = [*self.sent[-50:], (name, message)]
         return message
 
@@ -99,7 +104,7 @@ class Producer:
             "output": {"scores": {answer: score, rest: round(1 - score, 4)}},
             "predicted_at": at,
         }
-        return json.dumps({**message, **changes}).encode()
+        return json.dumps({key: one for key, one in {**message, **changes}.items() if one is not None}).encode()
 
     def _wrong(self) -> bytes:
         self.published.count += 1
@@ -237,7 +242,15 @@ OF_KEY = ("key expired",)
 class Misfortune:
     """Brings the episodes about."""
 
-    def __init__(self, world: World, kili: SimulatedKili, store: SimulatedRedis, episodes: list[Episode]) -> None:
+    def __init__(
+        self,
+        world: World,
+        kili: SimulatedKili,
+        store: SimulatedRedis,
+        episodes: list[Episode],
+        refused_uploads: list[str],
+    ) -> None:
+        self._refused_uploads = refused_uploads
         self._world = world
         self._kili = kili
         self._store = store
@@ -245,6 +258,7 @@ class Misfortune:
         self._now: set[Episode] = set()
         self._dice = random.Random(world.seed + 7)
         kili.harm = self._harm
+        self._set_rules()
         for one in episodes:
             world.at(one.begin, lambda one=one: self._begin(one))
             world.at(one.begin + one.seconds, lambda one=one: self._end(one))
@@ -264,6 +278,8 @@ class Misfortune:
     def _set_rules(self) -> None:
         script = self._kili.sandbox.script
         script.clear()
+        for asset_id in self._refused_uploads:
+            script.add([{"operation": "upload", "asset_id": asset_id, "action": status(400, "InvalidContent")}])
         for one in sorted(self._now, key=lambda one: (one.begin, one.kind)):
             if one.kind in PASSING:
                 seed = self._dice.randrange(1 << 30)

@@ -15,27 +15,30 @@ from worker.spool import Ledger, Spool
 
 Key = tuple[str, str, str]
 
+THRESHOLD = 0.8
+"""Of the review rule: what is less sure than this is given a priority."""
+
 
 @dataclass
 class Published:
     """What producers have sent.
 
-    ``newest`` is the newest valid answer by (project, external id, model version): its moment, category and priority
-    class. ``wrong`` messages must become letters, ``condemned`` external ids may.
+    ``newest`` is the newest valid answer by (project, external id, model version): its moment, category and
+    score. ``wrong`` messages must become letters, ``condemned`` external ids may.
     """
 
     count: int = 0
     wrong: int = 0
-    newest: dict[Key, tuple[str, str]] = field(default_factory=dict)
+    newest: dict[Key, tuple[str, str, float]] = field(default_factory=dict)
     condemned: set[str] = field(default_factory=set)
     may_die: set[str] = field(default_factory=set)
     """Projects whose predictions may become letters, by an operator's word or a change of the interface."""
 
-    def note(self, key: Key, at: str, answer: str) -> None:
+    def note(self, key: Key, at: str, answer: str, score: float) -> None:
         """A valid message was sent."""
         self.count += 1
-        if key not in self.newest or (at, answer) > self.newest[key]:
-            self.newest[key] = at, answer
+        if key not in self.newest or (at, answer, score) > self.newest[key]:
+            self.newest[key] = at, answer, score
 
 
 class Judge:
@@ -96,7 +99,9 @@ class Judge:
         own = [letter for letter in rightly if letter.about["kind"] == "message"]
         if len(own) < published.wrong and not ledger.dropped:
             raise Violation(f"{published.wrong} wrong messages, letters: {Counter(one.cause for one in letters)}")
-        self._compare({_key_of(letter.about) for letter in letters})
+        buried = {_key_of(letter.about) for letter in letters}
+        self._compare(buried)
+        self._compare_priorities(buried)
 
     def _is_rightly_dead(self, about: Mapping[str, Any]) -> bool:
         if about["kind"] == "message" or about["project_id"] in self._published.may_die:
@@ -110,7 +115,7 @@ class Judge:
             if label.label_type == "INFERENCE":
                 asset = tables.assets[label.asset_id]
                 found[asset.project_id, asset.external_id, str(label.model_name)] = answer_of(label.json_response)
-        wanted = {key: answer for key, (_, answer) in self._published.newest.items()}
+        wanted = {key: answer for key, (_, answer, _) in self._published.newest.items()}
         missing = [key for key in wanted if key not in found and key not in buried]
         other = [key for key in wanted if key in found and found[key] != wanted[key] and key not in buried]
         strange = [key for key in found if key not in wanted]
@@ -119,6 +124,20 @@ class Judge:
                 f"{len(missing)} labels are missing, {len(other)} not of the newest answer, {len(strange)} of nobody: "
                 f"{(missing + other + strange)[:3]}"
             )
+
+    def _compare_priorities(self, buried: set[Key]) -> None:
+        """An asset about which one model version has spoken has the priority of that version's newest word."""
+        tables = self._kili.sandbox.store.tables
+        versions = Counter((project, name) for project, name, _ in self._published.newest)
+        wrong = []
+        for (project, name, model), (_, _, score) in self._published.newest.items():
+            if versions[project, name] > 1 or (project, name, model) in buried:
+                continue
+            asset = tables.assets_called(project, name)[0]
+            if (asset.priority > 0) != (score < THRESHOLD):
+                wrong.append((name, score, asset.priority))
+        if wrong:
+            raise Violation(f"{len(wrong)} priorities are not of the newest decision: {wrong[:3]}")
 
     def _no_twins(self) -> None:
         tables = self._kili.sandbox.store.tables

@@ -16,8 +16,12 @@ from tests.simulation.judge import Judge, Published
 from tests.simulation.servers import SimulatedKili, SimulatedRedis, fakeredis_time
 from tests.simulation.world import BEGIN, Violation, VirtualClock, World
 from worker import clock
+from worker.kili import derived_asset_id
 
 DAY = 86_400.0
+KINDS = ("IMAGE", "IMAGE", "TEXT")
+"""Of the projects."""
+
 QUIET_SECONDS = 3600.0
 """After the last fault and the last message everything must be delivered within this time."""
 
@@ -34,6 +38,9 @@ class Plan:
     episodes: tuple[Episode, ...]
     kinds: tuple[str, ...] = ("crash", "term", "freeze")
     pauses: float = 0.3
+    refuses_uploads: bool = False
+    forgets: bool = False
+    """A planted fault of Kili."""
     mean_between_harm: float = 900.0
 
     @property
@@ -55,7 +62,7 @@ class Plan:
         raise IndexError(part)
 
 
-def plan_of(seed: int, days: float = 1.0, messages: float = 4000.0) -> Plan:
+def plan_of(seed: int, days: float = 1.0, messages: float = 4000.0, *, forgets: bool = False) -> Plan:
     """What a seed makes happen: dense faults."""
     dice = random.Random(seed)
     producers = []
@@ -68,6 +75,8 @@ def plan_of(seed: int, days: float = 1.0, messages: float = 4000.0) -> Plan:
         seed=seed,
         days=days,
         workers=dice.randint(2, 3),
+        refuses_uploads=dice.random() < 0.5,
+        forgets=forgets,
         producers=tuple(producers),
         episodes=tuple(_episodes(dice, days)),
         pauses=dice.choice((0.02, 0.1, 0.5)),
@@ -79,7 +88,7 @@ def _episodes(dice: random.Random, days: float) -> Iterator[Episode]:
     kinds = [*PASSING, *BELOW_HTTP, *OF_REDIS]
     operations = ["*", "*", "filterExistingAssets", "assets", "appendManyAssets", "appendManyLabels"]
     operations.append("updatePropertiesInAssets")
-    for _ in range(int(days * dice.randint(5, 40)) + 1):
+    for _ in range(max(dice.randint(4, 12), int(days * dice.randint(5, 40)))):
         seconds = dice.choice((dice.uniform(1, 60), dice.uniform(60, 1800), dice.uniform(1800, 4 * 3600)))
         kind = dice.choice(kinds)
         if kind in OF_REDIS:
@@ -148,18 +157,25 @@ class Simulation:
             batches=dice.choice(("atomic", "partial")),
             read_lag=dice.choice((0.0, 0.0, 1.0, 2.5)),
         )
+        self.kili.forgets = plan.forgets
         self.published = Published()
         self.judge = Judge(world, self.store, self.kili, self.published)
         self.broker = Broker(world)
         self.workers: list[Worker] = []
         self.complaints = Complaints(world)
-        projects = [make(self.kili, f"p{number}") for number in range(3)]
+        projects = [make(self.kili, f"p{number}", kind) for number, kind in enumerate(KINDS)]
+        refused: list[str] = []
         for project, model, version, rate in plan.producers:
             own = random.Random(dice.random())
             producer = Producer(
                 world, self.store, self.published, projects[project], (model, version), rate, own, self.broker.came
             )
             producer.until = plan.end_of_faults
+            producer.of_texts = KINDS[project] == "TEXT"
+            if producer.of_texts and plan.refuses_uploads:
+                names = [f"{model}/{number}.jpg" for number in (3, 4, 11)]
+                self.published.condemned |= set(names)
+                refused += [derived_asset_id(projects[project], name) for name in names]
             world.spawn(f"producer {project}/{model}:{version}", producer.live, delay=own.uniform(0, 60))
         for number in range(plan.workers):
             keeper = Supervisor(
@@ -172,7 +188,7 @@ class Simulation:
                 plan.kinds,
             )
             keeper.task = world.spawn(f"supervisor {number + 1}", keeper.live)
-        Misfortune(world, self.kili, self.store, list(plan.episodes))
+        Misfortune(world, self.kili, self.store, list(plan.episodes), sorted(set(refused)))
         self._checked = 0.0
         self._counted = 0
 

@@ -185,6 +185,8 @@ class SimulatedKili:
         self.calls = 0
         self.latency = (0.03, 0.4)
         self.harm: Callable[[str], Harm] = lambda _: Harm()
+        self.forgets = False
+        """A planted fault, to see that it is found: labels that it has said to have taken are not there."""
         self._limit = calls_per_minute
         self._minute: deque[float] = deque()
 
@@ -221,7 +223,11 @@ class SimulatedKili:
             "path_params": {"label_id": found.group(1)} if found else {"path": path.removeprefix("/bucket/")},
         }
         how = answer_label_file if found else answer_bucket if path.startswith("/bucket/") else answer_call
-        return _finish(how(self.sandbox, Request(scope, receive)))
+        answer = _finish(how(self.sandbox, Request(scope, receive)))
+        if self.forgets and _operation_of(request) == "appendManyLabels" and answer.ending == "ok":
+            store = self.sandbox.store
+            store.drop(next(reversed(store.tables.labels.values())))
+        return answer
 
     def count(self, process: Process) -> None:
         """No minute has more calls than the budget lets through.
@@ -297,7 +303,7 @@ def _operation_of(request: httpx.Request) -> str:
         return "upload" if request.method == "PUT" else f"get {urlsplit(str(request.url)).path}"
     if request.headers.get("content-encoding") == "gzip":
         return "gzipped"
-    found = re.search(rb"data: ?(\w+)", request.read()[:3000])
+    found = re.search(rb"[{ ]data: ?([a-z]\w+)", request.read()[:3000])
     return found.group(1).decode() if found else "graphql"
 
 

@@ -21,11 +21,12 @@ def shrunk(plan: Plan, outcome: Outcome, left_out: list[int]) -> tuple[list[int]
     return left_out, outcome
 
 
-def line_of(seed: int, days: float, messages: float, left_out: list[int], outcome: Outcome) -> str:
+def line_of(plan: Plan, messages: float, left_out: list[int], outcome: Outcome) -> str:
     """The command that replays a failure exactly."""
+    planted = " --plant" if plan.forgets else ""
     without = f" --without {','.join(map(str, left_out))}" if left_out else ""
     return (
-        f"python -m tests.simulation --seeds {seed} --days {days:g} --messages {messages:g}{without} --no-shrink"
+        f"python -m tests.simulation --seeds {plan.seed} --days {plan.days:g} --messages {messages:g}{planted}{without} --no-shrink"
         f"  # {outcome.problem[:200]} (trace {outcome.fingerprint})"
     )
 
