@@ -87,7 +87,7 @@ def plan_of(seed: int, days: float = 1.0, messages: float = 4000.0, *, forgets: 
 def _episodes(dice: random.Random, days: float) -> Iterator[Episode]:
     kinds = [*PASSING, *BELOW_HTTP, *OF_REDIS]
     operations = ["*", "*", "filterExistingAssets", "assets", "appendManyAssets", "appendManyLabels"]
-    operations.append("updatePropertiesInAssets")
+    operations += ["updatePropertiesInAssets", "upload"]
     for _ in range(max(dice.randint(4, 12), int(days * dice.randint(5, 40)))):
         seconds = dice.choice((dice.uniform(1, 60), dice.uniform(60, 1800), dice.uniform(1800, 4 * 3600)))
         kind = dice.choice(kinds)
@@ -143,7 +143,7 @@ class Simulation:
         self.store = SimulatedRedis(world)
         dice = random.Random(plan.seed + 1)
         self.settings = settings_of(
-            delivery={"tick_seconds": 1.0},
+            delivery={"tick_seconds": 1.0, "missing_asset_grace_seconds": 1200.0},
             kili={"calls_per_minute": dice.choice((60, 200, 500))},
             spool={"lease_seconds": dice.choice((5.0, 30.0))},
             feedback={"enabled": False},
