@@ -10,7 +10,7 @@ DAYS ?= 1
 # The server's binary for test-redis: a path, or a name on PATH.
 REDIS_SERVER ?= redis-server
 
-.PHONY: demo test fuzz test-redis test-servers test-browser lint bench bench-quick faults-one-document soak simulate lock clean
+.PHONY: demo test fuzz fuzz-formats test-redis test-servers test-browser lint bench bench-quick faults-one-document soak simulate lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -50,6 +50,10 @@ bench-quick: $(VENV)/.dev
 
 faults-one-document: $(VENV)/.dev
 	WORKER_DELIVERY__ONE_DOCUMENT=true $(BIN)/python -m pytest -n 3 --dist loadfile tests/faults $(ARGS)
+
+# 100,000 mutated payloads of every format with a fresh seed; about two minutes.
+fuzz-formats: $(VENV)/.dev
+	$(BIN)/python tests/unit/formats/fuzz_formats.py $(ARGS)
 
 bench-review: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.review --output docs/benchmarks $(ARGS)

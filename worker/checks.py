@@ -19,8 +19,9 @@ from worker.results import SETTING as RESULT_PLACES
 from worker.results import ResultPlaces
 from worker.review import PolicyError
 from worker.review_in_force import review_gaps, review_words, scorer_missing
-from worker.rights import NEEDED, missing_rights, try_celery
-from worker.settings import Settings, unknown_names
+from worker.rights import NEEDED, keys_of_celery, missing_rights, try_broker
+from worker.setting_names import unknown_names
+from worker.settings import Settings
 
 OLDEST_REDIS = (6, 2)
 RIGHTS = f"give the user the rights that docs/operations.md names: ACL SETUSER … {NEEDED}"
@@ -39,10 +40,10 @@ class Check:
 
 def startup_checks(settings: Settings) -> list[Check]:
     """Everything that is looked at before the worker starts: settings, Redis and broker, not Kili."""
-    found = [*setting_checks(settings), *redis_checks(settings)]
-    if any(check.level == "refused" for check in found):
-        return found
-    return [*found, *broker_checks(settings)]
+    servers = list(redis_checks(settings))
+    if all(check.level != "refused" for check in servers):
+        servers += broker_checks(settings)
+    return [*setting_checks(settings), *servers]
 
 
 def setting_checks(settings: Settings) -> Iterator[Check]:
@@ -80,21 +81,24 @@ def broker_checks(settings: Settings) -> Iterator[Check]:
     from worker.app import create_app
 
     try:
-        try_celery(create_app(settings))
+        try_broker(create_app(settings))
     except NoPermissionError as error:
         yield Check("celery", "refused", str(error), RIGHTS)
     except Exception as error:  # noqa: BLE001 - every transport of kombu has errors of its own
         words = str(error) or type(error).__name__
         yield Check("celery", "refused", f"the broker cannot be used: {words}", "check CELERY_BROKER_URL and REDIS_URL")
     else:
-        yield Check("celery", "ok", "queues and channels of the broker can be used")
+        yield Check("celery", "ok", "the broker and its channels can be used")
 
 
 def _rights(name: str, settings: Settings, client: redis.Redis) -> Iterator[Check]:
     """Whether the user may do what the worker does."""
+    from worker.app import create_app
+
     keys = []
     if name == "broker" or settings.broker == settings.redis:
         keys = [f"{settings.intake.broker_key_prefix}{settings.intake.queue}", settings.intake.inbox]
+        keys += keys_of_celery(create_app(settings))
     denied = missing_rights(client, f"{settings.spool.prefix}check", keys)
     if denied:
         more = f" and {len(denied) - SHOWN} more" if len(denied) > SHOWN else ""

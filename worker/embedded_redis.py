@@ -104,12 +104,19 @@ class EmbeddedRedis:
     """Start one Redis server on a free loopback port and wait until it answers; a context manager that stops it.
 
     ``directory`` keeps data and log there; without it they live in a temporary folder that ``stop()`` removes.
-    ``binary`` is the server's; without it ``find_server`` chooses.
+    ``binary`` is the server's; without it ``find_server`` chooses. ``port`` is a wish that must be met.
     ``allow_fake`` permits fakeredis where no server is installed: slow, and nothing in it survives a restart.
     Raises EmbeddedRedisError when there is no server, when it does not come up, or when the directory is in use.
     """
 
-    def __init__(self, directory: Path | None = None, *, binary: Path | None = None, allow_fake: bool = False) -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        binary: Path | None = None,
+        port: int | None = None,
+        allow_fake: bool = False,
+    ) -> None:
         self._binary = binary or find_server()
         if self._binary is None and not allow_fake:
             raise EmbeddedRedisError(
@@ -122,7 +129,7 @@ class EmbeddedRedis:
         self._server: subprocess.Popen[str] | None = None
         self._watcher: subprocess.Popen[str] | None = None
         try:
-            self.port = self._launch_on_any(random.sample(PORTS, 5))
+            self.port = self._launch_on_any([port] if port else random.sample(PORTS, 5))
         except BaseException:
             self.stop()
             raise

@@ -15,17 +15,20 @@ from worker.formats import (
     ReadOptions,
     ResultPointer,
     UnknownFormat,
+    read_item,
     read_kili_response,
     read_payload,
     read_scores,
+    selected,
 )
-from worker.formats.output import Detection, ModelOutput
-from worker.messages import Output, Prediction, PredictionBatch
+from worker.formats.output import Classification, Detection, ModelOutput
+from worker.messages import READING, SHAPES, SHORT, Output, Prediction, PredictionBatch
 from worker.projects import ProjectConfig
 
 NO_CONFIG = ProjectConfig()
 T = TypeVar("T")
 _NEUTRAL = TypeAdapter(ModelOutput)
+_READING = frozenset(READING)
 _SHARED = ("schema_", "project_id", "model", "predicted_at", "metadata", "message_id")
 _CAUSES = {UnknownFormat: "unknown_format", AmbiguousFormat: "ambiguous_format"}
 
@@ -52,6 +55,8 @@ def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Mode
     Raises:
         UnreadableOutput: the payload cannot be read, or speaks of another asset or of more than one.
     """
+    if config.models:
+        config = config.of_model(prediction.model.name, prediction.model.version)
     if prediction.output.scores is not None:
         return _told(_said(lambda: _scores(prediction.output, config)), prediction.output)
     return _told(_only(reading_of(prediction, config), prediction, config), prediction.output)
@@ -82,6 +87,7 @@ def reading_of(
         ResultElsewhere: the payload only says where the result is.
         UnreadableOutput: it cannot be read; the field is a path that begins with ``output``.
     """
+    config = config.of_model(prediction.model.name, prediction.model.version)
     return _said(lambda: _read(prediction, config, result))
 
 
@@ -104,13 +110,31 @@ def _read(prediction: Prediction | PredictionBatch, config: ProjectConfig, resul
         return Reading("json_response", "Kili's own", (read_kili_response(output.json_response),))
     if output.answer is not None:
         return Reading("answer", "the neutral form", (_neutral(output.answer),))
+    if output.payload is None:
+        why = "class scores" if output.scores is not None else "the short form"
+        return Reading(_short_name(output), why, (_short(output, prediction, config),))
+    options = _options(output, prediction, config)
+    return read_payload(output.payload, options if result is None else replace(options, result=result))
+
+
+def _short_name(output: Output) -> str:
+    return next(name for name in (*SHORT, *SHAPES) if getattr(output, name) is not None)
+
+
+def _short(output: Output, prediction: Prediction | PredictionBatch, config: ProjectConfig) -> ModelOutput:
     if output.scores is not None:
-        return Reading("scores", "class scores", (_scores(output, config),))
-    return read_payload(output.payload, replace(_options(output, prediction, config), result=result))
+        return _scores(output, config)
+    options = _options(output, prediction, config)
+    return selected(read_item(output.short_form(), options, ()), options)
 
 
 def _scores(output: Output, config: ProjectConfig) -> ModelOutput:
-    return read_scores(output.scores or {}, output.job or config.job)
+    found = read_scores(output.scores or {}, output.job or config.job)
+    exclusive = config.exclusive if output.exclusive is None else output.exclusive
+    if exclusive is not None and isinstance(found.answer, Classification) and found.answer.exclusive is None:
+        found = replace(found, answer=replace(found.answer, exclusive=exclusive))
+    ignored = output.ignored_classes or config.ignored_classes
+    return selected(found, ReadOptions(ignored_classes=ignored)) if ignored else found
 
 
 def rows_of(batch: PredictionBatch, config: ProjectConfig = NO_CONFIG) -> list[Prediction]:
@@ -198,21 +222,37 @@ def _neutral(answer: dict[str, Any]) -> ModelOutput:
 
 def _options(output: Output, prediction: Prediction | PredictionBatch, config: ProjectConfig) -> ReadOptions:
     asset = getattr(prediction, "asset", None)
-    size = tuple(output.image_size) if output.image_size else config.image_size
-    return ReadOptions(
-        format=output.format or config.format or "auto",
-        classes=_by_index(output.classes or config.classes),
-        image_size=(size[0], size[1]) if size else None,
-        score_kind=output.score_kind or config.score_kind,
-        job=output.job or config.job,
-        text=asset.text if asset else None,
-        units=output.units or config.units,
-        exclusive=config.exclusive if output.exclusive is None else output.exclusive,
-        field=output.field or config.field,
-        point_names=output.point_names or config.point_names,
-        strings=output.strings or config.strings,
-        frames=config.frames if output.frames is None else output.frames,
-    )
+    told = _told_by(config) | _told_by(output)
+    told["classes"] = _by_index(told.get("classes"))
+    if "image_size" in told:
+        told["image_size"] = tuple(told["image_size"])
+    if isinstance(prediction, PredictionBatch):
+        told["external_ids"], told["texts"] = prediction.external_ids, _texts(prediction)
+        if "image_sizes" in told:
+            told["image_sizes"] = [tuple(size) for size in told["image_sizes"]]
+    else:
+        told["external_ids"] = (prediction.external_id,)
+        if "image_sizes" in told:
+            told["image_size"] = _only_size(told.pop("image_sizes"))
+    text = asset.text if asset else None
+    return ReadOptions(job=output.job or config.job, text=text, mappings=config.mappings, **told)
+
+
+def _texts(batch: PredictionBatch) -> list[str | None] | None:
+    texts = [asset.text if asset else None for asset in batch.assets or ()]
+    return texts if any(text is not None for text in texts) else None
+
+
+def _only_size(sizes: list[list[int]]) -> tuple[int, ...]:
+    if len(sizes) != 1:
+        raise OutputError("image_sizes", f"{len(sizes)} sizes for one external_id", "send image_size")
+    return tuple(sizes[0])
+
+
+def _told_by(source: Output | ProjectConfig) -> dict[str, Any]:
+    """What a message, or the projects file, says about reading."""
+    names = source.model_fields_set & _READING
+    return {name: value for name in names if (value := getattr(source, name)) is not None}
 
 
 def _by_index(classes: list[str] | dict[str, str] | None) -> list[str] | Mapping[str | int, str] | None:

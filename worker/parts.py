@@ -88,6 +88,8 @@ def access_of(settings: Settings) -> KiliAccess:
     """
     key = settings.kili_api_key.get_secret_value() if settings.kili_api_key else ""
     kili = settings.kili
+    if not key:
+        raise ValueError("KILI_API_KEY is not set; create a key in Kili under My profile, API keys")
     return KiliAccess(
         settings.kili_api_endpoint,
         key,

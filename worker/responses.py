@@ -27,6 +27,7 @@ def response_of(prediction: Prediction, interface: Interface, config: ProjectCon
         UnreadableOutput: the output cannot be read.
         OntologyError: the project cannot take it; the field is a path within the message.
     """
+    config = config.of_model(prediction.model.name, prediction.model.version)
     output = output_of(prediction, config)
     try:
         return to_json_response(
@@ -34,6 +35,7 @@ def response_of(prediction: Prediction, interface: Interface, config: ProjectCon
             interface,
             classes=config.categories,
             threshold=config.threshold,
+            unknown_classes=prediction.output.unknown_classes or config.unknown_classes,
             text=prediction.asset.text if prediction.asset else None,
             partial=config.partial,
             georeferenced=is_georeferenced(prediction),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
 from celery import Celery
 from redis.exceptions import NoPermissionError
+
+from worker.connections import WorkerScript
 
 NEEDED = (
     "~pw:* ~predictions* ~_kombu.* ~unacked* ~*celery.pidbox* resetchannels &/0.celery.pidbox &/0.celeryev/* "
@@ -18,7 +20,7 @@ NEEDED = (
 """Rights that are enough with the default names of queue, inbox and prefix, as ``ACL SETUSER`` takes them."""
 
 COMMANDS = """
-DEL|EXISTS|TYPE|PERSIST|PTTL|EXPIRE 60|PEXPIRE 60000|GET|SET 1|MGET|INCR
+DEL|EXISTS|TYPE|PERSIST|PTTL|EXPIRE 60|PEXPIRE 60000|GET|SET 1|MGET|INCR|INCRBY 1
 HSET a 1|HSETNX a 1|HGET a|HMGET a|HGETALL|HVALS|HKEYS|HLEN|HEXISTS a|HINCRBY a 1|HDEL a|HSCAN 0
 SADD a|SCARD|SISMEMBER a|SMISMEMBER a|SMEMBERS|SRANDMEMBER|SREM a|SSCAN 0
 ZADD 1 a|ZCARD|ZCOUNT 0 1|ZSCORE a|ZMSCORE a|ZRANGE 0 1|ZRANGEBYSCORE 0 1|ZREMRANGEBYSCORE 0 1|ZREMRANGEBYRANK 0 1
@@ -41,8 +43,13 @@ return denied
 
 DENIED = re.compile(r"NOPERM|ACL failure|The user executing the script|no permissions", re.IGNORECASE)
 
-PROBE_SECONDS = 0.2
-"""How long Redis gets to refuse a subscription."""
+PROBE_SECONDS = 5.0
+"""How long Redis gets to answer a subscription."""
+
+NOT_IN_SCRIPTS: dict[str, Callable[[redis.Redis, str], object]] = {
+    "BRPOP": lambda client, scratch: client.brpop([scratch], timeout=0.01),
+    "MULTI": lambda client, scratch: client.transaction(lambda _pipe: None, scratch),
+}
 
 
 def missing_rights(client: redis.Redis, scratch: str, keys: Sequence[str] = ()) -> list[str]:
@@ -58,40 +65,40 @@ def missing_rights(client: redis.Redis, scratch: str, keys: Sequence[str] = ()) 
     """
     calls = [_call(command, scratch) for line in COMMANDS.split("\n") for command in line.split("|") if command]
     calls += [[command, key] for key in keys for command in ("EXISTS", "PERSIST")]
-    denied: Any = client.eval(PROBE, 0, json.dumps(calls), scratch)
+    denied: Any = WorkerScript(client, PROBE)((), [json.dumps(calls), scratch])
     found = [text.decode("utf-8", "replace") for text in denied]
-    try:
-        client.brpop([scratch], timeout=0.01)  # blocks, so that a script may not try it
-    except NoPermissionError as error:
-        found.append(f"BRPOP {scratch}: {error}")
-    return [words.partition(": ")[0] for words in found if DENIED.search(words)]
+    for name, command in NOT_IN_SCRIPTS.items():
+        try:
+            command(client, scratch)
+        except NoPermissionError as error:
+            found.append(f"{name}: {error}")
+    denials = [words.partition(": ")[0] for words in found if DENIED.search(words)]
+    plain = {f"{command} {key}": f"use the key {key}" for key in keys for command in ("EXISTS", "PERSIST")}
+    return list(dict.fromkeys(plain.get(words, words) for words in denials))
 
 
-def try_celery(app: Celery) -> None:
-    """Make the connections that a starting worker makes: its queue, and the channels of remote control and events.
+def keys_of_celery(app: Celery) -> list[str]:
+    """The keys that Celery uses on a Redis, for ``missing_rights``; of those that hold a name, one each."""
+    queues = [queue.name for queue in app.conf.task_queues]
+    control = f"check.{app.control.mailbox.exchange.name}"
+    return ["unacked", "unacked_index", *queues, control, *(f"_kombu.binding.{name}" for name in queues)]
+
+
+def try_broker(app: Celery) -> None:
+    """Connect as a starting worker does, to the channels of remote control and events as well; leaves nothing behind.
 
     Raises:
         Exception: whatever the broker refuses them with; kombu passes on the errors of each transport.
     """
     with app.connection_for_read() as connection:
         connection.ensure_connection(max_retries=1, interval_start=0)
-        with connection.channel() as channel:
-            for queue in app.conf.task_queues:
-                queue(channel).declare()
-            if not connection.transport.implements.exchange_type.issuperset({"fanout"}):
-                return
-            node = app.control.mailbox.Node("check", channel=channel, handlers={})
-            with node.listen(), app.events.Dispatcher(connection, buffer_while_offline=False) as events:
-                events.send("worker-checked")
-                _await_refusal(connection)
-
-
-def _await_refusal(connection: Any) -> None:
-    """Let the subscription go out, and its refusal come in."""
-    try:
-        connection.drain_events(timeout=PROBE_SECONDS)
-    except TimeoutError:
-        return
+        if connection.transport.driver_type != "redis":
+            return
+        with connection.channel() as channel, channel.client.pubsub() as subscription:
+            subscription.psubscribe(f"{channel.keyprefix_fanout}{app.control.mailbox.exchange.name}")
+            subscription.get_message(timeout=PROBE_SECONDS)
+        with app.events.Dispatcher(connection, buffer_while_offline=False) as events:
+            events.send("worker-checked")
 
 
 def _call(command: str, scratch: str) -> list[str]:

@@ -7,38 +7,26 @@ Everything else is nested with two underscores: ``WORKER_DELIVERY__LINGER_SECOND
 
 from __future__ import annotations
 
-import difflib
 import errno
 import json
 import os
-import re
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
 
 from worker.connections import check_broker_url, check_redis_url, is_redis
 
 KILI_ENDPOINT = "https://cloud.kili-technology.com/api/label/v2/graphql"
-
-
-NEAR = 0.7
-"""How alike (difflib's ratio) a known name must be to be offered for an unknown one."""
-
-_OTHERS = re.compile(r"WORKER_(SERVICE_(HOST|PORT\w*)|PORT(_\w+)?|NAME|ENV_\w+)")
-"""What Docker and Kubernetes put into the environment for a service that is called worker."""
 
 
 def _listed(given: Any) -> Any:
@@ -208,6 +196,9 @@ class FeedbackSettings(_Group):
     drift_run_length: float = Field(
         140_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
     )
+    drift_scope: Literal["detector", "version", "fleet"] = Field(
+        "detector", description="What the run length is of: each detector, a model version, or all of them together."
+    )
     label_hosts: list[str] = Field(
         ["kili-technology.com", "storage.googleapis.com", "blob.core.windows.net", "amazonaws.com"],
         description="Hosts, with their subdomains, that label files are read from, beside the endpoint's own.",
@@ -233,7 +224,7 @@ class _Environment(EnvSettingsSource):
     """
 
     def __call__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__call__().items() if value != "" or name not in _aliased()}
+        return {name: value for name, value in super().__call__().items() if value != "" or name not in aliased_names()}
 
 
 class _SecretFiles(PydanticBaseSettingsSource):
@@ -346,64 +337,13 @@ class Settings(BaseSettings):
 
 def environment_names() -> set[str]:
     """Every environment variable that is read as a setting; a whole group may be set as JSON."""
-    groups = {f"WORKER_{name}".upper() for name in Settings.model_fields if _is_group(name)}
-    return {row[0] for row in explain()} | {f"{name}_FILE" for name in _aliased()} | groups
+    groups = {f"WORKER_{name}".upper() for name in Settings.model_fields if is_group(name)}
+    return {row[0] for row in explain()} | {f"{name}_FILE" for name in aliased_names()} | groups
 
 
-def mistakes(error: ValidationError | SettingsError) -> list[str]:
-    """What is wrong with the settings, each under the name of its environment variable, without their values."""
-    if isinstance(error, SettingsError):
-        return [f"{name}: no JSON; set its parts one by one, such as {name}__…" for name in _groups_that_are_no_json()]
-    return [_mistake(one) for one in error.errors()]
-
-
-def unknown_names() -> Iterator[tuple[str, str | None]]:
-    """Variables ``WORKER_…`` that are no setting, each with the setting whose name is nearest, if one is near."""
-    known = environment_names()
-    for name in sorted(os.environ):
-        folded = name.upper()
-        if folded.startswith("WORKER_") and folded not in known and not _OTHERS.fullmatch(folded):
-            yield name, nearest_name(folded)
-
-
-def nearest_name(name: str) -> str | None:
-    """The setting whose name is most like this one, None when none is near."""
-    plain = {_spelling(known): known for known in sorted(environment_names())}
-    found = difflib.get_close_matches(_spelling(name), plain, n=1, cutoff=NEAR)
-    return plain[found[0]] if found else None
-
-
-def _spelling(name: str) -> str:
-    return name.removeprefix("WORKER_").replace("__", "_")
-
-
-def _mistake(error: ErrorDetails) -> str:
-    name = _variable(error["loc"])
-    if error["type"] == "extra_forbidden":
-        near = nearest_name(name)
-        return f"{name}: no such setting" + (f"; did you mean {near}?" if near else "")
-    return f"{name}: {error['msg'].removeprefix('Value error, ')}"
-
-
-def _variable(loc: Sequence[int | str]) -> str:
-    first, *rest = map(str, loc)
-    if first in _aliased():
-        return first
-    group = first in Settings.model_fields and _is_group(first)
-    return "__".join([f"WORKER_{first}", *(rest[:1] if group else ())]).upper()
-
-
-def _is_group(name: str) -> bool:
+def is_group(name: str) -> bool:
+    """Whether a setting of the tree holds others."""
     return isinstance(_default_of(Settings.model_fields[name]), _Group)
-
-
-def _groups_that_are_no_json() -> Iterator[str]:
-    for name in filter(_is_group, Settings.model_fields):
-        variable = f"WORKER_{name}".upper()
-        try:
-            json.loads(os.environ.get(variable) or "{}")
-        except ValueError:
-            yield variable
 
 
 def _default_of(field: FieldInfo) -> Any:
@@ -427,7 +367,8 @@ def explain() -> list[tuple[str, str, str]]:
     return rows
 
 
-def _aliased() -> list[str]:
+def aliased_names() -> list[str]:
+    """The variables that users already have."""
     return [str(field.validation_alias) for field in Settings.model_fields.values() if field.validation_alias]
 
 

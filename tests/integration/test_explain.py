@@ -45,6 +45,7 @@ def test_every_example_is_explained_as_json(name: str, interface: str) -> None:
         "detection",
         "entities",
         "transcription",
+        "either",
         "kili",
     )
     raw = json.loads((EXAMPLES / "interfaces" / f"{interface}.json").read_text("utf-8"))
@@ -106,8 +107,8 @@ def changed(folder: Path, name: str, **output: Any) -> Path:
     [
         (
             "hf-object-detection",
-            {"payload": [{"label": "cat", "score": 0.9, "bbox": [1, 2, 3, 4]}]},
-            ["output.payload[0].box: no known format; the nearest is hf-object-detection", "is it 'bbox'?"],
+            {"payload": [{"label": "cat", "score": 0.9, "bx": [1, 2, 3, 4]}]},
+            ["output.payload[0].box: no known format; the nearest is hf-object-detection", "is it 'bx'?"],
         ),
         (
             "tf-serving-rows",

@@ -10,6 +10,7 @@ import redis
 from tests.unit.feedback.feedback_records import record, traffic
 from worker.feedback.reading import Kind
 from worker.feedback.store import FeedbackStore, LockLost
+from worker.feedback.unread import UnreadBook
 
 pytestmark = pytest.mark.servers("all")
 LOCK = "t:feedback:p:lock"
@@ -94,6 +95,7 @@ def test_a_project_that_is_forgotten_leaves_nothing(client: redis.Redis) -> None
     store = FeedbackStore(client, "t:", "p")
     store.put([record(n, "CAT", "DOG") for n in range(20)])
     store.await_mark([record(n, "CAT", "DOG") for n in range(20)], now=1.0)
+    UnreadBook(client, "t:", "p").note({"a": (1, "no file", True)}, [])
     client.set("t:feedback:p:summary", "{}")
     client.hset("t:feedback:p:told", "a", 1)
     store.release()

@@ -130,6 +130,13 @@ def test_evaluate_and_report_take_what_a_shell_gives(
     evaluated = shell(place, redis_server, line, **settings)
     assert evaluated.returncode == 1
     assert "nothing could be evaluated" in evaluated.stderr
+    empty = shell(place, redis_server, f"pw report --project {project}", **settings)
+    assert "review: the built-in policy" in empty.stdout
+    assert "once people have labeled assets of the audit sample" in empty.stdout
+    threshold = shell(
+        place, redis_server, f"pw report --project {project}", WORKER_REVIEW__RULE="threshold", **settings
+    )
+    assert "WORKER_REVIEW__RULE=ranked" in threshold.stdout
     exported = shell(place, redis_server, f"pw report --project {project} --export - | cat", **settings)
     assert exported.returncode == 0, exported.stderr
     assert "0 answered predictions written" in exported.stderr

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from worker.formats import read_payload
 from worker.formats.output import Classification, Detection, KiliResponse
 from worker.messages import MessageError, Prediction, PredictionBatch, read_message, read_prediction
 from worker.outputs import UnreadableOutput, output_of, reading_of, rows_of
@@ -66,7 +67,9 @@ def test_a_message_may_say_how_its_payload_is_read() -> None:
 
 
 def test_how_a_payload_is_read_goes_with_a_payload_alone() -> None:
-    with pytest.raises(MessageError, match="units only goes with payload"):
+    with pytest.raises(MessageError, match="field only goes with payload"):
+        one({"scores": {"A": 1.0}, "field": "x"})
+    with pytest.raises(MessageError, match="units does not go with scores"):
         one({"scores": {"A": 1.0}, "units": "pixel"})
 
 
@@ -184,3 +187,52 @@ def test_a_broken_neutral_answer_is_refused_with_its_field() -> None:
     with pytest.raises(UnreadableOutput) as caught:
         reading_of(one({"answer": {"answer": {"kind": "classification", "scores": 3}}}))
     assert caught.value.field.startswith("output.answer")
+
+
+@pytest.mark.parametrize(
+    "payload", [[[], []], ["cat", "dog"], [{"choices": [{"message": {"content": '{"a": "x", "b": "y"}'}}]}] * 2]
+)
+def test_what_only_the_project_decides_survives_the_spool(payload: Any) -> None:
+    rows = rows_of(batch({"payload": payload}, ["1", "2"]))
+    answers = [output_of(read_prediction(json.loads(row.model_dump_json(by_alias=True)))).answer for row in rows]
+    assert answers == [output.answer for output in read_payload(payload).outputs]
+
+
+def test_one_model_of_a_project_may_have_its_own_options() -> None:
+    config = ProjectConfig(min_score=0.1, models={"m": {"min_score": 0.5}, "m:2": {"units": "relative"}})
+    assert (config.of_model("m", "1").min_score, config.of_model("m", "2").min_score) == (0.5, 0.1)
+    assert config.of_model("other", "1").min_score == 0.1
+    with pytest.raises(ValueError, match=r"models\.m\.min_scor"):
+        ProjectConfig(models={"m": {"min_scor": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("output", "kind"),
+    [
+        ({"boxes": [{"label": "a", "box": [1, 2, 3, 4]}], "units": "pixel", "image_size": [10, 10]}, "detection"),
+        ({"polygons": [{"label": "a", "polygon": [[0, 0], [1, 0], [1, 1]]}], "units": "relative"}, "detection"),
+        ({"masks": [{"label": "a", "grid": [[0, 1]]}]}, "detection"),
+        ({"points": [{"label": "a", "point": [5, 5]}], "units": "percent"}, "detection"),
+        ({"entities": [{"label": "a", "start": 0, "end": 2, "text": "xy"}]}, "entities"),
+        ({"text": "hello"}, "transcription"),
+        ({"labels": ["a", "b"]}, "classification"),
+        ({"jobs": {"J": {"labels": ["a"]}, "K": {"text": "x"}}}, "several"),
+        ({"boxes": []}, "detection"),
+    ],
+)
+def test_the_short_form_is_read(output: dict[str, Any], kind: str) -> None:
+    assert output_of(one(output)).answer.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("output", "field"),
+    [
+        ({"boxes": [{"label": "a", "box": [1, 2, 3, 4]}]}, "output.units"),
+        ({"boxes": [{"label": "a", "box": [1, 2, 1, 4]}], "units": "percent"}, "output.boxes[0].box"),
+        ({"entities": [{"label": "a", "text": "xy"}]}, "output.entities[0].start"),
+    ],
+)
+def test_a_short_form_that_says_too_little_names_the_field(output: dict[str, Any], field: str) -> None:
+    with pytest.raises(UnreadableOutput) as caught:
+        output_of(one(output))
+    assert caught.value.field == field

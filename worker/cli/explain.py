@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import IO
 
 import click
 
-from worker.cli.loading import fail, load_settings, print_json
+from worker.cli.loading import fail, load_mappings, load_settings, print_json
 
 STDIN = "<stdin>"
 
@@ -18,9 +19,17 @@ STDIN = "<stdin>"
 )
 @click.option("--input-type", default="IMAGE", show_default=True, help="The project's input type, with --interface.")
 @click.option("--labeling-crs", help="The project's geospatialSettings.labelingCRSCode (PIXEL), with --interface.")
+@click.option(
+    "--mapping", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="A file of mappings to try."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def explain(
-    file: IO[bytes], interface: IO[bytes] | None, input_type: str, labeling_crs: str | None, as_json: bool
+    file: IO[bytes],
+    interface: IO[bytes] | None,
+    input_type: str,
+    labeling_crs: str | None,
+    mapping: Path | None,
+    as_json: bool,
 ) -> None:
     """Show what would become of the message in FILE, sending nothing.
 
@@ -39,7 +48,8 @@ def explain(
         fail(f"--interface: {error}")
     except RecursionError:
         fail("--interface: nested too deeply")
-    found = explain_message(load_settings(), file.read(), known)
+    tried = load_mappings(mapping) if mapping else None
+    found = explain_message(load_settings(), file.read(), known, tried)
     if as_json:
         print_json(found)
     else:

@@ -40,6 +40,9 @@ def _prediction(prediction: Mapping[str, Any]) -> Iterator[str]:
         return
     yield f"asset id       {prediction['asset_id']}"
     yield from _titled("output", _output(prediction["output"]))
+    if prediction.get("unknown_classes"):
+        names = [f"{name} ({count})" for name, count in prediction["unknown_classes"].items()]
+        yield f"left out       classes without a category: {', '.join(names)}"
     if "json_response" in prediction:
         yield from _titled("json_response", _pretty(prediction["json_response"]))
     yield f"confidence     {_number(prediction['confidence'])}"
@@ -62,8 +65,12 @@ def _output(output: Mapping[str, Any]) -> list[str]:
     lines = _answer(output["answer"])
     if output["job"]:
         lines[0] += f", for job {output['job']}"
-    if output["evidence"]:
-        lines.append(f"beside it: {json.dumps(output['evidence'], ensure_ascii=False)}")
+    evidence = dict(output["evidence"])
+    ignored = evidence.pop("ignored", [])
+    if evidence:
+        lines.append(f"beside it: {json.dumps(evidence, ensure_ascii=False)}")
+    if ignored:
+        lines.append(f"ignored: {', '.join(ignored)}")
     return lines
 
 
@@ -77,9 +84,16 @@ def _answer(answer: Mapping[str, Any]) -> list[str]:
         case {"kind": "entities", "entities": entities}:
             return _table("entities", [_entity(one) for one in entities])
         case {"kind": "transcription", "text": text, "score": score}:
-            return ["text", f"  {_number(score)}  {text}"]
+            shown = text.replace("\n", "\\n")
+            return ["text", f"  {_number(score)}  {shown}"]
         case {"kind": "frames", "frames": frames}:
             return _table("frames", [f"{one['index']}: {'; '.join(_answer(one['answer']))}" for one in frames])
+        case {"kind": "nothing"}:
+            return ["nothing was found"]
+        case {"kind": "either", "answers": answers}:
+            return [*_answer(answers[0]), "or, where the project asks for it:", *_answer(answers[1])]
+        case {"kind": "several", "answers": answers}:
+            return _table("jobs", [f"{name}: {'; '.join(_answer(one))}" for name, one in answers.items()])
         case _:
             return ["a json_response of Kili"]
 

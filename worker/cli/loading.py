@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from worker.logs import configure_logging, password_of
-from worker.settings import Settings, mistakes
+from worker.setting_names import mistakes
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.formats import Catalogue
 
 
 class OutputFile(click.Path):
@@ -61,3 +65,14 @@ def print_json(value: Any) -> None:
 def fail(message: str) -> NoReturn:
     """End the command with an error."""
     raise click.ClickException(message)
+
+
+def load_mappings(path: Path) -> Catalogue:
+    """The shipped mappings and those of a file; a wrong one ends the command with its name, key and what is wrong."""
+    from worker.formats import MappingError, extended
+    from worker.formats.mappings import mapping_tables
+
+    try:
+        return extended(mapping_tables(path))
+    except (MappingError, OSError) as error:
+        fail(f"{path}: {error}")

@@ -4,23 +4,28 @@ from worker.formats.errors import AmbiguousFormat, ResultPointer, UnknownFormat
 from worker.formats.event_join import EventJoin, Joined, JoinStep
 from worker.formats.families.cloudevents import Event, read_event
 from worker.formats.families.kili import read_kili_response
+from worker.formats.mappings import Catalogue, MappingError
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput, OutputError
 from worker.formats.plain_scores import read_scores
 from worker.formats.reader import Reading, read_payload
 from worker.formats.regions import regions_of
-from worker.formats.registry import FAMILIES
+from worker.formats.registry import FAMILIES, extended, formats
+from worker.formats.selection import selected
+from worker.formats.short_form import read_item, read_short_form
 from worker.formats.structure import Envelope, Family, Match, Miss
 
 __all__ = [
     "FAMILIES",
     "AmbiguousFormat",
+    "Catalogue",
     "Envelope",
     "Event",
     "EventJoin",
     "Family",
     "JoinStep",
     "Joined",
+    "MappingError",
     "Match",
     "Miss",
     "ModelOutput",
@@ -29,9 +34,14 @@ __all__ = [
     "Reading",
     "ResultPointer",
     "UnknownFormat",
+    "extended",
+    "formats",
     "read_event",
+    "read_item",
     "read_kili_response",
     "read_payload",
     "read_scores",
+    "read_short_form",
     "regions_of",
+    "selected",
 ]

@@ -17,6 +17,9 @@ from worker.formats.regions import doubled_area
 SIMPLIFY_PIXELS = 1.0
 """Farthest a point of the outline may lie from its simplified ring: the steps of a slanted edge vanish."""
 
+MAX_PIXELS = 16_777_216
+"""Largest mask that is outlined (4096 by 4096): a small file can claim a huge image."""
+
 MAX_RINGS = 1_000
 """Most regions and holes of one mask; more is noise, not an object."""
 

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from worker.formats.checks import Path, array, describe, fail, number
-from worker.formats.options import ReadOptions
+from worker.formats.left_out import LeftOut
+from worker.formats.options import BoxOrder, ReadOptions, Units
 from worker.formats.output import Point, Shape
 
-SLACK_PIXELS = 1.0
-"""How far outside the image a coordinate may lie from rounding; it is clipped."""
+SLACK_PIXELS = 5.0
+"""How far outside the image a coordinate may always lie; it is clipped."""
 
-SLACK_RELATIVE = 0.002
-"""The same for relative coordinates where the image size is unknown (one pixel of 500)."""
+ROUNDING_PIXELS = 1.0
+"""What is outside by no more is rounding: it is clipped whatever the options say."""
+
+ROUNDING_SHARE = 0.002
+"""The same as a share of the side, where the image's size is not known (one pixel of 500)."""
+
+EXTENTS: dict[Units, float] = {"relative": 1.0, "percent": 100.0, "per_mille": 1000.0}
+"""How far the units run that do not depend on the image's size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +29,7 @@ class Canvas:
     """An image's extent in the model's units, and how far outside it a coordinate may lie.
 
     ``is_proven`` is False where the units are the family's by rule and nobody has said so of this payload.
+    ``exact_x`` and ``exact_y`` are what rounding may put outside; beyond them ``drops`` leaves the object out.
     """
 
     width: float
@@ -29,10 +37,29 @@ class Canvas:
     slack_x: float
     slack_y: float
     is_proven: bool = True
+    drops: bool = False
+    exact_x: float = 0.0
+    exact_y: float = 0.0
 
     def point(self, x: float, y: float, at: Path) -> Point:
-        """Return a point in relative coordinates; raises OutputError when it lies outside the image."""
-        return _side(x, self.width, self.slack_x, "x", at), _side(y, self.height, self.slack_y, "y", at)
+        """Return a point in relative coordinates, clipped within the slack.
+
+        Raises OutputError when it lies farther outside, LeftOut when such objects are dropped.
+        """
+        width, height = self.width, self.height
+        if 0 <= x <= width and 0 <= y <= height:
+            return x / width, y / height
+        if self.drops and not (
+            -self.exact_x <= x <= width + self.exact_x and -self.exact_y <= y <= height + self.exact_y
+        ):
+            self._check(x, y, at)
+            raise LeftOut("outside")
+        self._check(x, y, at)
+        return min(max(x / width, 0.0), 1.0), min(max(y / height, 0.0), 1.0)
+
+    def _check(self, x: float, y: float, at: Path) -> None:
+        _check_side(x, self.width, self.slack_x, "x", at)
+        _check_side(y, self.height, self.slack_y, "y", at)
 
     def box(self, x1: float, y1: float, x2: float, y2: float, at: Path) -> Shape:
         """Return an upright rectangle, clipped.
@@ -49,9 +76,13 @@ class Canvas:
             fail(at, f"the box {_corners(x1, y1, x2, y2)} lies at the very edge: nothing of it is inside")
         return Shape("rectangle", (((left, top), (right, top), (right, bottom), (left, bottom)),))
 
+    def ordered(self, four: Sequence[float], order: BoxOrder, at: Path) -> Shape:
+        """Return an upright rectangle from four numbers in this order."""
+        return self.box(*corners_of(four, order), at)
+
     def corners(self, points: Iterable[tuple[float, float]], at: Path) -> Shape:
         """Return a rectangle from its four corners; it may be turned."""
-        return Shape("rectangle", (tuple(self.point(x, y, at) for x, y in points),))
+        return Shape("rectangle", (tuple([self.point(x, y, at) for x, y in points]),))
 
     def polygon(self, points: Sequence[tuple[float, float]], at: Path) -> Shape:
         """Return a polygon; raises OutputError for fewer than three points."""
@@ -66,42 +97,45 @@ class Canvas:
         return tuple(self.point(x, y, at) for x, y in kept)
 
 
-def pixel_canvas(options: ReadOptions, at: Path) -> Canvas:
-    """The canvas for pixel coordinates; raises OutputError when no image size is known."""
-    if options.image_size is None:
+def corners_of(four: Sequence[float], order: BoxOrder) -> tuple[float, float, float, float]:
+    """Return x1, y1, x2, y2 of a box given in this order."""
+    a, b, c, d = four
+    if order == "xyxy":
+        return a, b, c, d
+    if order == "yxyx":
+        return b, a, d, c
+    if order == "xywh":
+        return a, b, a + c, b + d
+    return a - c / 2, b - d / 2, a + c / 2, b + d / 2
+
+
+def unit_canvas(units: Units, options: ReadOptions, at: Path, size: tuple[float, float] | None = None) -> Canvas:
+    """The canvas for coordinates in these units, for an image of ``size`` in pixels (else of the options' size).
+
+    Raises OutputError for pixels of an image whose size is not known.
+    """
+    known = size or options.image_size
+    extent = EXTENTS.get(units)
+    if extent is None and known is None:
         fail(at, "coordinates in pixels need the image's size", "set image_size: [width, height]")
-    return sized_canvas(*options.image_size)
+    width, height = (extent, extent) if extent is not None else known or (1, 1)
+    pixel_x, pixel_y = (width / known[0], height / known[1]) if known else (0.0, 0.0)
+    if options.outside == "refuse":
+        share, pixels = 0.0, ROUNDING_PIXELS
+    else:
+        share, pixels = options.outside_tolerance, SLACK_PIXELS if options.outside_tolerance else ROUNDING_PIXELS
+    slack_x, slack_y = max(share * width, pixels * pixel_x), max(share * height, pixels * pixel_y)
+    exact_x = min(slack_x, max(ROUNDING_PIXELS * pixel_x, ROUNDING_SHARE * width))
+    exact_y = min(slack_y, max(ROUNDING_PIXELS * pixel_y, ROUNDING_SHARE * height))
+    drops = options.outside == "drop"
+    return Canvas(width, height, max(slack_x, exact_x), max(slack_y, exact_y), True, drops, exact_x, exact_y)
 
 
-def sized_canvas(width: float, height: float) -> Canvas:
-    """The canvas for pixel coordinates in an image of this size."""
-    return Canvas(width, height, SLACK_PIXELS, SLACK_PIXELS)
-
-
-def relative_canvas(options: ReadOptions) -> Canvas:
-    """The canvas for coordinates that already run from 0 to 1."""
-    if options.image_size is None:
-        return Canvas(1, 1, SLACK_RELATIVE, SLACK_RELATIVE)
-    width, height = options.image_size
-    return Canvas(1, 1, SLACK_PIXELS / width, SLACK_PIXELS / height)
-
-
-def percent_canvas(width: float | None, height: float | None) -> Canvas:
-    """The canvas for coordinates from 0 to 100, for an image of this size in pixels (None: unknown)."""
-    return Canvas(
-        100,
-        100,
-        100 * (SLACK_PIXELS / width if width else SLACK_RELATIVE),
-        100 * (SLACK_PIXELS / height if height else SLACK_RELATIVE),
-    )
-
-
-def canvas_for(options: ReadOptions, at: Path, default: Literal["pixel", "relative"] = "pixel") -> Canvas:
+def canvas_for(options: ReadOptions, at: Path, default: Units = "pixel") -> Canvas:
     """The canvas for a family whose unit is fixed, unless ``options.units`` says otherwise."""
     units = options.units or default
-    if units == "relative":
-        return relative_canvas(options)
-    return replace(pixel_canvas(options, at), is_proven=options.units is not None)
+    canvas = unit_canvas(units, options, at)
+    return canvas if units != "pixel" or options.units else replace(canvas, is_proven=False)
 
 
 def canvas_of(values: Iterable[float], options: ReadOptions, at: Path) -> Canvas:
@@ -111,7 +145,7 @@ def canvas_of(values: Iterable[float], options: ReadOptions, at: Path) -> Canvas
     """
     if options.units is None and all(value <= 1 for value in values):
         fail(at, "coordinates up to 1 may be relative or pixels", _EITHER)
-    return replace(canvas_for(options, at), is_proven=True)
+    return unit_canvas(options.units or "pixel", options, at)
 
 
 def numbers(value: Any, count: int, at: Path) -> list[float]:
@@ -122,13 +156,10 @@ def numbers(value: Any, count: int, at: Path) -> list[float]:
     return [number(item, *at, i) for i, item in enumerate(items)]
 
 
-def _side(value: float, extent: float, slack: float, axis: str, at: Path) -> float:
-    if 0 <= value <= extent:
-        return value / extent
+def _check_side(value: float, extent: float, slack: float, axis: str, at: Path) -> None:
     if not -slack <= value <= extent + slack:
         size = f"{extent:g} {'wide' if axis == 'x' else 'high'}"
         fail(at, f"{axis} = {describe(value)} lies outside the image, which is {size}", _OUTSIDE)
-    return 0.0 if value < 0 else 1.0
 
 
 def _corners(*values: float) -> str:

@@ -1,22 +1,65 @@
-"""The table of formats, written from the registry so that the documentation cannot drift from the code."""
+"""The table of formats, written from the registry and the mappings so that the documentation cannot drift from them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from worker.formats.mappings import SHIPPED, shipped
+from worker.formats.mappings.examples import read_examples
+from worker.formats.mappings.mapping import Example
 from worker.formats.registry import ANSWERS, ENVELOPES
 from worker.formats.structure import Recognised
 
-_HEAD = "| format | what it is | recognised by structure | options | limits |\n|---|---|---|---|---|\n"
+_HEAD = "| format | what it is | recognised by structure | options | limits | example |\n|---|---|---|---|---|---|\n"
+_LINK = "[message](../examples/{}.json)"
 
 
 def formats_table() -> str:
-    """Return the Markdown table of every family and envelope, in the order in which they are registered."""
-    return _HEAD + "".join(_rows((*ANSWERS, *ENVELOPES)))
+    """Return the Markdown of every format, in the order in which they are registered, with their number."""
+    mappings = list(shipped().families.values())
+    kinds = f"{len(ANSWERS)} built in, {len(ENVELOPES)} envelopes, {len(mappings)} mappings"
+    examples = shipped_examples()
+    return "\n".join(
+        (
+            f"There are {number_of_formats()} formats: {kinds}.\n",
+            "### Built in\n",
+            _HEAD + "".join(_row(item, _LINK.format(item.name)) for item in ANSWERS),
+            "### Envelopes\n",
+            _HEAD + "".join(_row(item, _LINK.format(item.name)) for item in ENVELOPES),
+            "### Mappings\n",
+            _HEAD + "".join(_row(item, _payload(examples[item.name])) for item in mappings),
+        )
+    )
 
 
-def _rows(items: Iterable[Recognised]) -> Iterable[str]:
-    for item in items:
-        sources = ", ".join(f"[{i}]({source})" for i, source in enumerate(item.sources, 1))
-        options = ", ".join(f"`{option}`" for option in item.options) or "none"
-        yield f"| `{item.name}` | {item.title} ({sources}) | {item.rule} | {options} | {item.limits or 'none'} |\n"
+def number_of_formats() -> int:
+    """How many formats there are without those of other packages and the user's own."""
+    return len(ANSWERS) + len(ENVELOPES) + len(shipped().mappings)
+
+
+def shipped_examples() -> Mapping[str, Sequence[Example]]:
+    """The tests beside the shipped mappings; the first is the documentation's example."""
+    return {name: examples for path in sorted(SHIPPED.glob("*.tests.toml")) for name, examples in _read(path)}
+
+
+def _read(path: Any) -> Iterable[tuple[str, Sequence[Example]]]:
+    return read_examples(path).items()
+
+
+def _row(item: Recognised, example: str) -> str:
+    sources = ", ".join(f"[{i}]({source})" for i, source in enumerate(item.sources, 1))
+    options = ", ".join(f"`{option}`" for option in item.options) or "none"
+    told = (item.title + f" ({sources})", item.rule, options, item.limits or "none", example)
+    return f"| `{item.name}` | {' | '.join(told)} |\n"
+
+
+def _payload(examples: Sequence[Example]) -> str:
+    first = examples[0]
+    stated = f" with `{_plain(dict(first.options))}`" if first.options else ""
+    return f"`{_plain(first.payload)}`{stated}"
+
+
+def _plain(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False).replace("|", "\\|").replace("\n", " ")

@@ -25,8 +25,8 @@ class UnknownFormat(OutputError):
 class AmbiguousFormat(OutputError):
     """Several families have the payload's structure and would read different things from it."""
 
-    def __init__(self, field: str, problem: str, families: Sequence[str]) -> None:
-        super().__init__(field, problem, f"set format to one of {', '.join(families)}")
+    def __init__(self, field: str, problem: str, families: Sequence[str], fix: str = "") -> None:
+        super().__init__(field, problem, fix or f"set format to one of {', '.join(families)}")
         self.families = tuple(families)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import binascii
 import json
+import re
 from typing import Any, NoReturn
 
 from worker.formats.checks import Path, fail, string
@@ -29,6 +31,23 @@ def parse_json(text: str, at: Path) -> Any:
         fail(at, "not JSON that can be read: a number has too many digits")
     except RecursionError:
         fail(at, "nested too deeply")
+
+
+def parse_object(text: str, at: Path) -> Any:
+    """Parse JSON, or an object as Python writes it (``{0: 0.03, 1: 0.97}``), whose keys become texts."""
+    if not _PYTHON_KEYS.search(text):
+        return parse_json(text, at)
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return parse_json(text, at)
+    if not isinstance(value, dict) or not all(isinstance(inner, int | float | str) for inner in value.values()):
+        return parse_json(text, at)
+    return {str(key): inner for key, inner in value.items()}
+
+
+_PYTHON_KEYS = re.compile(r"""^\s*\{\s*(\d+|'[^']*')\s*:""")
+"""How an object begins that Python has written and JSON cannot read."""
 
 
 def decode_base64(value: Any, at: Path) -> bytes:

@@ -3,14 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from worker.formats.output import Answer, ModelOutput, OutputError
 
+if TYPE_CHECKING:
+    from worker.formats.mappings.catalogue import Catalogue
+
 ScoreKind = Literal["probability", "logit"]
-Units = Literal["pixel", "relative"]
+Units = Literal["pixel", "relative", "percent", "per_mille"]
+BoxOrder = Literal["xyxy", "xywh", "cxcywh", "yxyx"]
+Outside = Literal["clip", "drop", "refuse"]
+OnBadObject = Literal["refuse", "drop"]
 Strings = Literal["label", "text"]
+
+_CHOICES: tuple[tuple[str, tuple[object, ...], object], ...] = (
+    ("score_kind", get_args(ScoreKind), None),
+    ("units", get_args(Units), None),
+    ("strings", get_args(Strings), None),
+    ("box_order", get_args(BoxOrder), None),
+    ("first_class", (0, 1), None),
+    ("outside", get_args(Outside), "clip"),
+    ("on_bad_object", get_args(OnBadObject), "refuse"),
+)
+"""Options of a few words: their name, the words, and what stands for none."""
+
+MOST_OUTSIDE = 0.5
+"""Greatest ``outside_tolerance``: with more, nothing would show that the image size is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +43,26 @@ class ReadOptions:
     - ``score_kind``: ``logit`` where scores are raw; they are soft-maxed (sigmoid when ``exclusive`` is False).
     - ``job``: the Kili job the answer belongs to.
     - ``text``: the text the model read; entity offsets are checked against it and quote it.
-    - ``units``: ``pixel`` or ``relative`` (0 to 1), where the family does not fix the unit.
+    - ``image_sizes``: the same for each row of a batch.
+    - ``units``: ``pixel``, ``relative`` (0 to 1), ``percent`` (0 to 100) or ``per_mille`` (0 to 1000), where the family
+      does not fix the unit.
+    - ``box_order``: what the four numbers of a box are, where the family does not fix it: ``xyxy`` (two corners),
+      ``xywh`` (top left corner, width, height), ``cxcywh`` (centre, width, height), ``yxyx`` (two corners, y first).
+    - ``first_class``: the index of the first name of a list of ``classes``: 0 or 1.
+    - ``outside``: what becomes of an object that reaches over the edge by less than ``outside_tolerance`` (a share of
+      the side, at least 5 pixels of it): ``clip``, ``drop`` or ``refuse``. What reaches farther is refused.
+    - ``on_bad_object``: ``refuse`` the payload for one wrong object, or ``drop`` the object and count it.
+    - ``nothing_found``: an empty payload says that nothing was found.
+    - ``min_score``: least score of an object, entity or text, or one per class (``*``: all others).
+    - ``ignored_classes``: classes of the model that are left out.
     - ``exclusive``: True for single choice, False for multi-label, None where the job decides.
     - ``field``: the tensor, column, key or control to read where the payload holds several.
     - ``point_names``: names of a pose's points in the model's order.
     - ``frames``: the rows are the frames of one video, in order, not several items.
-    - ``strings``: whether a bare string is a class ``label`` or a ``text`` the model wrote.
+    - ``strings``: whether a bare string is a class ``label`` or a ``text`` the model wrote; None where the job decides.
+    - ``external_ids``: the assets that the message is about, where that is known; row n is about the n-th.
+    - ``texts``: the text of each of them.
+    - ``mappings``: the mappings that are known; None for those that are shipped.
     - ``result``: what lies at the place that the payload only points to (see ``ResultPointer``).
 
     Raises OutputError when an option has no meaning.
@@ -37,25 +71,64 @@ class ReadOptions:
     format: str = "auto"
     classes: Sequence[str] | Mapping[str | int, str] | None = None
     image_size: tuple[int, int] | None = None
+    image_sizes: Sequence[tuple[int, int]] | None = None
     score_kind: ScoreKind | None = None
     job: str | None = None
     text: str | None = None
     units: Units | None = None
+    box_order: BoxOrder | None = None
+    first_class: int | None = None
+    outside: Outside = "clip"
+    outside_tolerance: float = 0.02
+    on_bad_object: OnBadObject = "refuse"
+    nothing_found: bool = False
+    min_score: float | Mapping[str, float] | None = None
+    ignored_classes: Sequence[str] = ()
     exclusive: bool | None = None
     field: str | None = None
     point_names: Sequence[str] | None = None
-    strings: Strings = "label"
+    strings: Strings | None = None
     frames: bool = False
+    external_ids: Sequence[str] | None = None
+    texts: Sequence[str | None] | None = None
+    mappings: Catalogue | None = None
     result: Any = None
 
     def __post_init__(self) -> None:
         _check_names("classes", self.classes)
         _check_names("point_names", self.point_names)
-        _check_choice("score_kind", self.score_kind, (None, *get_args(ScoreKind)))
-        _check_choice("units", self.units, (None, *get_args(Units)))
-        _check_choice("strings", self.strings, get_args(Strings))
+        for name, allowed, standard in _CHOICES:
+            value = getattr(self, name)
+            if value is not standard and value not in allowed:
+                raise OutputError(name, f"{value!r} is not known", f"use one of {', '.join(map(str, allowed))}")
+        if not 0 <= self.outside_tolerance <= MOST_OUTSIDE:
+            raise OutputError("outside_tolerance", "not a share of the image's side", f"use 0 to {MOST_OUTSIDE}")
         if self.image_size is not None:
-            _check_size(self.image_size)
+            _check_size("image_size", self.image_size)
+        for size in self.image_sizes or ():
+            _check_size("image_sizes", size)
+
+    def of_item(self, index: int) -> ReadOptions:
+        """The options of one row of a batch: its own image size and text."""
+        if self.image_sizes is None and self.texts is None:
+            return self
+        sizes, texts = self.image_sizes, self.texts
+        if sizes is not None and index >= len(sizes):
+            raise OutputError(
+                "image_sizes", f"{len(sizes)} sizes, but more images", "send one size per image, in order"
+            )
+        return replace(
+            self,
+            image_size=sizes[index] if sizes is not None else self.image_size,
+            text=texts[index] if texts is not None and index < len(texts) else self.text,
+            image_sizes=None,
+            texts=None,
+        )
+
+    def of_asset(self, external_id: str) -> ReadOptions:
+        """The options of the asset with this id, where the rows name their assets."""
+        ids = self.external_ids
+        return self.of_item(ids.index(external_id)) if ids is not None and external_id in ids else self
 
     def output(
         self, answer: Answer, *, external_id: str | None = None, evidence: Mapping[str, Any] | None = None
@@ -76,13 +149,7 @@ def _check_names(field: str, names: Sequence[str] | Mapping[str | int, str] | No
         raise OutputError(field, "a name appears twice")
 
 
-def _check_choice(field: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        names = ", ".join(str(choice) for choice in allowed if choice is not None)
-        raise OutputError(field, f"{value!r} is not known", f"use one of {names}")
-
-
-def _check_size(size: tuple[int, int]) -> None:
+def _check_size(field: str, size: tuple[int, int]) -> None:
     whole = all(isinstance(side, int) and not isinstance(side, bool) for side in size)
     if len(size) != 2 or not whole or min(size) < 1:
-        raise OutputError("image_size", "needs two whole numbers of pixels", "send [width, height]")
+        raise OutputError(field, "needs two whole numbers of pixels", "send [width, height]")

@@ -43,11 +43,13 @@ class Classification:
 
     ``exclusive`` tells single choice (True) from multi-label (False); None where the payload does not say and
     the project's job decides. ``complete`` is True when the scores are a whole distribution (they sum to 1).
+    ``chosen`` is True when the model itself chose these classes, so that no threshold may leave one out.
     """
 
     scores: tuple[ClassScore, ...]
     exclusive: bool | None = None
     complete: bool = False
+    chosen: bool = False
     kind: Literal["classification"] = "classification"
 
 
@@ -146,7 +148,30 @@ class Frames:
     kind: Literal["frames"] = "frames"
 
 
-Answer = Classification | Detection | Entities | Transcription | Frames | KiliResponse
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """Nothing was found, and the payload does not say of what kind it would have been: the project's job decides."""
+
+    kind: Literal["nothing"] = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """One answer that reads in several ways (a word is a class or a text): the first that the project has a job for."""
+
+    answers: tuple[Classification | Transcription | Detection | Entities, ...]
+    kind: Literal["either"] = "either"
+
+
+@dataclass(frozen=True, slots=True)
+class Several:
+    """One answer per job, by the job's name (which is compared without regard to case and punctuation)."""
+
+    answers: dict[str, Classification | Detection | Entities | Transcription | Either | Nothing]
+    kind: Literal["several"] = "several"
+
+
+Answer = Classification | Detection | Entities | Transcription | Frames | KiliResponse | Nothing | Either | Several
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,11 @@ def as_outline(ring: Ring) -> Ring:
     return ring if doubled_area(ring) >= 0 else (ring[0], *reversed(ring[1:]))
 
 
+def as_hole(ring: Ring) -> Ring:
+    """Turn a ring counter-clockwise as seen, so that it is a hole."""
+    return ring if doubled_area(ring) < 0 else (ring[0], *reversed(ring[1:]))
+
+
 def doubled_area(ring: Sequence[tuple[float, float]]) -> float:
     """Return the shoelace sum: twice the area, positive for outlines and negative for holes."""
     pairs = zip(ring, (*ring[1:], ring[0]), strict=True)

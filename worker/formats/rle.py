@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from worker.formats.checks import Path, fail, integer, mapping, member
-from worker.formats.png import MAX_PIXELS
+from worker.formats.contours import MAX_PIXELS
 
 
 def decode_rle(value: Any, at: Path) -> tuple[int, int, list[bytes]]:

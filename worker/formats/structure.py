@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from worker.formats.checks import ROOT, Path, describe, is_number, show
+from worker.formats.checks import ROOT, Path, describe, fail, is_number, show
+from worker.formats.meaning import carries_span, foreign_key
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
 
@@ -40,7 +41,9 @@ class Unwrapped:
 MISSPELT = 0.8
 """How alike (difflib's ratio) a key must be to one of a format of which no other key is there."""
 
-Reader = Callable[[Any, ReadOptions, Path], tuple[ModelOutput, ...]]
+Reader = Callable[[Any, ReadOptions, Path], tuple["ModelOutput | Unwrapped", ...]]
+"""Reads one output per item; an item that only wraps data of another format is given back unwrapped."""
+
 Unwrapper = Callable[[Any, Path], Unwrapped]
 
 
@@ -56,24 +59,29 @@ class Recognised:
     near: Callable[[Any], Miss | None]
     options: tuple[str, ...] = ()
     limits: str = ""
+    is_cheap: bool = True
+    """Whether detecting costs much less than reading; a mapping's does not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family(Recognised):
     """A family of payloads that hold answers.
 
-    With ``by_id`` every output names its item (``external_id``), and an item without results is absent.
+    With ``by_id`` every output names its item (``external_id``), and an item without results is absent. A
+    ``catch_all`` takes many forms of payload and yields to any mapping that recognises one.
     """
 
     read: Reader
     by_id: bool = False
+    catch_all: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope(Recognised):
-    """A wrapper around a payload of any family."""
+    """A wrapper around a payload of any family. With ``batches`` a list of them is read one by one."""
 
     unwrap: Unwrapper
+    batches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +104,17 @@ LABEL = Kind("a class name or index", lambda value: isinstance(value, str) or IN
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of an object: required ones, optional ones, and whether any further key may be there."""
+    """The keys of an object: required ones, optional ones, and whether any further key may be there.
+
+    An optional key that is null is as good as absent. Without ``open``, further keys may be there unless they carry
+    geometry or a place in a text (see ``worker.formats.meaning``): such an object says more than is read of it. With
+    ``closed`` none may be there that holds anything.
+    """
 
     required: Mapping[str, Kind]
     optional: Mapping[str, Kind] = field(default_factory=dict)
     open: bool = False
+    closed: bool = False
 
     def fits(self, value: Any) -> bool:
         """Tell whether ``value`` is such an object."""
@@ -108,7 +122,29 @@ class Keys:
             return False
         if not all(kind.test(value[key]) for key, kind in self.required.items()):
             return False
-        return self.open or self._extra(value) is None
+        return self.open or len(value) == len(self.required) or self.stranger(value) is None
+
+    def stranger(self, value: Mapping[str, Any]) -> str | None:
+        """The first key that says something else: an optional one of another kind, or a foreign one."""
+        for key, kind in self.optional.items():
+            if value.get(key) is not None and not kind.test(value[key]):
+                return key
+        if self.closed:
+            return next((key for key in value if key not in self.known and value[key] not in (None, "", [], {})), None)
+        return foreign_key(value, self.known)
+
+    @property
+    def known(self) -> frozenset[str]:
+        """Every key that has a meaning in this format."""
+        return frozenset((*self.required, *self.optional))
+
+    def refuse_stranger(self, value: Mapping[str, Any], at: Path) -> None:
+        """Raise OutputError for an object that says more than is read of it."""
+        if len(value) > len(self.required):
+            key = self.stranger(value)
+            if key is not None:
+                what = "says something else" if self.closed else f"carries {describe_key(value, key)}"
+                fail((*at, key), f"{what}, which this format does not use", _OTHER_FORMAT)
 
     def miss(self, value: Any, at: Path) -> Miss | None:
         """Name the first key that does not fit; None when nothing of the structure is there."""
@@ -121,39 +157,58 @@ class Keys:
         share = (len(present) - 0.5 * len(wrong)) / len(self.required)
         if wrong:
             kind = self.required[wrong[0]].name
-            return Miss(show((*at, wrong[0])), f"{describe(value[wrong[0]])} is not {kind}", share)
+            problem = f"{describe(value[wrong[0]])} is not {kind}"
+            return Miss(show((*at, wrong[0])), problem, share * self._crowding(value))
         missing = next((key for key in self.required if key not in present), None)
-        return self._missing(missing, value, at, share) if missing else self._extra_miss(value, at, share)
+        if missing is None:
+            return self._stranger_miss(value, at, share)
+        return self._missing(missing, value, at, share)
+
+    def _crowding(self, value: Mapping[str, Any]) -> float:
+        """How much less it says that one key is nearly right, the more other keys there are."""
+        return 1.0 if len(value) <= len(self.required) + 1 else 0.8
 
     def _missing(self, key: str, value: Mapping[str, Any], at: Path, share: float) -> Miss:
         others = [other for other in value if isinstance(other, str) and other not in self.required]
         close = get_close_matches(key, others, n=1)
         if close:
             return Miss(show((*at, key)), f"missing (is it {close[0]!r}?)", share + 0.5 / len(self.required))
-        return Miss(show((*at, key)), "missing", share)
+        carries_more = not self.open and self.stranger(value) is not None
+        return Miss(show((*at, key)), "missing", share * 0.5 if carries_more else share)
 
     def _misspelt(self, value: Mapping[str, Any], at: Path) -> Miss | None:
         names = [key for key in value if isinstance(key, str)]
         for key in self.required:
             close = get_close_matches(key, names, n=1, cutoff=MISSPELT)
             if close:
-                return Miss(show((*at, key)), f"missing (is it {close[0]!r}?)", 0.5 / len(self.required))
+                share = 0.5 / len(self.required) * self._crowding(value)
+                return Miss(show((*at, key)), f"missing (is it {close[0]!r}?)", share)
         return None
 
-    def _extra(self, value: Mapping[str, Any]) -> str | None:
-        for key in value:
-            if key in self.required:
-                continue
-            kind = self.optional.get(key)
-            if kind is None or not kind.test(value[key]):
-                return key
-        return None
-
-    def _extra_miss(self, value: Mapping[str, Any], at: Path, share: float) -> Miss | None:
-        key = None if self.open else self._extra(value)
+    def _stranger_miss(self, value: Mapping[str, Any], at: Path, share: float) -> Miss | None:
+        key = None if self.open else self.stranger(value)
         if key is None:
             return None
-        return Miss(show((*at, key)), "does not belong to this format", share * 0.8)
+        problem = (
+            "does not belong to this format" if self.closed else f"carries {describe_key(value, key)}, unused there"
+        )
+        return Miss(show((*at, key)), problem, share * 0.8)
+
+
+_OTHER_FORMAT = "leave it out only if it says nothing about the answer"
+
+
+def describe_key(value: Mapping[str, Any], key: str) -> str:
+    """What a foreign key carries, for a refusal."""
+    last = key.rsplit(".", 1)[-1]
+    return f"a place in a text ({last})" if carries_span(last, value.get(key, 0)) else f"geometry ({last})"
+
+
+def refuse_foreign(value: Mapping[str, Any], known: Collection[str], at: Path) -> None:
+    """Raise OutputError for an object with geometry, or a place in a text, that its reader does not use."""
+    key = foreign_key(value, known)
+    if key is not None:
+        fail((*at, key), f"carries {describe_key(value, key)}, which this format does not use", _OTHER_FORMAT)
 
 
 def first_item(payload: Any) -> tuple[Any, Path]:
@@ -168,9 +223,15 @@ def first_item(payload: Any) -> tuple[Any, Path]:
     return payload, ROOT
 
 
-def holds_nothing(payload: Any) -> bool:
-    """Tell whether the payload is an empty list, or a list of empty lists."""
-    return isinstance(payload, list) and all(row == [] for row in payload)
+def holds_no_answer(payload: Any) -> bool:
+    """Tell whether a payload has places for an answer and nothing in them: empty lists and objects."""
+    if not isinstance(payload, list | Mapping):
+        return payload is None or payload == ""
+    if not payload:
+        return True
+    inner = list(payload.values()) if isinstance(payload, Mapping) else payload
+    held = [value for value in inner if isinstance(value, list | Mapping)]
+    return bool(held) and all(map(holds_no_answer, held)) and (isinstance(payload, Mapping) or len(held) == len(inner))
 
 
 def detect_object(keys: Keys, reason: str) -> Callable[[Any], Match | None]:
@@ -184,19 +245,10 @@ def near_object(keys: Keys) -> Callable[[Any], Miss | None]:
     return lambda payload: keys.miss(payload, ROOT)
 
 
-def detect_items(keys: Keys, reason: str, empty: str = "") -> Callable[[Any], Match | None]:
-    """Recognise an object, a list of objects or a list of lists by the keys of the first object.
-
-    ``empty`` is the reason for matching a payload without any object, where that is an answer.
-    """
+def detect_items(keys: Keys, reason: str) -> Callable[[Any], Match | None]:
+    """Recognise an object, a list of objects or a list of lists by the keys of the first object."""
     match = Match(reason)
-
-    def detect(payload: Any) -> Match | None:
-        if empty and holds_nothing(payload):
-            return Match(empty)
-        return match if keys.fits(first_item(payload)[0]) else None
-
-    return detect
+    return lambda payload: match if keys.fits(first_item(payload)[0]) else None
 
 
 def near_items(keys: Keys) -> Callable[[Any], Miss | None]:

@@ -1,7 +1,10 @@
 """The message contract: what a producer may send, read from raw bytes, exported as schemas."""
 
 from worker.messages.contract import (
+    READING,
     SCHEMA_NAME,
+    SHAPES,
+    SHORT,
     AssetContent,
     Evidence,
     ModelVersion,
@@ -22,7 +25,10 @@ from worker.messages.reading import (
 )
 
 __all__ = [
+    "READING",
     "SCHEMA_NAME",
+    "SHAPES",
+    "SHORT",
     "AssetContent",
     "Evidence",
     "MessageError",

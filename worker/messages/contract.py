@@ -39,12 +39,31 @@ class _Part(BaseModel):
 
 
 CONTENTS = ("url", "text", "json_content", "path")
-ANSWERS = ("json_response", "scores", "payload", "answer")
+SHAPES = ("boxes", "polygons", "masks", "points")
+"""Shapes of one answer; they may stand together."""
+
+SHORT = ("scores", "labels", "text", "entities", "jobs")
+ANSWERS = ("json_response", "payload", "answer", *SHORT)
+"""Answers of which an output has one, or shapes instead."""
+
 READING = (
-    *("format", "classes", "image_size", "score_kind"),
-    *("units", "exclusive", "field", "point_names", "strings", "frames"),
+    *("format", "image_sizes", "score_kind", "exclusive", "field", "strings", "frames"),
+    *("classes", "first_class", "image_size", "units", "box_order", "point_names", "outside", "outside_tolerance"),
+    *("on_bad_object", "nothing_found", "min_score", "ignored_classes"),
 )
 """What tells how a payload is read."""
+
+PAYLOAD_ONLY = ("format", "image_sizes", "field", "strings", "frames", "nothing_found", "score_kind")
+"""Of these, what goes with no other answer."""
+
+SAYS_CLASSES = ("classes", "first_class", "ignored_classes")
+GOES_WITH = {
+    "scores": ("exclusive", "ignored_classes"),
+    "labels": SAYS_CLASSES,
+    "entities": (*SAYS_CLASSES, "min_score", "on_bad_object"),
+    "shapes": tuple(name for name in READING if name not in PAYLOAD_ONLY and name != "exclusive"),
+}
+"""What goes with an answer in the short form."""
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -98,27 +117,159 @@ class Evidence(_Part):
     )
 
 
+Label = Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0)]
+"""A class's name, or its index where ``classes`` names the indexes."""
+
+Coordinate = Annotated[float, Field(allow_inf_nan=False)]
+Point = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
+SeenPoint = Annotated[list[Coordinate], Field(min_length=2, max_length=3)]
+Four = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
+Ring = Annotated[list[Point], Field(min_length=3)]
+ImageSize = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)]
+
+
+class _Object(_Part):
+    label: Label = Field(description="The object's class.")
+    score: Probability | None = Field(default=None, description="Probability, 0 to 1.")
+    track: ShortName | int | None = Field(default=None, description="The same for one object in all frames.")
+    page: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Page of a PDF, from 1.")
+
+
+class Box(_Object):
+    """A rectangle: four numbers in `box_order`, perhaps turned; or its four corners."""
+
+    box: Four | None = Field(default=None, description="In `units` and `box_order`; `xyxy` when absent.")
+    angle: Coordinate | None = Field(
+        default=None, description="Degrees by which the box is turned about its centre, clockwise as seen."
+    )
+    corners: Annotated[list[Point], Field(min_length=4, max_length=4)] | None = Field(
+        default=None, description="The corners of a turned box, in order around it."
+    )
+
+    @model_validator(mode="after")
+    def _one_geometry(self) -> Self:
+        if (self.box is None) == (self.corners is None):
+            raise ValueError("needs exactly one of box, corners")
+        return self
+
+
+class Polygon(_Object):
+    """An outline of three points or more, and the holes in it."""
+
+    polygon: Ring = Field(description="Points [x, y] in `units`, in order around the outline.")
+    holes: list[Ring] | None = Field(default=None, description="Outlines of what does not belong to it.")
+
+
+class Mask(_Object):
+    """A mask of the whole image, or of the part of it in `box`."""
+
+    png: str | None = Field(default=None, description="Grayscale PNG in base64: 128 and lighter is inside.")
+    rle: dict[str, Any] | None = Field(default=None, description="COCO run lengths: size [height, width] and counts.")
+    grid: list[list[Coordinate | bool]] | None = Field(
+        default=None, description="Rows of values from 0 to 1: above 0.5 is inside."
+    )
+    box: Four | None = Field(default=None, description="Where the mask lies, in `units` and `box_order`.")
+
+    @model_validator(mode="after")
+    def _one_mask(self) -> Self:
+        if (self.png, self.rle, self.grid).count(None) != 2:
+            raise ValueError("needs exactly one of png, rle, grid")
+        return self
+
+
+class Points(_Object):
+    """One point, or the named points of a pose."""
+
+    point: Point | None = Field(default=None, description="A single point [x, y] in `units`.")
+    points: list[SeenPoint | None] | dict[str, SeenPoint | None] | None = Field(
+        default=None,
+        description="Points of a pose by name, or in the order of `point_names`: [x, y], or [x, y, visibility from 0 "
+        "to 1]; null for one that was not found.",
+    )
+
+    @model_validator(mode="after")
+    def _one_geometry(self) -> Self:
+        if (self.point is None) == (self.points is None):
+            raise ValueError("needs exactly one of point, points")
+        return self
+
+
+class EntitySpan(_Part):
+    """A span of the asset's text; without offsets, the only place where `text` occurs."""
+
+    label: Label = Field(description="The entity's class.")
+    start: Annotated[int, Field(ge=0)] | None = Field(default=None, description="First character, from 0.")
+    end: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Behind the last character.")
+    text: str | None = Field(default=None, description="The words; checked against the asset's text.")
+    score: Probability | None = Field(default=None, description="Probability, 0 to 1.")
+
+    @model_validator(mode="after")
+    def _a_place(self) -> Self:
+        if (self.start is None) != (self.end is None) or (self.start is None and not self.text):
+            raise ValueError("needs start and end, or text")
+        return self
+
+
+class JobAnswer(_Part):
+    """The answer to one job."""
+
+    scores: dict[str, Probability] | None = Field(default=None, min_length=1)
+    labels: list[Label] | None = Field(default=None, min_length=1)
+    text: str | None = None
+    entities: list[EntitySpan] | None = None
+    boxes: list[Box] | None = None
+    polygons: list[Polygon] | None = None
+    masks: list[Mask] | None = None
+    points: list[Points] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        answers = [name for name in SHORT[:-1] if getattr(self, name) is not None]
+        if len(answers) + any(getattr(self, name) is not None for name in SHAPES) != 1:
+            raise ValueError(f"needs exactly one of {', '.join((*SHORT[:-1], *SHAPES))}")
+        return self
+
+
 class Output(_Part):
-    """What the model said: Kili's own json_response, class scores, or a serving stack's raw payload."""
+    """What the model said: Kili's own json_response, a serving stack's raw payload, or an answer in the short form."""
 
     json_response: dict[str, Any] | None = Field(default=None, description="Kili's own response shape.")
     scores: dict[str, Probability] | None = Field(
         default=None, min_length=1, description="Class name to probability, 0 to 1."
     )
+    labels: list[Label] | None = Field(
+        default=None, min_length=1, description="Classes that the model chose, without scores."
+    )
+    text: str | None = Field(default=None, description="A text that the model wrote or read.")
+    entities: list[EntitySpan] | None = Field(default=None, description="Spans of the asset's text; [] for none.")
+    boxes: list[Box] | None = Field(default=None, description="Rectangles; [] for none.")
+    polygons: list[Polygon] | None = Field(default=None, description="Outlines, perhaps with holes; [] for none.")
+    masks: list[Mask] | None = Field(default=None, description="Masks of pixels; [] for none.")
+    points: list[Points] | None = Field(default=None, description="Single points and poses; [] for none.")
+    jobs: dict[ShortName, JobAnswer] | None = Field(
+        default=None, min_length=1, description="Answers to several jobs, by job."
+    )
     payload: Any = Field(default=None, description="What the serving stack answered, unchanged.")
     answer: dict[str, Any] | None = Field(default=None, description="The neutral form that payloads are read into.")
     job: ShortName | None = Field(default=None, description="The Kili job; optional when only one fits.")
     format: ShortName | None = Field(default=None, description="Format of the payload; `auto` when absent.")
-    classes: list[str] | dict[str, str] | None = Field(
-        default=None, description="Names of the payload's class indexes."
+    classes: list[str] | dict[str, str] | None = Field(default=None, description="Names of class indexes.")
+    first_class: Literal[0, 1] | None = Field(
+        default=None, description="Index of the first name of a list of classes; 0 when absent."
     )
-    image_size: Annotated[list[int], Field(min_length=2, max_length=2)] | None = Field(
-        default=None, description="Width and height in pixels, for payloads with pixel coordinates."
+    image_size: ImageSize | None = Field(default=None, description="Width and height in pixels.")
+    image_sizes: list[ImageSize] | None = Field(
+        default=None, min_length=1, description="Width and height of each image of a batch, in order."
     )
     score_kind: Literal["probability", "logit"] | None = Field(
         default=None, description="What the payload's scores are."
     )
-    units: Literal["pixel", "relative"] | None = Field(default=None, description="What the payload's coordinates are.")
+    units: Literal["pixel", "relative", "percent", "per_mille"] | None = Field(
+        default=None, description="What coordinates are: pixels, 0 to 1, 0 to 100, or 0 to 1000."
+    )
+    box_order: Literal["xyxy", "xywh", "cxcywh", "yxyx"] | None = Field(
+        default=None, description="What the four numbers of a box are."
+    )
     exclusive: bool | None = Field(default=None, description="Single choice (true) or independent classes (false).")
     field: ShortName | None = Field(
         default=None, description="The tensor, column, key or control to read where the payload holds several."
@@ -128,18 +279,48 @@ class Output(_Part):
     )
     strings: Literal["label", "text"] | None = Field(default=None, description="What a bare string is.")
     frames: bool | None = Field(default=None, description="Whether the rows are the frames of one video.")
+    outside: Literal["clip", "drop", "refuse"] | None = Field(
+        default=None, description="What becomes of an object that reaches a little over the image's edge."
+    )
+    outside_tolerance: Annotated[float, Field(ge=0, le=0.5)] | None = Field(
+        default=None, description="How much is a little, as a share of the side; 0.02, at least 5 pixels."
+    )
+    on_bad_object: Literal["refuse", "drop"] | None = Field(
+        default=None, description="Whether one wrong object refuses the payload or is left out and counted."
+    )
+    nothing_found: bool | None = Field(
+        default=None, description="Whether an empty payload says that nothing was found."
+    )
+    min_score: Probability | dict[str, Probability] | None = Field(
+        default=None, description="Least score of an object or entity; or one per class, `*` for all others."
+    )
+    unknown_classes: Literal["refuse", "ignore"] | None = Field(
+        default=None, description="Whether a class without a category refuses the answer or is left out."
+    )
+    ignored_classes: list[str] | None = Field(default=None, description="Classes of the model to leave out.")
     evidence: Evidence | None = Field(default=None, description="More to tell doubt by; not sent to Kili.")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
-        answers = (self.json_response, self.scores, self.payload, self.answer)
-        if answers.count(None) != len(answers) - 1:
-            raise ValueError(f"needs exactly one of {', '.join(ANSWERS)}; found {_given(self, ANSWERS)}")
+        if self.scores is not None and len(self.model_fields_set) == 1:
+            return self
+        answers = [name for name in ANSWERS if getattr(self, name) is not None]
+        shapes = [name for name in SHAPES if getattr(self, name) is not None]
+        if len(answers) + bool(shapes) != 1:
+            found = " and ".join((*answers, *shapes)) or "none"
+            raise ValueError(f"needs exactly one of {', '.join((*ANSWERS, *SHAPES))}; found {found}")
         if self.payload is None:
-            reading = [name for name in READING if getattr(self, name) is not None]
-            if reading:
-                raise ValueError(f"{reading[0]} only goes with payload; remove it")
+            kind = "shapes" if shapes or self.jobs is not None else answers[0]
+            for name in READING:
+                if getattr(self, name) is not None and name not in GOES_WITH.get(kind, ()):
+                    only = "only goes with payload" if name in PAYLOAD_ONLY else f"does not go with {kind}"
+                    raise ValueError(f"{name} {only}; remove it")
         return self
+
+    def short_form(self) -> dict[str, Any]:
+        """The answer in the short form as plain values, without what was not sent."""
+        given = [name for name in (*SHORT, *SHAPES) if getattr(self, name) is not None]
+        return self.model_dump(include=set(given), exclude_none=True)
 
 
 def _given(part: BaseModel, names: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ Knows nothing of HTTP, Redis or settings.
 from __future__ import annotations
 
 from .agreement import Agreement, agreement
-from .compose import to_json_response
+from .compose import to_json_response, unknown_labels
 from .confidence import confidence_of
 from .drift import Drift, drift
 from .errors import CAUSES, Cause, InterfaceError, OntologyError
@@ -29,5 +29,6 @@ __all__ = [
     "confidence_of",
     "drift",
     "to_json_response",
+    "unknown_labels",
     "validate",
 ]

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from worker.formats.output import (
-    Answer,
     Classification,
     Detection,
+    Either,
     Entities,
     Frames,
     KiliResponse,
     ModelOutput,
+    Nothing,
+    Several,
     Transcription,
 )
 
+from .classes import category_of
 from .compose_classification import compose_classification
 from .compose_detection import Target, compose_detection
 from .compose_entities import compose_entities
 from .compose_job import resolve_job
+from .compose_settled import Definite, jobs_of, settled
 from .errors import OntologyError
 from .interface import Interface, Job
+from .policy import Policy
 from .validate import validate
 
 _NO_CLASSES: Mapping[str, str] = MappingProxyType({})
@@ -34,6 +40,7 @@ def to_json_response(
     *,
     classes: Mapping[str, str] = _NO_CLASSES,
     threshold: float = 0.5,
+    unknown_classes: Literal["refuse", "ignore"] = "refuse",
     text: str | None = None,
     partial: bool = False,
     georeferenced: bool = False,
@@ -41,7 +48,8 @@ def to_json_response(
     """Write a model's answer as the json_response of its project, valid or not at all.
 
     ``classes`` maps a model's classes to categories and wins over every other spelling. ``threshold`` in
-    [0, 1] is what a class of a multiple-choice job must reach. ``text`` is the asset's text, for entities.
+    [0, 1] is what a class of a multiple-choice job must reach. ``unknown_classes`` says whether a class without a
+    category refuses the answer or is left out. ``text`` is the asset's text, for entities.
     ``partial`` accepts an answer that leaves required jobs open; ``georeferenced`` says that the asset is an image with
     a place on the map. Raises :class:`OntologyError`.
     """
@@ -49,23 +57,70 @@ def to_json_response(
     if isinstance(answer, KiliResponse):
         response = answer.json_response
     else:
-        job = resolve_job(answer, output.job, interface)
-        _check_expressible(answer, interface)
-        response = _Composer(Target(job, interface, classes), threshold, text).response(answer)
+        policy = Policy(classes, threshold, unknown_classes == "ignore")
+        response = {}
+        for definite, name in _parts(answer, output.job, interface):
+            job = resolve_job(definite, name, interface)
+            _check_expressible(definite, interface)
+            response.update(_Composer(Target(job, interface, policy), text).response(definite))
     validate(response, interface, text=text, partial=partial, georeferenced=georeferenced)
     return dict(response)
+
+
+_DEFINITE = (Classification, Detection, Entities, Transcription, Frames)
+
+
+def _parts(
+    answer: Definite | Either | Nothing | Several, given: str | None, interface: Interface
+) -> list[tuple[Definite, str | None]]:
+    """What is answered, and the job's name where it is known."""
+    if isinstance(answer, _DEFINITE):
+        return [(answer, given)]
+    if not isinstance(answer, Several):
+        return [(settled(answer, given, interface), given)]
+    jobs = jobs_of(answer, interface)
+    return [(settled(one, jobs[name], interface), jobs[name]) for name, one in answer.answers.items()]
+
+
+def unknown_labels(
+    output: ModelOutput, interface: Interface, classes: Mapping[str, str] = _NO_CLASSES
+) -> dict[str, int]:
+    """The classes of an answer for which its job has no category, with how often each occurs.
+
+    They are left out where ``unknown_classes`` is ``ignore``. Raises :class:`OntologyError` as ``to_json_response``.
+    """
+    answer = output.answer
+    if isinstance(answer, KiliResponse):
+        return {}
+    found: Counter[str] = Counter()
+    for definite, name in _parts(answer, output.job, interface):
+        job = resolve_job(definite, name, interface)
+        found.update(label for label in _labels(definite) if category_of(label, job, classes, "answer") is None)
+    return dict(found)
+
+
+def _labels(answer: Definite) -> Iterator[str]:
+    match answer:
+        case Classification(scores=scores):
+            yield from (one.label for one in scores)
+        case Detection(objects=objects):
+            yield from (one.label for one in objects)
+        case Entities(entities=entities):
+            yield from (one.label for one in entities)
+        case Frames(frames=frames):
+            for frame in frames:
+                yield from _labels(frame.answer)
 
 
 class _Composer:
     """Writes the payloads of one job."""
 
-    def __init__(self, target: Target, threshold: float, text: str | None) -> None:
+    def __init__(self, target: Target, text: str | None) -> None:
         self._target = target
         self._job: Job = target.job
-        self._threshold = threshold
         self._text = text
 
-    def response(self, answer: Classification | Detection | Entities | Transcription | Frames) -> dict[str, Any]:
+    def response(self, answer: Definite) -> dict[str, Any]:
         if isinstance(answer, Frames):
             return self._video(answer)
         payload = self._payload(answer, "answer", None)
@@ -74,13 +129,13 @@ class _Composer:
     def _payload(
         self, answer: Classification | Detection | Entities | Transcription, where: str, frame: int | None
     ) -> dict[str, Any] | None:
-        classes = self._target.classes
+        policy = self._target.policy
         if isinstance(answer, Classification):
-            return compose_classification(answer, self._job, classes, self._threshold, where)
+            return compose_classification(answer, self._job, policy, where)
         if isinstance(answer, Detection):
             return compose_detection(answer, self._target, where, frame)
         if isinstance(answer, Entities):
-            return compose_entities(answer, self._job, classes, self._text, where)
+            return compose_entities(answer, self._job, policy, self._text, where)
         return {"text": answer.text}
 
     def _video(self, answer: Frames) -> dict[str, Any]:
@@ -109,7 +164,7 @@ def _twice(frame: int, index: int) -> OntologyError:
     )
 
 
-def _check_expressible(answer: Answer, interface: Interface) -> None:
+def _check_expressible(answer: Definite, interface: Interface) -> None:
     """Refuse an answer that says less than a response of this kind of project needs."""
     if interface.is_video and not isinstance(answer, Frames):
         raise OntologyError(
@@ -123,7 +178,7 @@ def _check_expressible(answer: Answer, interface: Interface) -> None:
         raise OntologyError("answer", lacks, "send Kili's own response", "not_expressible")
 
 
-def _lacking(answer: Answer, interface: Interface) -> str | None:
+def _lacking(answer: Definite, interface: Interface) -> str | None:
     if isinstance(answer, Frames) and not interface.is_video:
         return f"an answer by frame does not fit a {interface.input_type} project"
     if isinstance(answer, Detection) and interface.in_degrees:

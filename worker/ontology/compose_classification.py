@@ -11,6 +11,7 @@ from worker.formats.output import Classification
 from .classes import category_of, unknown_class
 from .errors import OntologyError
 from .interface import Job
+from .policy import Policy
 from .scores import category, checked
 
 MOST_A_ROW_MAY_SUM_TO = 1.02
@@ -25,20 +26,27 @@ class _Scored:
     unknown: dict[str, tuple[float | None, str]] = field(default_factory=dict)
 
 
-def compose_classification(
-    answer: Classification, job: Job, classes: Mapping[str, str], threshold: float, where: str
-) -> dict[str, Any] | None:
+def compose_classification(answer: Classification, job: Job, policy: Policy, where: str) -> dict[str, Any] | None:
     """Choose the categories of one classification; None when the model chose none.
 
     Single choice takes the most probable category (the first of the interface on a tie; classes mapped to
-    one category add up). Multiple choice takes all at or above ``threshold`` (of classes mapped to one
-    category, the highest counts). A class without category matters only where it would be chosen.
+    one category add up). Multiple choice takes all at or above the policy's threshold, or all where the model chose
+    (of classes mapped to one category, the highest counts). A class without category matters only where it would be
+    chosen. Independent scores have a most probable category only where one of them says yes; of a yes or no about one
+    of two categories, the other has the complement.
     """
-    if job.single_choice:
-        _check_row(answer, job, where)
+    classes = policy.classes
+    if not job.single_choice:
+        scored = _by_category(answer, job, classes, where)
+        chosen = _all_above(scored, job, policy, 0.0 if answer.chosen else policy.threshold)
+        return {"categories": chosen} if chosen else None
+    _check_row(answer, job, where)
     scored = _by_category(answer, job, classes, where)
-    choose = _winner if job.single_choice else _all_above
-    chosen = choose(scored, job, classes, threshold)
+    if answer.exclusive is False and not answer.chosen:
+        _settle_independent(scored, job, where)
+    elif not answer.chosen and not answer.complete:
+        _check_lone_score(answer, job, where)
+    chosen = _winner(scored, job, policy)
     return {"categories": chosen} if chosen else None
 
 
@@ -56,9 +64,10 @@ def _check_row(answer: Classification, job: Job, where: str) -> None:
         )
     total = sum(score or 0.0 for score in scores)
     if total > MOST_A_ROW_MAY_SUM_TO:
+        kind = "independent scores (exclusive: false)" if answer.exclusive is False else "scores"
         raise OntologyError(
             f"{where}.scores",
-            f"the scores sum to {total:.4g}, but job {job.name} has one answer",
+            f"the {kind} sum to {total:.4g}, but job {job.name} has one answer",
             "send one distribution (or logits, named so), or make it a multiple-choice job",
             "not_a_distribution",
         )
@@ -66,7 +75,7 @@ def _check_row(answer: Classification, job: Job, where: str) -> None:
 
 def _by_category(answer: Classification, job: Job, classes: Mapping[str, str], where: str) -> _Scored:
     scored = _Scored()
-    merge = _sum if job.single_choice else _highest
+    merge = _sum if job.single_choice and answer.exclusive is not False else _highest
     known, categories = scored.known, job.categories
     for index, item in enumerate(answer.scores):
         label, score = item.label, item.score
@@ -95,25 +104,65 @@ def _weight(score: float | None) -> float:
     return 1.0 if score is None else score
 
 
-def _winner(
-    scored: _Scored,
-    job: Job,
-    classes: Mapping[str, str],
-    threshold: float,  # noqa: ARG001
-) -> list[dict[str, Any]]:
+def _settle_independent(scored: _Scored, job: Job, where: str) -> None:
+    """Complete a yes or no about one of two categories; refuse scores of which none says yes."""
+    known = scored.known
+    if len(known) == 1 and not scored.unknown and len(job.categories) == 2:
+        ((name, score),) = known.items()
+        if score is not None:
+            other = next(category for category in job.categories if category != name)
+            known[other] = 1.0 - score
+        return
+    values = [*known.values(), *(score for score, _ in scored.unknown.values())]
+    best = max((score for score in values if score is not None), default=1.0)
+    if best >= EVEN:
+        return
+    names = ", ".join((*known, *scored.unknown))
+    raise OntologyError(
+        f"{where}.scores",
+        f"independent scores (exclusive: false) of {names}, none of which reaches {EVEN:g}, but job {job.name} has one "
+        "answer",
+        "send one distribution over all classes, or make it a multiple-choice job",
+        "not_a_distribution",
+    )
+
+
+EVEN = 0.5
+"""What an independent score must reach to say yes."""
+
+
+def _check_lone_score(answer: Classification, job: Job, where: str) -> None:
+    """Refuse one probability that cannot be the greatest of a distribution over the job's categories."""
+    score = answer.scores[0].score if len(answer.scores) == 1 else None
+    count = len(job.categories)
+    if score is None or count < 2 or score * count >= 2 - MOST_A_ROW_MAY_SUM_TO:
+        return
+    label = answer.scores[0].label
+    raise OntologyError(
+        f"{where}.scores[0].score",
+        f"{score:.4g} for {label!r} alone is too little for the best of the {count} categories of job "
+        f"{job.name}: it looks like one probability of a yes or no",
+        "set exclusive: false if it is one, or send the scores of all classes",
+        "not_a_distribution",
+    )
+
+
+def _winner(scored: _Scored, job: Job, policy: Policy) -> list[dict[str, Any]]:
     weights = {name: 1.0 if score is None else score for name, score in scored.known.items()}
     top = max(weights.values(), default=-1.0)
     tied = [name for name, weight in weights.items() if weight == top]
     best = tied[0] if len(tied) == 1 else next((name for name in job.categories if name in tied), None)
     for label, (score, place) in scored.unknown.items():
         if _weight(score) > top:
-            raise unknown_class(label, job, classes, place)
+            if policy.ignores_unknown:
+                return []
+            raise unknown_class(label, job, policy.classes, place)
     return [] if best is None else [category(best, scored.known[best])]
 
 
-def _all_above(scored: _Scored, job: Job, classes: Mapping[str, str], threshold: float) -> list[dict[str, Any]]:
+def _all_above(scored: _Scored, job: Job, policy: Policy, threshold: float) -> list[dict[str, Any]]:
     for label, (score, place) in scored.unknown.items():
-        if _weight(score) >= threshold:
-            raise unknown_class(label, job, classes, place)
+        if _weight(score) >= threshold and not policy.ignores_unknown:
+            raise unknown_class(label, job, policy.classes, place)
     chosen = [name for name in job.categories if name in scored.known]
     return [category(n, scored.known[n]) for n in chosen if _weight(scored.known[n]) >= threshold]

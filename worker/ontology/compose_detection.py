@@ -13,6 +13,7 @@ from .classes import category_of, point_code, unknown_class
 from .errors import OntologyError
 from .interface import Category, Interface, Job
 from .mids import content_of, mid_of
+from .policy import Policy
 from .scores import category, checked
 
 LOSSLESS: Mapping[str, tuple[str, ...]] = {
@@ -27,13 +28,13 @@ ROUNDING = 1e-6
 AREA_TOOLS = frozenset({"rectangle", "polygon", "semantic"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
-    """Where annotations go: the job, its project, the project's class map."""
+    """Where annotations go: the job, its project, the project's policy."""
 
     job: Job
     interface: Interface
-    classes: Mapping[str, str]
+    policy: Policy
 
 
 Rings = tuple[tuple[Point, ...], ...]
@@ -50,6 +51,8 @@ def compose_detection(answer: Detection, target: Target, where: str, frame: int 
     for index, item in enumerate(answer.objects):
         place = f"{where}.objects[{index}]"
         made = list(_annotations(item, index, target, place, frame))
+        if not made:
+            continue
         mid = made[0]["mid"]
         if mid in mids:
             raise _track_twice(item, place)
@@ -74,9 +77,12 @@ def tools_for(shape: Shape) -> tuple[str, ...]:
 def _annotations(
     item: DetectedObject, index: int, target: Target, place: str, frame: int | None
 ) -> Iterator[dict[str, Any]]:
-    name = category_of(item.label, target.job, target.classes, f"{place}.label")
+    classes = target.policy.classes
+    name = category_of(item.label, target.job, classes, f"{place}.label")
     if name is None:
-        raise unknown_class(item.label, target.job, target.classes, f"{place}.label")
+        if target.policy.ignores_unknown:
+            return
+        raise unknown_class(item.label, target.job, classes, f"{place}.label")
     score = checked(item.score, f"{place}.score")
     tool = _tool(item.shape, target.job, f"{place}.shape")
     shape = _coded(item.shape, target.job.categories[name], f"{place}.shape")

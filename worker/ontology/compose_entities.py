@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
 from typing import Any
 
 from worker.formats.output import Entities, Entity
@@ -12,24 +11,25 @@ from .classes import category_of, unknown_class
 from .errors import OntologyError
 from .interface import Job
 from .mids import mid_of
+from .policy import Policy
 from .scores import category, checked
 
 
-def compose_entities(
-    answer: Entities, job: Job, classes: Mapping[str, str], text: str | None, where: str
-) -> dict[str, Any]:
+def compose_entities(answer: Entities, job: Job, policy: Policy, text: str | None, where: str) -> dict[str, Any]:
     """Write the entities of one text; where the text is known, its own words become the content."""
-    entities = enumerate(answer.entities)
-    return {"annotations": [_annotation(item, index, job, classes, text, where) for index, item in entities]}
+    found = [_annotation(item, index, job, policy, text, where) for index, item in enumerate(answer.entities)]
+    return {"annotations": [annotation for annotation in found if annotation is not None]}
 
 
 def _annotation(
-    item: Entity, index: int, job: Job, classes: Mapping[str, str], text: str | None, where: str
-) -> dict[str, Any]:
+    item: Entity, index: int, job: Job, policy: Policy, text: str | None, where: str
+) -> dict[str, Any] | None:
     place = f"{where}.entities[{index}]"
-    name = category_of(item.label, job, classes, f"{place}.label")
+    name = category_of(item.label, job, policy.classes, f"{place}.label")
     if name is None:
-        raise unknown_class(item.label, job, classes, f"{place}.label")
+        if policy.ignores_unknown:
+            return None
+        raise unknown_class(item.label, job, policy.classes, f"{place}.label")
     return {
         "categories": [category(name, checked(item.score, f"{place}.score"))],
         "mid": mid_of(job.name, name, index, item.begin, item.end),

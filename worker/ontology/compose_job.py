@@ -64,7 +64,8 @@ def _only(answer: Answer, task: str, interface: Interface) -> Job:
         raise OntologyError("job", f"jobs {names} could take the answer", "name the job", "ambiguous_job")
     found = ", ".join(f"{job.name} ({job.ml_task})" for job in interface.root_jobs) or "none"
     problem = f"the project has no job for an answer of kind {answer.kind}; its jobs: {found}"
-    raise OntologyError("job", problem, f"add a {task} job to the project", "no_fitting_job")
+    fix = f"see with explain what the payload was read as; only a {task} job takes it"
+    raise OntologyError("job", problem, fix, "no_fitting_job")
 
 
 def _by_tools(answer: Answer, jobs: list[Job]) -> list[Job]:

@@ -9,10 +9,12 @@ from worker.formats.output import (
     Answer,
     Classification,
     Detection,
+    Either,
     Entities,
     Frames,
     KiliResponse,
     ModelOutput,
+    Several,
     Transcription,
 )
 from worker.ontology import confidence_of
@@ -23,7 +25,8 @@ def own_confidence(output: ModelOutput) -> float | None:
 
     Single choice: the greatest score. Several choices: the least sure decision, min over classes of max(p, 1 - p).
     Detection and entities: the least sure element. Transcription: its score, else exp of the mean token logprob.
-    A video: its least sure key frame. A Kili response: its least sure category or object.
+    A video: its least sure key frame. Several jobs: the least sure one. A Kili response: its least sure category or
+    object.
     """
     return _confidence(output.answer)
 
@@ -42,8 +45,13 @@ def _confidence(answer: Answer) -> float | None:
             return score if score is not None or not logs else math.exp(sum(logs) / len(logs))
         case Frames(frames=frames):
             return _least(_confidence(one.answer) for one in frames if one.key)
+        case Several(answers=answers):
+            return _least(map(_confidence, answers.values()))
+        case Either(answers=answers):
+            return _confidence(answers[0])
         case KiliResponse(json_response=response):
             return confidence_of(response)
+    return None
 
 
 def _least(scores: Iterable[float | None]) -> float | None:

@@ -11,6 +11,7 @@ transcription      - Σ log p over tokens, else - log of its score
 detection          Σ (1 - p) over objects + Σ p over ``evidence.candidate_scores`` (below the threshold)
 segmentation       ``evidence.pixel_doubt`` (mean of 1 - p₁ over pixels) where it is given, else as detection
 video              the sum over key frames
+several jobs       the sum over jobs
 Kili response      Σ (1 - confidence) over chosen categories and objects
 =================  =======================================================================================
 
@@ -27,10 +28,13 @@ from typing import Any
 from worker.formats.output import (
     Classification,
     Detection,
+    Either,
     Entities,
     Frames,
     KiliResponse,
     ModelOutput,
+    Nothing,
+    Several,
     Transcription,
 )
 
@@ -108,6 +112,12 @@ def _read(answer: Any, evidence: Mapping[str, Any]) -> Reading:
             return _transcription(answer)
         case Frames():
             return _frames(answer, evidence)
+        case Several():
+            return _several_jobs(answer)
+        case Either():
+            return _read(answer.answers[0], evidence)
+        case Nothing():
+            return _detection(Detection(()), evidence)
         case KiliResponse():
             return _sum_of(tuple(_kili_elements(answer.json_response)), "confidences in the response")
     raise TypeError(f"{type(answer).__name__} is no answer of a model")
@@ -204,6 +214,16 @@ def _frames(answer: Frames, evidence: Mapping[str, Any]) -> Reading:
     evidence_name = f"frames of {parts[0].evidence}"
     label = _least_sure(elements) if elements else EMPTY
     return Reading(math.fsum(known), evidence_name, label, _second_label(elements), elements)
+
+
+def _several_jobs(answer: Several) -> Reading:
+    parts = [_read(one, {}) for one in answer.answers.values()]
+    elements = tuple(element for part in parts for element in part.elements)
+    known = [part.expected_errors for part in parts if part.expected_errors is not None]
+    if not known:
+        return Reading(None, "no scores", UNSCORED if elements else EMPTY, elements=elements)
+    label = _least_sure(elements) if elements else EMPTY
+    return Reading(math.fsum(known), "several jobs", label, _second_label(elements), elements)
 
 
 def _kili_elements(response: Any) -> Iterator[Element]:

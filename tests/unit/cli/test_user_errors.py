@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import os
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -37,6 +40,9 @@ FILES: dict[str, bytes] = {
 READING = [
     ["explain", "{}"],
     ["explain", "--interface", "{}", "good.json"],
+    ["explain", "--mapping", "{}", "good.json"],
+    ["formats", "list", "--mapping", "{}"],
+    ["formats", "test", "{}"],
     ["policy", "test", "{}"],
     ["policy", "test", "good-cases.json", "--policy", "{}"],
     ["policy", "simulate", "{}"],
@@ -79,6 +85,8 @@ SERVED = [
 
 WORDS = [
     ["bench", "--section", "no-such"],
+    ["bench", "--section", "micro", "--output", "good.json"],
+    ["bench", "--section", "micro", "--output", "good.json/folder"],
     ["dead-letters", "show", "bogus"],
     ["dead-letters", "replay", "bogus"],
     ["dead-letters", "drop", "bogus", "--yes"],
@@ -95,8 +103,12 @@ WORDS = [
     ["policy", "simulate", "good.json", "--days", "-1"],
     ["publish", "no-such"],
     ["publish", "good.json", "--chunk", "0"],
+    ["redis", "--folder", "good.json"],
+    ["redis", "--folder", "good.json/folder"],
+    ["redis", "--port", "0"],
     ["report", "--days", "nan", "--project", "p"],
     ["report", "--days", "x"],
+    ["sandbox", "--files", "no-such"],
     ["sandbox", "--host", "203.0.113.1"],
     ["sandbox", "--host", "203.0.113.1", "--expose"],
     ["sandbox", "--port", "70000"],
@@ -213,6 +225,40 @@ def test_no_command_shows_a_traceback_for_a_wrong_setting(
     assert found.exception is None or isinstance(found.exception, SystemExit)
 
 
-def test_every_command_has_its_cases() -> None:
-    tried = {arguments[0] for arguments in itertools.chain(READING, WRITING, SERVED, WORDS)}
-    assert set(COMMANDS) - tried == {"schema"}, "schema reads nothing and asks nobody"
+def test_a_port_that_is_taken_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for arguments in (["redis"], ["sandbox"], ["webhook"]):
+            assert port in is_refused(*arguments, "--port", port)
+
+
+def test_every_command_and_every_file_that_it_takes_has_its_cases() -> None:
+    tried = list(itertools.chain(READING, WRITING, SERVED, WORDS))
+    assert set(COMMANDS) - {arguments[0] for arguments in tried} == {"schema"}, "schema reads nothing and asks nobody"
+    for words, parameter in _files():
+        mine = [arguments for arguments in tried if arguments[: len(words)] == words]
+        option = parameter.opts[0] if isinstance(parameter, click.Option) else None
+        if option:
+            assert any(option in arguments for arguments in mine), f"{words}: {option}"
+        else:
+            assert any(_names_a_file(arguments[len(words) :]) for arguments in mine), words
+
+
+def _names_a_file(words: list[str]) -> bool:
+    return any(word in ("{}", "no-such", "folder") for word in words)
+
+
+def _files() -> Iterator[tuple[list[str], click.Parameter]]:
+    """The parameters of every command that name a file."""
+    context = click.Context(main)
+    for name in COMMANDS:
+        command = main.get_command(context, name)
+        assert command is not None
+        for words, one in (
+            [([name, sub], each) for sub, each in command.commands.items()]
+            if isinstance(command, click.Group)
+            else [([name], command)]
+        ):
+            for parameter in one.params:
+                if isinstance(parameter.type, click.File | click.Path):
+                    yield words, parameter

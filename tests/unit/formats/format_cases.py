@@ -11,9 +11,12 @@ from worker.formats.output import (
     Classification,
     DetectedObject,
     Detection,
+    Either,
     Entities,
     Frames,
     KiliResponse,
+    Nothing,
+    Several,
     Shape,
     Transcription,
 )
@@ -44,9 +47,10 @@ def plain(output: ModelOutput) -> dict[str, Any]:
 
 def plain_answer(answer: Any) -> dict[str, Any]:
     match answer:
-        case Classification(scores, exclusive, complete):
+        case Classification(scores, exclusive, complete, chosen):
             pairs = [[score.label, score.score] for score in scores]
-            return {"kind": "classification", "scores": pairs, "exclusive": exclusive, "complete": complete}
+            short = {"kind": "classification", "scores": pairs, "exclusive": exclusive, "complete": complete}
+            return short | ({"chosen": True} if chosen else {})
         case Detection(objects):
             return {"kind": "detection", "objects": [_plain_object(item) for item in objects]}
         case Entities(entities):
@@ -57,6 +61,12 @@ def plain_answer(answer: Any) -> dict[str, Any]:
             return short | ({"token_logprobs": list(logprobs)} if logprobs else {})
         case Frames(frames):
             return {"kind": "frames", "frames": [[frame.index, plain_answer(frame.answer)] for frame in frames]}
+        case Nothing():
+            return {"kind": "nothing"}
+        case Either(answers):
+            return {"kind": "either", "answers": [plain_answer(one) for one in answers]}
+        case Several(answers):
+            return {"kind": "several", "answers": {name: plain_answer(one) for name, one in answers.items()}}
         case KiliResponse(json_response):
             return {"kind": "kili", "json_response": json_response}
     raise AssertionError(answer)

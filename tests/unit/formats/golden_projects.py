@@ -31,7 +31,9 @@ def key_of(label: str) -> str:
 
 
 def _single(expected: Answer) -> list[Answer]:
-    return [answer for _, answer in expected["frames"]] if expected["kind"] == "frames" else [expected]
+    if expected["kind"] == "frames":
+        return [answer for _, answer in expected["frames"]]
+    return [expected["answers"][0] if expected["kind"] == "either" else expected]
 
 
 def _job(task: str, labels: Iterable[str], **parts: Any) -> dict[str, Any]:

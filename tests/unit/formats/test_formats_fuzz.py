@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.fuzzing import examples
 from worker.formats import FAMILIES, ModelOutput, OutputError, Reading, ReadOptions, read_payload
-from worker.formats.output import Classification, Detection, Entities, Transcription
+from worker.formats.output import Classification, Detection, Either, Entities, Several, Transcription
 
 CASES = golden_cases()
 QUICK = settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
@@ -49,11 +49,11 @@ OPTIONS = st.builds(
     image_size=st.sampled_from([None, (100, 50)]),
     score_kind=st.sampled_from([None, "probability", "logit"]),
     text=st.sampled_from([None, "Ada met Bob"]),
-    units=st.sampled_from([None, "pixel", "relative"]),
+    units=st.sampled_from([None, "pixel", "relative", "percent"]),
     exclusive=st.sampled_from([None, True, False]),
     field=st.sampled_from([None, *WORDS[::7]]),
     point_names=st.sampled_from([None, ["NOSE"]]),
-    strings=st.sampled_from(["label", "text"]),
+    strings=st.sampled_from([None, "label", "text"]),
     frames=st.booleans(),
 )
 
@@ -79,8 +79,14 @@ def reading_or_error(payload: Any, options: ReadOptions) -> Reading | OutputErro
 
 def check(output: ModelOutput) -> None:
     json.dumps(output.evidence, allow_nan=False)
-    answer = output.answer
-    if isinstance(answer, Classification):
+    check_answer(output.answer)
+
+
+def check_answer(answer: Any) -> None:
+    if isinstance(answer, Either | Several):
+        for one in answer.answers.values() if isinstance(answer, Several) else answer.answers:
+            check_answer(one)
+    elif isinstance(answer, Classification):
         assert answer.scores
         assert len({score.label for score in answer.scores}) == len(answer.scores)
         assert all(score.score is None or 0 <= score.score <= 1 for score in answer.scores)

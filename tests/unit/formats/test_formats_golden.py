@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from format_cases import golden_cases, options_of, plain, same
 
-from worker.formats import FAMILIES, read_payload
+from worker.formats import FAMILIES, ReadOptions, read_payload
 
 CASES = golden_cases()
 
@@ -49,5 +49,5 @@ def test_every_family_has_golden_cases() -> None:
 
 def test_the_order_of_the_rows_is_kept() -> None:
     payload = {"predictions": ["c", "a", "b", "a"]}
-    labels = [output.answer.scores[0].label for output in read_payload(payload).outputs]
+    labels = [output.answer.scores[0].label for output in read_payload(payload, ReadOptions(strings="label")).outputs]
     assert labels == ["c", "a", "b", "a"]

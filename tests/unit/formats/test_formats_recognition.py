@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from worker.formats import AmbiguousFormat, OutputError, ReadOptions, UnknownFormat, read_payload
+from worker.formats.output import Nothing
 
 LINE = {"timestamp": "2024-03-05T03:33:59", "request_id": "1"}
 
@@ -14,8 +15,6 @@ LINE = {"timestamp": "2024-03-05T03:33:59", "request_id": "1"}
 @pytest.mark.parametrize(
     ("payload", "families"),
     [
-        ([], {"hf-object-detection", "hf-token-classification", "ultralytics", "coco"}),
-        ([[], []], {"hf-object-detection", "hf-token-classification", "ultralytics"}),
         ({"outputs": []}, {"tf-serving-columns", "open-inference"}),
         ({"predictions": [[0.1, 0.9]], **LINE}, {"tf-serving-rows", "bentoml-monitor"}),
         ({"outputs": {"p": [1]}, "data": {"ndarray": [[1.0]]}}, {"tf-serving-columns", "seldon"}),
@@ -26,6 +25,20 @@ def test_two_meanings_are_refused_and_both_named(payload: Any, families: set[str
         read_payload(payload)
     assert families <= set(caught.value.families)
     assert all(name in str(caught.value) for name in families)
+
+
+@pytest.mark.parametrize(("payload", "items"), [([], 1), ([[], []], 2)])
+def test_an_empty_list_says_that_nothing_was_found(payload: Any, items: int) -> None:
+    reading = read_payload(payload)
+    assert reading.format == "empty"
+    assert [output.answer for output in reading.outputs] == [Nothing()] * items
+
+
+def test_an_ambiguous_payload_names_only_formats_that_read_it() -> None:
+    with pytest.raises(AmbiguousFormat) as caught:
+        read_payload({"predictions": [[0.1, 0.9]], **LINE}, ReadOptions(classes=["a", "b"]))
+    assert caught.value.families == ("tf-serving-rows",)
+    assert caught.value.fix == "set format to one of tf-serving-rows"
 
 
 def test_an_ambiguous_payload_is_read_when_the_format_is_named() -> None:
@@ -39,10 +52,10 @@ def test_an_ambiguous_payload_is_read_when_the_format_is_named() -> None:
         ({"predictions": 1}, "tf-serving-rows", "payload.predictions", "1 is not a list"),
         ({"prediction": [[0.1, 0.9]]}, "tf-serving-rows", "payload.predictions", "is it 'prediction'?"),
         (
-            [{"label": "cat", "score": 0.9, "bbox": [1, 2, 3, 4]}],
+            [{"label": "cat", "score": 0.9, "mybox": [1, 2, 3, 4]}],
             "hf-object-detection",
             "payload[0].box",
-            "is it 'bbox'",
+            "is it 'mybox'",
         ),
         (
             [{"label": "cat", "score": "0.9"}],
@@ -77,7 +90,7 @@ def test_an_ambiguous_payload_is_read_when_the_format_is_named() -> None:
         ),
         ({"data": {"ndarray": "no"}}, "seldon", "payload.data.ndarray", "'no' is not a list"),
         ([0.1, 0.9], "sklearn", "payload[0]", "neither a class index nor a row"),
-        ([{"person": [1, 2, 3, 4], "score": 0.5, "age": 3}], "torchserve-detector", "payload[0].age", "third key"),
+        ([{"person": [1, 2, 3, 4], "score": 0.5, "label": "x"}], "hf-classification", "payload[0].person", "geometry"),
         ({"J": {"categories": []}, "K": 3}, "kili", "payload.K", "not a job"),
         ({"choices": [{"delta": {}}]}, "openai", "payload.choices[0]", "neither a message nor a text"),
         (
@@ -99,7 +112,7 @@ def test_a_near_miss_names_the_nearest_format_and_the_field(
     assert nearest in str(caught.value)
 
 
-@pytest.mark.parametrize("payload", [None, True, 3, "hello", {}, {"foo": {"bar": 1}}, [None]])
+@pytest.mark.parametrize("payload", [None, True, 3, {}, {"foo": {"bar": 1}}, [None]])
 def test_a_payload_of_no_format_is_refused(payload: Any) -> None:
     with pytest.raises(UnknownFormat) as caught:
         read_payload(payload)

@@ -81,8 +81,8 @@ def test_declared_pixels_below_one_are_pixels() -> None:
     assert found == pytest.approx([0.001, 0.004, 0.005, 0.02])
 
 
-@pytest.mark.parametrize(("right", "fits"), [(100, True), (101, True), (101.01, False), (640, False)])
-def test_a_box_may_overhang_by_one_pixel_and_is_clipped(right: float, fits: bool) -> None:
+@pytest.mark.parametrize(("right", "fits"), [(100, True), (101, True), (105, True), (105.01, False), (640, False)])
+def test_a_box_may_overhang_by_five_pixels_and_is_clipped(right: float, fits: bool) -> None:
     if fits:
         assert box_of(hf(10, 10, right, 20), image_size=SIZE)[2] == 1.0
     else:
@@ -92,12 +92,12 @@ def test_a_box_may_overhang_by_one_pixel_and_is_clipped(right: float, fits: bool
 
 
 def test_a_box_above_or_left_of_the_image_is_refused() -> None:
-    assert "y = -2.0 lies outside" in refusal(hf(1, -2, 3, 4), image_size=SIZE).problem
+    assert "y = -6.0 lies outside" in refusal(hf(1, -6, 3, 4), image_size=SIZE).problem
     assert box_of(hf(-1, -1, 3, 4), image_size=SIZE)[:2] == [0.0, 0.0]
 
 
-@pytest.mark.parametrize(("low", "high", "fits"), [(-0.005, 0.5, True), (-0.02, 0.5, False)])
-def test_relative_overhang_is_one_pixel_where_the_size_is_known(low: float, high: float, fits: bool) -> None:
+@pytest.mark.parametrize(("low", "high", "fits"), [(-0.04, 0.5, True), (-0.06, 0.5, False)])
+def test_relative_overhang_is_five_pixels_where_the_size_is_known(low: float, high: float, fits: bool) -> None:
     payload = yolo(box={"x1": low, "y1": 0.1, "x2": high, "y2": 0.2})
     if fits:
         assert box_of(payload, units="relative", image_size=SIZE)[0] == 0.0
@@ -166,7 +166,7 @@ def test_a_closed_polygon_loses_its_repeated_point() -> None:
 
 
 def test_label_studio_percent_needs_no_size_but_keeps_to_the_image() -> None:
-    value = {"x": 90, "y": 10, "width": 11, "height": 10, "rectanglelabels": ["a"]}
+    value = {"x": 90, "y": 10, "width": 13, "height": 10, "rectanglelabels": ["a"]}
     result = {"type": "rectanglelabels", "from_name": "t", "to_name": "i", "value": value}
     assert "lies outside the image, which is 100 wide" in refusal({"result": [result]}).problem
     small = {**result, "original_width": 50, "original_height": 50}

@@ -46,7 +46,8 @@ def test_a_class_without_score_is_an_answer_without_confidence() -> None:
     ("score", "percent"), [(0.0, 0), (0.004, 0), (0.874, 87), (0.876, 88), (0.999, 100), (1.0, 100)]
 )
 def test_confidences_are_whole_percents(score: float, percent: int) -> None:
-    assert pet(scores(DOG=score)) == [{"name": "DOG", "confidence": percent}]
+    others = {} if score > 0.5 else {"CAT": 0.0}
+    assert pet(scores(DOG=score, **others))[0]["confidence"] == percent
 
 
 @pytest.mark.parametrize("label", ["GUINEA_PIG", "guinea_pig", "Guinea pig", "GUINEA PIG"])

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, fail, mapping
-from worker.formats.evidence import texts_of, with_evidence
+from worker.formats.evidence import texts_of, with_evidence, with_ignored
 from worker.formats.families.rows import read_row
+from worker.formats.meaning import unused_keys
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
-from worker.formats.structure import LABEL, TEXT, Family, Keys, detect_items, near_items
+from worker.formats.structure import LABEL, TEXT, Family, Keys, detect_items, near_items, refuse_foreign
 
 _KEYS = Keys({"timestamp": TEXT, "request_id": LABEL}, open=True)
 
@@ -24,9 +25,11 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
 
 def _read_line(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     line = mapping(value, *at)
+    refuse_foreign(line, (), at)
     column = _column(line, options, at)
     evidence = texts_of(line, {"request_id": "request_id", "timestamp": "timestamp"})
-    return with_evidence(read_row(line[column], options, (*at, column)), evidence)
+    output = with_evidence(read_row(line[column], options, (*at, column)), evidence)
+    return with_ignored(output, unused_keys([line], (column, *_KEYS.required)))
 
 
 def _column(line: Mapping[str, Any], options: ReadOptions, at: Path) -> str:
@@ -46,6 +49,7 @@ def _column(line: Mapping[str, Any], options: ReadOptions, at: Path) -> str:
 
 
 FAMILY = Family(
+    catch_all=True,
     name="bentoml-monitor",
     title="BentoML monitoring log lines",
     rule="an object (or a list of them) with `timestamp`, `request_id` and further columns",

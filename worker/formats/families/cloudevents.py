@@ -145,7 +145,9 @@ ENVELOPE = Envelope(
     detect=_detect,
     near=_near,
     unwrap=unwrap,
-    limits="What is inside is read by its own family. Request events hold no prediction and are refused.",
+    batches=True,
+    limits="What is inside is read by its own family; a list of events is read event by event. Request events hold no "
+    "prediction and are refused.",
     sources=(
         "https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md",
         "https://github.com/kserve/kserve/blob/master/docs/samples/logger/basic/README.md",

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, describe, fail, integer, mapping, member, number
-from worker.formats.classes import name_by_id
+from worker.formats.classes import label_of, name_by_id
 from worker.formats.coordinates import Canvas, canvas_for, numbers
+from worker.formats.evidence import with_ignored
+from worker.formats.families.items import without_nulls
 from worker.formats.families.poses import pose_shape
+from worker.formats.left_out import LeftOut, keep
 from worker.formats.masks import shape_of_rle
+from worker.formats.meaning import unused_keys
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.regions import as_outline
@@ -26,34 +30,38 @@ from worker.formats.structure import (
     Miss,
     detect_items,
     first_item,
+    refuse_foreign,
 )
 
 _MASK = Kind("polygons or a run-length mask", lambda value: isinstance(value, list | Mapping))
 _COMMON = {"image_id": LABEL, "category_id": INDEX, "score": NUMBER}
-_OPTIONAL = {"bbox": LIST, "segmentation": _MASK, "keypoints": LIST, "area": NUMBER, "id": LABEL}
-_FORMS = [Keys({**_COMMON, key: _OPTIONAL[key]}, _OPTIONAL) for key in ("bbox", "segmentation", "keypoints")]
+_GEOMETRY = {"bbox": LIST, "segmentation": _MASK, "keypoints": LIST, "poly": LIST, "rbox": LIST}
+_FORMS = [Keys({**_COMMON, key: _GEOMETRY[key]}, _GEOMETRY) for key in ("bbox", "segmentation", "keypoints", "poly")]
 _DETECTORS = [detect_items(keys, "objects with image_id, category_id, score and a geometry") for keys in _FORMS]
+_USED = frozenset((*_COMMON, "category_name", "file_name"))
 
 
 def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read one output per image, in the order in which images first appear; ``external_id`` is the image id."""
     items = [payload] if isinstance(payload, Mapping) else array(payload, *at)
-    images: dict[str, list[DetectedObject]] = {}
-    empty: dict[str, int] = {}
+    images: dict[str, list[tuple[Mapping[str, Any], Path]]] = {}
     for i, value in enumerate(items):
-        item = mapping(value, *at, i)
-        image = _image_id(member(item, "image_id", (*at, i)), (*at, i, "image_id"))
-        found = _object(item, options, (*at, i))
-        images.setdefault(image, []).extend([found] if found else [])
-        empty[image] = empty.get(image, 0) + (found is None)
-    return tuple(
-        options.output(
-            Detection(tuple(objects)),
-            external_id=image,
-            evidence={"empty_masks": empty[image]} if empty[image] else None,
-        )
-        for image, objects in images.items()
-    )
+        item, place = without_nulls(mapping(value, *at, i)), (*at, i)
+        refuse_foreign(item, _GEOMETRY, place)
+        images.setdefault(_image_id(member(item, "image_id", place), (*place, "image_id")), []).append((item, place))
+    return tuple(_image(name, found, options.of_asset(name)) for name, found in images.items())
+
+
+def _image(name: str, found: list[tuple[Mapping[str, Any], Path]], options: ReadOptions) -> ModelOutput:
+    kept = keep(found, lambda one: _object(one[0], options, one[1]), options)
+    output = options.output(Detection(tuple(kept.found)), external_id=name, evidence=kept.evidence())
+    unused = {key for item, _ in found for key in unused_keys([item], {*_USED, _shown(item)})}
+    return with_ignored(output, sorted(unused))
+
+
+def _shown(item: Mapping[str, Any]) -> str:
+    """The geometry that is read of a result: the most telling one that is not empty."""
+    return next((key for key in ("keypoints", "segmentation", "poly") if item.get(key)), "bbox")
 
 
 def _image_id(value: Any, at: Path) -> str:
@@ -62,23 +70,34 @@ def _image_id(value: Any, at: Path) -> str:
     return str(value) if isinstance(value, str) else str(integer(value, *at))
 
 
-def _object(item: Mapping[str, Any], options: ReadOptions, at: Path) -> DetectedObject | None:
+def _object(item: Mapping[str, Any], options: ReadOptions, at: Path) -> DetectedObject:
     category = integer(member(item, "category_id", at), *at, "category_id")
-    name = name_by_id(category, options, (*at, "category_id"))
+    name = item.get("category_name")
+    if options.classes is None and name is not None:
+        name = label_of(name, options, (*at, "category_name"))
+    else:
+        name = name_by_id(category, options, (*at, "category_id"))
     score = probability(item.get("score"), options, (*at, "score"))
     shape = _shape(item, options, at)
-    return DetectedObject(name, shape, score) if shape else None
+    if shape is None:
+        raise LeftOut("empty_masks")
+    return DetectedObject(name, shape, score)
 
 
 def _shape(item: Mapping[str, Any], options: ReadOptions, at: Path) -> Shape | None:
-    segmentation = item.get("segmentation")
-    if isinstance(segmentation, Mapping):
-        return shape_of_rle(segmentation, (*at, "segmentation"))
+    shown = _shown(item)
+    if shown == "segmentation" and isinstance(item[shown], Mapping):
+        return shape_of_rle(item[shown], (*at, shown))
     canvas = canvas_for(options, at)
-    if "keypoints" in item:
-        return _pose(item["keypoints"], options, canvas, (*at, "keypoints"))
-    if segmentation is not None:
-        return _polygons(segmentation, canvas, (*at, "segmentation"))
+    if shown == "keypoints":
+        return _pose(item[shown], options, canvas, (*at, shown))
+    if shown == "segmentation":
+        return _polygons(item[shown], canvas, (*at, shown))
+    if shown == "poly":
+        corners = _pairs(item[shown], (*at, shown))
+        if len(corners) != 4:
+            fail((*at, shown), f"{len(corners)} corners where 4 are needed")
+        return canvas.corners(corners, (*at, shown))
     x, y, width, height = numbers(member(item, "bbox", at), 4, (*at, "bbox"))
     return canvas.box(x, y, x + width, y + height, (*at, "bbox"))
 
@@ -103,12 +122,10 @@ def _pose(value: Any, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
     if not flat or len(flat) % 3:
         fail(at, f"{len(flat)} numbers are no list of x, y, visibility")
     points = list(zip(flat[::3], flat[1::3], strict=True))
-    return pose_shape(points, flat[2::3], canvas, options, at)
+    return pose_shape(points, flat[2::3], canvas, options.point_names, at)
 
 
 def _detect(payload: Any) -> Match | None:
-    if payload == []:
-        return Match("no results")
     return next((match for detect in _DETECTORS if (match := detect(payload))), None)
 
 
@@ -120,7 +137,7 @@ def _near(payload: Any) -> Miss | None:
 FAMILY = Family(
     name="coco",
     title="COCO results: boxes, masks, keypoints",
-    rule="a list of objects with `image_id`, `category_id`, `score` and `bbox`, `segmentation` or `keypoints`",
+    rule="a list of objects with `image_id`, `category_id`, `score` and `bbox`, `segmentation`, `keypoints` or `poly`",
     detect=_detect,
     near=_near,
     read=read,
@@ -129,7 +146,8 @@ FAMILY = Family(
     limits=(
         "Results are grouped by image, whose id must be the message's external id, or one of the batch's; on an "
         "image of the batch without results nothing was found. "
-        "`classes` must be a mapping, because category ids are not positions. One image size for all images."
+        "`classes` is a mapping, because category ids are not positions; without it `category_name` names the class. "
+        "Of keypoints, segmentation, poly and bbox the first that is not empty is read."
     ),
     sources=("https://cocodataset.org/#format-results",),
 )

@@ -23,14 +23,14 @@ def read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
 FAMILY = Family(
     name="hf-classification",
     title="Hugging Face text, image and audio classification",
-    rule="a list (per item) of objects with `label` and `score` and nothing else",
-    detect=detect_items(_KEYS, "objects with label and score alone"),
+    rule="a list (per item) of objects with `label` and `score` and no geometry",
+    detect=detect_items(_KEYS, "objects with label and score"),
     near=near_items(_KEYS),
-    read=row_reader(read_row),
+    read=row_reader(read_row, _KEYS),
     options=("classes", "score_kind", "exclusive"),
     limits=(
         "A flat list is one item with several classes; send a batch as a list of lists. "
-        "Unnamed labels (LABEL_0) are renamed by a mapping in `classes`."
+        "Unnamed labels (LABEL_0) are named by `classes`."
     ),
     sources=("https://huggingface.co/docs/inference-providers/tasks/text-classification",),
 )

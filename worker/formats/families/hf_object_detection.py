@@ -9,6 +9,7 @@ from worker.formats.checks import Path, mapping, member, number
 from worker.formats.classes import label_of
 from worker.formats.coordinates import Canvas, canvas_for
 from worker.formats.families.items import Row, row_reader
+from worker.formats.left_out import keep
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput
 from worker.formats.scores import probability
@@ -22,15 +23,17 @@ def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
     if not row:
         return options.output(Detection(()))
     canvas = canvas_for(options, at)
-    return options.output(Detection(tuple(_object(item, options, canvas, place) for item, place in row)))
+    kept = keep(row, lambda one: _object(one[0], options, canvas, one[1]), options)
+    return options.output(Detection(tuple(kept.found)), evidence=kept.evidence())
 
 
 def _object(item: Mapping[str, Any], options: ReadOptions, canvas: Canvas, at: Path) -> DetectedObject:
-    box = mapping(member(item, "box", at), *at, "box")
-    x1, y1, x2, y2 = (number(member(box, side, (*at, "box")), *at, "box", side) for side in _SIDES)
+    place = (*at, "box")
+    box = mapping(member(item, "box", at), *place)
+    x1, y1, x2, y2 = [number(member(box, side, place), *place, side) for side in _SIDES]
     return DetectedObject(
         label_of(member(item, "label", at), options, (*at, "label")),
-        canvas.box(x1, y1, x2, y2, (*at, "box")),
+        canvas.box(x1, y1, x2, y2, place),
         probability(item.get("score"), options, (*at, "score")),
     )
 
@@ -39,10 +42,10 @@ FAMILY = Family(
     name="hf-object-detection",
     title="Hugging Face object detection and zero-shot object detection",
     rule="a list (per image) of objects with `label`, `score` and a `box` object",
-    detect=detect_items(_KEYS, "objects with label, score and box", empty="no objects found"),
+    detect=detect_items(_KEYS, "objects with label, score and box"),
     near=near_items(_KEYS),
-    read=row_reader(_read_row),
+    read=row_reader(_read_row, _KEYS),
     options=("image_size", "units", "classes"),
-    limits="Boxes are in pixels unless `units` says relative.",
+    limits="Boxes are in pixels unless `units` says otherwise.",
     sources=("https://huggingface.co/docs/inference-providers/tasks/object-detection",),
 )

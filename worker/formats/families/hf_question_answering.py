@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.formats.checks import Path, fail, integer, member, string
+from worker.formats.classes import label_of
 from worker.formats.families.items import Row, row_reader
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput, Transcription
+from worker.formats.output import Classification, ClassScore, Either, ModelOutput, Transcription
 from worker.formats.scores import probability
 from worker.formats.structure import (
     LIST,
@@ -36,7 +37,14 @@ def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
     evidence: dict[str, Any] = _span(*row[best])
     if others:
         evidence["other_answers"] = others
-    return options.output(answers[best], evidence=evidence)
+    if evidence.keys() & {"start", "end"} or options.strings == "text":
+        return options.output(answers[best], evidence=evidence)
+    return options.output(Either((answers[best], _as_class(answers[best], options, at))), evidence=evidence)
+
+
+def _as_class(best: Transcription, options: ReadOptions, at: Path) -> Classification:
+    """The best answer as the class it names, for a project that asks for a class."""
+    return Classification((ClassScore(label_of(best.text, options, at), best.score),), chosen=True)
 
 
 def _span(item: Mapping[str, Any], at: Path) -> dict[str, int]:
@@ -54,7 +62,11 @@ FAMILY = Family(
     rule="an object (or a list of candidates, or a list of such lists) with `answer` and `score`",
     detect=detect_items(_KEYS, "objects with answer and score"),
     near=near_items(_KEYS),
-    read=row_reader(_read_row),
-    limits="The best-scored candidate is the answer, read as a transcription; the others are kept as evidence.",
+    read=row_reader(_read_row, _KEYS),
+    options=("strings", "classes"),
+    limits=(
+        "The best-scored candidate is the answer, the others are kept as evidence. It is a transcription, or the class "
+        "that it names where the project asks for a class and the answer has no place in a text."
+    ),
     sources=("https://huggingface.co/docs/inference-providers/tasks/question-answering",),
 )

@@ -6,11 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
+from worker.formats.evidence import with_ignored
+from worker.formats.meaning import unused_keys
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput, Transcription
-from worker.formats.structure import LIST, TEXT, Family, Keys, detect_items, near_items
+from worker.formats.structure import ANY, TEXT, Family, Keys, detect_items, near_items
 
-_KEYS = Keys({"text": TEXT}, {"chunks": LIST})
+_BESIDE = ("chunks", "segments", "words", "timestamps", "x_groq", "usage", "duration", "language", "language_code")
+_MORE = ("language_probability", "task", "id", "model", "request_id", "timestamp", "processing_time")
+_KEYS = Keys({"text": TEXT}, dict.fromkeys((*_BESIDE, *_MORE), ANY), closed=True)
+_USED = frozenset(("text",))
 
 
 def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
@@ -21,19 +26,22 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
 
 
 def _read_one(item: Any, options: ReadOptions, at: Path) -> ModelOutput:
-    text = member(mapping(item, *at), "text", at)
+    heard = mapping(item, *at)
+    _KEYS.refuse_stranger(heard, at)
+    text = member(heard, "text", at)
     if not isinstance(text, str):
         fail((*at, "text"), f"{describe(text)} is not a string")
-    return options.output(Transcription(text.strip()))
+    return with_ignored(options.output(Transcription(text.strip())), unused_keys([heard], _USED))
 
 
 FAMILY = Family(
+    catch_all=True,
     name="hf-speech",
-    title="Hugging Face automatic speech recognition",
-    rule="an object (or a list, one per recording) with `text`, perhaps `chunks`, and nothing else",
-    detect=detect_items(_KEYS, "an object with text alone, or with chunks"),
+    title="Hugging Face and Whisper speech recognition",
+    rule="an object (or a list, one per recording) with `text`, and beside it at most times, the language and the like",
+    detect=detect_items(_KEYS, "an object with a text and its times"),
     near=near_items(_KEYS),
     read=read,
-    limits="The pipeline sends no probability, so the transcription has none; chunk times are not used.",
+    limits="The pipeline sends no probability, so the transcription has none; times are not used.",
     sources=("https://huggingface.co/docs/inference-providers/tasks/automatic-speech-recognition",),
 )

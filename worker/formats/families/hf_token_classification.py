@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, describe, fail, integer, member
 from worker.formats.classes import label_of
+from worker.formats.evidence import with_ignored
 from worker.formats.families.items import Row, rows_of
+from worker.formats.left_out import keep
+from worker.formats.meaning import unused_keys
 from worker.formats.options import ReadOptions
 from worker.formats.output import Entities, Entity, ModelOutput
 from worker.formats.scores import probability
@@ -22,11 +26,14 @@ from worker.formats.structure import (
     Miss,
     detect_items,
     near_items,
+    refuse_foreign,
 )
 
 _SPAN = {"word": TEXT, "score": NUMBER, "start": NUMBER_OR_NULL, "end": NUMBER_OR_NULL}
-_GROUPED = Keys({"entity_group": TEXT, **_SPAN})
-_TOKENS = Keys({"entity": TEXT, **_SPAN}, {"index": NUMBER_OR_NULL})
+_MORE = {"index": NUMBER_OR_NULL}
+_GROUPED = Keys({"entity_group": TEXT, **_SPAN}, {"entity": TEXT, **_MORE})
+_TOKENS = Keys({"entity": TEXT, **_SPAN}, {"entity_group": TEXT, **_MORE})
+_KNOWN = _GROUPED.known
 
 _STARTS = ("B-", "S-", "U-")
 _CONTINUES = ("I-", "E-", "L-")
@@ -49,25 +56,27 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
     rows = rows_of(payload, at)
     if options.text is not None and len(rows) > 1:
         fail(at, f"{len(rows)} items and only one text", "leave text out, or send one item per message")
-    return tuple(_read_row(row, options, path) for row, path in rows)
+    return tuple([_read_row(row, options.of_item(i), path) for i, (row, path) in enumerate(rows)])
 
 
 def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
     spans: list[_Span] = []
     token_scores: list[float | None] = []
     for item, place in row:
+        refuse_foreign(item, _KNOWN, place)
         tag, span = _read_item(item, options, place)
-        if "entity" in item:
+        if "entity_group" not in item:
             token_scores += span.scores
         if tag == "O":
             continue
-        if spans and "entity" in item and _continues(spans[-1], tag, span):
+        if spans and "entity_group" not in item and _continues(spans[-1], tag, span):
             _extend(spans[-1], tag, span)
         else:
             spans.append(span)
-    entities = tuple(_entity(span, options, at) for span in spans)
-    evidence = {"token_scores": token_scores} if token_scores else None
-    return options.output(Entities(entities), evidence=evidence)
+    kept = keep(spans, lambda span: _entity(span, options, at), options)
+    evidence = {"token_scores": token_scores} if token_scores else {}
+    output = options.output(Entities(tuple(kept.found)), evidence=evidence | (kept.evidence() or {}))
+    return with_ignored(output, unused_keys([item for item, _ in row], _KNOWN))
 
 
 def _read_item(item: Mapping[str, Any], options: ReadOptions, at: Path) -> tuple[str, _Span]:
@@ -91,10 +100,9 @@ def _text(item: Mapping[str, Any], key: str, at: Path) -> str:
 
 
 def _offset(item: Mapping[str, Any], key: str, at: Path) -> int:
-    value = member(item, key, at)
-    if value is None:
-        fail((*at, key), "null: the tokenizer gave no offsets", "use a fast tokenizer")
-    return integer(value, *at, key)
+    if item.get(key) is None:
+        fail((*at, key), "missing: the tokenizer gave no offsets", "use a fast tokenizer")
+    return integer(item[key], *at, key)
 
 
 def _continues(last: _Span, tag: str, span: _Span) -> bool:
@@ -116,19 +124,38 @@ def _extend(last: _Span, tag: str, span: _Span) -> None:
 def _entity(span: _Span, options: ReadOptions, at: Path) -> Entity:
     scores = [score for score in span.scores if score is not None]
     mean = sum(scores) / len(scores) if scores else None
-    return Entity(span.label, span.begin, span.end, _quote(span, options, at), mean)
-
-
-def _quote(span: _Span, options: ReadOptions, at: Path) -> str:
+    word = _joined(span.words)
     if options.text is None:
-        return _joined(span.words)
+        return Entity(span.label, *_trimmed(span, word, at), word, mean)
     if span.end > len(options.text):
         fail(at, f"a span ends at {span.end}, the text at {len(options.text)}", _OTHER_TEXT)
-    quote = options.text[span.begin : span.end]
-    word = _joined(span.words)
-    if _letters(word) and _letters(quote) and _letters(word) != _letters(quote):
+    begin, end = _without_space(span, options.text, at)
+    quote = options.text[begin:end]
+    if not _agree(word, quote):
         fail(at, f"{word[:40]!r} is not what the text has there: {quote[:40]!r}", _OTHER_TEXT)
-    return quote
+    return Entity(span.label, begin, end, quote, mean)
+
+
+def _without_space(span: _Span, text: str, at: Path) -> tuple[int, int]:
+    """The span without the white space at its ends, which byte-level and SentencePiece tokens bring along."""
+    begin, end = span.begin, span.end
+    while begin < end and text[begin].isspace():
+        begin += 1
+    while begin < end and text[end - 1].isspace():
+        end -= 1
+    if begin == end:
+        fail(at, f"characters {span.begin} to {span.end} of the text are white space", _OTHER_TEXT)
+    return begin, end
+
+
+def _trimmed(span: _Span, word: str, at: Path) -> tuple[int, int]:
+    """Where the text is not known: a token that is marked as following a space may hold that space, or may not."""
+    length = span.end - span.begin
+    if span.words[0].startswith(("Ġ", "▁", " ")) and length == len(word) + 1:
+        return span.begin + 1, span.end
+    if length == len(word) + 1 and word.isascii() and len(span.words) == 1:
+        fail(at, f"{length} characters for {word[:40]!r}: does a space belong to them?", "send asset.text")
+    return span.begin, span.end
 
 
 _OTHER_TEXT = "send the text the model read"
@@ -138,15 +165,19 @@ def _joined(words: list[str]) -> str:
     return "".join(word.removeprefix("##").replace("▁", " ").replace("Ġ", " ") for word in words).strip()
 
 
+def _agree(word: str, quote: str) -> bool:
+    """Whether a model's word can be these characters: tokenizers change case, accents and spacing, not the letters."""
+    if "[" in word or not word.isascii():
+        return True  # an unknown token, or one whose bytes are shown as other letters
+    ours, theirs = _letters(word), _letters(quote)
+    return not ours or not theirs or ours == theirs
+
+
 def _letters(text: str) -> str:
-    """What tokenizers keep of plain text, whatever their case and spacing; nothing where they may rewrite it."""
-    plain = text.isascii() and "[" not in text
-    return "".join(filter(str.isalnum, text)).casefold() if plain else ""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", text).casefold()))
 
 
-_detect_grouped = detect_items(
-    _GROUPED, "objects with entity_group, word, score, start and end", empty="no entities found"
-)
+_detect_grouped = detect_items(_GROUPED, "objects with entity_group, word, score, start and end")
 _detect_tokens = detect_items(_TOKENS, "objects with entity, word, score, start and end")
 
 
@@ -169,7 +200,8 @@ FAMILY = Family(
     options=("text", "classes"),
     limits=(
         "Tokens are merged by their B-/I- tags (also S-, E-, L-, U-) and their neighbourhood; a merged span scores "
-        "the mean of its tokens, whose scores are kept as evidence. Offsets are needed (fast tokenizers give them)."
+        "the mean of its tokens, whose scores are kept as evidence. Offsets are needed (fast tokenizers give them). "
+        "White space at the ends of a span is trimmed, then the span is held against its word."
     ),
     sources=("https://huggingface.co/docs/inference-providers/tasks/token-classification",),
 )

@@ -9,8 +9,10 @@ from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, describe, fail, is_number, mapping, member, same_length
 from worker.formats.classes import label_of
+from worker.formats.evidence import with_ignored
 from worker.formats.families import hf_classification
 from worker.formats.families.items import Row, rows_of
+from worker.formats.meaning import unused_keys
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
 from worker.formats.scores import SUM_TOLERANCE, label_scores
@@ -31,11 +33,13 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
 
 def _read_sequence(item: Any, options: ReadOptions, at: Path) -> ModelOutput:
     result = mapping(item, *at)
+    _KEYS.refuse_stranger(result, at)
     labels = array(member(result, "labels", at), *at, "labels")
     scores = array(member(result, "scores", at), *at, "scores")
     same_length({"labels": labels, "scores": scores}, at)
     names = [label_of(label, options, (*at, "labels", i)) for i, label in enumerate(labels)]
-    return _scored(names, scores, options, (*at, "scores"))
+    ignored = unused_keys([result], {"sequence", "labels", "scores"})
+    return with_ignored(_scored(names, scores, options, (*at, "scores")), ignored)
 
 
 def _read_pairs(row: Row, options: ReadOptions, at: Path) -> ModelOutput:

@@ -72,7 +72,7 @@ def _near(payload: Any) -> Miss | None:
     if not isinstance(payload, Mapping):
         return None
     wrong = [key for key, value in payload.items() if not _is_job(value)]
-    share = (1 - len(wrong) / len(payload)) * 0.9 if payload else 0
+    share = 1 - len(wrong) / len(payload) if payload else 0
     return Miss(show((*ROOT, wrong[0])), "not a job's answer", share) if wrong and share else None
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member, string
 from worker.formats.classes import label_of
-from worker.formats.evidence import texts_of, with_evidence
-from worker.formats.families.label_studio_regions import REGIONS, read_region
+from worker.formats.evidence import texts_of, with_evidence, with_ignored
+from worker.formats.families.label_studio_regions import REGIONS, Results, joined, read_region
+from worker.formats.left_out import keep
 from worker.formats.options import ReadOptions
 from worker.formats.output import (
     Answer,
@@ -19,71 +20,91 @@ from worker.formats.output import (
     Entities,
     Entity,
     ModelOutput,
+    Nothing,
+    Several,
     Transcription,
 )
 from worker.formats.scores import probability
-from worker.formats.structure import LIST, OBJECT, Family, Keys, Match, Miss, first_item
+from worker.formats.structure import LIST, OBJECT, Family, Keys, Match, Miss, first_item, refuse_foreign
 
 _PREDICTION = Keys({"result": LIST}, open=True)
 _TASK = Keys({"data": OBJECT, "predictions": LIST}, open=True)
 
-Results = list[tuple[Mapping[str, Any], Path]]
+_ANNOTATED = Keys({"data": OBJECT, "annotations": LIST}, open=True)
 
 
 def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read one prediction or task, or a list of them."""
     if isinstance(payload, Mapping):
-        return (_read_one(payload, options, at),)
-    return tuple(_read_one(item, options, (*at, i)) for i, item in enumerate(array(payload, *at)))
+        return (_read_one(payload, options.of_item(0), at),)
+    return tuple(_read_one(item, options.of_item(i), (*at, i)) for i, item in enumerate(array(payload, *at)))
 
 
 def _read_one(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     prediction = mapping(value, *at)
-    if "predictions" in prediction:
-        predictions = array(prediction["predictions"], *at, "predictions")
-        if len(predictions) != 1:
-            fail((*at, "predictions"), f"{len(predictions)} predictions", "send one prediction per task")
-        at = (*at, "predictions", 0)
-        prediction = mapping(predictions[0], *at)
-    results = _chosen(array(member(prediction, "result", at), *at, "result"), options, (*at, "result"))
+    if "predictions" in prediction or "result" not in prediction:
+        prediction, at = _only_prediction(prediction, at)
+    refuse_foreign(prediction, ("result",), at)
+    results = joined(_results(array(member(prediction, "result", at), *at, "result"), (*at, "result")))
     evidence = texts_of(prediction, {"model_version": "model_version"})
     overall = probability(prediction.get("score"), options, (*at, "score"))
     if overall is not None:
         evidence["prediction_score"] = overall
-    return with_evidence(options.output(_answer(results, options, (*at, "result"))), evidence)
+    return with_evidence(_output(results, options, (*at, "result")), evidence)
 
 
-def _chosen(values: list[Any], options: ReadOptions, at: Path) -> Results:
-    """Keep the results of the control that ``options.field`` names, or of the only one."""
-    results = [(mapping(value, *at, i), (*at, i)) for i, value in enumerate(values)]
-    controls = {string(member(result, "from_name", place), *place, "from_name") for result, place in results}
+def _only_prediction(task: Mapping[str, Any], at: Path) -> tuple[Mapping[str, Any], Path]:
+    predictions = array(task.get("predictions") or [], *at, "predictions")
+    if not predictions and task.get("annotations"):
+        problem = "a task with annotations of people and no prediction of a model"
+        fail((*at, "annotations"), problem, "send predictions; the annotations are not the model's")
+    if len(predictions) != 1:
+        fail((*at, "predictions"), f"{len(predictions)} predictions", "send one prediction per task")
+    return mapping(predictions[0], *at, "predictions", 0), (*at, "predictions", 0)
+
+
+def _results(values: list[Any], at: Path) -> Results:
+    return [(mapping(value, *at, i), (*at, i)) for i, value in enumerate(values)]
+
+
+def _output(results: Results, options: ReadOptions, at: Path) -> ModelOutput:
+    """The answer of the only control, or of the one that ``options.field`` names, or one answer per control."""
+    controls: dict[str, Results] = {}
+    for result, place in results:
+        name = string(member(result, "from_name", place), *place, "from_name")
+        controls.setdefault(name, []).append((result, place))
     if options.field is not None:
         if options.field not in controls:
             fail(at, f"no result comes from {options.field!r}", "set field to the from_name to read")
-        return [(result, place) for result, place in results if result["from_name"] == options.field]
-    if len(controls) > 1:
-        fail(at, f"results of several controls: {', '.join(sorted(controls)[:8])}", "set field to one of them")
-    return results
+        ignored = [name for name in controls if name != options.field]
+        return with_ignored(_of_control(controls[options.field], options, at), ignored)
+    if not controls:
+        return options.output(Nothing())
+    if len(controls) == 1:
+        return _of_control(next(iter(controls.values())), options, at)
+    parts = {name: _of_control(found, options, at) for name, found in controls.items()}
+    answers: dict[str, Any] = {name: part.answer for name, part in parts.items()}
+    evidence = {name: part.evidence for name, part in parts.items() if part.evidence}
+    return options.output(Several(answers), evidence={"jobs": evidence} if evidence else None)
 
 
-def _answer(results: Results, options: ReadOptions, at: Path) -> Answer:
-    if not results:
-        return Detection(())
+def _of_control(results: Results, options: ReadOptions, at: Path) -> ModelOutput:
     kinds = {string(member(result, "type", place), *place, "type") for result, place in results}
     if kinds <= REGIONS.keys():
-        return Detection(tuple(_object(result, options, place) for result, place in results))
+        kept = keep(results, lambda one: _object(one[0], options, one[1]), options)
+        return options.output(Detection(tuple(kept.found)), evidence=kept.evidence())
     kind = next(iter(kinds))
     if len(kinds) > 1 or kind not in _READERS:
         names = ", ".join(sorted(kinds)[:8])
         fail(at, f"results of type {names} cannot be read", f"readable are {', '.join([*REGIONS, *_READERS])}")
-    return _READERS[kind](results, options, at)
+    return options.output(_READERS[kind](results, options, at))
 
 
 def _object(result: Mapping[str, Any], options: ReadOptions, at: Path) -> DetectedObject:
     kind = result["type"]
     value = mapping(member(result, "value", at), *at, "value")
     label = _one_label(value, kind, options, (*at, "value"))
-    shape = read_region(kind, value, result, at)
+    shape = read_region(kind, value, result, options, at)
     return DetectedObject(label, shape, probability(result.get("score"), options, (*at, "score")))
 
 
@@ -104,7 +125,8 @@ def _choices(results: Results, options: ReadOptions, at: Path) -> Answer:
     labels = {score.label for score in scores}
     if not scores or len(labels) < len(scores):
         fail(at, "no choice, or one choice twice")
-    return Classification(tuple(scores), exclusive=options.exclusive if len(scores) == 1 else False)
+    exclusive = options.exclusive if len(scores) == 1 else False
+    return Classification(tuple(scores), exclusive=exclusive, chosen=True)
 
 
 def _spans(results: Results, options: ReadOptions, _at: Path) -> Answer:
@@ -156,7 +178,7 @@ def _detect(payload: Any) -> Match | None:
         return Match("an object whose result is a list of regions or choices")
     if _TASK.fits(item) and all(_PREDICTION.fits(prediction) for prediction in item["predictions"]):
         return Match("a task with data and predictions")
-    return None
+    return Match("a task with data and annotations") if _ANNOTATED.fits(item) else None
 
 
 def _near(payload: Any) -> Miss | None:
@@ -175,7 +197,9 @@ FAMILY = Family(
     options=("field", "text", "classes", "exclusive"),
     limits=(
         "Percent units by definition, so no image size is needed. Read are rectanglelabels, polygonlabels, "
-        "keypointlabels, choices, labels on plain text, and textarea. Results of several controls need `field`."
+        "keypointlabels (also as a region and labels that share an id), choices, labels on plain text, and textarea. "
+        "Results of several controls are one answer per job, called as the jobs are, or `field` names the one to read. "
+        "Choices are the model's own, so no threshold leaves one out."
     ),
     sources=("https://labelstud.io/guide/predictions", "https://labelstud.io/guide/task_format"),
 )

@@ -3,64 +3,127 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
-from worker.formats.classes import known_names, label_of
 from worker.formats.evidence import texts_of, with_evidence
-from worker.formats.families.answer_text import find_answer
-from worker.formats.families.token_logprobs import Tokens, chat_tokens, completion_tokens
 from worker.formats.options import ReadOptions
-from worker.formats.output import Classification, ClassScore, ModelOutput, Transcription
-from worker.formats.scores import label_scores
-from worker.formats.structure import LIST, Family, Keys, Match, Miss, near_object
+from worker.formats.output import ModelOutput
+from worker.formats.reply import reply_output
+from worker.formats.structure import LIST, Family, Keys, Match, Miss, Unwrapped, near_object, refuse_foreign
+from worker.formats.token_logprobs import Tokens, chat_tokens, completion_tokens
 
 _KEYS = Keys({"choices": LIST}, open=True)
 
 
-def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput | Unwrapped, ...]:
     """Read the only choice of one response, or of each response in a list."""
     if isinstance(payload, Mapping):
         return (_read_response(payload, options, at),)
-    return tuple(_read_response(item, options, (*at, i)) for i, item in enumerate(array(payload, *at)))
+    items = enumerate(array(payload, *at))
+    return tuple([_read_response(item, options.of_item(i), (*at, i)) for i, item in items])
 
 
-def _read_response(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
+def _read_response(value: Any, options: ReadOptions, at: Path) -> ModelOutput | Unwrapped:
     response = mapping(value, *at)
+    refuse_foreign(response, ("choices",), at)
     choices = array(member(response, "choices", at), *at, "choices")
     if len(choices) != 1:
         fail((*at, "choices"), f"{len(choices)} answers for one item", "ask for one (n: 1)")
     evidence = texts_of(response, {"id": "request_id", "model": "model_name"})
-    return with_evidence(_read_choice(choices[0], options, (*at, "choices", 0)), evidence)
+    found = _read_choice(choices[0], options, (*at, "choices", 0))
+    if isinstance(found, Unwrapped):
+        return Unwrapped(found.payload, found.at, evidence)
+    return with_evidence(found, evidence)
 
 
-def _read_choice(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
+def _read_choice(value: Any, options: ReadOptions, at: Path) -> ModelOutput | Unwrapped:
     choice = mapping(value, *at)
-    reason = choice.get("finish_reason")
-    if reason not in (None, "stop", "eos", "stop_sequence"):
-        fail((*at, "finish_reason"), f"{describe(reason)}: the answer is not whole", "raise the token limit")
     text, place = _text(choice, at)
-    tokens = _tokens(choice, at)
-    if options.strings == "text":
-        return options.output(_transcription(text, tokens))
-    return _labels(text, tokens, options, place)
+    return reply_output(text, _tokens(choice, at), options, place)
 
 
 def _text(choice: Mapping[str, Any], at: Path) -> tuple[str, Path]:
     if "message" not in choice:
+        require_whole(choice.get("finish_reason"), (*at, "finish_reason"))
         return _filled(choice, "text", at)
-    message = mapping(choice["message"], *at, "message")
-    if isinstance(message.get("refusal"), str):
-        fail((*at, "message", "refusal"), f"the model refused: {message['refusal'][:200]}")
-    return _filled(message, "content", (*at, "message"))
+    message, place = mapping(choice["message"], *at, "message"), (*at, "message")
+    if isinstance(message.get("refusal"), str) and message["refusal"].strip():
+        fail((*place, "refusal"), f"the model refused: {message['refusal'][:200]}")
+    called = arguments_of(message, place)
+    if called is not None:
+        return called
+    require_whole(choice.get("finish_reason"), (*at, "finish_reason"))
+    return _filled(message, "content", place)
+
+
+def arguments_of(message: Mapping[str, Any], at: Path) -> tuple[str, Path] | None:
+    """The arguments of the only function call, in which the answer stands; None where nothing is called."""
+    calls = message.get("tool_calls") or (
+        [{"function": message["function_call"]}] if message.get("function_call") else []
+    )
+    if not calls:
+        return None
+    place = (*at, "tool_calls")
+    if len(array(calls, *place)) != 1:
+        fail(place, f"{len(calls)} function calls for one answer", "have the model call one function")
+    function = mapping(mapping(calls[0], *place, 0).get("function"), *place, 0, "function")
+    arguments = function.get("arguments")
+    if not isinstance(arguments, str) or not arguments.strip():
+        fail((*place, 0, "function", "arguments"), "the function call has no arguments")
+    return arguments, (*place, 0, "function", "arguments")
+
+
+_WHOLE = (
+    "stop",
+    "eos",
+    "eos_token",
+    "stop_sequence",
+    "end_turn",
+    "tool_calls",
+    "function_call",
+    "complete",
+    "completed",
+)
+_CUT = ("length", "max_tokens", "max_length", "token_limit")
+_FILTERED = ("content_filter", "content-filter", "safety", "filtered", "guardrail")
+
+
+def require_whole(reason: Any, at: Path) -> None:
+    """Refuse an answer that ended before it was whole, and say what ended it."""
+    told = reason.casefold() if isinstance(reason, str) else reason
+    if told is None or told in _WHOLE:
+        return
+    if told in _CUT:
+        fail(at, f"{describe(reason)}: the answer is not whole", "raise the token limit")
+    if told in _FILTERED:
+        fail(at, f"{describe(reason)}: the answer was held back by a filter", "have a human label it, or ask otherwise")
+    fail(at, f"{describe(reason)} is no ordinary end of an answer", "publish whole answers only")
 
 
 def _filled(holder: Mapping[str, Any], key: str, at: Path) -> tuple[str, Path]:
-    text = member(holder, key, at)
-    if not isinstance(text, str) or not text.strip():
-        fail((*at, key), f"{describe(text)} is no answer")
-    return text, (*at, key)
+    value = member(holder, key, at)
+    if isinstance(value, list):
+        value = _joined(value, (*at, key))
+    if not isinstance(value, str) or not value.strip():
+        fail((*at, key), f"{describe(value)} is no answer")
+    return value, (*at, key)
+
+
+def _joined(parts: list[Any], at: Path) -> str:
+    """The texts of content parts, one after another; parts of another kind are refused, thoughts left out."""
+    texts = []
+    for i, value in enumerate(parts):
+        part = mapping(value, *at, i)
+        kind = part.get("type", "text")
+        if kind == "refusal":
+            fail((*at, i), f"the model refused: {str(part.get('refusal'))[:200]}")
+        if kind in ("reasoning", "thinking"):
+            continue
+        if kind not in ("text", "output_text") or not isinstance(part.get("text"), str):
+            fail((*at, i, "type"), f"a part of type {describe(kind)} is no text")
+        texts.append(part["text"])
+    return "".join(texts)
 
 
 def _tokens(choice: Mapping[str, Any], at: Path) -> Tokens | None:
@@ -70,59 +133,6 @@ def _tokens(choice: Mapping[str, Any], at: Path) -> Tokens | None:
     holder = mapping(logprobs, *at, "logprobs")
     reader = chat_tokens if "message" in choice else completion_tokens
     return reader(holder, (*at, "logprobs"))
-
-
-def _transcription(text: str, tokens: Tokens | None) -> Transcription:
-    stripped = text.strip()
-    if tokens is None:
-        return Transcription(stripped)
-    begin = text.index(stripped)
-    span = tokens.covering(text, begin, begin + len(stripped))
-    if span is None:
-        return Transcription(stripped)
-    return Transcription(stripped, tokens.probability(span), tuple(tokens.logprobs[i] for i in span))
-
-
-def _labels(text: str, tokens: Tokens | None, options: ReadOptions, at: Path) -> ModelOutput:
-    found = find_answer(text, options.field, at)
-    if not found.labels:
-        fail(at, "the answer names no class")
-    scores = tuple(_score(label, text, tokens, options, at) for label in found.labels)
-    if len({score.label for score in scores}) < len(scores):
-        fail(at, "the answer names a class twice")
-    if found.several:
-        answer = Classification(scores, exclusive=False)
-    else:
-        answer = _with_alternatives(found.labels[0], scores[0], text, tokens, options, at)
-    return options.output(answer, evidence={"answer": found.stated} if found.stated else None)
-
-
-def _score(label: tuple[str, int], text: str, tokens: Tokens | None, options: ReadOptions, at: Path) -> ClassScore:
-    name, begin = label
-    span = tokens.covering(text, begin, begin + len(name)) if tokens else None
-    probability = tokens.probability(span) if tokens and span else None
-    return ClassScore(label_of(name, options, at), probability)
-
-
-def _with_alternatives(
-    label: tuple[str, int],
-    chosen: ClassScore,
-    text: str,
-    tokens: Tokens | None,
-    options: ReadOptions,
-    at: Path,
-) -> Classification:
-    """The chosen label, and the other known classes that its only token could have been."""
-    name, begin = label
-    span = tokens.covering(text, begin, begin + len(name)) if tokens else None
-    if tokens is None or span is None or len(span) != 1 or options.exclusive is False:
-        return Classification((chosen,), exclusive=options.exclusive)
-    scores = {chosen.label: tokens.probability(span)}
-    for token, probability in tokens.alternatives(span[0]):
-        other = label_of(token.strip(), options, at) if token.strip() else ""
-        if other in known_names(options):
-            scores[other] = min(1.0, scores.get(other, 0.0) + probability)
-    return label_scores(list(scores), list(scores.values()), replace(options, score_kind=None), at)
 
 
 def _detect(payload: Any) -> Match | None:
@@ -152,8 +162,10 @@ FAMILY = Family(
     options=("classes", "strings", "field", "exclusive"),
     limits=(
         "One choice per response. The answer is a label, or JSON with the label (or a list of labels) in its only "
-        "key, in `label`, `class`, `category` or `answer`, or in `field`; `strings: text` reads it as a text. The "
-        "probability is that of the label's own tokens; without logprobs there is none."
+        "key, in `label`, `class`, `category` or `answer`, or in `field`; in the arguments of a function call, too. "
+        "Several keys answer several jobs, called as the jobs are. JSON with boxes, entities or objects is read by its "
+        "own format. A text may be a label or a text: the job decides, or `strings`. The probability is that of the "
+        "label's own tokens; without logprobs there is none."
     ),
     sources=("https://platform.openai.com/docs/api-reference/chat/object",),
 )

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from worker.formats.checks import Path, fail
 from worker.formats.coordinates import Canvas
-from worker.formats.options import ReadOptions
-from worker.formats.output import Shape
+from worker.formats.output import Point, Shape
 
 VISIBLE = 0.5
 """Least visibility of a point that counts as seen: Ultralytics sends 0 to 1, COCO and torchvision 0, 1 or 2."""
@@ -17,18 +16,27 @@ def pose_shape(
     points: Sequence[tuple[float, float]],
     visibility: Sequence[float] | None,
     canvas: Canvas,
-    options: ReadOptions,
+    names: Sequence[str] | None,
     at: Path,
 ) -> Shape:
-    """Return a pose; an unseen point without a place (0, 0) stays at the origin and is marked unseen.
+    """Return a pose; a point at exactly 0, 0 was not found: it stays there and is marked unseen.
 
-    Raises OutputError when ``options.point_names`` does not name every point.
+    Raises OutputError when ``names`` does not name every point.
     """
-    names = options.point_names
     if names is None:
         fail(at, f"{len(points)} points without names", "set point_names, in the model's order")
     if len(names) != len(points):
         fail(at, f"{len(points)} points for {len(names)} names", "point_names must name every point")
-    ring = tuple(canvas.point(x, y, (*at, i)) for i, (x, y) in enumerate(points))
-    visible = tuple(value >= VISIBLE for value in visibility) if visibility is not None else ()
-    return Shape("pose", (ring,), tuple(names), visible)
+    levels = visibility if visibility is not None else [1.0] * len(points)
+    visible = [level >= VISIBLE and (x, y) != (0, 0) for level, (x, y) in zip(levels, points, strict=True)]
+    ring = tuple(
+        [_placed(x, y, seen, canvas, (*at, i)) for i, ((x, y), seen) in enumerate(zip(points, visible, strict=True))]
+    )
+    return Shape("pose", (ring,), tuple(names), tuple(visible))
+
+
+def _placed(x: float, y: float, seen: bool, canvas: Canvas, at: Path) -> Point:
+    """An unseen point is not sent, so it may lie anywhere; it is moved onto the image."""
+    if seen:
+        return canvas.point(x, y, at)
+    return min(max(x / canvas.width, 0.0), 1.0), min(max(y / canvas.height, 0.0), 1.0)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from worker.formats.checks import Path, array, describe, fail, is_number, same_length
 from worker.formats.classes import known_names, label_of, name_of
 from worker.formats.errors import UnknownFormat
+from worker.formats.evidence import with_evidence, with_ignored
 from worker.formats.families import (
     hf_classification,
     hf_object_detection,
@@ -16,17 +18,21 @@ from worker.formats.families import (
     hf_speech,
     hf_token_classification,
     hf_zero_shot,
+    pmml,
     tf_detection,
     torchserve,
     torchvision,
     ultralytics,
 )
-from worker.formats.json_text import looks_like_json, parse_json
+from worker.formats.families.tables import refuse_box, refuse_table
+from worker.formats.json_text import looks_like_json, parse_object
+from worker.formats.mappings import catalogue_of
+from worker.formats.meaning import foreign_key, unused_keys
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput, Transcription
+from worker.formats.output import Classification, Either, ModelOutput, Nothing, Transcription
 from worker.formats.recognise import choose
 from worker.formats.scores import bare_label, bare_labels, label_scores, vector_scores
-from worker.formats.structure import Family
+from worker.formats.structure import Family, Match, Unwrapped, refuse_foreign
 
 OBJECT_FAMILIES: tuple[Family, ...] = (
     hf_classification.FAMILY,
@@ -40,11 +46,14 @@ OBJECT_FAMILIES: tuple[Family, ...] = (
     torchvision.FAMILY,
     torchserve.CLASSIFIER,
     torchserve.DETECTOR,
+    pmml.FAMILY,
 )
 """Families of plain objects: what a handler returns, which servers then wrap."""
 
 _SCORES = ("scores", "probabilities")
 _LABELS = ("all_classes", "classes", "labels")
+_FRACTION = re.compile(r"-?\d+\.\d*")
+_CHOICES = ("prediction", "predicted_label", "predicted_class", "label", "class")
 
 
 def read_row(row: Any, options: ReadOptions, at: Path) -> ModelOutput:
@@ -67,8 +76,13 @@ def _read_string(text: str, options: ReadOptions, at: Path) -> ModelOutput:
     if options.strings == "text":
         return options.output(Transcription(text.strip()))
     if looks_like_json(text):
-        return read_objects(parse_json(text, at), options, at)
-    return options.output(bare_label(label_of(text, options, at), options))
+        return read_objects(parse_object(text, at), options, at)
+    if options.classes is not None and _FRACTION.fullmatch(text):
+        fail(at, f"{describe(text)} is a number written as a text", "send numbers as numbers, and indices whole")
+    name = label_of(text, options, at)
+    label = bare_label(name, options)
+    is_class = options.strings is not None or name != text
+    return options.output(label if is_class else Either((label, Transcription(text.strip()))))
 
 
 def _read_scalar(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
@@ -84,17 +98,28 @@ def _read_scalar(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     return options.output(bare_label(name_of(value, options, at), options))
 
 
+def as_indices(rows: list[Any]) -> list[Any]:
+    """One number per row, all whole and one of them above 1: these are class indices, written as fractions."""
+    values = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in rows]
+    if not all(type(value) is float and value.is_integer() and value >= 0 for value in values):
+        return rows
+    return [int(value) for value in values] if max(values, default=0) > 1 else rows
+
+
 def _read_list(row: list[Any], options: ReadOptions, at: Path) -> ModelOutput:
-    if row and isinstance(row[0], Mapping):
+    if not row:
+        return options.output(Nothing())
+    if isinstance(row[0], Mapping):
         return read_objects(row, options, at)
-    if row and all(isinstance(value, str) for value in row):
+    if all(isinstance(value, str) for value in row):
         return _read_strings(row, options, at)
-    if row and all(isinstance(value, bool) for value in row):
+    if all(isinstance(value, bool) for value in row):
         return _read_flags(row, options, at)
     if len(row) == 1 and is_number(row[0]):
         return _read_scalar(row[0], options, (*at, 0))
-    if row and isinstance(row[0], list):
-        fail(at, "a row with one dimension too many", "send one list of scores per item")
+    if isinstance(row[0], list):
+        refuse_table(row, options, at)
+    refuse_box(row, options, at)
     return options.output(vector_scores(row, options, at))
 
 
@@ -117,36 +142,85 @@ def _read_flags(row: list[bool], options: ReadOptions, at: Path) -> ModelOutput:
 
 def _read_named(row: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelOutput:
     """Read a row of several named outputs."""
+    mapped = catalogue_of(options).answers_that_fit(row, options, at)
+    if mapped:
+        return read_objects(row, options, at, mapped)
     if options.field is not None and options.field in row:
-        return read_row(row[options.field], options, (*at, options.field))
+        return _read_field(row, options.field, options, at)
     if tf_detection.KEYS.fits(row):
         return tf_detection.read_image(row, options, at)
     scores = next((key for key in _SCORES if isinstance(row.get(key), list)), None)
     labels = next((key for key in _LABELS if isinstance(row.get(key), list)), None)
-    if scores and labels and "boxes" not in row and "sequence" not in row:
-        return _read_scored(row[scores], row[labels], options, (*at, scores), (*at, labels))
-    return read_objects(row, options, at)
+    if scores is None or "sequence" in row or foreign_key(row, (scores, *_LABELS)):
+        return read_objects(row, options, at)
+    if labels is None:
+        return _read_vector(row, scores, options, at)
+    output = _read_scored(row[scores], row[labels], options, (*at, scores), (*at, labels))
+    return with_ignored(output, unused_keys([row], (scores, labels)))
+
+
+def _read_field(row: Mapping[str, Any], field: str, options: ReadOptions, at: Path) -> ModelOutput:
+    """Read the output that ``field`` names; refuse to pass over what belongs to it."""
+    value, place = row[field], (*at, field)
+    refuse_foreign(row, (field,), at)
+    names = [key for key, other in row.items() if key != field and _are_names_of(value, other)]
+    if names:
+        problem = f"{names[0]} beside it names as many classes, whose order need not be that of the model"
+        fail(place, problem, f"leave field out, or send {names[0]} and {field} in the short form (scores)")
+    return with_ignored(read_row(value, options, place), unused_keys([row], (field,)))
+
+
+def _are_names_of(scores: Any, other: Any) -> bool:
+    """Whether one list holds a name for each number of the other."""
+    if not isinstance(scores, list) or not isinstance(other, list) or len(scores) != len(other) or len(scores) < 2:
+        return False
+    return all(map(is_number, scores)) and all(isinstance(name, str) for name in other)
+
+
+def _read_vector(row: Mapping[str, Any], key: str, options: ReadOptions, at: Path) -> ModelOutput:
+    """Read scores of every class beside what else the model says; a class that it names must be their best one."""
+    output = read_row(row[key], options, (*at, key))
+    told = next((name for name in _CHOICES if isinstance(row.get(name), str | int)), None)
+    if told is not None and isinstance(output.answer, Classification) and output.answer.scores[0].score is not None:
+        chosen = label_of(row[told], options, (*at, told))
+        best = max(output.answer.scores, key=lambda one: one.score or 0.0)
+        if chosen != best.label:
+            problem = f"names {chosen!r}, but the greatest of {key} is that of {best.label!r}"
+            fail((*at, told), problem, "check the order of classes, or set field to the one to read")
+    return with_ignored(output, unused_keys([row], (key, told or key)))
 
 
 def _read_scored(scores: Any, labels: Any, options: ReadOptions, at: Path, labels_at: Path) -> ModelOutput:
+    if not scores and not labels:
+        return options.output(Nothing())
     same_length({str(at[-1]): scores, str(labels_at[-1]): labels}, at[:-1], "set field to the one to read")
     names = [label_of(label, options, (*labels_at, i)) for i, label in enumerate(labels)]
     return options.output(label_scores(names, scores, options, at))
 
 
-def read_objects(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
-    """Read what a handler returned for one item: an object or a list of objects of one of OBJECT_FAMILIES."""
+def read_objects(
+    value: Any, options: ReadOptions, at: Path, mapped: Sequence[tuple[Family, Match]] | None = None
+) -> ModelOutput:
+    """Read what a handler returned for one item: an object or a list of objects of OBJECT_FAMILIES, or of a mapping."""
+    if mapped is None:
+        mapped = catalogue_of(options).answers_that_fit(value, options, at)
     try:
-        family, _ = choose(value, OBJECT_FAMILIES, at)
+        family, _ = choose(value, OBJECT_FAMILIES, at, mapped=mapped)
     except UnknownFormat as unknown:
         if isinstance(value, Mapping) and len(value) > 1 and (unknown.nearest is None or _are_arrays(value)):
-            keys = ", ".join(list(value)[:8])
-            fail(at, f"several outputs: {keys}", "set field to the one that holds the prediction")
+            carried = foreign_key(value, ())
+            if carried is None:
+                keys = ", ".join(list(value)[:8])
+                fail(at, f"several outputs: {keys}", "set field to the one that holds the prediction")
         raise
     outputs = family.read(value, options, at)
     if len(outputs) != 1:
         fail(at, f"{len(outputs)} items in one row", "send one item per row")
-    return outputs[0]
+    output = outputs[0]
+    if isinstance(output, Unwrapped):
+        fail(output.at, "JSON of another format is not read in a row", "send it by itself")
+    is_mapped = any(family is one for one, _ in mapped)
+    return with_evidence(output, {"mapping": family.name}) if is_mapped else output
 
 
 def _are_arrays(row: Mapping[str, Any]) -> bool:

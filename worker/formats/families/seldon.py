@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member, show, string
-from worker.formats.families.rows import read_row
+from worker.formats.evidence import with_ignored
+from worker.formats.families.rows import as_indices, read_row
 from worker.formats.families.tensors import read_shape, rows_of_tensor
+from worker.formats.meaning import unused_keys
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
 from worker.formats.scores import vector_scores
-from worker.formats.structure import LIST, OBJECT, Family, Keys, Kind, Match, Miss
+from worker.formats.structure import LIST, OBJECT, Family, Keys, Kind, Match, Miss, refuse_foreign
 
 _ARRAY = Keys({"ndarray": LIST}, {"names": LIST})
 _TENSOR = Keys({"tensor": OBJECT}, {"names": LIST})
@@ -28,8 +30,11 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
     response = mapping(payload, *at)
     _refuse_failure(response, at)
     data, place = mapping(member(response, "data", at), *at, "data"), (*at, "data")
+    refuse_foreign(response, ("data",), at)
     names = _names(data, options, (*place, "names"))
-    return tuple(_read(row, names, options, path) for row, path in _rows(data, place))
+    ignored = unused_keys([response], ("data", "meta"))
+    rows = [with_ignored(_read(row, names, options, path), ignored) for row, path in _rows(data, place)]
+    return tuple(rows)
 
 
 def _rows(data: Mapping[str, Any], at: Path) -> list[tuple[Any, Path]]:
@@ -42,7 +47,7 @@ def _rows(data: Mapping[str, Any], at: Path) -> list[tuple[Any, Path]]:
         )
     else:
         rows, place = array(member(data, "ndarray", at), *at, "ndarray"), (*at, "ndarray")
-    return [(row, (*place, i)) for i, row in enumerate(rows)]
+    return [(row, (*place, i)) for i, row in enumerate(as_indices(rows))]
 
 
 def _names(data: Mapping[str, Any], options: ReadOptions, at: Path) -> list[str] | None:
@@ -53,7 +58,8 @@ def _names(data: Mapping[str, Any], options: ReadOptions, at: Path) -> list[str]
 
 
 def _read(row: Any, names: list[str] | None, options: ReadOptions, at: Path) -> ModelOutput:
-    if names is None or not isinstance(row, list) or len(row) < 2:
+    alone = options.exclusive is not False or len(names or ()) != 1
+    if names is None or not isinstance(row, list) or (len(row) < 2 and alone):
         return read_row(row, options, at)
     return options.output(vector_scores(row, options, at, names))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, describe, is_number, show
-from worker.formats.families.rows import read_row
+from worker.formats.families.rows import as_indices, read_row
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
 from worker.formats.structure import INDEX, Family, Match, Miss
@@ -13,7 +13,7 @@ from worker.formats.structure import INDEX, Family, Match, Miss
 
 def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read one output per row, columns in the order of ``classes`` (the estimator's ``classes_``)."""
-    return tuple(read_row(row, options, (*at, i)) for i, row in enumerate(array(payload, *at)))
+    return tuple([read_row(row, options, (*at, i)) for i, row in enumerate(as_indices(array(payload, *at)))])
 
 
 def _is_row(row: Any) -> bool:

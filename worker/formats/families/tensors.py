@@ -75,11 +75,26 @@ def rows_of_tensor(data: Any, shape: tuple[int, ...], at: Path) -> list[Any]:
         return values
     if len(values) != prod(shape):
         fail(at, f"{len(values)} elements where shape {list(shape)} needs {prod(shape)}")
-    if not values and shape[0]:
-        fail(at, f"shape {list(shape)} holds nothing")
+    if not values:
+        return _hollow(shape, at)
     for side in reversed(shape[1:]):
         values = [values[i : i + side] for i in range(0, len(values), side)]
     return values
+
+
+MOST_HOLLOW = 10_000
+"""Most empty rows that a shape may ask for: as many as a batch has."""
+
+
+def _hollow(shape: Sequence[int], at: Path) -> list[Any]:
+    """Rows of a tensor of which one side is 0."""
+    sides = shape[: list(shape).index(0)]
+    if prod(sides) > MOST_HOLLOW:
+        fail(at, f"shape {list(shape)} holds nothing")
+    rows: list[Any] = []
+    for side in reversed(sides):
+        rows = [list(rows) for _ in range(side)]
+    return rows
 
 
 def read_shape(shape: Any, at: Path) -> tuple[int, ...]:

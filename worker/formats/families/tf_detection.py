@@ -10,34 +10,90 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.formats.checks import Path, array, fail, integer, same_length
-from worker.formats.classes import name_of
+from worker.formats.classes import check_first_class, label_of, name_of
 from worker.formats.coordinates import canvas_for, numbers
-from worker.formats.options import ReadOptions
-from worker.formats.output import DetectedObject, Detection, ModelOutput
+from worker.formats.evidence import with_ignored
+from worker.formats.left_out import LeftOut, keep
+from worker.formats.masks import placed, shape_of_grid
+from worker.formats.meaning import unused_keys
+from worker.formats.options import BoxOrder, ReadOptions
+from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.scores import probability
 from worker.formats.structure import LIST, Keys
 
 KEYS = Keys({"detection_boxes": LIST, "detection_classes": LIST, "detection_scores": LIST}, open=True)
+NAMES = ("detection_classes_as_text", "detection_class_names", "detection_class_labels")
+_UNREAD = ("detection_keypoints", "detection_surface_coords")
 
 
 def read_image(row: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelOutput:
     """Read one image's detections."""
     columns = {key: array(row[key], *at, key) for key in KEYS.required}
-    count = _count(row, same_length(columns, at), at)
-    canvas = canvas_for(options, (*at, "detection_boxes"), default="relative")
-    objects = []
-    for i in range(count):
-        label = integer(columns["detection_classes"][i], *at, "detection_classes", i)
-        place = (*at, "detection_boxes", i)
-        top, left, bottom, right = numbers(columns["detection_boxes"][i], 4, place)
-        name = name_of(label, options, (*at, "detection_classes", i))
-        score = probability(columns["detection_scores"][i], options, (*at, "detection_scores", i))
-        objects.append(DetectedObject(name, canvas.box(left, top, right, bottom, place), score))
-    return options.output(Detection(tuple(objects)))
+    names = next((key for key in NAMES if row.get(key)), None)
+    for key in (names, "detection_masks"):
+        if key and row.get(key) is not None:
+            columns[key] = array(row[key], *at, key)
+    for key in _UNREAD:
+        if row.get(key):
+            fail((*at, key), "poses of this kind are not read", "leave them out, or send them in the short form")
+    found = _Image(columns, names, options, at)
+    kept = keep(range(_count(row, same_length(columns, at), at)), found.object, options)
+    output = options.output(Detection(tuple(kept.found)), evidence=kept.evidence())
+    return with_ignored(output, unused_keys([row], {*columns, "num_detections"}))
+
+
+class _Image:
+    """One image's columns, and what is to be known to read them."""
+
+    def __init__(self, columns: Mapping[str, list[Any]], names: str | None, options: ReadOptions, at: Path) -> None:
+        self._columns, self._names, self._options, self._at = columns, names, options, at
+        self._canvas = canvas_for(options, (*at, "detection_boxes"), default="relative")
+        self._order = _order(columns, options, at)
+
+    def object(self, i: int) -> DetectedObject:
+        place = (*self._at, "detection_boxes", i)
+        box = self._canvas.ordered(numbers(self._columns["detection_boxes"][i], 4, place), self._order, place)
+        score = probability(self._columns["detection_scores"][i], self._options, (*self._at, "detection_scores", i))
+        return DetectedObject(self._name(i), self._shape(i, box), score)
+
+    def _name(self, i: int) -> str:
+        if self._names:
+            return label_of(self._columns[self._names][i], self._options, (*self._at, self._names, i))
+        place = (*self._at, "detection_classes", i)
+        label = self._columns["detection_classes"][i]
+        if isinstance(label, str):
+            return label_of(label, self._options, place)
+        index = integer(label, *place)
+        check_first_class([index], self._options, place)
+        return name_of(index, self._options, place)
+
+    def _shape(self, i: int, box: Shape) -> Shape:
+        """The mask, which lies within the box, or the box."""
+        if "detection_masks" not in self._columns:
+            return box
+        shape = shape_of_grid(self._columns["detection_masks"][i], (*self._at, "detection_masks", i))
+        if shape is None:
+            raise LeftOut("empty_masks")
+        return placed(shape, box)
+
+
+def _order(columns: Mapping[str, list[Any]], options: ReadOptions, at: Path) -> BoxOrder:
+    """TensorFlow sends y first and its class ids as fractions (1.0); TensorRT's plugin sends x first, and whole ids."""
+    if options.box_order is not None:
+        return options.box_order
+    ids = columns["detection_classes"]
+    if ids and all(type(one) is int for one in ids):
+        fail(
+            (*at, "detection_boxes"),
+            "TensorFlow's order of corners is y, x, y, x, but x, y, x, y that of TensorRT's EfficientNMS, whose class "
+            "ids are whole numbers as here",
+            "set box_order: yxyx or xyxy",
+        )
+    return "yxyx"
 
 
 def _count(row: Mapping[str, Any], available: int, at: Path) -> int:
-    if "num_detections" not in row:
+    if row.get("num_detections") is None:
         return available
     value = row["num_detections"]
     if isinstance(value, list) and len(value) == 1:

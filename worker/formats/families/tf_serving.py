@@ -7,13 +7,22 @@ from typing import Any
 
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member
 from worker.formats.classes import label_of
-from worker.formats.families.rows import read_row, rows_of_columns
+from worker.formats.evidence import with_ignored
+from worker.formats.families.rows import as_indices, read_row, rows_of_columns
+from worker.formats.meaning import unused_keys
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
 from worker.formats.scores import label_scores
-from worker.formats.structure import LIST, Family, Keys, Kind, Match, near_object
+from worker.formats.structure import Family, Keys, Kind, Match, near_object, refuse_foreign
 
-_ROWS = Keys({"predictions": LIST}, open=True)
+
+def _columns(value: Any) -> bool:
+    """Whether this is an object of columns, as a model returns that has named outputs."""
+    return isinstance(value, Mapping) and bool(value) and all(isinstance(column, list) for column in value.values())
+
+
+_PREDICTIONS = Kind("a list, or an object of columns", lambda value: isinstance(value, list) or _columns(value))
+_ROWS = Keys({"predictions": _PREDICTIONS}, open=True)
 _COLUMNS = Keys({"outputs": Kind("a list or an object", lambda value: isinstance(value, list | Mapping))}, open=True)
 
 
@@ -29,23 +38,39 @@ _RESULTS = Keys({"results": Kind("a list, per item, of [label, score] pairs", _p
 
 
 def read_rows(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
-    """Read ``{"predictions": [row, …]}``."""
-    rows = array(member(mapping(payload, *at), "predictions", at), *at, "predictions")
-    return tuple(read_row(row, options, (*at, "predictions", i)) for i, row in enumerate(rows))
+    """Read ``{"predictions": [row, …]}``, or columns in the place of the list."""
+    return _read(payload, "predictions", options, at)
 
 
 def read_columns(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read ``{"outputs": {name: rows}}`` or ``{"outputs": rows}``."""
-    outputs, place = member(mapping(payload, *at), "outputs", at), (*at, "outputs")
-    if isinstance(outputs, Mapping):
-        named = options.field is not None and options.field in outputs
-        outputs = rows_of_columns({str(options.field): outputs[options.field]} if named else outputs, place)
-    return tuple(read_row(row, options, (*place, i)) for i, row in enumerate(array(outputs, *place)))
+    return _read(payload, "outputs", options, at)
+
+
+def _read(payload: Any, key: str, options: ReadOptions, at: Path) -> tuple[ModelOutput, ...]:
+    response, place = mapping(payload, *at), (*at, key)
+    refuse_foreign(response, (key,), at)
+    rows = member(response, key, at)
+    if isinstance(rows, Mapping):
+        rows = _of_columns(rows, options, place)
+    found = [read_row(row, options.of_item(i), (*place, i)) for i, row in enumerate(as_indices(array(rows, *place)))]
+    ignored = unused_keys([response], (key,))
+    return tuple([with_ignored(output, ignored) for output in found]) if ignored else tuple(found)
+
+
+def _of_columns(columns: Mapping[str, Any], options: ReadOptions, at: Path) -> list[Any]:
+    """The rows of all columns, which ``field`` may choose from row by row."""
+    if options.field is None or options.field not in columns or len(columns) == 1:
+        return rows_of_columns(columns, at)
+    refuse_foreign(columns, (options.field,), at)
+    return array(columns[options.field], *at, options.field)
 
 
 def read_results(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read the classify call's ``{"results": [[[label, score], …], …]}``."""
-    rows = array(member(mapping(payload, *at), "results", at), *at, "results")
+    response = mapping(payload, *at)
+    refuse_foreign(response, ("results",), at)
+    rows = array(member(response, "results", at), *at, "results")
     return tuple(_read_pairs(row, options, (*at, "results", i)) for i, row in enumerate(rows))
 
 
@@ -60,15 +85,18 @@ def _read_pairs(row: Any, options: ReadOptions, at: Path) -> ModelOutput:
 
 
 def _detect_rows(payload: Any) -> Match | None:
-    if not _ROWS.fits(payload) or _holds_annotations(payload["predictions"]):
+    if not _ROWS.fits(payload) or _is_task(payload):
         return None
     return Match("an object whose predictions is a list of rows")
 
 
-def _holds_annotations(predictions: list[Any]) -> bool:
-    """Label Studio tasks also have a list of predictions; theirs hold a result list."""
-    first = predictions[0] if predictions else None
-    return isinstance(first, Mapping) and isinstance(first.get("result"), list)
+def _is_task(payload: Mapping[str, Any]) -> bool:
+    """Label Studio tasks also have a list of predictions, beside data and annotations; theirs hold a result list."""
+    predictions = payload["predictions"]
+    first = predictions[0] if isinstance(predictions, list) and predictions else None
+    if isinstance(first, Mapping) and isinstance(first.get("result"), list):
+        return True
+    return not predictions and isinstance(payload.get("data"), Mapping)
 
 
 def _is_tensor(value: Any) -> bool:
@@ -85,9 +113,10 @@ def _detect_columns(payload: Any) -> Match | None:
 
 
 ROWS = Family(
+    catch_all=True,
     name="tf-serving-rows",
     title="KServe v1 and TensorFlow Serving, row format",
-    rule="an object whose `predictions` is a list of rows",
+    rule="an object whose `predictions` is a list of rows, or an object of columns",
     detect=_detect_rows,
     near=near_object(_ROWS),
     read=read_rows,
@@ -103,6 +132,7 @@ ROWS = Family(
 )
 
 COLUMNS = Family(
+    catch_all=True,
     name="tf-serving-columns",
     title="TensorFlow Serving, column format",
     rule="an object whose `outputs` is an object of columns, or a list whose items lack name, shape and datatype",
@@ -115,6 +145,7 @@ COLUMNS = Family(
 )
 
 CLASSIFY = Family(
+    catch_all=True,
     name="tf-serving-classify",
     title="TensorFlow Serving, classify call",
     rule="an object whose `results` is a list, per item, of [label, score] pairs",

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.formats.checks import ROOT, Path, array, fail, integer, mapping, member, same_length
-from worker.formats.classes import name_of
+from worker.formats.checks import ROOT, Path, array, fail, mapping, member, same_length
+from worker.formats.classes import check_first_class, label_of
 from worker.formats.coordinates import Canvas, canvas_for, numbers
+from worker.formats.evidence import with_ignored
 from worker.formats.families.poses import pose_shape
+from worker.formats.left_out import LeftOut, keep
 from worker.formats.masks import shape_of_grid
+from worker.formats.meaning import unused_keys
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.scores import probability
-from worker.formats.structure import LIST, Family, Keys, detect_items, near_items
+from worker.formats.structure import INDEX, LIST, Family, Keys, detect_items, near_items
 
 KEYS = Keys(
     {"boxes": LIST, "labels": LIST, "scores": LIST},
@@ -27,8 +30,8 @@ Columns = Mapping[str, list[Any]]
 def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read one image, or a list of images."""
     if isinstance(payload, Mapping):
-        return (read_image(payload, options, at),)
-    return tuple(read_image(item, options, (*at, i)) for i, item in enumerate(array(payload, *at)))
+        return (read_image(payload, options.of_item(0), at),)
+    return tuple(read_image(item, options.of_item(i), (*at, i)) for i, item in enumerate(array(payload, *at)))
 
 
 def read_image(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
@@ -36,14 +39,21 @@ def read_image(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     image = mapping(value, *at)
     for key in ("boxes", "labels", "scores"):
         member(image, key, at)
-    columns = {key: array(image[key], *at, key) for key in _COLUMNS if key in image}
+    KEYS.refuse_stranger(image, at)
+    columns = {key: array(image[key], *at, key) for key in _COLUMNS if image.get(key) is not None}
     count = same_length(columns, at)
+    ignored = unused_keys([image], _used(columns))
     if not count:
-        return options.output(Detection(()))
+        return with_ignored(options.output(Detection(())), ignored)
+    check_first_class([one for one in columns["labels"] if INDEX.test(one)], options, (*at, "labels"))
     canvas = None if _is_masked(columns) else canvas_for(options, (*at, "boxes"))
-    objects = [found for i in range(count) if (found := _object(columns, i, options, canvas, at))]
-    empty = count - len(objects)
-    return options.output(Detection(tuple(objects)), evidence={"empty_masks": empty} if empty else None)
+    kept = keep(range(count), lambda i: _object(columns, i, options, canvas, at), options)
+    return with_ignored(options.output(Detection(tuple(kept.found)), evidence=kept.evidence()), ignored)
+
+
+def _used(columns: Columns) -> set[str]:
+    geometry = next((key for key in ("keypoints", "masks") if key in columns), "boxes")
+    return {"labels", "scores", geometry}
 
 
 def _is_masked(columns: Columns) -> bool:
@@ -51,12 +61,13 @@ def _is_masked(columns: Columns) -> bool:
     return "masks" in columns and "keypoints" not in columns
 
 
-def _object(columns: Columns, i: int, options: ReadOptions, canvas: Canvas | None, at: Path) -> DetectedObject | None:
-    label = integer(columns["labels"][i], *at, "labels", i)
-    shape = _shape(columns, i, options, canvas, at)
+def _object(columns: Columns, i: int, options: ReadOptions, canvas: Canvas | None, at: Path) -> DetectedObject:
     score = probability(columns["scores"][i], options, (*at, "scores", i))
-    name = name_of(label, options, (*at, "labels", i))
-    return DetectedObject(name, shape, score) if shape else None
+    name = label_of(columns["labels"][i], options, (*at, "labels", i))
+    shape = _shape(columns, i, options, canvas, at)
+    if shape is None:
+        raise LeftOut("empty_masks")
+    return DetectedObject(name, shape, score)
 
 
 def _shape(columns: Columns, i: int, options: ReadOptions, canvas: Canvas | None, at: Path) -> Shape | None:
@@ -80,7 +91,7 @@ def _pose(value: Any, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
     points = [numbers(point, 3, (*at, i)) for i, point in enumerate(array(value, *at))]
     if not points:
         fail(at, "no points")
-    return pose_shape([(x, y) for x, y, _ in points], [v for _, _, v in points], canvas, options, at)
+    return pose_shape([(x, y) for x, y, _ in points], [v for _, _, v in points], canvas, options.point_names, at)
 
 
 FAMILY = Family(
@@ -92,7 +103,8 @@ FAMILY = Family(
     read=read,
     options=("classes", "image_size", "units", "point_names"),
     limits=(
-        "Labels are indices, so `classes` is needed (index 0 is usually the background). Soft masks are cut at 0.5 "
+        "Labels are indices, which `classes` names: a mapping, or a list that begins with the background, or else "
+        "`first_class` says whether they begin with 0 or 1. Labels that are names stay. Soft masks are cut at 0.5 "
         "and outlined, without need of `image_size`; keypoints need `point_names`. Keypoints win over masks, masks "
         "over boxes."
     ),

@@ -21,7 +21,7 @@ from worker.formats.families.tensors import (
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
 from worker.formats.scores import SUM_TOLERANCE, label_scores
-from worker.formats.structure import Family, Match, Miss
+from worker.formats.structure import Family, Match, Miss, refuse_foreign
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,7 @@ class _Entry:
 def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read one output per row; a tensor of one axis is a single row."""
     response = mapping(payload, *at)
+    refuse_foreign(response, ("outputs", "parameters"), at)
     tensors = read_tensors(response, options, at)
     if len(tensors) > 1:
         names = ", ".join(tensor.name for tensor in tensors)

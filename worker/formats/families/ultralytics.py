@@ -8,8 +8,10 @@ from typing import Any
 from worker.formats.checks import Path, array, integer, mapping, member, number, same_length
 from worker.formats.classes import label_of
 from worker.formats.coordinates import Canvas, canvas_of
+from worker.formats.evidence import with_ignored
 from worker.formats.families.items import Row, row_reader
 from worker.formats.families.poses import pose_shape
+from worker.formats.left_out import LeftOut, keep
 from worker.formats.options import ReadOptions
 from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.scores import label_scores, probability
@@ -19,6 +21,10 @@ _KEYS = Keys(
     {"name": TEXT, "class": INDEX, "confidence": NUMBER},
     {"box": OBJECT, "segments": OBJECT, "keypoints": OBJECT, "track_id": INDEX},
 )
+_USED = _KEYS.known
+_GEOMETRY = ("keypoints", "segments", "box")
+"""Geometry of an object, the most telling first: that one is read."""
+
 _UPRIGHT = ("x1", "y1", "x2", "y2")
 _TURNED = (("x1", "y1"), ("x2", "y2"), ("x3", "y3"), ("x4", "y4"))
 
@@ -26,12 +32,14 @@ Item = Mapping[str, Any]
 
 
 def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
-    if row and not any("box" in item for item, _ in row):
-        return _classes(row, options, at)
     if not row:
         return options.output(Detection(()))
+    if not any(key in item for item, _ in row for key in _GEOMETRY):
+        return _classes(row, options, at)
     canvas = canvas_of(_coordinates(row), options, at)
-    return options.output(Detection(tuple(_object(item, options, canvas, place) for item, place in row)))
+    kept = keep(row, lambda one: _object(one[0], options, canvas, one[1]), options)
+    unused = {key for item, _ in row for key in _GEOMETRY if key in item and key != _shown(item)}
+    return with_ignored(options.output(Detection(tuple(kept.found)), evidence=kept.evidence()), sorted(unused))
 
 
 def _classes(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
@@ -50,17 +58,26 @@ def _object(item: Item, options: ReadOptions, canvas: Canvas, at: Path) -> Detec
     )
 
 
+def _shown(item: Item) -> str:
+    """The geometry that is read of an object."""
+    return next((key for key in _GEOMETRY if key in item), "box")
+
+
 def _shape(item: Item, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
-    if "keypoints" in item:
+    shown = _shown(item)
+    if shown == "keypoints":
         points, visible = _points(item["keypoints"], (*at, "keypoints"))
-        return pose_shape(points, visible, canvas, options, (*at, "keypoints"))
-    if "segments" in item:
-        return canvas.polygon(_points(item["segments"], (*at, "segments"))[0], (*at, "segments"))
+        return pose_shape(points, visible, canvas, options.point_names, (*at, "keypoints"))
+    if shown == "segments":
+        outline = _points(item["segments"], (*at, "segments"))[0]
+        if not outline:
+            raise LeftOut("empty_masks")
+        return canvas.polygon(outline, (*at, "segments"))
     box, place = mapping(member(item, "box", at), *at, "box"), (*at, "box")
     if "x3" in box:
         corners = [(_value(box, x, place), _value(box, y, place)) for x, y in _TURNED]
         return canvas.corners(corners, place)
-    x1, y1, x2, y2 = (_value(box, side, place) for side in _UPRIGHT)
+    x1, y1, x2, y2 = [_value(box, side, place) for side in _UPRIGHT]
     return canvas.box(x1, y1, x2, y2, place)
 
 
@@ -79,19 +96,23 @@ def _points(value: Any, at: Path) -> tuple[list[tuple[float, float]], list[float
 
 
 def _coordinates(row: Row) -> Iterator[float]:
+    """The numbers that tell the unit: those of the boxes, and of the points where an object has no box."""
     for item, place in row:
-        box = mapping(member(item, "box", place), *place, "box")
-        for key, value in box.items():
-            yield number(value, *place, "box", key)
+        key = "box" if "box" in item else _shown(item)
+        for side, value in mapping(member(item, key, place), *place, key).items():
+            if key == "box":
+                yield number(value, *place, key, side)
+            elif side in ("x", "y"):
+                yield from [number(v, *place, key, side, i) for i, v in enumerate(array(value, *place, key, side))]
 
 
 FAMILY = Family(
     name="ultralytics",
     title="Ultralytics results: detect, classify, oriented boxes, segment, pose, track",
     rule="a list (per image) of objects with `name`, `class`, `confidence` and perhaps `box`, `segments`, `keypoints`",
-    detect=detect_items(_KEYS, "objects with name, class and confidence", empty="no objects found"),
+    detect=detect_items(_KEYS, "objects with name, class and confidence"),
     near=near_items(_KEYS),
-    read=row_reader(_read_row),
+    read=row_reader(_read_row, _KEYS, _USED),
     options=("image_size", "units", "point_names", "classes", "score_kind", "exclusive"),
     limits=(
         "`normalize=True` leaves no trace, so coordinates that are all at most 1 need `units`. Poses need "

@@ -1,0 +1,290 @@
+"""The mappings that are known, and which of them a payload fits.
+
+A payload whose keys no mapping names costs a look-up per key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any, cast
+
+from worker.formats.checks import ROOT, Path, fail, show
+from worker.formats.mappings.mapping import FormatMapping, MappingError
+from worker.formats.mappings.process import Job, JqProcess, Outcome
+from worker.formats.options import ReadOptions
+from worker.formats.output import Classification, Detection, Either, ModelOutput, OutputError
+from worker.formats.short_form import read_item, read_open_item
+from worker.formats.structure import ANY, Envelope, Family, Keys, Match, Miss, Unwrapped, first_item, near_items
+
+_PROCESS = JqProcess()
+
+
+class MappingFailed(OutputError):
+    """A mapping's expression fails on a payload: names mapping, expression and place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A mapping that recognises a payload, and what its reading expression gave."""
+
+    mapping: FormatMapping
+    given: list[Any]
+
+
+class Catalogue:
+    """Mappings by name.
+
+    Args:
+        mappings: of one name each.
+        process: where their expressions run.
+    """
+
+    def __init__(self, mappings: Iterable[FormatMapping] = (), process: JqProcess = _PROCESS) -> None:
+        self.mappings: Mapping[str, FormatMapping] = {one.name: one for one in mappings}
+        self._process = process
+        self._by_key: dict[str, list[tuple[frozenset[str], FormatMapping]]] = {}
+        self._keyless = [one for one in self.mappings.values() if not one.keys]
+        for one in self.mappings.values():
+            for keys in one.keys:
+                self._by_key.setdefault(keys[0], []).append((frozenset(keys), one))
+
+    def __bool__(self) -> bool:
+        return bool(self.mappings)
+
+    @cached_property
+    def families(self) -> Mapping[str, Family | Envelope]:
+        """The mappings as formats of the registry."""
+        return {name: self._format(one) for name, one in self.mappings.items()}
+
+    def with_mappings(self, mappings: Mapping[str, FormatMapping]) -> Catalogue:
+        """These mappings and more; one of the same name takes the other's place."""
+        return Catalogue({**self.mappings, **mappings}.values(), self._process)
+
+    def check(self) -> None:
+        """Have jq compile every expression; raises MappingError for the first that is wrong."""
+        for one in self.mappings.values():
+            for key in ("when", "read", "inside"):
+                text = getattr(one, key)
+                problem = self._process.compile_error(text) if text else ""
+                if problem:
+                    raise MappingError(one.name, key, problem)
+
+    def recognise(
+        self, payload: Any, options: ReadOptions, at: Path = ROOT, envelopes_only: bool = False
+    ) -> list[Found]:
+        """The mappings, envelopes included, whose keys the payload has and whose ``when`` is true for it.
+
+        Raises MappingFailed when the expression of one that recognises the payload fails.
+        """
+        candidates = [one for one in self.candidates(payload) if one.inside or not envelopes_only]
+        if not candidates:
+            return []
+        outcomes = self._process.run([Job(one.program, one.recognising) for one in candidates], told(payload, options))
+        found = []
+        for one, outcome in zip(candidates, outcomes, strict=True):
+            if outcome.stage == "when":
+                continue
+            if outcome.stage:
+                raise _failed(one, outcome, at)
+            if outcome.value is not None:
+                found.append(Found(one, outcome.value))
+        return found
+
+    def families_that_fit(
+        self, payload: Any, options: ReadOptions, at: Path, envelopes_only: bool = False
+    ) -> list[tuple[Family | Envelope, Match]]:
+        """The formats whose mapping recognises a payload, with the reason; reading does not run the mapping again."""
+        return [self._family_of(one) for one in self.recognise(payload, options, at, envelopes_only)]
+
+    def answers_that_fit(self, payload: Any, options: ReadOptions, at: Path) -> list[tuple[Family, Match]]:
+        """The same without envelopes."""
+        fits = self.families_that_fit(payload, options, at)
+        return [(family, match) for family, match in fits if isinstance(family, Family)]
+
+    def candidates(self, payload: Any) -> list[FormatMapping]:
+        """The mappings whose keys the payload's first object has."""
+        item = first_item(payload)[0]
+        if not isinstance(item, Mapping):
+            return self._keyless
+        present = item.keys()
+        named = [pair for key in present & self._by_key.keys() for pair in self._by_key[key]]
+        fitting = [one for keys, one in named if keys <= present and present.isdisjoint(one.without)]
+        return [*self._keyless, *dict.fromkeys(fitting)] if fitting else self._keyless
+
+    def apply(self, mapping: FormatMapping, payload: Any, options: ReadOptions, at: Path) -> Found:
+        """Run a mapping on a payload that is said to be of its format.
+
+        Raises MappingFailed for an expression that fails, OutputError for a payload that it does not recognise.
+        """
+        (outcome,) = self._process.run([Job(mapping.program, mapping.recognising)], told(payload, options))
+        if outcome.stage:
+            raise _failed(mapping, outcome, at)
+        if outcome.value is None:
+            fail(
+                at, f"not of the format {mapping.name}: its `when` is not true", f"{mapping.name} is {rule_of(mapping)}"
+            )
+        return Found(mapping, outcome.value)
+
+    def _family_of(self, found: Found) -> tuple[Family | Envelope, Match]:
+        """The format of a mapping that recognised a payload, which is not run again to read it."""
+        family = self.families[found.mapping.name]
+        match = Match(f"what the mapping {found.mapping.name} recognises: {rule_of(found.mapping)}")
+        given = partial(_given, found)
+        if isinstance(family, Envelope):
+            return _envelope(found.mapping, given), match
+        return _family(found.mapping, given), match
+
+    def _format(self, mapping: FormatMapping) -> Family | Envelope:
+        apply = partial(self.apply, mapping)
+        return _envelope(mapping, apply) if mapping.inside else _family(mapping, apply)
+
+
+_TOLD = ("units", "box_order", "image_size", "classes", "first_class", "exclusive", "score_kind", "field", "strings")
+
+
+def told(payload: Any, options: ReadOptions) -> list[Any]:
+    """What the expressions see: the payload, and the options that are set."""
+    stated = {name: value for name in _TOLD if (value := getattr(options, name)) is not None}
+    return [payload, stated]
+
+
+def _given(found: Found, _payload: Any, _options: ReadOptions, _at: Path) -> Found:
+    return found
+
+
+def _failed(mapping: FormatMapping, outcome: Outcome, at: Path) -> MappingFailed:
+    key = "inside" if mapping.inside and outcome.stage == "read" else outcome.stage
+    which = f"mapping {mapping.name}" + (f", expression `{key}`" if key != "limit" else "")
+    fix = (
+        "send a smaller payload, or mend the mapping"
+        if key == "limit"
+        else "send what the format says, or mend the mapping"
+    )
+    return MappingFailed(show(at), f"{which}: {outcome.error}", fix)
+
+
+def rule_of(mapping: FormatMapping) -> str:
+    """How a mapping's payloads are recognised, for people."""
+    if mapping.rule:
+        return mapping.rule
+    lists = " or ".join(", ".join(f"`{key}`" for key in keys) for keys in mapping.keys)
+    keys = f"an object with {lists}" if mapping.keys else "a payload"
+    return keys if mapping.when == "true" else f"{keys} where `{mapping.when.strip()}`"
+
+
+Apply = Callable[[Any, ReadOptions, Path], Found]
+
+
+def _family(mapping: FormatMapping, apply: Apply) -> Family:
+    def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput | Unwrapped, ...]:
+        return read_found(apply(payload, options, at), options, at)
+
+    return Family(
+        **_recognised(mapping, apply),
+        read=read,
+        by_id=mapping.by_id,
+        options=tuple(mapping.uses),
+        limits=mapping.limits,
+    )
+
+
+def _envelope(mapping: FormatMapping, apply: Apply) -> Envelope:
+    def unwrap(payload: Any, at: Path = ROOT) -> Unwrapped:
+        return _inside(apply(payload, ReadOptions(), at), payload, at)
+
+    return Envelope(**_recognised(mapping, apply), unwrap=unwrap, limits=mapping.limits)
+
+
+def _recognised(mapping: FormatMapping, apply: Apply) -> dict[str, Any]:
+    alternatives = [Keys(dict.fromkeys(keys, ANY), open=True) for keys in mapping.keys]
+    match = Match(f"what the mapping {mapping.name} recognises")
+
+    def detect(payload: Any) -> Match | None:
+        item = first_item(payload)[0]
+        if alternatives and not any(keys.fits(item) for keys in alternatives):
+            return None
+        try:
+            apply(payload, ReadOptions(), ROOT)
+        except OutputError:
+            return None
+        return match
+
+    def near(payload: Any) -> Miss | None:
+        misses = [miss for keys in alternatives if (miss := near_items(keys)(payload))]
+        return max(misses, key=lambda miss: miss.share) if misses else None
+
+    return {
+        "name": mapping.name,
+        "title": mapping.title or mapping.name,
+        "rule": rule_of(mapping),
+        "sources": mapping.sources,
+        "detect": detect,
+        "near": near,
+        "is_cheap": False,
+    }
+
+
+def read_found(found: Found, options: ReadOptions, at: Path) -> tuple[ModelOutput | Unwrapped, ...]:
+    """Read what a mapping's expression gave: one output per item.
+
+    Raises OutputError; paths continue ``at`` with the mapping's name, because they are those of the short form.
+    """
+    place = (*at, f"<{found.mapping.name}>")
+    items = [(_only(results, found.mapping, at), i) for i, results in enumerate(found.given)]
+    if found.mapping.each == "payload" and isinstance(items[0][0], list):
+        items = [(one, i) for i, one in enumerate(items[0][0])]
+    alone = len(items) == 1
+    where = [(one, i, place if alone else (*place, i)) for one, i in items]
+    return tuple([_read(one, found.mapping, _options(one, i, found.mapping, options), path) for one, i, path in where])
+
+
+def _options(item: Any, index: int, mapping: FormatMapping, options: ReadOptions) -> ReadOptions:
+    """The options of one item: of the asset that it names, or of its place in the batch."""
+    name = item.get("external_id") if mapping.by_id and isinstance(item, dict) else None
+    return options.of_asset(name) if isinstance(name, str) else options.of_item(index)
+
+
+def _only(results: list[Any], mapping: FormatMapping, at: Path) -> Any:
+    if len(results) != 1:
+        counted = "nothing" if not results else f"{len(results)} results"
+        fix = "an expression gives one result per item: put [ ] around what it lists"
+        key = "inside" if mapping.inside else "read"
+        raise MappingFailed(show(at), f"mapping {mapping.name}, expression `{key}`: gives {counted}", fix)
+    return results[0]
+
+
+def _read(value: Any, mapping: FormatMapping, options: ReadOptions, at: Path) -> ModelOutput | Unwrapped:
+    if isinstance(value, dict) and "refuse" in value:
+        fail(at[:-1], str(value["refuse"]), str(value.get("fix", "")))
+    if isinstance(value, dict) and isinstance(value.get("either"), list):
+        return _either(value, mapping, options, at)
+    return read_open_item(_with_options(value, mapping), options, at)
+
+
+def _with_options(value: Any, mapping: FormatMapping) -> Any:
+    return {**mapping.options, **value} if isinstance(value, dict) else value
+
+
+def _either(value: dict[str, Any], mapping: FormatMapping, options: ReadOptions, at: Path) -> ModelOutput:
+    """One answer that reads in several ways: the first that the project has a job for."""
+    rest = {key: inner for key, inner in value.items() if key != "either"}
+    items = [_with_options({**rest, **one}, mapping) for one in value["either"]]
+    outputs = [read_item(item, options, (*at, "either", i)) for i, item in enumerate(items)]
+    if len(outputs) == 1:
+        return outputs[0]
+    choices = tuple(output.answer for output in outputs)
+    return replace(outputs[0], answer=Either(cast("tuple[Classification | Detection, ...]", choices)))
+
+
+def _inside(found: Found, payload: Any, at: Path) -> Unwrapped:
+    """What lies at the path that the expression gave, as it came: jq has not touched it."""
+    steps = _only(found.given[0], found.mapping, at)
+    for step in steps:
+        try:
+            payload = payload[step]
+        except (LookupError, TypeError):
+            fail((*at, str(step)), "missing", f"{found.mapping.name} is {rule_of(found.mapping)}")
+        at = (*at, step)
+    return Unwrapped(payload, at)

@@ -1,0 +1,85 @@
+"""The process in which jq runs: reads requests from standard input, answers each on standard output.
+
+A request is two lines: a JSON list of jobs (``[program, expression to blame first]``), and the payload as JSON. The
+answer is one line: a JSON list with ``{"value": …}`` or ``{"stage", "error"}`` per job. ``JqProcess`` starts it with
+bounded memory and hardly any environment; it ends with its parent, whose end of the pipe then closes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import resource
+import sys
+from typing import Any
+
+import jq
+
+LARGEST_EXACT = 2**53
+"""jq computes with 64-bit floats: whole numbers from here on are not exact."""
+
+_LONG = re.compile(r"(?<![\d.])\d{16}")
+_programs: dict[str, Any] = {}
+
+
+def serve(memory_bytes: int, answer_bytes: int) -> None:
+    """Answer requests until the input ends."""
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    requests, answers = sys.stdin.buffer, sys.stdout.buffer
+    answers.write(b"ready\n")
+    answers.flush()
+    while jobs := requests.readline():
+        payload = requests.readline().decode().strip()
+        found = f"[{', '.join([_run(program, first, payload) for program, first in json.loads(jobs)])}]"
+        if len(found) > answer_bytes:
+            found = json.dumps([{"stage": "size", "error": f"gives more than {answer_bytes} bytes"}])
+        answers.write(found.encode() + b"\n")
+        answers.flush()
+
+
+def _run(program: str, first: str, payload: str) -> str:
+    """Run one program; the expression that it tries first is blamed when it fails by itself.
+
+    Without a payload it is compiled alone, by itself and with ``$options`` known, so that places in it are right.
+    """
+    try:
+        if not payload:
+            jq.compile(program, args={"options": {}})
+            return "{}"
+        value = _compiled(program).input_text(payload).first()
+    except (ValueError, StopIteration) as error:
+        stage = "when" if first and _fails(first, payload) else "read"
+        return json.dumps({"stage": stage, "error": str(error)})
+    text = json.dumps(value)
+    if _LONG.search(text) and _is_inexact(value):
+        return json.dumps(
+            {"stage": "read", "error": "gives a whole number of 2^53 or more, which jq cannot keep exactly"}
+        )
+    return f'{{"value": {text}}}'
+
+
+def _compiled(program: str) -> Any:
+    if program not in _programs:
+        _programs[program] = jq.compile(program)
+    return _programs[program]
+
+
+def _fails(program: str, payload: str) -> bool:
+    try:
+        _compiled(program).input_text(payload).first()
+    except (ValueError, StopIteration):
+        return True
+    return False
+
+
+def _is_inexact(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_is_inexact, value.values()))
+    if isinstance(value, list):
+        return any(map(_is_inexact, value))
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) >= LARGEST_EXACT
+
+
+if __name__ == "__main__":
+    serve(int(sys.argv[1]), int(sys.argv[2]))
