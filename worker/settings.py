@@ -220,6 +220,9 @@ class FeedbackSettings(_Group):
     drift_run_length: float = Field(
         140_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
     )
+    drift_scope: Literal["detector", "version", "fleet"] = Field(
+        "detector", description="What the run length is of: each detector, a model version, or all of them together."
+    )
     label_hosts: list[str] = Field(
         ["kili-technology.com", "storage.googleapis.com", "blob.core.windows.net", "amazonaws.com"],
         description="Hosts, with their subdomains, that label files are read from, beside the endpoint's own.",
