@@ -26,7 +26,8 @@ def line_of(plan: Plan, messages: float, left_out: list[int], outcome: Outcome) 
     planted = " --plant" if plan.forgets else ""
     without = f" --without {','.join(map(str, left_out))}" if left_out else ""
     return (
-        f"python -m tests.simulation --seeds {plan.seed} --days {plan.days:g} --messages {messages:g}{planted}{without} --no-shrink"
+        f"python -m tests.simulation --seeds {plan.seed} --days {plan.days:g} --messages {messages:g}{planted}{without}"
+        " --no-shrink"
         f"  # {outcome.problem[:200]} (trace {outcome.fingerprint})"
     )
 
