@@ -104,7 +104,7 @@ def _drifting(error_rate: float, drifts: Sequence[int]) -> Change:
 def _pass(world: Production, queue: str, day: Day, dice: random.Random) -> None:
     """Upload a day's predictions; people answer what the stream says is answered."""
     for place, unit in enumerate(day.units):
-        at = START + unit.at * DAY
+        at = START + unit.at
         one = Prediction(
             asset_id=f"{PROJECT}/{unit.asset_id}",
             model=f"{queue}:1",
