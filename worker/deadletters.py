@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import redis
 
+from worker import clock
 from worker.connections import insist
 
 MAX_WORDS = 2000
@@ -56,7 +57,7 @@ def write_letter(
     form: Literal["message", "envelope"] = "message",
 ) -> bytes:
     """The letter as the spool stores it; ``form`` tells what the original kept beside it is."""
-    now = datetime.now(UTC).isoformat(timespec="milliseconds")
+    now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
     event = {"at": now, "stage": stage, "cause": cause.slug}
     return json.dumps(
         {

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
+
+from worker import clock
 
 STALE_SECONDS = 30.0
 
@@ -35,7 +36,7 @@ class Pulse:
 
     def beat(self, trouble: str = "", *, draining: bool = False) -> None:
         """Say that the worker lives, and what keeps it from working, if anything."""
-        now = time.time()
+        now = clock.now()
         if now - self._last < 1.0 and not draining:
             return
         self._last = now

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 
 import redis
 from kombu.exceptions import OperationalError
+
+from worker import environment
 
 logger = logging.getLogger(__name__)
 
@@ -24,13 +26,21 @@ class Hints:
         publish: sends a hint for a project through the broker.
         deliver: runs one wave of a project; True when much is left.
         threads: waves that may run here at once while the broker takes no hints.
+        executor: runs them.
     """
 
-    def __init__(self, publish: Callable[[str], None], deliver: Callable[[str], bool], *, threads: int) -> None:
+    def __init__(
+        self,
+        publish: Callable[[str], None],
+        deliver: Callable[[str], bool],
+        *,
+        threads: int,
+        executor: Callable[[int, str], Executor] = environment.threads,
+    ) -> None:
         self._publish = publish
         self._deliver = deliver
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="wave")
+        self._pool = executor(threads, "wave")
         self._here: set[str] = set()
         self._guard = threading.Lock()
         self._refused = False

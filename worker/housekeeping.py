@@ -8,12 +8,12 @@ time, and of which nothing waits and no letter is left, is forgotten; the totals
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import redis
 
+from worker import clock
 from worker.connections import insist
 from worker.deadletters import DeadLetters, Notice
 from worker.feedback.store import FeedbackStore
@@ -54,7 +54,7 @@ class Housekeeping:
         now: milliseconds since the epoch.
     """
 
-    def __init__(self, spool: Spool, limits: Limits, now: Callable[[], int] = lambda: int(time.time() * 1000)) -> None:
+    def __init__(self, spool: Spool, limits: Limits, now: Callable[[], int] = lambda: int(clock.now() * 1000)) -> None:
         self._spool = spool
         self._redis = spool.redis
         self._letters = DeadLetters(spool.redis, spool.prefix)
@@ -64,9 +64,9 @@ class Housekeeping:
 
     def tick(self) -> None:
         """Look when it is time, if no other process of the fleet does; survives every failure of Redis."""
-        if time.monotonic() < self._next:
+        if clock.monotonic() < self._next:
             return
-        self._next = time.monotonic() + MORE_SECONDS
+        self._next = clock.monotonic() + MORE_SECONDS
         try:
             if insist(self._redis, "SET", self._turn, b"1", "NX", "PX", int(LOOK_SECONDS * 1000)) and self.look():
                 self._redis.delete(self._turn)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import redis
 
+from worker import clock
 from worker.connections import insist
 from worker.kili.operations import ProjectInterface
 from worker.ontology import Interface, drift
@@ -52,7 +52,7 @@ class InterfaceCache:
     def get(self, project: str) -> Interface:
         """The project's interface; errors of Kili pass through."""
         known = self._known.get(project)
-        if known is not None and time.time() - known[0] < self._max_age:
+        if known is not None and clock.now() - known[0] < self._max_age:
             return known[1]
         return self._take_over(project) or self.refresh(project)
 
@@ -67,7 +67,7 @@ class InterfaceCache:
 
     def refresh(self, project: str) -> Interface:
         """Ask Kili, tell the fleet, and say what has changed."""
-        asked = time.time()
+        asked = clock.now()
         found = self._fetch(project)
         about = {"at": asked, "input_type": found.input_type, "json_interface": found.json_interface}
         about["labeling_crs"] = found.labeling_crs

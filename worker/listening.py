@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 
+from worker import clock
 from worker.feedback.collector import Source
 from worker.feedback.notices import Shape, Webhook
 from worker.feedback.reading import Reader
 from worker.feedback.rounds import Rounds
-from worker.feedback.service import Ears, Feedback, FeedbackRules
+from worker.feedback.service import Ears, Feedback, FeedbackRules, Scope
 from worker.feedback.turns import Turns
 from worker.intake.refusal import NO_PROJECT
 from worker.interfaces import InterfaceCache
@@ -37,6 +37,7 @@ def feedback_rules_of(settings: Settings) -> FeedbackRules:
         report_days=feedback.report_days,
         audit_sla=feedback.audit_hours * 3600,
         run_length=feedback.drift_run_length,
+        scope=Scope(feedback.drift_scope),
         figures_every=feedback.figures_seconds,
         verify_every=feedback.verify_seconds,
     )
@@ -72,7 +73,7 @@ def feedback_of(
         project,
         interface,
         endpoint=settings.kili_api_endpoint,
-        now=time.time,
+        now=clock.now,
         rules=feedback_rules_of(settings),
         ears=ears,
         may_read=may_read,

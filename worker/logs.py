@@ -13,12 +13,13 @@ import os
 import re
 import select
 import sys
-import time
 from collections.abc import Iterable
 from typing import TextIO
 from urllib.parse import urlsplit
 
 from pythonjsonlogger.json import JsonFormatter
+
+from worker import clock
 
 _HIDDEN = "[secret]"
 
@@ -105,7 +106,7 @@ class _Repeats(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING or record.name.partition(".")[0] == "worker":
             return True
-        key, now = (record.name, str(record.msg)[:200]), time.monotonic()
+        key, now = (record.name, str(record.msg)[:200]), clock.monotonic()
         if now - self._said.get(key, -self.SECONDS) < self.SECONDS:
             return False
         if len(self._said) > self.MOST:

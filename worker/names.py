@@ -7,11 +7,11 @@ sets have the keys alone: whoever asks first fills the sets from them, once, and
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 
 import redis
 
+from worker import clock
 from worker.connections import insist
 
 MARK = b"1"
@@ -51,7 +51,7 @@ def fill_once(client: redis.Redis, prefix: str) -> None:
 
 def _commands(prefix: str, key: str) -> Iterator[tuple[str, ...]]:
     """The commands that put what a key names into a set."""
-    name, now = key.removeprefix(prefix), time.time()
+    name, now = key.removeprefix(prefix), clock.now()
     if name.startswith("ledger:"):
         yield "ZADD", projects_key(prefix), "NX", str(int(now * 1000)), name.removeprefix("ledger:")
     elif found := re.fullmatch(r"feedback:(.+):index:([a-z]+):(\d{4}-\d\d-\d\d)", name, re.DOTALL):

@@ -28,6 +28,7 @@ from worker.projects import ProjectConfig
 NO_CONFIG = ProjectConfig()
 T = TypeVar("T")
 _NEUTRAL = TypeAdapter(ModelOutput)
+_READING = frozenset(READING)
 _SHARED = ("schema_", "project_id", "model", "predicted_at", "metadata", "message_id")
 _CAUSES = {UnknownFormat: "unknown_format", AmbiguousFormat: "ambiguous_format"}
 
@@ -54,7 +55,8 @@ def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Mode
     Raises:
         UnreadableOutput: the payload cannot be read, or speaks of another asset or of more than one.
     """
-    config = config.of_model(prediction.model.name, prediction.model.version)
+    if config.models:
+        config = config.of_model(prediction.model.name, prediction.model.version)
     if prediction.output.scores is not None:
         return _told(_said(lambda: _scores(prediction.output, config)), prediction.output)
     return _told(_only(reading_of(prediction, config), prediction, config), prediction.output)
@@ -111,7 +113,8 @@ def _read(prediction: Prediction | PredictionBatch, config: ProjectConfig, resul
     if output.payload is None:
         why = "class scores" if output.scores is not None else "the short form"
         return Reading(_short_name(output), why, (_short(output, prediction, config),))
-    return read_payload(output.payload, replace(_options(output, prediction, config), result=result))
+    options = _options(output, prediction, config)
+    return read_payload(output.payload, options if result is None else replace(options, result=result))
 
 
 def _short_name(output: Output) -> str:
@@ -219,7 +222,7 @@ def _neutral(answer: dict[str, Any]) -> ModelOutput:
 
 def _options(output: Output, prediction: Prediction | PredictionBatch, config: ProjectConfig) -> ReadOptions:
     asset = getattr(prediction, "asset", None)
-    told = {name: value for name in READING if (value := _said_of(output, config, name)) is not None}
+    told = _told_by(config) | _told_by(output)
     told["classes"] = _by_index(told.get("classes"))
     if "image_size" in told:
         told["image_size"] = tuple(told["image_size"])
@@ -246,10 +249,10 @@ def _only_size(sizes: list[list[int]]) -> tuple[int, ...]:
     return tuple(sizes[0])
 
 
-def _said_of(output: Output, config: ProjectConfig, name: str) -> Any:
-    """What the message says, else what the projects file says."""
-    value = getattr(output, name)
-    return getattr(config, name, None) if value is None else value
+def _told_by(source: Output | ProjectConfig) -> dict[str, Any]:
+    """What a message, or the projects file, says about reading."""
+    names = source.model_fields_set & _READING
+    return {name: value for name in names if (value := getattr(source, name)) is not None}
 
 
 def _by_index(classes: list[str] | dict[str, str] | None) -> list[str] | Mapping[str | int, str] | None:

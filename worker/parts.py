@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from worker import __version__
-from worker.connections import connect
 from worker.delivery import DeliveryRules
+from worker.environment import MACHINE, Environment
 from worker.feedback.label_files import FileRules
 from worker.housekeeping import DAY_MS, HOUR_MS, Housekeeping, Limits
 from worker.intake import Admitter, Inbox, Rules
@@ -22,10 +22,10 @@ from worker.settings import Settings
 from worker.spool import Spool
 
 
-def spool_of(settings: Settings) -> Spool:
+def spool_of(settings: Settings, environment: Environment = MACHINE) -> Spool:
     """The spool that the settings name."""
     return Spool(
-        connect(settings.redis),
+        environment.connect(settings.redis),
         prefix=settings.spool.prefix,
         lease_ms=int(settings.spool.lease_seconds * 1000),
         remember_ms=int(settings.spool.remember_hours * 3_600_000),
@@ -73,11 +73,11 @@ def admitter_of(settings: Settings, spool: Spool, projects: Projects | None = No
     return Admitter(spool, policy_of(settings, spool), rules, projects or projects_of(settings))
 
 
-def inbox_of(settings: Settings, consumer: str = "reader") -> Inbox:
+def inbox_of(settings: Settings, consumer: str = "reader", environment: Environment = MACHINE) -> Inbox:
     """The inbox in the broker's Redis, or in the spool's when the broker is no Redis."""
     queue = f"{settings.intake.broker_key_prefix}{settings.intake.queue}" if settings.broker_is_redis else ""
     url = settings.broker if settings.broker_is_redis else settings.redis
-    return Inbox(connect(url), key=settings.intake.inbox, queue=queue, consumer=consumer)
+    return Inbox(environment.connect(url), key=settings.intake.inbox, queue=queue, consumer=consumer)
 
 
 def access_of(settings: Settings) -> KiliAccess:
@@ -88,6 +88,8 @@ def access_of(settings: Settings) -> KiliAccess:
     """
     key = settings.kili_api_key.get_secret_value() if settings.kili_api_key else ""
     kili = settings.kili
+    if not key:
+        raise ValueError("KILI_API_KEY is not set; create a key in Kili under My profile, API keys")
     return KiliAccess(
         settings.kili_api_endpoint,
         key,
@@ -127,6 +129,7 @@ def kili_of(
     stop: threading.Event | None = None,
     attempts: int | None = None,
     observe: Callable[[CallRecord], None] | None = None,
+    environment: Environment = MACHINE,
 ) -> KiliClient:
     """A client of Kili within the fleet's budget."""
     kili = settings.kili
@@ -137,7 +140,9 @@ def kili_of(
         retry_after_cap=kili.retry_after_cap_seconds,
     )
     retry = replace(retry, attempts=attempts) if attempts is not None else retry
-    return KiliClient(access_of(settings), budget=budget, retry=retry, stop=stop, observe=observe)
+    return KiliClient(
+        access_of(settings), budget=budget, retry=retry, http=environment.http, stop=stop, observe=observe
+    )
 
 
 def file_rules_of(settings: Settings) -> FileRules:

@@ -19,13 +19,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
+from worker import clock
 from worker.formats import Catalogue, MappingError, extended
 
 logger = logging.getLogger(__name__)
@@ -97,7 +97,7 @@ class ProjectConfig(BaseModel):
 
     def of_model(self, name: str, version: str) -> ProjectConfig:
         """The configuration of one model version: what its version says, else its name, else the project."""
-        if not self._of_models:
+        if not self.models:
             return self
         return self._of_models.get(f"{name}:{version}") or self._of_models.get(name) or self
 
@@ -160,18 +160,18 @@ class Projects:
         self._path = path
         self._configs = read_projects_file(path) if path else {}
         self._stamp = self._stat()
-        self._looked = time.monotonic()
+        self._looked = clock.monotonic()
         self._guard = threading.Lock()
 
     def of(self, project: str) -> ProjectConfig:
         """The project's configuration, or that of all others."""
-        if self._path is not None and time.monotonic() - self._looked > LOOK_SECONDS:
+        if self._path is not None and clock.monotonic() - self._looked > LOOK_SECONDS:
             self._look()
         return self._configs.get(project) or self._configs.get(OTHERS) or _DEFAULT
 
     def _look(self) -> None:
         with self._guard:
-            self._looked = time.monotonic()
+            self._looked = clock.monotonic()
             stamp = self._stat()
             if stamp == self._stamp or self._path is None:
                 return

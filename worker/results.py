@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 import httpx
 
+from worker import clock
 from worker.messages import MessageError, ReadingLimits, read_json
 from worker.outputs import UnreadableOutput
 from worker.paths import allowed_path
@@ -161,12 +161,12 @@ class ResultReader:
             raise _missing(location, str(error)) from error
 
     def _body(self, location: str, answer: httpx.Response) -> bytes:
-        end = time.monotonic() + self._timeout
+        end = clock.monotonic() + self._timeout
         body = bytearray()
         for chunk in answer.iter_bytes():
             body += chunk
             self._check_size(location, len(body))
-            if time.monotonic() > end:
+            if clock.monotonic() > end:
                 raise ResultUnavailable(location, f"was not read within {self._timeout:g} s")
         return bytes(body)
 

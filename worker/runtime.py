@@ -6,18 +6,18 @@ import gc
 import logging
 import os
 import secrets
-import socket
 import threading
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import redis
 
-from worker import __version__
-from worker.connections import connect, same_server
+from worker import __version__, clock
+from worker.connections import same_server
 from worker.delivery import AwaitedResults, Deliverer, Pace, Ticker
+from worker.environment import MACHINE, Environment
 from worker.feedback.reading import Reader as LabelReader
+from worker.feedback.rounds import Rounds
 from worker.health import Pulse
 from worker.hints import Hints
 from worker.intake import QueueDoor, Reader, ReaderLimits
@@ -54,24 +54,33 @@ class Runtime:
     Args:
         settings: of the process.
         publish_hint: sends ``predictions.deliver`` for a project through the broker.
+        environment: where it runs.
     """
 
-    def __init__(self, settings: Settings, publish_hint: Callable[[str], None]) -> None:
+    def __init__(
+        self, settings: Settings, publish_hint: Callable[[str], None], environment: Environment = MACHINE
+    ) -> None:
         self.settings = settings
+        self._environment = environment
         self.stop_event = threading.Event()
         self.connected = threading.Event()
         """Set while Celery's consumer works on the broker."""
-        self.spool = spool_of(settings)
+        self.spool = spool_of(settings, environment)
         self._projects = projects_of(settings)
         self.admitter = admitter_of(settings, self.spool, self._projects)
         self._policy_of_awaited = policy_of(settings, self.spool)
         self._pulse = Pulse(settings.heartbeat_file)
-        self._pool = ThreadPoolExecutor(settings.delivery.parallel_batches, thread_name_prefix="batch")
+        self._pool = environment.executor(settings.delivery.parallel_batches, "batch")
         self.deliverer = self._deliverer()
-        self.hints = Hints(publish_hint, self.deliverer.deliver, threads=settings.delivery.concurrency)
-        self._reader = self._make_reader()
-        self.queue_door = QueueDoor(inbox_of(settings), lambda: self._reader.closed)
-        self._ticker = Ticker(
+        self.hints = Hints(
+            publish_hint,
+            self.deliverer.deliver,
+            threads=settings.delivery.concurrency,
+            executor=environment.executor,
+        )
+        self.reader = self._make_reader()
+        self.queue_door = QueueDoor(inbox_of(settings, environment=environment), lambda: self.reader.closed)
+        self.ticker = Ticker(
             self.spool,
             self.hints.send,
             self._beat,
@@ -94,7 +103,7 @@ class Runtime:
         gc.freeze()  # what is there now stays: no collection while work goes on looks through it again
         self._threads = [
             threading.Thread(target=self._keep_running, args=(run,), name=name, daemon=True)
-            for name, run in (("intake", self._reader.run), ("ticker", self._ticker.run))
+            for name, run in (("intake", self.reader.run), ("ticker", self.ticker.run))
         ]
         for thread in (self._watchdog, *self._threads):
             thread.start()
@@ -132,27 +141,40 @@ class Runtime:
         self._end_pause()
         self._ended.set()
 
-    def _listen(self) -> None:
-        """Visit the feedback rooms; nothing that is lost with this thread cannot be read from Kili again."""
+    @contextmanager
+    def rounds(self) -> Iterator[Rounds]:
+        """The feedback rooms, with connections of their own."""
         budget = budget_of(self.settings, self.spool)
         observe = CallCounter(self.spool.redis, self.spool.prefix).observe
         policy = policy_of(self.settings, self.spool)
-        kili = kili_of(self.settings, budget, stop=self.stop_event, observe=observe)
-        files = file_rules_of(self.settings)
-        stop = self.stop_event
-        reader = LabelReader(access_of(self.settings), budget=budget, stop=stop, observe=observe, files=files)
+        environment, stop = self._environment, self.stop_event
+        kili = kili_of(self.settings, budget, stop=stop, observe=observe, environment=environment)
+        reader = LabelReader(
+            access_of(self.settings),
+            budget=budget,
+            http=environment.http,
+            stop=stop,
+            observe=observe,
+            files=file_rules_of(self.settings),
+            executor=environment.executor,
+        )
         try:
-            rounds_of(
-                self.settings, self.spool, policy=policy, kili=kili, reader=reader, budget=budget, stop=self.stop_event
-            ).run()
+            yield rounds_of(
+                self.settings, self.spool, policy=policy, kili=kili, reader=reader, budget=budget, stop=stop
+            )
         finally:
             kili.close()
             reader.close()
 
+    def _listen(self) -> None:
+        """Visit the feedback rooms; nothing that is lost with this thread cannot be read from Kili again."""
+        with self.rounds() as rounds:
+            rounds.run()
+
     def _beat(self, trouble: str) -> None:
         connection = "" if self.connected.is_set() else "the broker: Celery's consumer is not connected"
         try:
-            self._pulse.beat(trouble or self._reader.trouble or connection)
+            self._pulse.beat(trouble or self.reader.trouble or connection)
         except OSError as error:  # a full disk; whoever reads the heartbeat sees that it grows old
             self._say_beat_failed(error)
         self._watch.tick()
@@ -168,8 +190,8 @@ class Runtime:
                 logger.debug("not counted yet: %s", error, extra={"action": "counts_wait"})
 
     def _say_beat_failed(self, error: OSError) -> None:
-        if time.monotonic() - self._beat_failed > SAID_AGAIN_SECONDS:
-            self._beat_failed = time.monotonic()
+        if clock.monotonic() - self._beat_failed > SAID_AGAIN_SECONDS:
+            self._beat_failed = clock.monotonic()
             logger.warning("the heartbeat cannot be written: %s", error, extra={"action": "heartbeat_failed"})
 
     def _keep_running(self, run: Callable[[], None]) -> None:
@@ -179,12 +201,12 @@ class Runtime:
             except Exception:
                 name = threading.current_thread().name
                 logger.exception("%s begins again", name, extra={"action": "thread_failed", "thread": name})
-                if self.stop_event.wait(1):
+                if clock.wait(self.stop_event, 1):
                     return None
 
     def _watch_drain(self) -> None:
-        self.stop_event.wait()
-        if not self._ended.wait(self.settings.delivery.drain_seconds):
+        clock.wait(self.stop_event)
+        if not clock.wait(self._ended, self.settings.delivery.drain_seconds):
             self._give_up()
 
     def _give_up(self) -> None:
@@ -225,7 +247,14 @@ class Runtime:
             counter.observe(record)
 
         clients = [
-            kili_of(self.settings, budget, stop=self.stop_event, attempts=attempts, observe=observe)
+            kili_of(
+                self.settings,
+                budget,
+                stop=self.stop_event,
+                attempts=attempts,
+                observe=observe,
+                environment=self._environment,
+            )
             for attempts in (None, 1)
         ]
         rules = delivery_rules_of(self.settings)
@@ -239,23 +268,26 @@ class Runtime:
             projects=self._projects,
             awaited=self._awaited(),
             stop=self.stop_event,
+            worker=self._environment.worker,
+            has_threads=self._environment.has_threads,
         )
 
     def _awaited(self) -> AwaitedResults:
         intake = self.settings.intake
         limits = ReadingLimits(intake.max_message_bytes, intake.max_depth)
         return AwaitedResults(
-            ResultReader(ResultPlaces(intake.result_places), limits=limits),
+            ResultReader(ResultPlaces(intake.result_places), limits=limits, http=self._environment.http),
             self._policy_of_awaited,
             grace_ms=int(intake.result_grace_seconds * 1000),
             max_bytes=self.settings.delivery.wave_bytes,
             stop=self.stop_event,
+            executor=self._environment.executor,
         )
 
     def _make_reader(self) -> Reader:
         intake = self.settings.intake
-        consumer = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        inbox = inbox_of(self.settings, consumer)
+        consumer = f"{self._environment.worker}-{secrets.token_hex(4)}"
+        inbox = inbox_of(self.settings, consumer, self._environment)
         limits = ReaderLimits(intake.batch, intake.recover_seconds, intake.max_waiting)
         same = not self.settings.broker_is_redis or self._broker_is_spool()
         return Reader(inbox, self.admitter, self.spool, limits, same_redis=same, stop=self.stop_event)
@@ -263,4 +295,4 @@ class Runtime:
     def _broker_is_spool(self) -> bool:
         if self.settings.broker == self.settings.redis:
             return True
-        return same_server(connect(self.settings.broker), self.spool.redis)
+        return same_server(self._environment.connect(self.settings.broker), self.spool.redis)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
+from worker import clock
 from worker.deadletters import DeadLetters
 from worker.delivery import Documents, Pause, Pauses
 from worker.exposition import sample
@@ -60,7 +60,7 @@ REMEDIES = {
 def _pause(pause: Pause) -> dict[str, Any]:
     project = pause.scope.removeprefix("project:")
     remedy = REMEDIES.get(pause.kind, "").replace("PROJECT", project)
-    return asdict(pause) | {"seconds": round(time.time() - pause.since / 1000, 1), "remedy": remedy}
+    return asdict(pause) | {"seconds": round(clock.now() - pause.since / 1000, 1), "remedy": remedy}
 
 
 def _ledger(ledger: Ledger) -> dict[str, int]:
@@ -69,7 +69,7 @@ def _ledger(ledger: Ledger) -> dict[str, int]:
 
 def _project(spool: Spool, project: str) -> dict[str, Any]:
     oldest = spool.oldest_ms(project)
-    waited = round(max(0.0, time.time() - oldest / 1000), 1) if oldest is not None else 0.0
+    waited = round(max(0.0, clock.now() - oldest / 1000), 1) if oldest is not None else 0.0
     return _ledger(spool.ledger(project)) | {"lanes": spool.lanes(project), "oldest_seconds": waited}
 
 
@@ -85,7 +85,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"at the doors   {found['at_the_doors']}{closed}"
     yield f"received       {ledger['received']} = " + " + ".join(f"{ledger[part]} {part}" for part in parts)
     if found["replaced"]:
-        yield f"REDIS REPLACED {time.time() - found['replaced']['at']:.0f} s ago: {found['replaced']['words']}"
+        yield f"REDIS REPLACED {clock.now() - found['replaced']['at']:.0f} s ago: {found['replaced']['words']}"
     yield "conservation   " + ("holds" if ledger["balance"] == 0 else f"OFF BY {ledger['balance']}")
     for name, one in found["projects"].items():
         lanes = " ".join(map(str, one["lanes"]))

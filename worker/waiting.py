@@ -6,10 +6,10 @@ A prediction whose project Kili refuses waits for ever, since nobody but the ope
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from worker import clock
 from worker.deadletters import Cause
 from worker.delivery import Burial, LeaseKeeper, Pause, Pauses
 from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_prediction
@@ -41,7 +41,7 @@ class Wait:
     @property
     def seconds(self) -> float:
         """How long the oldest has waited."""
-        return max(0.0, time.time() - self.oldest_ms / 1000) if self.oldest_ms is not None else 0.0
+        return max(0.0, clock.now() - self.oldest_ms / 1000) if self.oldest_ms is not None else 0.0
 
 
 def waits(spool: Spool, pauses: Pauses) -> list[Wait]:
@@ -76,15 +76,15 @@ def drop(spool: Spool, wait: Wait, *, patience: float = 30.0) -> int:
 
 def _settle_all(spool: Spool, project: str, settle: Settle, patience: float) -> int:
     """Settle what waits now, block by block under the project's lock; what comes meanwhile stays."""
-    keeper, end = LeaseKeeper(spool), time.monotonic() + patience
+    keeper, end = LeaseKeeper(spool), clock.monotonic() + patience
     while True:
         with keeper.hold(project) as lease:
             if lease is not None:
                 spool.hasten(project, lease.token)
                 return _settle_blocks(spool, project, lease.token, settle)
-        if time.monotonic() > end:
+        if clock.monotonic() > end:
             raise ProjectBusy(project)
-        threading.Event().wait(0.1)
+        clock.wait(threading.Event(), 0.1)
 
 
 def _settle_blocks(spool: Spool, project: str, token: str, settle: Settle) -> int:

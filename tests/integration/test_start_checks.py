@@ -228,8 +228,8 @@ def test_a_misspelt_variable_is_named_with_the_nearest_setting(
     settings = {"REDIS_URL": redis_server.url, "KILI_API_KEY": "key", name: "1"}
     found = CliRunner(env=settings).invoke(main, [command, *(["--offline"] if command == "check" else [])])
     assert found.exit_code == 1
-    (line,) = [line for line in found.output.splitlines() if name.upper() in line.upper()]
-    assert near in line or "no such setting" in line
+    named = "\n".join(line for line in found.output.splitlines() if name.upper() in line.upper())
+    assert near in named or "no such setting" in named
 
 
 @pytest.mark.parametrize("name", ["WORKER_SERVICE_HOST", "WORKER_PORT_8080_TCP_ADDR", "WORKER_SERVICE_PORT_HTTP"])

@@ -45,7 +45,7 @@ def test_a_library_warns_of_the_same_thing_once_a_minute_and_we_always_may(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr("worker.logs.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("worker.logs.clock.monotonic", lambda: clock[0])
     configure_logging(level="INFO", form="json")
     for _ in range(3):
         for name in ("kombu.transport", "worker.intake"):

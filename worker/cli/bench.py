@@ -49,6 +49,8 @@ def _run(quick: bool, sections: tuple[str, ...], as_json: bool, output: Path | N
     unknown = sorted(set(sections) - set(SECTIONS))
     if unknown:
         fail(f"no section {unknown[0]}; there are {', '.join(SECTIONS)}")
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
     try:
         figures = Figures(run(plan, lambda line: click.echo(line, err=True), sections), plan)
     except (WrongState, TimeoutError, ChildFailed) as error:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from worker.cli.loading import load_settings, print_json
+from worker.cli.loading import fail, load_settings, print_json
 
 
 @click.command()
@@ -15,7 +15,7 @@ from worker.cli.loading import load_settings, print_json
 @click.option("--project", help="Project whose interface is read; the default project otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(explain: bool, offline: bool, project: str | None, as_json: bool) -> None:
-    """Check settings, Redis, Kili and a project's interface; exit 1 when the worker would not start."""
+    """Check settings, Redis, Kili and a project's interface; exit 1 when one of them cannot be worked with."""
     if explain:
         _explain(as_json)
         return
@@ -31,8 +31,9 @@ def check(explain: bool, offline: bool, project: str | None, as_json: bool) -> N
         for one in checks:
             mend = f"; {one.fix}" if one.fix else ""
             click.echo(f"{one.level:8} {one.name}{': ' if one.problem else ''}{one.problem}{mend}")
-    if any(one.level == "refused" for one in checks):
-        raise SystemExit(1)
+    refused = [one.name for one in checks if one.level == "refused"]
+    if refused:
+        fail(f"refused: {', '.join(dict.fromkeys(refused))}")
 
 
 def _explain(as_json: bool) -> None:

@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from worker.logs import configure_logging, password_of
-from worker.settings import Settings, mistakes
+from worker.setting_names import mistakes
+from worker.settings import Settings
 
 if TYPE_CHECKING:
     from worker.formats import Catalogue

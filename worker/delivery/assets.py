@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from worker import clock
 from worker.deadletters import Cause
 from worker.delivery.bisect import Fits, Send, Sent, send_each
 from worker.delivery.callers import Callers
@@ -148,7 +149,7 @@ class AssetKeeper:
 
     def _there(self, project: str, asset_ids: Sequence[str], error: KiliError, *, wait: bool) -> dict[str, FoundAsset]:
         if wait:
-            self._callers.stop.wait(self._read_lag)
+            clock.wait(self._callers.stop, self._read_lag)
         kili = self._callers.once if isinstance(error, UnknownOutcome) else self._callers.first
         return kili.assets_by_id(project, asset_ids)
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 import redis
 
+from worker import clock
 from worker.delivery.item import Burial
 from worker.delivery.prepare import NO_LIMITS, cause_of
+from worker.environment import threads
 from worker.formats import OutputError
 from worker.messages import MessageError, Prediction, read_json, read_prediction
 from worker.outputs import ResultElsewhere, output_of, with_result
@@ -57,16 +58,25 @@ class AwaitedResults:
         grace_ms: how long a result that cannot be read is waited for, from the first attempt to read it.
         max_bytes: of all results of a wave together.
         stop: ends the reading.
+        executor: reads several side by side.
     """
 
     def __init__(
-        self, reader: ResultReader, policy: ReviewPolicy, *, grace_ms: int, max_bytes: int, stop: threading.Event
+        self,
+        reader: ResultReader,
+        policy: ReviewPolicy,
+        *,
+        grace_ms: int,
+        max_bytes: int,
+        stop: threading.Event,
+        executor: Callable[[int, str], Executor] = threads,
     ) -> None:
         self.reader = reader
         self.policy = policy
         self.grace_ms = grace_ms
         self.max_bytes = max_bytes
         self.stop = stop
+        self._executor = executor
 
     def complete(self, project: str, entries: Sequence[Leased], config: ProjectConfig) -> Completed:
         """Read what is awaited, several at a time; entries that await nothing pass."""
@@ -74,7 +84,7 @@ class AwaitedResults:
         if not awaited:
             return Completed(list(entries))
         wave = _Wave(self, project, config)
-        with ThreadPoolExecutor(READERS, thread_name_prefix="result") as pool:
+        with self._executor(READERS, "result") as pool:
             outcomes = pool.map(wave.complete, awaited)
             found = {entry.key: outcome for entry, outcome in zip(awaited, outcomes, strict=True)}
         completed = Completed()
@@ -99,13 +109,13 @@ class _Wave:
         self._project = project
         self._config = config
         self._burial = Burial(project)
-        self._end = time.monotonic() + WAVE_SECONDS
+        self._end = clock.monotonic() + WAVE_SECONDS
         self._bytes = 0
         self._failures: Counter[str] = Counter()
 
     def complete(self, entry: Leased) -> Leased | Settlement | None:
         """The entry with its answer, or its fate; None when the wave has no time or room left for it."""
-        if self._tools.stop.is_set() or time.monotonic() > self._end or self._bytes > self._tools.max_bytes:
+        if self._tools.stop.is_set() or clock.monotonic() > self._end or self._bytes > self._tools.max_bytes:
             return None
         prediction: Prediction | None = None
         try:

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from worker import clock
 from worker.deadletters import Cause
 from worker.kili import AddressRefused, KiliError, RefusedItems, TooLarge
 
@@ -70,7 +70,7 @@ class Bucket:
         clock: monotonic seconds.
     """
 
-    def __init__(self, *, patience: float, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, patience: float, clock: Callable[[], float] = clock.monotonic) -> None:
         self._patience = patience
         self._clock = clock
         self._failing: OrderedDict[str, _Failing] = OrderedDict()

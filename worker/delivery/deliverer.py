@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
-import socket
 import threading
-import time
 from concurrent.futures import Executor
 
 import redis
 
+from worker import clock
 from worker.delivery.assets import AssetKeeper
 from worker.delivery.awaited import AwaitedResults
 from worker.delivery.bucket import Bucket
@@ -49,6 +47,8 @@ class Deliverer:
         projects: the operator's word on each project's outputs.
         awaited: completes predictions whose results are elsewhere.
         stop: set when the worker drains.
+        worker: its name.
+        has_threads: whether the locks of running waves are renewed from a thread.
     """
 
     def __init__(
@@ -64,6 +64,8 @@ class Deliverer:
         projects: Projects,
         awaited: AwaitedResults,
         stop: threading.Event,
+        worker: str = "",
+        has_threads: bool = True,
     ) -> None:
         self._spool = spool
         self._budget = budget
@@ -73,14 +75,14 @@ class Deliverer:
         self._stop = stop
         self._pace = pace
         self._pool = pool
-        self.leases = LeaseKeeper(spool)
+        self.leases = LeaseKeeper(spool, has_thread=has_threads)
         self.pauses = Pauses(
             spool.redis,
             spool.prefix,
             first=rules.probe,
             cap=rules.probe_cap,
             retry_after_cap=rules.retry_after_cap,
-            worker=f"{socket.gethostname()}-{os.getpid()}",
+            worker=worker,
         )
         self._bucket = Bucket(patience=rules.upload_patience)
         self._tools = self._tools_with(Callers(kili, prober, stop))
@@ -105,7 +107,7 @@ class Deliverer:
         return result is not None and result.failure is None and self._much_is_left(project)
 
     def _wave(self, lease: Lease, pauses: list[Pause]) -> WaveResult | None:
-        begun = time.monotonic()
+        begun = clock.monotonic()
         try:
             supply = Supply(self._spool, lease, self._budget, self._rules, stop=self._stop, probing=bool(pauses))
             entries = supply.first()
@@ -121,7 +123,7 @@ class Deliverer:
             logger.exception("wave failed", extra={"action": "wave_failed", "project": lease.project})
             self.pauses.failed(lease.project, error)
             return None
-        self._say(result, time.monotonic() - begun)
+        self._say(result, clock.monotonic() - begun)
         self._conclude(result, pauses)
         return result
 
@@ -146,7 +148,7 @@ class Deliverer:
             wait = self._budget.peek()["next_in"]
             if wait <= 0:
                 return True
-            self._stop.wait(min(wait, 1.0))
+            clock.wait(self._stop, min(wait, 1.0))
         return False
 
     def _much_is_left(self, project: str) -> bool:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from dataclasses import asdict, dataclass
 
 import redis
 
+from worker import clock
 from worker.connections import insist
 from worker.kili import KiliError
 
@@ -47,7 +47,7 @@ class Documents:
 
     def refused(self, error: KiliError) -> None:
         """Send separate calls for a while, and say so once."""
-        refusal = DocumentRefusal(time.time(), str(error)[:300])
+        refusal = DocumentRefusal(clock.now(), str(error)[:300])
         if insist(self._redis, "SET", self._key, json.dumps(asdict(refusal)), "NX", "EX", APART_SECONDS):
             words = "one document a batch is refused, its calls go apart for %d s: %s"
             logger.warning(words, APART_SECONDS, refusal.reason, extra={"action": "one_document_refused"})

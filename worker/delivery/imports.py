@@ -11,13 +11,13 @@ from __future__ import annotations
 import json
 import logging
 import random
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import redis
 
+from worker import clock
 from worker.connections import insist
 from worker.deadletters import Cause
 from worker.delivery.callers import Callers
@@ -78,7 +78,7 @@ class Imports:
         *,
         limit: float,
         read_lag: float,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock.now,
     ) -> None:
         self._redis = client
         self._key = f"{prefix}import:"

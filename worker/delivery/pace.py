@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from worker import clock
 from worker.kili import CallRecord, KiliError, TooLarge
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class Pace:
         clock: monotonic seconds.
     """
 
-    def __init__(self, *, slots: int, batch_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, *, slots: int, batch_bytes: int, clock: Callable[[], float] = clock.monotonic) -> None:
         self._most = slots
         self._most_bytes = batch_bytes
         self._clock = clock

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import redis
 
+from worker import clock
 from worker.deadletters import Cause
 from worker.delivery.assets import LOOK_AGAIN_MS, MISSING
 from worker.delivery.bisect import Sent, may_be_items, send_each
@@ -90,7 +90,7 @@ class Steps:
         self._project = lease.project
         self._burial = burial
         self._settle = settle
-        self._begun = time.time()
+        self._begun = clock.now()
         self._is_over = is_over
         self._updates: dict[str, list[Item]] = {}
         self._updating: set[str] = set()
@@ -101,7 +101,7 @@ class Steps:
 
     def begin(self) -> None:
         """Entries were leased anew: what was found out about the project before is no longer news."""
-        self._begun = time.time()
+        self._begun = clock.now()
         self._access_checked = False
 
     def deliver(self, batch: list[Item]) -> None:
@@ -130,7 +130,7 @@ class Steps:
         """Items by asset; not those of an asset that is being updated, since the newest must come last."""
         with self._guard:
             free = [asset_id for asset_id in self._updates if asset_id not in self._updating]
-            waited = time.monotonic() - self._updates_since
+            waited = clock.monotonic() - self._updates_since
             if len(free) < at_least and waited < UPDATE_SECONDS:
                 return {}
             batch = {asset_id: self._updates.pop(asset_id) for asset_id in free[: self._tools.batch_items]}
@@ -262,7 +262,7 @@ class Steps:
 
     def _prioritise(self, labelled: Sequence[Item]) -> None:
         with self._guard:
-            self._updates_since = self._updates_since if self._updates else time.monotonic()
+            self._updates_since = self._updates_since if self._updates else clock.monotonic()
             for item in labelled:
                 if item.needs_update:
                     self._updates.setdefault(item.asset_id, []).append(item)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import Protocol
 
+from worker import clock
 from worker.delivery.lease import Lease
 from worker.delivery.rules import DeliveryRules
 from worker.spool import LANES, Leased, LeaseLost, Spool
@@ -55,7 +55,7 @@ class Supply:
         self._rules = rules
         self._stop = stop
         self._probing = probing
-        self._begun = self._looked = time.monotonic()
+        self._begun = self._looked = clock.monotonic()
         self._turn = float("-inf")
         self._may_overtake = rules.wave_items
 
@@ -65,7 +65,7 @@ class Supply:
 
     def further(self) -> list[Leased]:
         """As many entries again, for a wave that has all of its own under way, unless other projects wait."""
-        if self._probing or self._stop.is_set() or time.monotonic() - self._begun > WAVE_SECONDS:
+        if self._probing or self._stop.is_set() or clock.monotonic() - self._begun > WAVE_SECONDS:
             return []
         project, items = self._lease.project, self._rules.wave_items
         if self._spool.ledger(project).waiting < items or self._spool.others_wait(project):
@@ -79,7 +79,7 @@ class Supply:
         No more may overtake than the wave has leased in its turn, so that what had waited long enough is sent too.
         """
         items = min(self._rules.batch_items, self._may_overtake)
-        too_soon = time.monotonic() - self._looked < LOOK_SECONDS
+        too_soon = clock.monotonic() - self._looked < LOOK_SECONDS
         if lane == 0 or items == 0 or too_soon or self._probing or self._stop.is_set():
             return []
         found = self._leased(items, lanes=lane)
@@ -92,7 +92,7 @@ class Supply:
         Not before a call is free, nor sooner after the last turn than calls follow one another: a batch takes a call
         at least, and one that begins sooner than its calls come cannot be overtaken any more.
         """
-        state, now = self._budget.peek(), time.monotonic()
+        state, now = self._budget.peek(), clock.monotonic()
         if state["next_in"] > 0:
             return state["next_in"] + UNCLAIMED_SECONDS
         too_soon = self._turn + 60.0 / state["limit"] - now
@@ -104,7 +104,7 @@ class Supply:
     def _leased(self, items: int, lanes: int = LANES) -> list[Leased]:
         max_bytes, aging_ms = self._rules.wave_bytes, int(self._rules.aging * 1000)
         token = self._lease.token
-        self._looked = time.monotonic()
+        self._looked = clock.monotonic()
         try:
             return self._spool.lease(
                 self._lease.project, token, items=items, max_bytes=max_bytes, aging_ms=aging_ms, lanes=lanes

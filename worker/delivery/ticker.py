@@ -9,6 +9,7 @@ from typing import Protocol
 
 import redis
 
+from worker import clock
 from worker.spool import Spool
 
 logger = logging.getLogger(__name__)
@@ -60,14 +61,18 @@ class Ticker:
 
     def run(self) -> None:
         """Tick until the worker stops; survives every failure of Redis and the broker."""
-        while not self._stop.wait(self._every):
-            trouble = self._tick()
-            if trouble and trouble != self._trouble:
-                logger.warning("delivery waits: %s", trouble, extra={"action": "delivery_waits"})
-            elif self._trouble and not trouble:
-                logger.info("delivery goes on", extra={"action": "delivery_resumed"})
-            self._trouble = trouble
-            self._beat(trouble)
+        while not clock.wait(self._stop, self._every):
+            self.step()
+
+    def step(self) -> None:
+        """Tick once."""
+        trouble = self._tick()
+        if trouble and trouble != self._trouble:
+            logger.warning("delivery waits: %s", trouble, extra={"action": "delivery_waits"})
+        elif self._trouble and not trouble:
+            logger.info("delivery goes on", extra={"action": "delivery_resumed"})
+        self._trouble = trouble
+        self._beat(trouble)
 
     def _tick(self) -> str:
         try:

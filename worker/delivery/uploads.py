@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from worker import clock
 from worker.deadletters import Cause
 from worker.delivery.batches import grouped
 from worker.delivery.bisect import send_each
@@ -100,7 +101,7 @@ class _Batch:
             if attempt == ADDRESSES - 1:
                 self._let_rest(untried)
             else:
-                self._callers.stop.wait(self._pause * 2**attempt)
+                clock.wait(self._callers.stop, self._pause * 2**attempt)
         self._judge([*failed, *curable])
 
     def _try(self, uploads: Sequence[Upload]) -> tuple[list[tuple[Upload, KiliError]], list[Upload]]:

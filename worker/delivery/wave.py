@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import redis
 
+from worker import clock
 from worker.delivery.assets import LOOK_AGAIN_MS
 from worker.delivery.batches import batches, grouped
 from worker.delivery.blame import Blame
@@ -176,7 +176,7 @@ class Wave:
 
     def _prepared(self, entries: Sequence[Leased]) -> Prepared:
         config = self._tools.projects.of(self._project)
-        begun = time.time()
+        begun = clock.now()
         prepared = prepare(self._project, entries, self._tools.interfaces.get(self._project), config)
         unfit = [one.entry for one in prepared.unfit]
         young = 0.0 if any(ReviewDecision.history_in(entry.decision) for entry in unfit) else INTERFACE_DOUBT_SECONDS

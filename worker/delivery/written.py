@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import redis
 
+from worker import clock
 from worker.connections import insist
 from worker.kili import FoundAsset
 
@@ -53,7 +53,7 @@ class WrittenLately:
 
         Failing to costs only a second look, so it is logged and no more.
         """
-        now = time.time()
+        now = clock.now()
         words = [word for asset_id in made for word in (now, asset_id)]
         try:
             with self._redis.pipeline(transaction=False) as pipe:
@@ -72,7 +72,7 @@ class WrittenLately:
         if not asset_ids:
             return set()
         made: Any = self._redis.zmscore(self._made, list(asset_ids))
-        since = time.time() - KEPT_SECONDS
+        since = clock.now() - KEPT_SECONDS
         return {asset_id for asset_id, at in zip(asset_ids, made, strict=True) if at is not None and at > since}
 
     def properties(self, asset_ids: Sequence[str]) -> dict[str, Properties]:

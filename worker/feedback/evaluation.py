@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from worker import clock
 from worker.feedback import breakdown
 from worker.feedback.breakdown import Weighed
 from worker.feedback.figures import Question, contradicts, disagreements, figures_of
@@ -16,6 +17,10 @@ from worker.feedback.reading import Kind, ReadAsset, ReadLabel
 from worker.feedback.records import AssetRecord, Decision
 from worker.feedback.verdicts import record_of
 from worker.ontology import Interface
+
+
+def _sleep(seconds: float) -> None:
+    clock.wait(threading.Event(), seconds)
 
 
 class AssetSource(Protocol):
@@ -45,15 +50,15 @@ class Examination:
     candidates: Mapping[str, Candidate]
 
     def await_marks(
-        self, source: AssetSource, *, patience: float, pause: float = 2.0, sleep: Callable[[float], None] = time.sleep
+        self, source: AssetSource, *, patience: float, pause: float = 2.0, sleep: Callable[[float], None] = _sleep
     ) -> list[ReadAsset]:
         """Read the assets until each shows the model's label and the mark it calls for.
 
         Kili computes marks late, so an old one may still be there. Gives up after ``patience`` seconds.
         """
         found = {asset.id: asset for asset in source.assets(self.project, list(self.candidates))}
-        end = time.monotonic() + patience
-        while (waiting := [key for key, one in found.items() if not self._settled(one)]) and time.monotonic() < end:
+        end = clock.monotonic() + patience
+        while (waiting := [key for key, one in found.items() if not self._settled(one)]) and clock.monotonic() < end:
             sleep(pause)
             found |= {asset.id: asset for asset in source.assets(self.project, waiting)}
         return list(found.values())
@@ -67,7 +72,7 @@ class Examination:
     def _settled(self, asset: ReadAsset) -> bool:
         if not any(label.kind is Kind.INFERENCE and label.model == self.model for label in asset.labels):
             return False
-        verdicts = [one for answer in self.record(asset, time.time()).answers for one in answer.verdicts]
+        verdicts = [one for answer in self.record(asset, clock.now()).answers for one in answer.verdicts]
         mark = verdicts[-1].mark if verdicts else None
         return not verdicts or (mark is not None and not contradicts(verdicts[-1].agreement, mark))
 
@@ -79,7 +84,7 @@ def evaluation_of(examination: Examination, assets: Sequence[ReadAsset]) -> dict
     (those with a human label whose file cannot be read), ``missing`` (those without an asset), ``disagreements`` and
     per job ``recall`` (agreement by the humans' class).
     """
-    now = datetime.now(UTC).timestamp()
+    now = datetime.fromtimestamp(clock.now(), UTC).timestamp()
     interface = examination.interface
     records = [examination.record(asset, now) for asset in assets]
     labeled = [record for record in records if record.verdicts]

@@ -9,15 +9,16 @@ from __future__ import annotations
 import json
 import random
 import threading
-import time
-from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
+from worker import clock
+from worker.environment import threads
 from worker.kili import KiliAccess
 
 SIDE_BY_SIDE = 10
@@ -60,6 +61,7 @@ class LabelFiles:
         rules: what may be read.
         http: replaces the default client, for tests.
         stop: ends all waiting.
+        executor: fetches several side by side.
     """
 
     def __init__(
@@ -69,11 +71,13 @@ class LabelFiles:
         *,
         http: httpx.Client | None = None,
         stop: threading.Event | None = None,
+        executor: Callable[[int, str], Executor] = threads,
     ) -> None:
         self._access = access
         self._rules = rules
         self._http = http or httpx.Client(follow_redirects=False)
         self._stop = stop or threading.Event()
+        self._executor = executor
         self._endpoint = urlsplit(access.endpoint)
         self._api = access.endpoint.removesuffix("graphql")
 
@@ -82,8 +86,8 @@ class LabelFiles:
         wanted = list(dict.fromkeys(addresses))
         if not wanted:
             return {}
-        end = time.monotonic() + self._rules.page_seconds
-        with ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="label-file") as pool:
+        end = clock.monotonic() + self._rules.page_seconds
+        with self._executor(SIDE_BY_SIDE, "label-file") as pool:
             found = pool.map(lambda address: self._read(address, end), wanted)
             return dict(zip(wanted, found, strict=True))
 
@@ -97,13 +101,13 @@ class LabelFiles:
             return Unread(refusal)
         problem = Unread("there was no time left in this round", tried=False)
         for attempt in range(ATTEMPTS):
-            if self._stop.is_set() or time.monotonic() >= end:
+            if self._stop.is_set() or clock.monotonic() >= end:
                 break
             try:
                 return _response(self._body(address, end))
             except _Passing as error:
                 problem = Unread(str(error))
-                self._stop.wait(random.uniform(0, 0.2 * 2**attempt))
+                clock.wait(self._stop, random.uniform(0, 0.2 * 2**attempt))
             except (ValueError, RecursionError, httpx.InvalidURL) as error:
                 return Unread(self._access.scrub(str(error)))
         return problem
@@ -124,11 +128,11 @@ class LabelFiles:
 
     def _body(self, address: str, end: float) -> bytes:
         headers = {"Authorization": f"X-API-Key: {self._access.api_key}"} if address.startswith(self._api) else {}
-        seconds = min(self._rules.file_seconds, max(0.1, end - time.monotonic()))
+        seconds = min(self._rules.file_seconds, max(0.1, end - clock.monotonic()))
         try:
             with self._http.stream("GET", address, headers=headers, timeout=seconds) as answer:
                 _check(answer.status_code)
-                return self._whole(answer.iter_bytes(), time.monotonic() + seconds)
+                return self._whole(answer.iter_bytes(), clock.monotonic() + seconds)
         except httpx.HTTPError as error:
             raise _Passing(f"it cannot be read: {type(error).__name__}") from error
 
@@ -138,7 +142,7 @@ class LabelFiles:
             body += chunk
             if len(body) > self._rules.max_bytes:
                 raise ValueError(f"it is larger than {self._rules.max_bytes:,} bytes")
-            if time.monotonic() > end:
+            if clock.monotonic() > end:
                 raise _Passing("it comes too slowly")
         return bytes(body)
 

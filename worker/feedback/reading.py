@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from enum import StrEnum
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 
+from worker.environment import threads
 from worker.feedback.label_files import FileRules, LabelFiles, Unread
 from worker.kili import CallRecord, KiliAccess, RetryPolicy, UnknownOperation
 from worker.kili.calls import Budget, Caller
@@ -131,9 +133,10 @@ class Reader:
         stop: threading.Event | None = None,
         observe: Callable[[CallRecord], None] | None = None,
         files: FileRules = FileRules(),
+        executor: Callable[[int, str], Executor] = threads,
     ) -> None:
         self._caller = Caller(access, budget=budget, retry=retry, http=http, stop=stop, observe=observe)
-        self._files = LabelFiles(access, files, stop=stop)
+        self._files = LabelFiles(access, files, http=http, stop=stop, executor=executor)
         self._may_have_files = True
 
     def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Sequence
 
 import redis
 
+from worker import clock
 from worker.feedback.service import Feedback
 from worker.feedback.turns import Turns
 from worker.kili import KiliError
@@ -57,14 +57,27 @@ class Rounds:
 
     def run(self) -> None:
         """Look for rounds that are due, the first one interval after the start."""
+        self.begin()
+        while not clock.wait(self._stop, self.pause):
+            self.step()
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two looks."""
+        return self._every / LOOKS_PER_ROUND
+
+    def begin(self) -> None:
+        """The first round of a project comes one interval from now, unless another process makes it."""
         for project in self._named():
             self._taken(project)
-        while not self._stop.wait(self._every / LOOKS_PER_ROUND):
-            for project in self._named():
-                if self._stop.is_set():
-                    return
-                if self._taken(project):
-                    self._round(project)
+
+    def step(self) -> None:
+        """Make the rounds that are due."""
+        for project in self._named():
+            if self._stop.is_set():
+                return
+            if self._taken(project):
+                self._round(project)
 
     def interval(self, projects: int) -> float:
         """Seconds between two rounds of one of so many projects."""
@@ -72,9 +85,9 @@ class Rounds:
 
     def _named(self) -> Sequence[str]:
         """The projects, looked up anew once an interval."""
-        if time.monotonic() - self._listed >= self._every:
+        if clock.monotonic() - self._listed >= self._every:
             try:
-                self._known, self._listed = self._projects(), time.monotonic()
+                self._known, self._listed = self._projects(), clock.monotonic()
             except redis.RedisError as error:
                 self._say("", error)
         return self._known

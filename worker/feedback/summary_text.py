@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from worker import clock
 from worker.exposition import sample
 from worker.feedback.drift import State
 from worker.feedback.wording import detector_name, percent
@@ -54,7 +54,7 @@ def metric_lines(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
             yield sample("label_files_unread", unread, project=project, state=state)
     yield "# TYPE prediction_worker_figures_age_seconds gauge"
     for project, summary in summaries.items():
-        age = max(0.0, time.time() - summary["at"])
+        age = max(0.0, clock.now() - summary["at"])
         yield sample("figures_age_seconds", f"{age:.1f}", project=project)
 
 

@@ -14,6 +14,9 @@ from worker.formats.output import OutputError
 
 Path = tuple[str | int, ...]
 
+MOST_EXACT = 1 << 53
+"""Whole numbers up to this one are floats without loss."""
+
 ROOT: Path = ("payload",)
 
 
@@ -55,6 +58,8 @@ def number(value: Any, *path: str | int) -> float:
     """
     if type(value) is float and math.isfinite(value):
         return value
+    if type(value) is int and -MOST_EXACT < value < MOST_EXACT:
+        return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         fail(path, f"{describe(value)} is not a number")
     try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+from worker import clock
 from worker.formats.families.cloudevents import Event
 
 _Key = tuple[str, str, str]
@@ -48,7 +48,7 @@ class EventJoin:
 
     limit_seconds: float = 60.0
     capacity: int = 10_000
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = clock.monotonic
     counts: JoinCounts = field(default_factory=JoinCounts)
     _waiting: OrderedDict[_Key, tuple[float, Event]] = field(default_factory=OrderedDict)
 

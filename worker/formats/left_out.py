@@ -57,9 +57,10 @@ def keep(items: Iterable[Item], read: Callable[[Item], Found], options: ReadOpti
     Raises OutputError for a wrong object, and where every object is wrong: then the payload is, or an option.
     """
     kept: Kept[Found] = Kept()
+    add = kept.found.append
     for item in items:
         try:
-            kept.found.append(read(item))
+            add(read(item))
         except LeftOut as out:
             kept._counts[out.counted_as] += 1
         except OutputError as error:

@@ -14,7 +14,7 @@ from typing import Any
 _GEOMETRY = re.compile(
     r"(box|boxes|bbox|bboxes|box2d|bbox2d|mask|masks|segment|segments|segmentation|segmentations|polygons?|polylines?|poly"
     r"|keypoints?|landmarks?|contours?|vertices|outlines?|obb|rbox|rle|corners|quads?|xyxyn?|xywhn?|cxcywh|skeletons?"
-    r"|pose|poses|rect|rects|rectangles?|regions?|points?|coords?|coordinates|geometry|boundingpoly)$"
+    r"|pose|poses|dets|detections|rect|rects|rectangles?|regions?|points?|coords?|coordinates|geometry|boundingpoly)$"
 )
 _FLAT = frozenset(("xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "xcenter", "ycenter", "cx", "cy"))
 _FLAT_PAIRS = (("x", "y"), ("left", "top"))
@@ -47,14 +47,21 @@ def _names_span(key: str) -> bool:
 def carries_geometry(key: str, value: Any) -> bool:
     """Tell whether a key with this value is a box, a mask, an outline or points: by name, or by four numbers."""
     if isinstance(value, list):
-        return _names_geometry(key) or (_is_four(value) and _FOUR_OF_ELSE.search(_plain(key)) is None)
+        return _names_geometry(key) or (_are_boxes(value) and _FOUR_OF_ELSE.search(_plain(key)) is None)
     if isinstance(value, Mapping):
         return _names_geometry(key)
     return isinstance(value, str) and _plain(key).endswith(("mask", "rle", "segmentation")) and bool(value)
 
 
-def _is_four(value: list[Any]) -> bool:
-    return len(value) == 4 and all(isinstance(one, int | float) and not isinstance(one, bool) for one in value)
+def _are_boxes(value: list[Any]) -> bool:
+    """Whether a list is four numbers, or holds lists of four to seven: boxes, perhaps with a score and a class."""
+    if value and isinstance(value[0], list):
+        return 4 <= len(value[0]) <= 7 and _are_numbers(value[0])
+    return len(value) == 4 and _are_numbers(value)
+
+
+def _are_numbers(values: list[Any]) -> bool:
+    return all(isinstance(one, int | float) and not isinstance(one, bool) for one in values)
 
 
 def carries_span(key: str, value: Any) -> bool:

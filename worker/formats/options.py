@@ -18,6 +18,17 @@ Outside = Literal["clip", "drop", "refuse"]
 OnBadObject = Literal["refuse", "drop"]
 Strings = Literal["label", "text"]
 
+_CHOICES: tuple[tuple[str, tuple[object, ...], object], ...] = (
+    ("score_kind", get_args(ScoreKind), None),
+    ("units", get_args(Units), None),
+    ("strings", get_args(Strings), None),
+    ("box_order", get_args(BoxOrder), None),
+    ("first_class", (0, 1), None),
+    ("outside", get_args(Outside), "clip"),
+    ("on_bad_object", get_args(OnBadObject), "refuse"),
+)
+"""Options of a few words: their name, the words, and what stands for none."""
+
 MOST_OUTSIDE = 0.5
 """Greatest ``outside_tolerance``: with more, nothing would show that the image size is wrong."""
 
@@ -86,13 +97,10 @@ class ReadOptions:
     def __post_init__(self) -> None:
         _check_names("classes", self.classes)
         _check_names("point_names", self.point_names)
-        _check_choice("score_kind", self.score_kind, (None, *get_args(ScoreKind)))
-        _check_choice("units", self.units, (None, *get_args(Units)))
-        _check_choice("strings", self.strings, (None, *get_args(Strings)))
-        _check_choice("box_order", self.box_order, (None, *get_args(BoxOrder)))
-        _check_choice("first_class", self.first_class, (None, 0, 1))
-        _check_choice("outside", self.outside, get_args(Outside))
-        _check_choice("on_bad_object", self.on_bad_object, get_args(OnBadObject))
+        for name, allowed, standard in _CHOICES:
+            value = getattr(self, name)
+            if value is not standard and value not in allowed:
+                raise OutputError(name, f"{value!r} is not known", f"use one of {', '.join(map(str, allowed))}")
         if not 0 <= self.outside_tolerance <= MOST_OUTSIDE:
             raise OutputError("outside_tolerance", "not a share of the image's side", f"use 0 to {MOST_OUTSIDE}")
         if self.image_size is not None:
@@ -139,12 +147,6 @@ def _check_names(field: str, names: Sequence[str] | Mapping[str | int, str] | No
         raise OutputError(field, "needs at least one name, and no empty name")
     if not isinstance(names, Mapping) and len(set(names)) < len(names):
         raise OutputError(field, "a name appears twice")
-
-
-def _check_choice(field: str, value: object, allowed: tuple[object, ...]) -> None:
-    if value not in allowed:
-        names = ", ".join(str(choice) for choice in allowed if choice is not None)
-        raise OutputError(field, f"{value!r} is not known", f"use one of {names}")
 
 
 def _check_size(field: str, size: tuple[int, int]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from worker.formats.checks import Path, describe, fail, number
 from worker.formats.classes import known_names, name_of
@@ -18,6 +18,7 @@ from worker.formats.options import ReadOptions
 from worker.formats.output import Classification, ClassScore
 
 SUM_TOLERANCE = 0.02
+MOST_PERCENT = 100.5
 ROUNDING = 0.001
 """How far above 1 or below 0 a probability may lie from rounding in half precision; it is clipped."""
 
@@ -124,7 +125,24 @@ def _refuse_repeats(labels: Sequence[str], where: Where) -> None:
 def _probabilities(raw: list[float], options: ReadOptions, where: Where) -> list[float]:
     if options.score_kind == "logit":
         return [_logistic(z) for z in raw] if options.exclusive is False else _softmax(raw)
-    return [in_range(value, where(i), _LOGIT_HINT) for i, value in enumerate(raw)]
+    low, high = min(raw), max(raw)
+    if low < -ROUNDING or high > 1 + ROUNDING:
+        _refuse_no_probabilities(raw, where)
+    if low < 0 or high > 1:
+        return [min(1.0, max(0.0, value)) for value in raw]
+    return raw
+
+
+def _refuse_no_probabilities(raw: list[float], where: Where) -> NoReturn:
+    """Say what scores seem to be that lie outside [0, 1]."""
+    i = next(i for i, value in enumerate(raw) if not -ROUNDING <= value <= 1 + ROUNDING)
+    problem, fix = f"{describe(raw[i])} is not a probability", _LOGIT_HINT
+    if min(raw) >= 0 and all(value.is_integer() for value in raw):
+        problem += ": whole numbers may be counts, votes or class indices"
+        fix = "send probabilities between 0 and 1"
+    elif min(raw) >= 0 and max(raw) <= MOST_PERCENT:
+        fix = f"{_LOGIT_HINT}, and probabilities, not percents, otherwise"
+    fail(where(i), problem, fix)
 
 
 def _softmax(logits: list[float]) -> list[float]:

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from worker import clock
 from worker.intake.compression import decompressed
 from worker.messages import MessageError
 
@@ -46,7 +47,7 @@ def messages_of(envelope: bytes, *, now: datetime | None = None, check_expiry: b
     if task != TASK:
         raise MessageError("unknown_task", "headers.task", f"is {task!r}, not {TASK!r}", "send it to another queue")
     if check_expiry:
-        _check_expiry(expires, now or datetime.now(UTC))
+        _check_expiry(expires, now or datetime.fromtimestamp(clock.now(), UTC))
     messages = list(islice(_messages(args, kwargs), MAX_MESSAGES + 1))
     if not messages:
         raise MessageError("invalid_message", "args", "holds no prediction", "pass the prediction as argument")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import redis
 
+from worker import clock
 from worker.intake.admission import Admitter
 from worker.intake.inbox import Inbox
 from worker.intake.understanding import InboxEntry
@@ -72,11 +72,22 @@ class Reader:
 
     def run(self) -> None:
         """Take and admit until the worker stops; survives every failure of Redis."""
-        self._guarded(self._inbox.open)
+        self.open()
         while not self._stop.is_set():
-            busy = self._guarded(self._step)
-            if not busy:
-                self._stop.wait(TROUBLE_WAIT if self.trouble else IDLE_WAIT)
+            if not self.step():
+                clock.wait(self._stop, TROUBLE_WAIT if self.trouble else IDLE_WAIT)
+        self.leave()
+
+    def open(self) -> None:
+        """Begin to read."""
+        self._guarded(self._inbox.open)
+
+    def step(self) -> bool:
+        """Take and admit once; whether there was anything."""
+        return self._guarded(self._step)
+
+    def leave(self) -> None:
+        """Read no more."""
         self._guarded(self._inbox.leave)
 
     def _step(self) -> bool:
@@ -115,7 +126,7 @@ class Reader:
             )
 
     def _recovered(self) -> list[InboxEntry]:
-        now = time.monotonic()
+        now = clock.monotonic()
         if now < self._next_recovery:
             return []
         entries = self._inbox.recover(idle_ms=int(self._limits.recover_seconds * 1000), items=RECOVER_ITEMS)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import redis
 
+from worker import clock
 from worker.formats import OutputError
 from worker.intake.envelope import messages_of
 from worker.intake.refusal import NO_PROJECT, History, refusal
@@ -160,7 +160,7 @@ class Understanding:
         return project
 
     def _check(self, prediction: Prediction, stamp: int) -> None:
-        if stamp > (time.time() + FUTURE_SECONDS) * 1e6:
+        if stamp > (clock.now() + FUTURE_SECONDS) * 1e6:
             raise MessageError(
                 "invalid_message", "predicted_at", "is more than a day in the future", "check the producer's clock"
             )

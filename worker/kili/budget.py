@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import random
 import threading
-import time
 from typing import Any, Literal
 
 import redis
 
+from worker import clock
 from worker.connections import script_of
 
 WINDOW = 60.0
@@ -74,14 +74,14 @@ class CallBudget:
         ``stop`` is set and no call is free at once.
         """
         stop = stop or threading.Event()
-        begun = time.monotonic()
+        begun = clock.monotonic()
         while (needed := self.try_acquire()) > 0:
-            waited = time.monotonic() - begun
+            waited = clock.monotonic() - begun
             if timeout is not None and waited + needed > timeout:
                 raise BudgetTimeout(f"no call is free for {needed:.1f} s, timeout {timeout:g} s", needed=needed)
-            if stop.wait(needed + self._spread()):
+            if clock.wait(stop, needed + self._spread()):
                 raise BudgetTimeout(f"stopping, and no call is free for {needed:.1f} s", needed=needed)
-        return time.monotonic() - begun
+        return clock.monotonic() - begun
 
     def penalise(self, seconds: float) -> None:
         """Hold back all who share the budget for so many seconds; a longer pause that is running stays."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import httpx
 
+from worker import clock
 from worker.kili.access import KiliAccess
 from worker.kili.answers import Question, network_error, read_answer, unreadable, upload_error
 from worker.kili.budget import BudgetTimeout
@@ -203,7 +203,7 @@ class Caller:
     def _exchange(self, request: _Request[Result], number: int) -> Result:
         payload = request.pack()
         waited = self._take_from_budget(request)
-        status, outcome, begun = None, "ok", time.perf_counter()
+        status, outcome, begun = None, "ok", clock.monotonic()
         try:
             answer = request.send(payload)
             status = answer.status
@@ -219,7 +219,7 @@ class Caller:
             outcome = request.outcome(result)
             return result
         finally:
-            seconds = time.perf_counter() - begun
+            seconds = clock.monotonic() - begun
             sent = len(payload.content)
             self._record(CallRecord(request.operation, request.items, seconds, status, outcome, number, sent, waited))
 

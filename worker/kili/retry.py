@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
+from worker import clock
 from worker.kili.errors import (
     AddressRefused,
     KiliError,
@@ -90,7 +90,7 @@ class _Pause:
         self._last = _error_of(state)
 
     def __call__(self, seconds: float) -> None:
-        if self._stop.wait(seconds) and self._last is not None:
+        if clock.wait(self._stop, seconds) and self._last is not None:
             raise self._last
 
 
@@ -114,7 +114,7 @@ def parse_retry_after(value: str | None, date: str | None = None) -> float | Non
     at = _timestamp(text)
     if at is None:
         return None
-    now = _timestamp(date or "") or time.time()
+    now = _timestamp(date or "") or clock.now()
     return at - now if at > now else None
 
 

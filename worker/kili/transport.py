@@ -8,13 +8,13 @@ import logging
 import os
 import socket
 import ssl
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 
+from worker import clock
 from worker.kili.access import KiliAccess
 
 SLOWEST_LINK = 100_000
@@ -129,7 +129,7 @@ class Transport:
 
     def _exchange(self, method: str, url: str, content: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
         patience = timeout + len(content) / SLOWEST_LINK
-        deadline = time.monotonic() + patience
+        deadline = clock.monotonic() + patience
         limits = httpx.Timeout(patience, connect=self._access.connect_timeout)
         with self._http().stream(method, url, content=content, headers=dict(headers), timeout=limits) as response:
             body = self._read(response, deadline)
@@ -141,7 +141,7 @@ class Transport:
             body += chunk
             if len(body) > self._access.max_answer_bytes:
                 raise AnswerTooLarge(f"the answer is larger than {self._access.max_answer_bytes} bytes")
-            if time.monotonic() > deadline + len(body) / SLOWEST_LINK:
+            if clock.monotonic() > deadline + len(body) / SLOWEST_LINK:
                 raise httpx.ReadTimeout("the answer trickles in too slowly")
         return bytes(body)
 

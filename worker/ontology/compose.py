@@ -64,15 +64,20 @@ def to_json_response(
         for definite, name in _parts(answer, output.job, interface):
             job = resolve_job(definite, name, interface)
             _check_expressible(definite, interface)
-            response |= _Composer(Target(job, interface, policy), text).response(definite)
+            response.update(_Composer(Target(job, interface, policy), text).response(definite))
     validate(response, interface, text=text, parts=parts, partial=partial, georeferenced=georeferenced)
     return dict(response)
+
+
+_DEFINITE = (Classification, Detection, Entities, Transcription, Frames)
 
 
 def _parts(
     answer: Definite | Either | Nothing | Several, given: str | None, interface: Interface
 ) -> list[tuple[Definite, str | None]]:
     """What is answered, and the job's name where it is known."""
+    if isinstance(answer, _DEFINITE):
+        return [(answer, given)]
     if not isinstance(answer, Several):
         return [(settled(answer, given, interface), given)]
     jobs = jobs_of(answer, interface)

@@ -64,9 +64,10 @@ def _check_row(answer: Classification, job: Job, where: str) -> None:
         )
     total = sum(score or 0.0 for score in scores)
     if total > MOST_A_ROW_MAY_SUM_TO:
+        kind = "independent scores (exclusive: false)" if answer.exclusive is False else "scores"
         raise OntologyError(
             f"{where}.scores",
-            f"the scores sum to {total:.4g}, but job {job.name} has one answer",
+            f"the {kind} sum to {total:.4g}, but job {job.name} has one answer",
             "send one distribution (or logits, named so), or make it a multiple-choice job",
             "not_a_distribution",
         )

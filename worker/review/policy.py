@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from worker import clock
 from worker.review.calibration import Example
 from worker.review.confidence import own_confidence
 from worker.review.decision import ReviewDecision, Subject
@@ -60,7 +60,7 @@ class RankedPolicy:
         self,
         policies: PolicySource | None = None,
         state: ReviewState | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock.now,
         scorer: StrongerScorer | None = None,
     ) -> None:
         self._policies = policies or FixedPolicy()

@@ -19,14 +19,13 @@ others' within ``refresh_seconds``. Keys that nobody touches for thirty days exp
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import redis
 
-from worker import names
+from worker import clock, names
 from worker.review import capacity, histogram
 from worker.review.calibration import Calibration, Example
 from worker.review.capacity import Counts
@@ -70,8 +69,8 @@ class RedisState:
         prefix: str,
         refresh_seconds: float = 2.0,
         flush_seconds: float = 0.2,
-        clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = clock.monotonic,
+        wall_clock: Callable[[], float] = clock.now,
     ) -> None:
         self._redis = client
         self._root = prefix

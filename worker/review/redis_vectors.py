@@ -13,13 +13,13 @@ Vectors of one model version take at most ``WAITING_BYTES``: the oldest go first
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 from uuid import uuid4
 
 import redis
 
+from worker import clock
 from worker.review.source import SEPARATOR, Source
 from worker.review.vectors import Row, Vectors
 
@@ -55,7 +55,7 @@ class RedisVectors:
         prefix: str,
         refresh_seconds: float = 2.0,
         waiting_bytes: int = WAITING_BYTES,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = clock.monotonic,
     ) -> None:
         self._redis = client
         self._prefix = f"{prefix}review:"
@@ -66,7 +66,7 @@ class RedisVectors:
 
     def remember(self, source: Source, vectors: Mapping[str, Vectors]) -> None:
         """Keep vectors by external id until their verdict comes; the oldest make room."""
-        waiting, now, texts = self._key("waiting", source), time.time(), {k: v.to_json() for k, v in vectors.items()}
+        waiting, now, texts = self._key("waiting", source), clock.now(), {k: v.to_json() for k, v in vectors.items()}
         with self._redis.pipeline(transaction=False) as pipe:
             for external_id, text in texts.items():
                 pipe.set(self._waiting_key(source, external_id), text, ex=WAITING_SECONDS)
@@ -88,7 +88,7 @@ class RedisVectors:
 
     def add_rows(self, source: Source, rows: Mapping[str, Row], keep: int) -> list[Row]:
         """Keep rows by external id; return the newest ``keep`` of all versions of the model, oldest first."""
-        key, now = f"{self._prefix}rows:{source.family}", time.time()
+        key, now = f"{self._prefix}rows:{source.family}", clock.now()
         fresh = {
             f"{source.model}{SEPARATOR}{one}": json.dumps([now + i * 1e-6, row.to_json()])
             for i, (one, row) in enumerate(rows.items())

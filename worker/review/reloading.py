@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
+from worker import clock
 from worker.review.policy_file import Policy, PolicyError, read_policy
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class WatchedPolicy:
         PolicyError: the file is not usable to begin with.
     """
 
-    def __init__(self, path: Path, *, every: float = 2.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, path: Path, *, every: float = 2.0, clock: Callable[[], float] = clock.monotonic) -> None:
         self.path = path
         self.problem = ""
         self._every = every

@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import time
 from dataclasses import asdict, dataclass
 
 import redis
 
+from worker import clock
 from worker.connections import insist
 from worker.spool.entries import Ledger
 from worker.spool.spool import Spool
@@ -53,9 +53,9 @@ class Watch:
 
     def tick(self) -> None:
         """Look once a second, and say what was found; survives every failure of Redis."""
-        if time.monotonic() < self._next:
+        if clock.monotonic() < self._next:
             return
-        self._next = time.monotonic() + LOOK_SECONDS
+        self._next = clock.monotonic() + LOOK_SECONDS
         try:
             found = self.look()
         except redis.RedisError as error:
@@ -76,7 +76,7 @@ class Watch:
         self._mark, self._seen = mark, now
         if not known or (mark == known and now.received >= before.received):
             return None
-        found = Replacement(time.time(), before.received, before.delivered, before.waiting, before.leased)
+        found = Replacement(clock.now(), before.received, before.delivered, before.waiting, before.leased)
         key = f"{self._spool.prefix}replaced"
         insist(self._spool.redis, "SET", key, json.dumps(asdict(found)), "EX", KEPT_SECONDS)
         return found

@@ -5,8 +5,11 @@ from __future__ import annotations
 import itertools
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -14,6 +17,7 @@ from worker.cli import main
 from worker.cli.group import COMMANDS
 from worker.settings import environment_names
 
+NOBODY = 65534
 DEAD_REDIS = "redis://127.0.0.1:9/0"
 DEAD_KILI = "http://127.0.0.1:9/api/label/v2/graphql"
 
@@ -83,6 +87,8 @@ SERVED = [
 
 WORDS = [
     ["bench", "--section", "no-such"],
+    ["bench", "--section", "micro", "--output", "good.json"],
+    ["bench", "--section", "micro", "--output", "good.json/folder"],
     ["dead-letters", "show", "bogus"],
     ["dead-letters", "replay", "bogus"],
     ["dead-letters", "drop", "bogus", "--yes"],
@@ -104,6 +110,7 @@ WORDS = [
     ["redis", "--port", "0"],
     ["report", "--days", "nan", "--project", "p"],
     ["report", "--days", "x"],
+    ["sandbox", "--files", "no-such"],
     ["sandbox", "--host", "203.0.113.1"],
     ["sandbox", "--host", "203.0.113.1", "--expose"],
     ["sandbox", "--port", "70000"],
@@ -177,11 +184,33 @@ def test_a_file_that_cannot_be_used_is_refused(arguments: list[str], name: str) 
     is_refused(*(word.format(name) for word in arguments))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
-def test_a_file_that_may_not_be_read_is_refused(arguments: list[str]) -> None:
+def test_a_file_that_may_not_be_read_is_refused(arguments: list[str], tmp_path: Path) -> None:
+    words = [word.format("locked.json") for word in arguments]
     Path("locked.json").touch(0o000)
-    is_refused(*(word.format("locked.json") for word in arguments))
+    call(*words)  # imports what the command needs, which an ordinary user might not reach
+    with an_ordinary_user(tmp_path):
+        told = is_refused(*words)
+    assert "Permission denied" in told or "not readable" in told
+
+
+@contextmanager
+def an_ordinary_user(folder: Path) -> Iterator[None]:
+    """For root, who may read everything: be nobody for a while, who may use what is open to all in the folder."""
+    if os.geteuid() != 0:
+        yield
+        return
+    groups = os.getgroups()
+    folder.chmod(0o755)
+    os.setgroups([])
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
 
 
 @pytest.mark.parametrize("arguments", WRITING, ids=" ".join)
@@ -227,6 +256,33 @@ def test_a_port_that_is_taken_is_said() -> None:
             assert port in is_refused(*arguments, "--port", port)
 
 
-def test_every_command_has_its_cases() -> None:
-    tried = {arguments[0] for arguments in itertools.chain(READING, WRITING, SERVED, WORDS)}
-    assert set(COMMANDS) - tried == {"schema"}, "schema reads nothing and asks nobody"
+def test_every_command_and_every_file_that_it_takes_has_its_cases() -> None:
+    tried = list(itertools.chain(READING, WRITING, SERVED, WORDS))
+    assert set(COMMANDS) - {arguments[0] for arguments in tried} == {"schema"}, "schema reads nothing and asks nobody"
+    for words, parameter in _files():
+        mine = [arguments for arguments in tried if arguments[: len(words)] == words]
+        option = parameter.opts[0] if isinstance(parameter, click.Option) else None
+        if option:
+            assert any(option in arguments for arguments in mine), f"{words}: {option}"
+        else:
+            assert any(_names_a_file(arguments[len(words) :]) for arguments in mine), words
+
+
+def _names_a_file(words: list[str]) -> bool:
+    return any(word in ("{}", "no-such", "folder") for word in words)
+
+
+def _files() -> Iterator[tuple[list[str], click.Parameter]]:
+    """The parameters of every command that name a file."""
+    context = click.Context(main)
+    for name in COMMANDS:
+        command = main.get_command(context, name)
+        assert command is not None
+        for words, one in (
+            [([name, sub], each) for sub, each in command.commands.items()]
+            if isinstance(command, click.Group)
+            else [([name], command)]
+        ):
+            for parameter in one.params:
+                if isinstance(parameter.type, click.File | click.Path):
+                    yield words, parameter

@@ -179,3 +179,27 @@ def test_the_space_before_a_word_is_no_part_of_an_entity(word: str, start: int) 
     span = {"entity_group": "LOC", "score": 0.9, "word": word, "start": start, "end": start + len(word.lstrip("▁")) + 1}
     (output,) = read_payload([span], ReadOptions(text=text)).outputs
     assert (output.answer.entities[0].begin, output.answer.entities[0].text) == (35, word.lstrip("▁"))
+
+
+@pytest.mark.parametrize(
+    ("payload", "problem", "never"),
+    [
+        ([{"label": "vest", "score": 2}], "counts", "logit"),
+        ([{"label": "vest", "score": 93.5}], "is not a probability", "counts"),
+        ([[80.0, 60.0, 240.0, 300.0, 0.87, 5.0]], "looks like a box", "logit"),
+        ([[0.5, 0.5, 0.2, 0.4, 0.87, 1.0]], "looks like a box", "logit"),
+        ({"predictions": [[[80.0, 60.0, 240.0, 300.0, 0.9, 0.0]]]}, "look like boxes", "logit"),
+        ({"predictions": [[[1.0, 2.0]] * 8]}, "before NMS", "one list of scores"),
+        ({"predictions": [{"dets": [[1.0, 2.0, 3.0, 4.0, 0.9]], "labels": [1]}]}, "dets", "field"),
+    ],
+)
+def test_numbers_that_are_no_scores_are_called_what_they_seem_to_be(payload: Any, problem: str, never: str) -> None:
+    error = refusal(payload, classes=["a", "b", "c", "d", "e", "f"])
+    assert problem in f"{error.field} {error.problem}"
+    assert never not in str(error)
+
+
+def test_the_name_of_the_only_column_is_completed_by_the_project() -> None:
+    payload = {"data": {"names": ["defect"], "ndarray": [[0.01]]}}
+    (output,) = read_payload(payload, ReadOptions(exclusive=False)).outputs
+    assert [(one.label, one.score) for one in output.answer.scores] == [("defect", 0.01)]

@@ -201,7 +201,7 @@ def test_a_key_that_cannot_be_sent_is_refused_without_showing_it(key: str) -> No
 
 def test_a_slow_trickle_runs_out_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("worker.kili.transport.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("worker.kili.transport.clock.monotonic", lambda: now[0])
 
     class Trickle(httpx.SyncByteStream):
         def __iter__(self):  # type: ignore[no-untyped-def]

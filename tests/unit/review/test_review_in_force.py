@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.unit.review.review_subjects import answers
 from worker.review import RankedPolicy, ThresholdPolicy
-from worker.review_in_force import review_gaps, review_policy
+from worker.review_in_force import review_gaps, review_policy, scorer_missing
 from worker.settings import ReviewSettings
 
 
@@ -46,3 +48,13 @@ def test_the_threshold_is_an_option() -> None:
     policy = review_policy(ReviewSettings(rule="threshold"))
     assert isinstance(policy, ThresholdPolicy)
     assert policy.threshold == 0.8
+
+
+def test_the_built_in_policy_works_without_numpy_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "numpy", None)
+    monkeypatch.delitem(sys.modules, "worker.review.kernel", raising=False)
+    reviews, audits = shares(ReviewSettings())
+    assert reviews == pytest.approx(0.1, abs=0.02)
+    assert audits > 0
+    assert scorer_missing(ReviewSettings())
+    assert not scorer_missing(ReviewSettings(rule="threshold"))

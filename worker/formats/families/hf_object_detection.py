@@ -28,11 +28,12 @@ def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
 
 
 def _object(item: Mapping[str, Any], options: ReadOptions, canvas: Canvas, at: Path) -> DetectedObject:
-    box = mapping(member(item, "box", at), *at, "box")
-    x1, y1, x2, y2 = (number(member(box, side, (*at, "box")), *at, "box", side) for side in _SIDES)
+    place = (*at, "box")
+    box = mapping(member(item, "box", at), *place)
+    x1, y1, x2, y2 = [number(member(box, side, place), *place, side) for side in _SIDES]
     return DetectedObject(
         label_of(member(item, "label", at), options, (*at, "label")),
-        canvas.box(x1, y1, x2, y2, (*at, "box")),
+        canvas.box(x1, y1, x2, y2, place),
         probability(item.get("score"), options, (*at, "score")),
     )
 

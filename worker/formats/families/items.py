@@ -44,6 +44,7 @@ def row_reader(read_row: RowReader, keys: Keys, used: Collection[str] | None = N
     Every object is held to ``keys``; what else it has is told as ignored, and so are keys that are not ``used``.
     """
     known = keys.known if used is None else used
+    required = len(keys.required)
 
     def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
         rows = rows_of(payload, at)
@@ -51,8 +52,11 @@ def row_reader(read_row: RowReader, keys: Keys, used: Collection[str] | None = N
 
     def _read(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
         for item, place in row:
-            keys.refuse_stranger(item, place)
-        return with_ignored(read_row(row, options, at), unused_keys([item for item, _ in row], known))
+            if len(item) > required:
+                keys.refuse_stranger(item, place)
+        ignored = unused_keys([item for item, _ in row], known)
+        output = read_row(row, options, at)
+        return with_ignored(output, ignored) if ignored else output
 
     return read
 
@@ -60,7 +64,7 @@ def row_reader(read_row: RowReader, keys: Keys, used: Collection[str] | None = N
 def _objects(row: Any, at: Path) -> Row:
     objects = []
     for i, item in enumerate(array(row, *at)):
-        if not isinstance(item, Mapping):
+        if type(item) is not dict and not isinstance(item, Mapping):
             fail((*at, i), f"{describe(item)} is not an object")
-        objects.append((without_nulls(item), (*at, i)))
+        objects.append((without_nulls(item) if None in item.values() else item, (*at, i)))
     return objects

@@ -58,7 +58,8 @@ def _names(data: Mapping[str, Any], options: ReadOptions, at: Path) -> list[str]
 
 
 def _read(row: Any, names: list[str] | None, options: ReadOptions, at: Path) -> ModelOutput:
-    if names is None or not isinstance(row, list) or len(row) < 2:
+    alone = options.exclusive is not False or len(names or ()) != 1
+    if names is None or not isinstance(row, list) or (len(row) < 2 and alone):
         return read_row(row, options, at)
     return options.output(vector_scores(row, options, at, names))
 

@@ -8,7 +8,7 @@ from worker.formats.checks import Path, fail, is_number
 from worker.formats.options import ReadOptions
 
 BOX_ROW = 6
-"""Numbers of a box in the exports of detectors: x1, y1, x2, y2, score, class."""
+"""Numbers of a box in the exports of detectors: x1, y1, x2, y2, score, class; the last two may be missing."""
 
 _AS_SHORT = "send them in the short form: boxes, with units and box_order"
 
@@ -33,13 +33,22 @@ def refuse_table(rows: list[Any], options: ReadOptions, at: Path) -> NoReturn:
 
 def refuse_box(row: list[Any], options: ReadOptions, at: Path) -> None:
     """Refuse the six numbers of a box in the place of six scores."""
-    if options.score_kind is None and _is_box(row):
-        fail(at, "looks like a box (x1, y1, x2, y2, score, class), not like six scores", _AS_SHORT)
+    if options.score_kind is None and options.exclusive is not False and _is_box(row):
+        fix = _AS_SHORT if len(row) == BOX_ROW else f"{_AS_SHORT}; set score_kind if they are scores"
+        fail(at, f"looks like a box (x1, y1, x2, y2, score, class), not like {len(row)} scores", fix)
 
 
 def _is_box(row: list[Any]) -> bool:
-    """Six numbers of which the first four are corners in pixels, the fifth a share and the last a whole number."""
-    if len(row) != BOX_ROW or not all(map(is_number, row)):
+    """Four to six numbers: a place and an extent, a share, a whole number; too much for probabilities together."""
+    if not 4 <= len(row) <= BOX_ROW or not all(map(is_number, row)) or min(row) < 0 or sum(row) < LEAST_OF_A_BOX:
         return False
-    x1, y1, x2, y2, score, index = row
-    return bool(x1 < x2 and y1 < y2 and max(x2, y2) > 1 and 0 <= score <= 1 and 0 <= index == int(index))
+    score, index = (*row[4:], 0, 0)[:2] if len(row) < BOX_ROW else row[4:]
+    if not (0 <= score <= 1 and index == int(index)):
+        return False
+    x1, y1, x2, y2 = row[:4]
+    in_pixels = x1 < x2 and y1 < y2 and max(x2, y2) > 1
+    return bool(in_pixels or (len(row) == BOX_ROW and max(row[:4]) <= 1 and type(index) is float))
+
+
+LEAST_OF_A_BOX = 1.1
+"""Least sum of the numbers of a box: what sums to 1 are probabilities."""

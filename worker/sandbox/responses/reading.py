@@ -67,7 +67,7 @@ def a_coordinate(value: Any, where: str) -> float:
 
 
 def check_percentage(source: Json, key: str, where: str, *, whole: bool) -> None:
-    """Refuse what is neither missing, null nor a number of percents (`whole`: without a fraction); no probability is."""
+    """Refuse what is neither missing, null nor a number of percents (`whole`: no fraction); no probability is."""
     value = source.get(key)
     if value is None:
         return
