@@ -5,10 +5,12 @@ BIN := $(VENV)/bin
 SECONDS ?= 1200
 SEED ?= 1
 FUZZ ?= 20
+SEEDS ?= 1-20
+DAYS ?= 1
 # The server's binary for test-redis: a path, or a name on PATH.
 REDIS_SERVER ?= redis-server
 
-.PHONY: demo test fuzz fuzz-formats test-redis test-servers test-browser lint bench bench-quick faults-one-document soak lock clean
+.PHONY: demo test fuzz fuzz-formats test-redis test-servers test-browser lint bench bench-quick faults-one-document soak simulate lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -58,6 +60,10 @@ bench-review: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.soak --seconds $(SECONDS) --seed $(SEED)
+
+# The worker's real code in a simulated world, by seed; a failing seed prints the line that replays it: docs/simulation.md
+simulate: $(VENV)/.dev
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --days $(DAYS) $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -1,6 +1,7 @@
 """The Redis servers that tests run on: the oldest that is promised, the one that is installed here, the newest.
 
-``REDIS_SERVER=/path/of/redis-server`` puts one in the place of all of them.
+``REDIS_SERVER=/path/of/redis-server`` puts one in the place of all of them. ``EVERY_SERVER=1`` runs each form of a
+fault case on each server. Without it the forms of a case are shared out, so that every case still runs on every server.
 """
 
 from __future__ import annotations
@@ -38,6 +39,27 @@ def is_absent(item: pytest.Item) -> bool:
     """Whether a test is to run on a server that is not here."""
     parameters = getattr(getattr(item, "callspec", None), "params", {})
     return parameters.get("redis_binary", item) is None
+
+
+def shared_out(items: Sequence[pytest.Item]) -> list[pytest.Item]:
+    """The fault cases that stay: of a case's forms every other one on each server, all of a case with one form."""
+    forms: dict[tuple[str, object], list[pytest.Item]] = {}
+    for item in items:
+        forms.setdefault((item.nodeid.partition("[")[0], _server_of(item)), []).append(item)
+    servers = {server: number for number, server in enumerate(dict.fromkeys(server for _, server in forms))}
+    if os.environ.get("EVERY_SERVER") or len(servers) < 2:
+        return list(items)
+    stay = {
+        id(item)
+        for (_, server), found in forms.items()
+        for place, item in enumerate(found)
+        if len(found) == 1 or (place + servers[server]) % len(servers) == 0
+    }
+    return [item for item in items if id(item) in stay]
+
+
+def _server_of(item: pytest.Item) -> object:
+    return getattr(getattr(item, "callspec", None), "params", {}).get("redis_binary")
 
 
 def _parameter(name: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,8 @@ def setting_checks(settings: Settings) -> Iterator[Check]:
     yield _roots(settings)
     yield _places(settings)
     yield _sizes(settings)
+    yield _doors(settings)
+    yield _heartbeat(settings)
     yield _projects_file(settings)
     yield from _review(settings)
     yield from _names(settings)
@@ -180,6 +183,25 @@ def _sizes(settings: Settings) -> Check:
     delivery = settings.delivery
     if delivery.wave_items < delivery.batch_items or delivery.wave_bytes < delivery.batch_bytes:
         return Check(name, "refused", "a wave is smaller than a batch", "make waves at least as large as batches")
+    return Check(name, "ok")
+
+
+def _doors(settings: Settings) -> Check:
+    name = "WORKER_INTAKE__INBOX"
+    intake = settings.intake
+    if intake.inbox == f"{intake.broker_key_prefix}{intake.queue}":
+        return Check(name, "refused", "is the Celery queue's key, which is a list and no stream", "name another key")
+    return Check(name, "ok")
+
+
+def _heartbeat(settings: Settings) -> Check:
+    """The heartbeat is written beside the file first, then put into its place."""
+    name = "WORKER_HEARTBEAT_FILE"
+    path = settings.heartbeat_file
+    if path.is_dir():
+        return Check(name, "refused", f"{path} is a folder", "name a file in it")
+    if not os.access(path.parent, os.W_OK | os.X_OK) or not path.parent.is_dir():
+        return Check(name, "refused", f"no file can be written in {path.parent}", "name a folder that is there")
     return Check(name, "ok")
 
 

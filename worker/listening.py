@@ -10,7 +10,7 @@ from worker.feedback.collector import Source
 from worker.feedback.notices import Shape, Webhook
 from worker.feedback.reading import Reader
 from worker.feedback.rounds import Rounds
-from worker.feedback.service import Ears, Feedback, FeedbackRules
+from worker.feedback.service import Ears, Feedback, FeedbackRules, Scope
 from worker.feedback.turns import Turns
 from worker.intake.refusal import NO_PROJECT
 from worker.interfaces import InterfaceCache
@@ -37,6 +37,7 @@ def feedback_rules_of(settings: Settings) -> FeedbackRules:
         report_days=feedback.report_days,
         audit_sla=feedback.audit_hours * 3600,
         run_length=feedback.drift_run_length,
+        scope=Scope(feedback.drift_scope),
         figures_every=feedback.figures_seconds,
         verify_every=feedback.verify_seconds,
     )

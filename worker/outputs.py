@@ -55,7 +55,8 @@ def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Mode
     Raises:
         UnreadableOutput: the payload cannot be read, or speaks of another asset or of more than one.
     """
-    config = config.of_model(prediction.model.name, prediction.model.version)
+    if config.models:
+        config = config.of_model(prediction.model.name, prediction.model.version)
     if prediction.output.scores is not None:
         return _told(_said(lambda: _scores(prediction.output, config)), prediction.output)
     return _told(_only(reading_of(prediction, config), prediction, config), prediction.output)

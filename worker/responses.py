@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from worker.formats.output import Classification, ModelOutput
 from worker.messages import Prediction
-from worker.ontology import Interface, OntologyError, to_json_response
+from worker.ontology import Interface, OntologyError, rich_text_parts, to_json_response
 from worker.outputs import NO_CONFIG, output_of
 from worker.projects import ProjectConfig
 
@@ -37,12 +37,20 @@ def response_of(prediction: Prediction, interface: Interface, config: ProjectCon
             threshold=config.threshold,
             unknown_classes=prediction.output.unknown_classes or config.unknown_classes,
             text=prediction.asset.text if prediction.asset else None,
+            parts=_rich_text(prediction, interface),
             partial=config.partial,
             georeferenced=is_georeferenced(prediction),
         )
     except OntologyError as error:
         field = _field_in_message(prediction, output, error.field)
         raise OntologyError(field, error.problem, error.fix, error.cause) from error
+
+
+def _rich_text(prediction: Prediction, interface: Interface) -> dict[str, str] | None:
+    """The parts of a rich text by id; nothing where the message does not hold them."""
+    if prediction.asset is None or interface.input_type != "TEXT":
+        return None
+    return rich_text_parts(prediction.asset.json_content) or None
 
 
 def is_georeferenced(prediction: Prediction) -> bool:

@@ -276,7 +276,7 @@ class Runtime:
         intake = self.settings.intake
         limits = ReadingLimits(intake.max_message_bytes, intake.max_depth)
         return AwaitedResults(
-            ResultReader(ResultPlaces(intake.result_places), limits=limits),
+            ResultReader(ResultPlaces(intake.result_places), limits=limits, http=self._environment.http),
             self._policy_of_awaited,
             grace_ms=int(intake.result_grace_seconds * 1000),
             max_bytes=self.settings.delivery.wave_bytes,

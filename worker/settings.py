@@ -7,14 +7,12 @@ Everything else is nested with two underscores: ``WORKER_DELIVERY__LINGER_SECOND
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -25,8 +23,19 @@ from pydantic_settings import (
 )
 
 from worker.connections import check_broker_url, check_redis_url, is_redis
+from worker.secret_files import SecretFiles
+
+LARGEST = {"seconds": 3_155_760_000, "hours": 876_600, "days": 36_525}
+"""A hundred years: the longest time that a setting may name, by the unit that its name ends with."""
+
+LARGEST_NUMBER = 10**12
+"""The largest count or size that a setting may name."""
 
 KILI_ENDPOINT = "https://cloud.kili-technology.com/api/label/v2/graphql"
+
+
+NONE_IF_EMPTY = BeforeValidator(lambda given: None if given == "" else given)
+"""For what is not set by default: a compose file's ``${NAME:-}`` leaves it so."""
 
 
 def _listed(given: Any) -> Any:
@@ -43,6 +52,17 @@ def _listed(given: Any) -> Any:
 
 class _Group(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @field_validator("*")
+    @classmethod
+    def _in_reach(cls, given: Any, info: ValidationInfo) -> Any:
+        """Refuse numbers that clocks, sockets and Redis cannot hold."""
+        if isinstance(given, int | float):
+            unit = str(info.field_name).rpartition("_")[2]
+            largest = LARGEST.get(unit, LARGEST_NUMBER)
+            if not given <= largest:
+                raise ValueError(f"is too large; at most {largest}")
+        return given
 
 
 class KiliSettings(_Group):
@@ -64,8 +84,10 @@ class KiliSettings(_Group):
 class IntakeSettings(_Group):
     """The two doors."""
 
-    queue: str = Field("predictions", description="Celery queue of the predictions.")
-    inbox: str = Field("predictions:inbox", description="Redis stream of the predictions, in the broker's Redis.")
+    queue: str = Field("predictions", min_length=1, description="Celery queue of the predictions.")
+    inbox: str = Field(
+        "predictions:inbox", min_length=1, description="Redis stream of the predictions, in the broker's Redis."
+    )
     broker_key_prefix: str = Field("", description="The producers' Celery global_keyprefix, if they use one.")
     batch: int = Field(500, ge=1, le=10_000, description="Entries admitted at once.")
     max_message_bytes: int = Field(8_000_000, gt=0, description="Larger messages become dead letters.")
@@ -150,7 +172,9 @@ THRESHOLD = 0.8
 class ReviewSettings(_Group):
     """What humans see first: a policy file, or without one the built-in policy or a threshold of confidence."""
 
-    policy: Path | None = Field(None, description="Review policy (TOML, YAML or JSON); see docs/review.md.")
+    policy: Annotated[Path | None, NONE_IF_EMPTY] = Field(
+        None, description="Review policy (TOML, YAML or JSON); see docs/review.md."
+    )
     rule: Literal["ranked", "threshold"] | None = Field(
         None, description="Without a policy file: ranked, or threshold. Ranked, unless WORKER_REVIEW__THRESHOLD is set."
     )
@@ -196,15 +220,27 @@ class FeedbackSettings(_Group):
     drift_run_length: float = Field(
         140_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
     )
+    drift_scope: Literal["detector", "version", "fleet"] = Field(
+        "detector", description="What the run length is of: each detector, a model version, or all of them together."
+    )
     label_hosts: list[str] = Field(
         ["kili-technology.com", "storage.googleapis.com", "blob.core.windows.net", "amazonaws.com"],
         description="Hosts, with their subdomains, that label files are read from, beside the endpoint's own.",
     )
     label_file_bytes: int = Field(16_000_000, gt=0, description="Larger label files are not read.")
-    webhook_url: SecretStr | None = Field(None, description="Where drift alarms are posted to.")
+    webhook_url: Annotated[SecretStr | None, NONE_IF_EMPTY] = Field(
+        None, description="Where drift alarms are posted to."
+    )
     webhook_shape: Literal["generic", "slack", "alertmanager"] = Field(
         "generic", description="What the webhook's receiver understands."
     )
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _a_url(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None and not _is_http(given.get_secret_value()):
+            raise ValueError("no URL that alarms can be posted to; write https://host/path")
+        return given
 
 
 class LogSettings(_Group):
@@ -221,38 +257,27 @@ class _Environment(EnvSettingsSource):
     """
 
     def __call__(self) -> dict[str, Any]:
-        return {name: value for name, value in super().__call__().items() if value != "" or name not in aliased_names()}
+        known = aliased_names()
+        return {name: value for name, value in super().__call__().items() if value != "" or name not in known}
 
 
-class _SecretFiles(PydanticBaseSettingsSource):
-    """Reads ``NAME_FILE`` for the names that users already have."""
-
-    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
-        name = str(field.validation_alias or "")
-        path = os.environ.get(f"{name}_FILE") if name else None
-        return (_secret_in(Path(path)) if path else None), name or field_name, False
-
-    def __call__(self) -> dict[str, Any]:
-        values = {}
-        for field_name, field in self.settings_cls.model_fields.items():
-            value, key, _ = self.get_field_value(field, field_name)
-            if value is not None:
-                values[key] = value
-        return values
-
-
-def _secret_in(path: Path) -> str:
+def _is_http(given: str) -> bool:
     try:
-        return path.read_text("utf-8").strip()
-    except UnicodeDecodeError:
-        raise OSError(errno.EILSEQ, "is no text in UTF-8", str(path)) from None
+        parts = urlsplit(given)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 class Settings(BaseSettings):
     """Everything an operator can set."""
 
     model_config = SettingsConfigDict(
-        env_prefix="WORKER_", env_nested_delimiter="__", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="WORKER_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     kili_api_key: SecretStr | None = Field(None, validation_alias="KILI_API_KEY", description="API key of Kili.")
@@ -265,8 +290,12 @@ class Settings(BaseSettings):
     celery_broker_url: SecretStr | None = Field(
         None, validation_alias="CELERY_BROKER_URL", description="Broker of the producers; the spool's Redis by default."
     )
-    projects_file: Path | None = Field(None, description="TOML file on how each project's outputs are read.")
-    default_project: str | None = Field(None, description="Project of predictions that name none.")
+    projects_file: Annotated[Path | None, NONE_IF_EMPTY] = Field(
+        None, description="TOML file on how each project's outputs are read."
+    )
+    default_project: Annotated[str | None, NONE_IF_EMPTY] = Field(
+        None, description="Project of predictions that name none."
+    )
     heartbeat_file: Path = Field(
         Path("/tmp/prediction-worker.heartbeat"),  # noqa: S108 - a plain status file, overwritten by each start
         description="File that the running worker touches; read by `prediction-worker health`.",
@@ -289,17 +318,12 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then the environment, then ``…_FILE``."""
-        return init_settings, _Environment(settings_cls), _SecretFiles(settings_cls)
+        return init_settings, _Environment(settings_cls), SecretFiles(settings_cls)
 
     @field_validator("kili_api_endpoint")
     @classmethod
     def _an_endpoint(cls, given: str) -> str:
-        try:
-            parts = urlsplit(given)
-            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable:
+        if not _is_http(given):
             raise ValueError(f"no URL of an API; write https://host/api/label/v2/graphql, as {KILI_ENDPOINT}")
         return given
 

@@ -1,4 +1,4 @@
-"""``python -m benchmarks.feedback [coverage] [audits] [streams] [speed]``: the figures that docs/feedback.md shows."""
+"""``python -m benchmarks.feedback [part …]``: the figures that docs/feedback.md shows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import RESULTS
-from benchmarks.feedback import audit_drift, coverage, speed, stream_drift
+from benchmarks.feedback import audit_drift, coverage, months, speed, stream_drift
 from benchmarks.feedback.goals import Part
 from benchmarks.feedback.pictures import picture
 from benchmarks.feedback.workers import Spread, processes
@@ -27,6 +27,10 @@ PARTS: dict[str, tuple[str, Measure]] = {
     ),
     "audits": ("Drift in a stream of audits", lambda short, spread: audit_drift.part(40 if short else 500, spread)),
     "streams": ("Drift in real models' streams", lambda short, spread: stream_drift.part(1 if short else 13, spread)),
+    "months": (
+        "Drift alarms in production, over half a year",
+        lambda short, spread: months.part(months.SHORT if short else months.Plan(), spread),
+    ),
     "speed": ("Cost", lambda short, spread: speed.part(5_000 if short else 100_000)),  # noqa: ARG005
 }
 

@@ -80,6 +80,10 @@ REFUSED: dict[str, Json] = {
         asset={"text": MET},
     ),
     "a score above 100": refused(TREES, tree(score=101), "score"),
+    "a score that is a fraction": refused(TREES, tree(score=87.5), "whole number"),
+    "objects instead of a choice": refused(
+        {"KIND": choice("FIR", "YEW")}, {"KIND": listed(box("FIR", "t", 0.1, 0.1, 0.2, 0.2))}, "categories"
+    ),
     "an unknown category": refused(TREES, tree("OAK"), "OAK"),
     "an unknown job": refused(TREES, {"BUSHES": listed(box("FIR", None, 0.1, 0.1, 0.2, 0.2))}, "BUSHES"),
     "a required job left open": refused(TREES, {}, "TREES", "required"),

@@ -194,6 +194,9 @@ TAKEN: dict[str, Json] = {
         asset={"text": MET},
     ),
     "a score that is null": case(TREES, tree(score=None)),
+    "a confidence that is a fraction": case(
+        {"KIND": choice("FIR", "YEW")}, {"KIND": {"categories": [{"name": "FIR", "confidence": 87.5}]}}
+    ),
     "a response without answers": case({"KIND": choice("FIR", "YEW", input="checkbox")}, {}),
     "answers four levels deep": case(
         {

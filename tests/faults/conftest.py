@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.house import House
-from tests.servers import servers_of
+from tests.servers import servers_of, shared_out
 
 QUICK = {
     "WORKER_KILI__BACKOFF_SECONDS": "0.02",
@@ -24,6 +24,16 @@ QUICK = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Cases that start no server of their own choice see each in turn."""
     metafunc.parametrize("redis_binary", servers_of("ends"), indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """The forms of a case are shared out among the servers."""
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    stay = {id(item) for item in shared_out(here)}
+    left = [item for item in here if id(item) not in stay]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
 
 
 @pytest.fixture(autouse=True)

@@ -158,6 +158,12 @@ def test_drop_asks_first_and_then_counts_what_it_dropped(spool: Spool) -> None:
     assert counts(spool) == (0, 0, HOMELESS + 2)
 
 
+@pytest.mark.parametrize("command", [["replay", "1-1", "2-2"], ["drop", "1-1", "--yes"]], ids=" ".join)
+def test_ids_that_no_letter_has_are_told_and_fail(spool: Spool, command: list[str]) -> None:
+    found = call(*command)
+    assert (found.exit_code, "none of these is a dead letter: 1-1" in found.output) == (1, True)
+
+
 def test_a_redis_that_is_away_or_full_is_told_without_a_traceback(
     spool: Spool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -156,3 +156,30 @@ def _takes_a_dash() -> Iterator[tuple[str, str]]:
             for parameter in one.params:
                 if isinstance(parameter.type, click.File) or getattr(parameter.type, "allow_dash", False):
                     yield f"{name} {sub}".strip(), str(parameter.name)
+
+
+@pytest.mark.parametrize("line", ["gzip -c f.jsonl | pw publish -", "gzip -k f.jsonl && pw publish f.jsonl.gz"])
+def test_what_is_compressed_is_sent_line_by_line(
+    place: Path, redis_server: EmbeddedRedis, client: redis.Redis, line: str
+) -> None:
+    found = shell(place, redis_server, line)
+    assert (found.returncode, found.stdout) == (0, "3 predictions sent\n"), found.stderr
+    assert client.xlen("predictions:inbox") == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("printf '[\\n{}\\n]\\n' | pw publish -", "one JSON document over many lines"),
+        ("python3 -m json.tool one.json | pw publish -", "one JSON document over many lines"),
+        ("gzip -c f.jsonl | head -c 30 | pw publish -", "the gzip file is broken"),
+    ],
+)
+def test_what_is_no_json_lines_is_refused_before_anything_is_sent(
+    place: Path, redis_server: EmbeddedRedis, client: redis.Redis, line: str, told: str
+) -> None:
+    found = shell(place, redis_server, line)
+    assert found.returncode == 1
+    assert told in found.stderr
+    assert "Traceback" not in found.stderr
+    assert client.xlen("predictions:inbox") == 0

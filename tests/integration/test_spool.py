@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import redis
@@ -153,6 +154,27 @@ def test_the_newest_prediction_of_a_model_wins_in_any_order(spool: Spool, order:
     settle(spool, token, entries, Fate.DELIVERED)
     assert admit(spool, waiting("a", stamp=2)).superseded == 1
     assert spool.ledger().superseded == 3
+
+
+@pytest.mark.parametrize("older_comes_first", [True, False])
+def test_an_older_answer_is_kept_that_brings_the_asset_which_the_newest_has_no_content_for(
+    spool: Spool, older_comes_first: bool
+) -> None:
+    older = replace(waiting("a", stamp=1, lane=7), payload=b'{"asset":{"url":"u"}}')
+    newest = waiting("a", stamp=2, lane=0)
+    admit(spool, *([older, newest] if older_comes_first else [newest, older]))
+    token = acquire(spool)
+    found = lease(spool, token)
+    assert [entry.stamp for entry in found] == [2, 1]
+    settle(spool, token, found, Fate.DELIVERED)
+    assert admit(spool, older).superseded == 1  # it is of no use any more
+    check(spool)
+
+
+def test_an_older_answer_with_content_is_superseded_by_one_that_has_content_too(spool: Spool) -> None:
+    older, newest = (replace(waiting("a", stamp=one), payload=b'{"asset":{"url":"u"}}') for one in (1, 2))
+    admit(spool, waiting("a", stamp=0), older, newest)
+    assert [entry.stamp for entry in lease(spool, acquire(spool))] == [2]
 
 
 def test_two_messages_of_one_moment_are_ordered_the_same_way_whichever_comes_first(spool: Spool) -> None:

@@ -181,3 +181,5 @@ def test_a_paused_project_can_be_tried_at_once(spool: Spool) -> None:
     assert call("retry", WRONG).output == f"{WRONG} is tried at once\n"
     assert pauses.may_try(pauses.of(WRONG))
     assert call("retry", "good").output == "good is not paused\n"
+    unknown = call("retry", "no-such")
+    assert (unknown.exit_code, "nothing waits for project no-such" in unknown.output) == (1, True)

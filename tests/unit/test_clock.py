@@ -17,6 +17,7 @@ WITH_TIME_OF_THEIR_OWN = ("cli", "demo", "sandbox", "bench")
 EXCEPT = {
     "clock.py",  # it is the clock
     "embedded_redis.py",  # waits for a process of the machine
+    "formats/mappings/process.py",  # so does this
 }
 WAITS_FOR_THREADS = {"delivery/pace.py", "delivery/flight.py", "delivery/lease.py"}
 """A condition of their own threads, not time: nothing is to be waited for where there are none."""

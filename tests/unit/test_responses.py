@@ -125,3 +125,19 @@ def test_what_the_project_cannot_take_is_named_by_its_place_in_the_message(
     assert caught.value.field.startswith(field)
     assert caught.value.cause == cause
     assert "Category(" not in str(caught.value)
+
+
+def test_an_entity_of_a_rich_text_is_held_against_the_messages_own_text() -> None:
+    names = Interface.parse(
+        {"jobs": {"WHO": {"mlTask": "NAMED_ENTITIES_RECOGNITION", "content": {"categories": {"TERM": {}}}}}}, "TEXT"
+    )
+    entity = {"categories": [{"name": "TERM"}], "beginId": "Z", "endId": "Z", "beginOffset": 0, "endOffset": 3}
+    message = {
+        "external_id": "a",
+        "model": {"name": "m", "version": "1"},
+        "predicted_at": "2026-11-23T10:15:00Z",
+        "asset": {"json_content": [{"children": [{"id": "A", "text": "A short account"}]}]},
+        "output": {"json_response": {"WHO": {"annotations": [entity]}}},
+    }
+    with pytest.raises(OntologyError, match="Z"):
+        response_of(read_prediction(message), names)

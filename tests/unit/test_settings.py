@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from worker.connections import broker_ssl, connect
+from worker.setting_names import mistakes
 from worker.settings import Settings, environment_names, explain
 
 
@@ -138,3 +139,43 @@ def test_every_setting_is_explained_under_the_name_by_which_it_is_read(monkeypat
         if default and name.count("__") == 1 and not default.startswith("["):
             monkeypatch.setenv(name, default)
     assert Settings() == Settings.model_construct(**Settings().__dict__)
+
+
+NUMBERS = [
+    name for name, default, _ in explain() if default and default.replace(".", "").isdecimal() and "RATE" not in name
+]
+
+
+@pytest.mark.parametrize("value", ["-1", "nan", "inf", "1e400", "9" * 21])
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_that_no_clock_and_no_server_can_hold_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValidationError) as refused:
+        Settings()
+    (mistake,) = mistakes(refused.value)
+    assert mistake.startswith(f"{name}: ")
+
+
+def test_a_long_time_may_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKER_SPOOL__DEAD_LETTER_DAYS", "36500")
+    assert Settings().spool.dead_letter_days == 36500
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["WORKER_FEEDBACK__WEBHOOK_URL", "WORKER_DEFAULT_PROJECT", "WORKER_REVIEW__POLICY", "WORKER_PROJECTS_FILE"],
+)
+def test_what_is_not_set_by_default_may_be_empty(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "")
+    settings = Settings()
+    assert settings.default_project is settings.projects_file is settings.review.policy is None
+    assert settings.feedback.webhook_url is None
+
+
+@pytest.mark.parametrize("value", ["junk", "ftp://h/", "http://", "http://h:port/"])
+def test_an_address_that_no_alarm_can_be_posted_to_is_refused(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("WORKER_FEEDBACK__WEBHOOK_URL", value)
+    with pytest.raises(ValidationError, match="https://host/path"):
+        Settings()

@@ -95,6 +95,8 @@ def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: floa
         admitter.keep()
     except redis.RedisError as error:
         fail(f"{_told(total)}; then Redis refused: {error}; call again for the rest")
+    if ids and total.skipped == len(ids):
+        fail(f"none of these is a dead letter: {', '.join(ids)}")
     click.echo(_told(total))
 
 
@@ -110,6 +112,8 @@ def drop(ids: tuple[str, ...], cause: str | None, everything: bool, yes: bool) -
     if not yes:
         click.confirm(f"Drop {len(chosen)} dead letters for good?", abort=True)
     dropped = sum(spool.drop(letter_id) for letter_id in chosen)
+    if ids and not dropped:
+        fail(f"none of these is a dead letter: {', '.join(ids)}")
     click.echo(f"{dropped} dropped")
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import gzip
 import os
 import stat
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Literal
 
@@ -16,6 +19,8 @@ from worker.cli.loading import fail, load_settings
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
+GZIP = b"\x1f\x8b"
+
 
 @click.command()
 @click.argument("file", type=click.File("rb"))
@@ -23,7 +28,7 @@ if TYPE_CHECKING:
 @click.option("--chunk", type=click.IntRange(1, 10_000), default=100, help="Predictions sent at once.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
 def publish(file: IO[bytes], via: Literal["celery", "stream"], chunk: int, quiet: bool) -> None:
-    """Send FILE (JSON Lines, one prediction a line; - for standard input) to a door.
+    """Send FILE (JSON Lines, one prediction a line, gzip or not; - for standard input) to a door.
 
     Lines are sent as they are: the worker says what is wrong with them.
     """
@@ -38,13 +43,29 @@ def publish(file: IO[bytes], via: Literal["celery", "stream"], chunk: int, quiet
     publisher = Publisher(settings.broker, via=via, queue=intake.queue, inbox=intake.inbox, chunk=chunk)
     try:
         with publisher, _progress(file, quiet) as advance:
-            for line in file:
-                if line.strip():
-                    publisher.send(line.strip())
-                advance(len(line))
+            for line, read in _lines(file):
+                publisher.send(line)
+                advance(read)
     except (redis.RedisError, OperationalError) as error:
         fail(f"the broker took {publisher.sent} predictions and then no more: {error}")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        fail(f"{file.name}: the gzip file is broken: {error}; {publisher.sent} predictions were sent")
     click.echo(f"{publisher.sent} predictions sent")
+
+
+def _lines(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:
+    """The lines that are not empty, each with the bytes of FILE that it took; one document of many lines is refused."""
+    peek = getattr(file, "peek", None)
+    packed = peek is not None and peek(len(GZIP))[: len(GZIP)] == GZIP
+    lines: Iterable[bytes] = gzip.GzipFile(fileobj=file) if packed else file
+    before = b""
+    for line in lines:
+        text = line.strip() if before else line.removeprefix(codecs.BOM_UTF8).strip()
+        if not before and text in (b"[", b"{"):
+            fail(f"{file.name} is one JSON document over many lines; write one prediction a line, as jq -c '.[]' does")
+        before = before or text
+        if text:
+            yield text, 0 if packed else len(line)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -119,7 +118,7 @@ def _only(projects: list[str]) -> str:
 
 
 def _acknowledge(feedback: Feedback, alarm: str) -> None:
-    feedback.book.acknowledge(alarm, time.time())
+    feedback.acknowledge(alarm)
     click.echo(f"acknowledged: {alarm}", err=True)
 
 

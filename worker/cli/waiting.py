@@ -50,6 +50,8 @@ def list_projects(*, as_json: bool) -> None:
 def retry(project: str) -> None:
     """Try a paused PROJECT at once, for example after access was granted."""
     woken = _asked(lambda spool: _pauses(spool).wake(project))
+    if not woken and all(one.project != project for one in _asked(lambda spool: waits(spool, _pauses(spool)))):
+        fail(f"nothing waits for project {project}; see prediction-worker waiting list")
     click.echo(f"{project} is tried at once" if woken else f"{project} is not paused")
 
 

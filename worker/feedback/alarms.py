@@ -1,14 +1,17 @@
-"""What is remembered of alarms: which were acknowledged, and which have been told to people.
+"""What is remembered of alarms: what they said, which were acknowledged, and which have been told to people.
 
-Hashes below ``{prefix}feedback:{project}:`` from alarm id to Unix seconds: ``acknowledged``, ``told`` (in the log) and
-``posted`` (taken by the webhook). The id of an alarm is ``detector/model version/number``.
+Hashes below ``{prefix}feedback:{project}:`` by alarm id: ``alarms`` (what each said when it was raised, JSON), and,
+with Unix seconds, ``acknowledged``, ``told`` (in the log) and ``posted`` (taken by the webhook). The id of an alarm is
+``detector/model version/number``; ``numbers`` is the greatest number of what was forgotten: none is used twice.
 """
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import redis
 
@@ -16,8 +19,57 @@ from worker.feedback.drift import DETECTORS
 
 _ID = re.compile(rf"({'|'.join(DETECTORS)})/(.+)/(\d+)", re.DOTALL)
 
-Acknowledged = dict[str, dict[str, Sequence[float]]]
-"""Per model version and detector, when its alarms were acknowledged, in order."""
+TIMES = ("acknowledged", "told", "posted")
+
+
+class AlarmName(NamedTuple):
+    """The parts of an alarm's id."""
+
+    detector: str
+    model: str
+    number: int
+
+    @classmethod
+    def of(cls, alarm_id: str) -> AlarmName | None:
+        """None for what is no id."""
+        match = _ID.fullmatch(alarm_id)
+        return match and cls(match[1], match[2], int(match[3]))
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """Everything that is remembered of a project's alarms, by their ids.
+
+    Attributes:
+        alarms: what each said.
+        acknowledged, told, posted: when, Unix seconds.
+        forgotten: greatest number of an alarm that was forgotten.
+    """
+
+    alarms: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    acknowledged: Mapping[str, float] = field(default_factory=dict)
+    told: Mapping[str, float] = field(default_factory=dict)
+    posted: Mapping[str, float] = field(default_factory=dict)
+    forgotten: int = 0
+
+    def acknowledgements(self, model: str) -> dict[str, dict[int, float]]:
+        """Of a model version: per detector, when the alarm of a number was acknowledged."""
+        found: dict[str, dict[int, float]] = {name: {} for name in DETECTORS}
+        for name, at in _named(self.acknowledged):
+            if name.model == model:
+                found[name.detector][name.number] = at
+        return found
+
+    def last(self, model: str, detector: str) -> int:
+        """The greatest number of an alarm of a model version that people were told of; 0 without one."""
+        every = [*_named(self.told), *_named(self.posted)]
+        return max((one.number for one, _ in every if (one.model, one.detector) == (model, detector)), default=0)
+
+    def rows(self, model: str) -> list[dict[str, Any]]:
+        """The alarms of a model version, oldest first, with when they were acknowledged."""
+        found = [one for one in self.alarms.values() if one["model"] == model]
+        rows = [{**one, "acknowledged_at": self.acknowledged.get(one["id"])} for one in found]
+        return sorted(rows, key=lambda row: (row["at"], row["id"]))
 
 
 class AlarmBook:
@@ -33,38 +85,51 @@ class AlarmBook:
         self._redis = client
         self._base = f"{prefix}feedback:{project}:"
 
+    def known(self) -> Known:
+        """Everything, as of one moment."""
+        with self._redis.pipeline(transaction=True) as pipe:
+            for name in ("alarms", *TIMES):
+                pipe.hgetall(f"{self._base}{name}")
+            pipe.get(f"{self._base}numbers")
+            alarms, *times, forgotten = pipe.execute()
+        rows = {alarm_id.decode(): json.loads(text) for alarm_id, text in alarms.items()}
+        acknowledged, told, posted = ({key.decode(): float(at) for key, at in one.items()} for one in times)
+        return Known(rows, acknowledged, told, posted, int(forgotten or 0))
+
     def acknowledge(self, alarm_id: str, at: float) -> None:
         """Accept that things are as they are: the detector learns anew from what is predicted afterwards.
+
+        The first acknowledgement counts.
 
         Raises:
             ValueError: no alarm has such an id.
         """
-        if _ID.fullmatch(alarm_id) is None:
+        if AlarmName.of(alarm_id) is None:
             raise ValueError(f"{alarm_id!r} is no alarm; the report names the alarms as detector/model/number")
-        self._redis.hset(f"{self._base}acknowledged", alarm_id, at)
+        self._redis.hsetnx(f"{self._base}acknowledged", alarm_id, at)
 
-    def acknowledged(self) -> Acknowledged:
-        """Everything that was acknowledged."""
-        found: Any = self._redis.hgetall(f"{self._base}acknowledged")
-        numbered: dict[tuple[str, str], dict[int, float]] = {}
-        for alarm_id, at in found.items():
-            match = _ID.fullmatch(alarm_id.decode())
-            if match is not None:
-                detector, model, number = match.groups()
-                numbered.setdefault((model, detector), {})[int(number)] = float(at)
-        answer: Acknowledged = {}
-        for (model, detector), times in numbered.items():
-            answer.setdefault(model, {})[detector] = [times[number] for number in sorted(times)]
-        return answer
-
-    def untold(self, alarm_ids: Iterable[str], at: float) -> list[str]:
-        """Those of the alarms that nobody was told of, which from now on counts as done."""
-        return [one for one in alarm_ids if self._redis.hsetnx(f"{self._base}told", one, at)]
-
-    def unposted(self, alarm_ids: Iterable[str]) -> list[str]:
-        """Those of the alarms that the webhook has not taken yet."""
-        return [one for one in alarm_ids if not self._redis.hexists(f"{self._base}posted", one)]
+    def note_told(self, alarm_id: str, at: float) -> None:
+        """People have been told of an alarm."""
+        self._redis.hset(f"{self._base}told", alarm_id, at)
 
     def note_posted(self, alarm_id: str, at: float) -> None:
         """The webhook has taken an alarm."""
         self._redis.hset(f"{self._base}posted", alarm_id, at)
+
+    def keep(self, pipe: Any, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Put alarms into a transaction."""
+        for row in rows:
+            pipe.hset(f"{self._base}alarms", row["id"], json.dumps(dict(row), ensure_ascii=False))
+
+    def forget(self, pipe: Any, alarm_ids: Sequence[str], forgotten: int) -> None:
+        """Put the end of alarms into a transaction; ``forgotten`` is the greatest number of any that ever was."""
+        if not alarm_ids:
+            return
+        for name in ("alarms", *TIMES):
+            pipe.hdel(f"{self._base}{name}", *alarm_ids)
+        pipe.set(f"{self._base}numbers", forgotten)
+
+
+def _named(times: Mapping[str, float]) -> list[tuple[AlarmName, float]]:
+    pairs = [(AlarmName.of(alarm_id), at) for alarm_id, at in times.items()]
+    return [(name, at) for name, at in pairs if name is not None]

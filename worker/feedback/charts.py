@@ -70,7 +70,7 @@ def agreement_over_time(models: Sequence[dict[str, Any]]) -> Markup | None:
 
 def evidence_over_time(points: Sequence[dict[str, Any]], alarms: Sequence[dict[str, Any]]) -> Markup | None:
     """How near the first drift detector was to an alarm, and every alarm; None while there is nothing to see."""
-    if not alarms and all(point["evidence"] < FAINT_EVIDENCE for point in points):
+    if not points or (not alarms and all(point["evidence"] < FAINT_EVIDENCE for point in points)):
         return None
     top = min(HIGHEST_EVIDENCE, max(1.15, *(point["evidence"] for point in points)))
     frame = Frame(points[0]["at"], points[-1]["at"], 0.0, top, height=LOW_HEIGHT)

@@ -14,13 +14,12 @@ from math import exp, fsum, sqrt
 from typing import Any, Protocol, Self
 
 from worker.feedback.shiryaev import Bets, Sums
-from worker.feedback.units import Unit
 from worker.feedback.windows import Window, error_scores
 
 RUN_LENGTH = 140_000.0
 
 BLOCK_AUDITS = 25
-"""Audits that are summed up before they grow old together."""
+"""Audits, or answers, that are summed up before they grow old together."""
 
 LEAST_CHANCE = 0.002
 """P(error) below this counts as this: nobody knows better, and a single error is no proof."""
@@ -40,6 +39,7 @@ class Detector(Protocol):
 
     name: str
     meaning: str
+    run_length: float
 
     def update(self, window: Window) -> Finding | None:
         """Look at the next window."""
@@ -94,13 +94,8 @@ class AccuracyFell:
         return cls(**{**state, **parts})
 
     def _learn(self, scores: Sequence[float], audits: int) -> None:
-        """Move what is older than the lag, or than half of all audits while there are few, to the old sums."""
-        if not self.recent or self.recent[-1].audits >= BLOCK_AUDITS:
-            self.recent.append(Sums())
-        self.recent[-1].add(scores, audits)
-        total = self.old.audits + sum(part.audits for part in self.recent)
-        while len(self.recent) > 1 and sum(part.audits for part in self.recent[1:]) >= min(self.lag, total / 2):
-            self.old.merge(self.recent.pop(0))
+        """Let the scores grow old; bet against what is old enough, once there are enough audits."""
+        total = age(self.old, self.recent, scores, audits, self.lag)
         if self.old.audits and total >= self.warmup:
             self.bets.set_odds(*self.old.guarded())
 
@@ -113,12 +108,22 @@ class WorseThanConfidence:
     with ``g = error · Q/P + (1 - error) · (1 - Q)/(1 - P)`` (a risk-adjusted chart as of S. Steiner et al.,
     Biostatistics 1, 2000, in Shiryaev-Roberts form). Which predictions are reviewed does not matter, how many does:
     the threshold is ``run_length`` times the share answered.
+
+    Once its alarm is accepted, the model is known to be worse: ``P`` is then ``P + a (1 - P)``, where ``a`` makes the
+    mean of ``P`` the upper 80 % bound of the errors among the answers older than the last ``lag`` (of the older half,
+    while there are few); nothing is tested before ``warmup`` answers.
     """
 
     run_length: float = RUN_LENGTH
     shares: tuple[float, ...] = (0.02, 0.05, 0.1)
+    accepting: bool = False
+    warmup: int = 100
+    lag: int = 100
     seen: int = 0
     answered: int = 0
+    right: float = 0.0
+    old: Sums = field(default_factory=Sums)
+    recent: list[Sums] = field(default_factory=list)
     bets: Bets = field(default_factory=Bets)
     name = "worse_than_confidence"
     meaning = "the model is worse than its confidence says: recalibrate or retrain"
@@ -128,10 +133,27 @@ class WorseThanConfidence:
         known = [(place, unit) for place, unit in enumerate(window.units) if unit.answered and unit.p_error is not None]
         self.seen += len(window.units)
         self.answered += len(known)
-        threshold = max(1.0, self.run_length * self.answered / self.seen) if self.seen else self.run_length
-        gains = [[_likelier(unit, share) for _, unit in known] for share in self.shares]
-        hit = self.bets.run(gains, [unit.at for _, unit in known], threshold) if known else None
+        if not known:
+            return None
+        pairs = [(max(LEAST_CHANCE, unit.p_error or 0.0), unit.error or 0.0) for _, unit in known]
+        hit = self._test(pairs, [unit.at for _, unit in known])
+        if self.accepting:
+            self.right += fsum(1 - p for p, _ in pairs)
+            age(self.old, self.recent, [error - p for p, error in pairs], len(pairs), self.lag)
         return None if hit is None else _finding(window, known[hit][0], self.bets.since)
+
+    def _accepted(self) -> float:
+        """The share of what would have been right that is known to be wrong."""
+        return min(0.9, max(0.0, self.old.upper() * self.answered / max(self.right, 1e-9)))
+
+    def _test(self, pairs: Sequence[tuple[float, float]], times: Sequence[float]) -> int | None:
+        if self.accepting and (not self.old.count or self.answered < self.warmup):
+            return None
+        accepted = self._accepted() if self.accepting else 0.0
+        threshold = max(1.0, self.run_length * self.answered / self.seen)
+        known = [(p + accepted * (1 - p), error) for p, error in pairs]
+        gains = [[_likelier(p, error, share) for p, error in known] for share in self.shares]
+        return self.bets.run(gains, times, threshold)
 
     def state(self) -> dict[str, Any]:
         """Everything, as plain data."""
@@ -140,7 +162,12 @@ class WorseThanConfidence:
     @classmethod
     def restore(cls, state: dict[str, Any]) -> Self:
         """The detector that ``state`` described."""
-        return cls(**{**state, "shares": tuple(state["shares"]), "bets": Bets(**state["bets"])})
+        parts = {
+            "old": Sums(**state["old"]),
+            "recent": [Sums(**part) for part in state["recent"]],
+            "bets": Bets(**state["bets"]),
+        }
+        return cls(**{**state, **parts, "shares": tuple(state["shares"])})
 
 
 @dataclass(slots=True)
@@ -194,9 +221,22 @@ class ScoresChanged:
         self.reference = []
 
 
-def _likelier(unit: Unit, share: float) -> float:
+def age(old: Sums, recent: list[Sums], scores: Sequence[float], weight: int, lag: int) -> int:
+    """Take scores in, and move to the old ones what is older than the lag, or than half of all while there are few.
+
+    ``weight`` counts as ``Sums.audits`` does; returns the sum of all weights.
+    """
+    if not recent or recent[-1].audits >= BLOCK_AUDITS:
+        recent.append(Sums())
+    recent[-1].add(scores, weight)
+    total = old.audits + sum(part.audits for part in recent)
+    while len(recent) > 1 and sum(part.audits for part in recent[1:]) >= min(lag, total / 2):
+        old.merge(recent.pop(0))
+    return total
+
+
+def _likelier(p: float, error: float, share: float) -> float:
     """How much likelier the answer is when a share of what would have been right is wrong."""
-    p, error = max(LEAST_CHANCE, unit.p_error or 0.0), unit.error or 0.0
     return error * (1 + share * (1 - p) / p) + (1 - error) * (1 - share)
 
 

@@ -1,27 +1,42 @@
 """The three detectors on one model version's predictions, and the alarms they raise.
 
-A pure function of the predictions and of what people have acknowledged: computed again from the same data, it gives the
-same alarms. A detector that has raised an alarm is silent until the alarm is acknowledged; from then on it learns
-anew from what is predicted afterwards.
+Each detector goes forward only. It cuts the predictions, in the order in which Kili took them, into windows of a fixed
+length; a window is cut once, looked at once, and stays what it was then. A detector that has raised an alarm looks at
+nothing until the alarm is acknowledged; then it learns anew from what is predicted afterwards. What it knows is plain
+data (:meth:`Watch.state`), which the next look goes on from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
-from math import fsum, log
+from math import fsum, inf, log
+from typing import Any
 
 from worker.feedback.detectors import RUN_LENGTH, AccuracyFell, Detector, Finding, ScoresChanged, WorseThanConfidence
 from worker.feedback.units import Unit
-from worker.feedback.windows import WINDOW_UNITS, Window, error_scores, windows_of
+from worker.feedback.windows import WINDOW_UNITS, Patience, Window, error_scores, window_of
 
 DETECTORS: Mapping[str, type[AccuracyFell] | type[WorseThanConfidence] | type[ScoresChanged]] = {
     kind.name: kind for kind in (AccuracyFell, WorseThanConfidence, ScoresChanged)
 }
 
+STATE_VERSION = 1
+MOST_POINTS = 400
+"""Windows on the timeline that are kept of a model version."""
+
 Scored = tuple[Unit, float | None]
 """A prediction with the model's own confidence."""
+
+Place = tuple[float, str]
+"""Where a prediction stands among the others: :attr:`worker.feedback.units.Unit.place`."""
+
+FIRST: Place = (0.0, "")
+
+Acknowledged = Mapping[str, Mapping[int, float]]
+"""Per detector, when the alarm of a number was acknowledged."""
 
 
 class State(StrEnum):
@@ -67,6 +82,125 @@ class Drift:
     points: Sequence[Point]
 
 
+class StateError(ValueError):
+    """What is stored of the detectors cannot be read: a newer worker has written it."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """One detector on its way.
+
+    Attributes:
+        place: of the last prediction that it has looked at.
+        number: of its last alarm; numbers are never used again.
+        raised: whether that alarm has still to be acknowledged.
+        accepting: whether it learns what a person has accepted.
+        detector: what it knows so far.
+    """
+
+    place: Place = FIRST
+    number: int = 0
+    raised: bool = False
+    accepting: bool = False
+    detector: Detector | None = None
+
+    def accept(self, at: float) -> None:
+        """The last alarm was acknowledged: learn anew from what comes afterwards."""
+        self.place, self.raised, self.accepting, self.detector = max(self.place, (at, "")), False, True, None
+
+    def starts_after(self, acknowledged: Mapping[int, float]) -> Place:
+        """After which place it looks at predictions."""
+        if not self.raised:
+            return self.place
+        return max(self.place, (acknowledged.get(self.number, inf), ""))
+
+
+@dataclass(slots=True)
+class Watch:
+    """The detectors on one model version.
+
+    Attributes:
+        model: ``name:version``.
+        progress: of each detector.
+        points: the timeline, oldest first.
+        seen: when Kili took the newest prediction that was there at the last look, seconds since the epoch.
+    """
+
+    model: str
+    progress: dict[str, Progress] = field(default_factory=lambda: {name: Progress() for name in DETECTORS})
+    points: list[Point] = field(default_factory=list)
+    seen: float = 0.0
+
+    def starts_after(self, acknowledged: Acknowledged) -> Place:
+        """No detector looks at anything up to this place."""
+        return min(one.starts_after(acknowledged.get(name, {})) for name, one in self.progress.items())
+
+    def look(
+        self,
+        units: Iterable[Scored],
+        patience: Patience,
+        acknowledged: Acknowledged,
+        *,
+        run_length: float = RUN_LENGTH,
+        size: int = WINDOW_UNITS,
+    ) -> list[Alarm]:
+        """Go on with what has come since the last look; the alarms that this raises.
+
+        Args:
+            units: the model version's predictions, in any order; those that were looked at before do no harm.
+            patience: how long answers are waited for.
+            acknowledged: which alarms were.
+            run_length: mean number of predictions between false alarms of each detector.
+            size: predictions in a window.
+        """
+        ordered = sorted(units, key=lambda pair: pair[0].place)
+        if ordered:
+            self.seen = max(self.seen, ordered[-1][0].place[0])
+        found: list[Alarm] = []
+        for name, progress in self.progress.items():
+            run = _Run(self.model, name, progress, acknowledged.get(name, {}), run_length)
+            run.over(ordered, patience, size)
+            found += run.alarms
+            if name == AccuracyFell.name:
+                self.points = [*self.points, *run.points][-MOST_POINTS:]
+        return sorted(found, key=lambda alarm: alarm.at)
+
+    @property
+    def states(self) -> dict[str, State]:
+        """What each detector is doing."""
+        return {name: _state(one) for name, one in self.progress.items()}
+
+    def state(self) -> dict[str, Any]:
+        """Everything, as plain data."""
+        return {
+            "version": STATE_VERSION,
+            "seen": self.seen,
+            "points": [[one.at, one.error_rate, one.evidence] for one in self.points],
+            "detectors": {
+                name: [list(one.place), one.number, one.raised, one.accepting, one.detector and one.detector.state()]
+                for name, one in self.progress.items()
+            },
+        }
+
+    @classmethod
+    def restore(cls, model: str, state: Mapping[str, Any]) -> Watch:
+        """The watch that ``state`` described.
+
+        Raises:
+            StateError: a newer worker has written it.
+        """
+        if state["version"] != STATE_VERSION:
+            raise StateError(
+                f"the drift detectors of {model} were stored in version {state['version']}, this worker reads "
+                f"{STATE_VERSION}: bring all workers to one release"
+            )
+        progress = {name: Progress() for name in DETECTORS}
+        for name, (place, number, raised, accepting, known) in state["detectors"].items():
+            detector = DETECTORS[name].restore(known) if known else None
+            progress[name] = Progress((place[0], place[1]), number, raised, accepting, detector)
+        return cls(model, progress, [Point(*row) for row in state["points"]], state["seen"])
+
+
 def watch(
     model: str,
     units: Iterable[Scored],
@@ -76,99 +210,104 @@ def watch(
     run_length: float = RUN_LENGTH,
     size: int = WINDOW_UNITS,
 ) -> Drift:
-    """Run the detectors over all predictions of a model version.
+    """Run the detectors over all predictions of a model version in one pass.
 
     Args:
         model: ``name:version``.
         units: its predictions with the model's own confidences, in any order.
-        overdue_before: audits predicted earlier are no longer waited for (seconds since the epoch).
+        overdue_before: reviews of what was predicted earlier are no longer waited for (seconds since the epoch).
         acknowledged: per detector, when its alarms were acknowledged, in order.
         run_length: the knob: mean number of predictions between false alarms.
         size: predictions in a window.
     """
-    windows = windows_of(units, overdue_before=overdue_before, size=size)
-    alarms: list[Alarm] = []
-    states: dict[str, State] = {}
-    points: list[Point] = []
-    for name, kind in DETECTORS.items():
-        run = _Run(model, lambda kind=kind: kind(run_length=run_length), acknowledged.get(name, ()))  # type: ignore[misc]
-        run.over(_usable(windows, name))
-        alarms += run.alarms
-        states[name] = run.state
-        if name == AccuracyFell.name:
-            points = [_point(window, detector, run_length) for window, detector in run.trace]
-    return Drift(model, states, sorted(alarms, key=lambda alarm: alarm.at), points)
-
-
-def _usable(windows: Sequence[Window], name: str) -> Sequence[Window]:
-    """Answers count up to the first window that still waits for audits; scores need no answers."""
-    if name == ScoresChanged.name:
-        return windows
-    waiting = next((index for index, window in enumerate(windows) if not window.closed), len(windows))
-    return windows[:waiting]
+    one = Watch(model)
+    numbered = {name: dict(enumerate(times, 1)) for name, times in acknowledged.items()}
+    patience = Patience(overdue_before, overdue_before)
+    alarms = one.look(units, patience, numbered, run_length=run_length, size=size)
+    return Drift(model, one.states, alarms, one.points)
 
 
 class _Run:
-    """One detector over the windows of one model version, started anew after each acknowledgement."""
+    """One look of one detector."""
 
-    def __init__(self, model: str, make: Callable[[], Detector], acknowledged: Sequence[float]) -> None:
+    def __init__(
+        self, model: str, name: str, progress: Progress, acknowledged: Mapping[int, float], run_length: float
+    ) -> None:
         self.alarms: list[Alarm] = []
-        self.trace: list[tuple[Window, float]] = []
+        self.points: list[Point] = []
         self._model = model
-        self._make = make
-        self._acknowledged = list(acknowledged)
-        self._detector = make()
-        self._latched = False
+        self._name = name
+        self._progress = progress
+        self._acknowledged = acknowledged
+        self._run_length = run_length
+
+    def over(self, ordered: Sequence[Scored], patience: Patience, size: int) -> None:
+        """Look at one window after the other, as far as they are complete."""
+        progress = self._progress
+        while not progress.raised or self._accepted():
+            start = bisect_right(ordered, progress.place, key=lambda pair: pair[0].place)
+            chosen = ordered[start : start + size]
+            if len(chosen) < size or (self._needs_answers and any(patience.waits(unit) for unit, _ in chosen)):
+                return
+            self._look(window_of(chosen, patience, weighed=self._name == AccuracyFell.name))
+            progress.place = chosen[-1][0].place
 
     @property
-    def state(self) -> State:
-        """What the detector is doing after the last window."""
-        if self._latched:
-            return State.RAISED
-        return State.QUIET if _has_learned(self._detector) else State.LEARNING
+    def _needs_answers(self) -> bool:
+        return self._name != ScoresChanged.name
 
-    def over(self, windows: Sequence[Window]) -> None:
-        """Look at windows in their order."""
-        for window in windows:
-            if self._latched and not self._renewed(window):
-                continue
-            finding = self._detector.update(window)
-            self.trace.append((window, _capital(self._detector)))
-            if finding is not None:
-                self._raise(finding)
+    def _accepted(self) -> bool:
+        at = self._acknowledged.get(self._progress.number)
+        if at is not None:
+            self._progress.accept(at)
+        return at is not None
 
-    def _raise(self, finding: Finding) -> None:
-        number = len(self.alarms)
-        known = self._acknowledged[number] if number < len(self._acknowledged) else None
-        name, meaning = self._detector.name, self._detector.meaning
-        alarm_id = f"{name}/{self._model}/{number + 1}"
-        self.alarms.append(Alarm(alarm_id, name, meaning, self._model, finding.at, finding.since, known))
-        self._latched = True
+    def _look(self, window: Window) -> None:
+        detector = self._detector()
+        finding = detector.update(window)
+        if isinstance(detector, AccuracyFell):
+            self.points.append(_point(window, detector, self._run_length))
+        if finding is not None:
+            self._raise(detector, finding)
 
-    def _renewed(self, window: Window) -> bool:
-        until = self.alarms[-1].acknowledged_at
-        if until is None or window.units[0].at < until:
-            return False
-        self._detector, self._latched = self._make(), False
-        return True
+    def _detector(self) -> Detector:
+        """As far as it has come, under the knob that is in force."""
+        if self._progress.detector is None:
+            self._progress.detector = _made(self._name, accepting=self._progress.accepting)
+        self._progress.detector.run_length = self._run_length
+        return self._progress.detector
+
+    def _raise(self, detector: Detector, finding: Finding) -> None:
+        self._progress.number += 1
+        self._progress.raised = True
+        number = self._progress.number
+        about = (f"{self._name}/{self._model}/{number}", self._name, detector.meaning, self._model)
+        self.alarms.append(Alarm(*about, finding.at, finding.since, self._acknowledged.get(number)))
 
 
-def _has_learned(detector: Detector) -> bool:
-    match detector:
+def _made(name: str, *, accepting: bool) -> Detector:
+    return WorseThanConfidence(accepting=accepting) if name == WorseThanConfidence.name else DETECTORS[name]()
+
+
+def _state(progress: Progress) -> State:
+    if progress.raised:
+        return State.RAISED
+    match progress.detector:
         case AccuracyFell(bets=bets):
-            return bool(bets.stakes)
+            return State.QUIET if bets.stakes else State.LEARNING
+        case WorseThanConfidence(accepting=True, bets=bets):
+            return State.QUIET if bets.capitals else State.LEARNING
         case ScoresChanged(edges=edges):
-            return bool(edges)
+            return State.QUIET if edges else State.LEARNING
+        case WorseThanConfidence():
+            return State.QUIET
         case _:
-            return True
+            return State.LEARNING
 
 
-def _capital(detector: Detector) -> float:
-    capitals = detector.bets.capitals if isinstance(detector, AccuracyFell) else []
-    return fsum(capitals) / len(capitals) if capitals else 0.0
-
-
-def _point(window: Window, capital: float, run_length: float) -> Point:
+def _point(window: Window, detector: AccuracyFell, run_length: float) -> Point:
+    capitals = detector.bets.capitals
+    capital = fsum(capitals) / len(capitals) if capitals else 0.0
     scores, _ = error_scores(window)
-    rate = min(1.0, max(0.0, fsum(scores) / len(scores))) if window.audits else None
-    return Point(window.units[-1].at, rate, log(1 + capital) / log(1 + run_length))
+    rate = round(min(1.0, max(0.0, fsum(scores) / len(scores))), 5) if window.audits else None
+    return Point(window.units[-1].at, rate, round(log(1 + capital) / log(1 + run_length), 5))

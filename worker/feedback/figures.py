@@ -10,9 +10,10 @@ from statistics import median, quantiles
 from typing import Any
 
 from worker.feedback import breakdown
+from worker.feedback.alarm_rows import alarm_row, disagreement_row, refreshed
 from worker.feedback.breakdown import Weighed
 from worker.feedback.detectors import RUN_LENGTH
-from worker.feedback.drift import Alarm, watch
+from worker.feedback.drift import watch
 from worker.feedback.paired import compare
 from worker.feedback.population import Case, cases_by_model, pairs_of
 from worker.feedback.records import AssetRecord
@@ -20,7 +21,6 @@ from worker.feedback.weights import weigh
 from worker.ontology import Interface
 
 DAY = 86_400.0
-ALARM_CASES = 20
 MARK_DIRECTION = (0.99, 0.75)
 """One of the two figures is at least the first and the other at most the second."""
 
@@ -34,19 +34,19 @@ class Question:
         days: how far back predictions are looked at.
         audit_sla: seconds after which an audit without an answer is overdue.
         run_length: the drift detectors' knob.
-        acknowledged: per model version and detector, when alarms were acknowledged.
+        drift: per model version what its detectors say, as in the answer; None: what they say of the records alone.
     """
 
     now: float
     days: float = 30.0
     audit_sla: float = 72 * 3600.0
     run_length: float = RUN_LENGTH
-    acknowledged: Mapping[str, Mapping[str, Sequence[float]]] | None = None
+    drift: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def figures_of(records: Iterable[AssetRecord], interface: Interface, question: Question) -> dict[str, Any]:
     """Compute every figure of a project."""
-    chosen = [record for record in records if _newest(record) >= question.now - question.days * DAY]
+    chosen = [record for record in records if newest(record) >= question.now - question.days * DAY]
     jobs = [job.name for job in interface.root_jobs]
     by_model = cases_by_model(chosen)
     by_job = {job: by_model if len(jobs) == 1 else cases_by_model(chosen, job, len(jobs)) for job in jobs}
@@ -60,6 +60,9 @@ def figures_of(records: Iterable[AssetRecord], interface: Interface, question: Q
         "days": question.days,
         "window": bucket,
         "models": models,
+        "earlier_alarms": [
+            alarm for model, one in (question.drift or {}).items() if model not in by_model for alarm in one["alarms"]
+        ],
         "comparisons": _comparisons(by_model),
         "reviewers": _reviewers(chosen, question.now),
         "marks": _marks(by_model),
@@ -69,7 +72,7 @@ def figures_of(records: Iterable[AssetRecord], interface: Interface, question: Q
 def disagreements(records: Iterable[AssetRecord], limit: int | None = None) -> list[dict[str, Any]]:
     """The answered predictions that humans did not confirm, the most confident ones first."""
     found = [
-        _disagreement(case)
+        disagreement_row(case)
         for cases in cases_by_model(records).values()
         for case in cases
         if case.unit.error is not None and case.unit.error > 0
@@ -78,30 +81,14 @@ def disagreements(records: Iterable[AssetRecord], limit: int | None = None) -> l
     return found[:limit]
 
 
-def _disagreement(case: Case) -> dict[str, Any]:
-    return {
-        "asset_id": case.record.asset_id,
-        "external_id": case.record.external_id,
-        "model": case.answer.model,
-        "agreement": 1 - (case.unit.error or 0.0),
-        "jobs": {job: value for verdict in case.standing for job, value in verdict.jobs.items()},
-        "model_says": case.answer.classes,
-        "human_says": {job: names for verdict in case.standing for job, names in verdict.classes.items()},
-        "confidence": case.confidence,
-        "p_error": case.unit.p_error,
-        "reason": case.record.decision.reason if case.record.decision else "",
-        "predicted_at": case.unit.at,
-        "answered_at": case.unit.answered_at,
-    }
-
-
 def contradicts(agreement: float, mark: float) -> bool:
     """Whether our figure and Kili's mark point in opposite directions; formulas may differ for what is half right."""
     low, high = sorted((agreement, mark))
     return high >= MARK_DIRECTION[0] and low <= MARK_DIRECTION[1]
 
 
-def _newest(record: AssetRecord) -> float:
+def newest(record: AssetRecord) -> float:
+    """When the last was said of an asset by a model, seconds since the epoch."""
     times = [answer.at for answer in record.answers]
     return max([*times, record.decision.at if record.decision else 0.0])
 
@@ -170,50 +157,22 @@ def _delays(cases: Sequence[Case]) -> dict[str, float] | None:
 
 
 def _drift(model: str, whole: Weighed, question: Question) -> dict[str, Any]:
+    """What the detectors have found so far; or what they say of these predictions alone, where that was not given."""
+    if question.drift is not None:
+        known = question.drift.get(model, {"states": {}, "alarms": [], "points": []})
+        return {**known, "alarms": [refreshed(row, whole) for row in known["alarms"]]}
     found = watch(
         model,
         ((case.unit, case.confidence) for case in whole.cases),
         overdue_before=question.now - question.audit_sla,
-        acknowledged=(question.acknowledged or {}).get(model, {}),
+        acknowledged={},
         run_length=question.run_length,
     )
     return {
         "states": {name: state.value for name, state in found.states.items()},
-        "alarms": [_alarm(alarm, whole) for alarm in found.alarms],
+        "alarms": [alarm_row(alarm, whole) for alarm in found.alarms],
         "points": [asdict(point) for point in found.points],
     }
-
-
-def _alarm(alarm: Alarm, whole: Weighed) -> dict[str, Any]:
-    """An alarm with the agreement before and after its beginning, the classes that fell most, and its cases."""
-    after = {True: "after", False: "before"}
-    parts = whole.grouped(lambda case: [after[case.unit.at >= alarm.since]])
-    sides = {name: breakdown.estimate_row(part.estimate()) for name, part in parts.items()}
-    wrong = [case for case in whole.cases if case.unit.at >= alarm.since and (case.unit.error or 0.0) > 0]
-    wrong.sort(key=lambda case: -case.unit.at)
-    return {
-        **asdict(alarm),
-        **sides,
-        "classes": _fallen(parts),
-        "cases": [_disagreement(c) for c in wrong[:ALARM_CASES]],
-    }
-
-
-def _fallen(parts: Mapping[str, Weighed]) -> list[dict[str, Any]]:
-    """Classes by how much their agreement fell, weighted with how frequent they are afterwards."""
-    if len(parts) < 2:
-        return []
-    sides = {
-        name: part.grouped(lambda case: [f"{job}/{cls}" for job, names in case.answer.classes.items() for cls in names])
-        for name, part in parts.items()
-    }
-    rows = []
-    for name in sides["before"].keys() & sides["after"].keys():
-        before, after = (sides[side][name].estimate() for side in ("before", "after"))
-        if before.value is not None and after.value is not None:
-            lost = (before.value - after.value) * after.population
-            rows.append({"name": name, "before": before.value, "after": after.value, "lost": lost})
-    return sorted(rows, key=lambda row: -row["lost"])[:5]
 
 
 def _comparisons(by_model: Mapping[str, list[Case]]) -> list[dict[str, Any]]:

@@ -39,9 +39,10 @@ class Notice:
         """One line: what, whose, since when, from where to where."""
         sides = [f"{side} {estimate_words(self.alarm[side])}" for side in ("before", "after") if side in self.alarm]
         since = _moment(self.alarm["since"])
+        agreement = f"; agreement {', '.join(sides)}" if sides else ""
         return (
             f"{self.alarm['model']}: {detector_name(self.alarm['detector'])} since about {since}: "
-            f"{self.alarm['meaning']}; agreement {', '.join(sides)}"
+            f"{self.alarm['meaning']}{agreement}"
         )
 
     def body(self, shape: Shape) -> Any:

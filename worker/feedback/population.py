@@ -73,6 +73,8 @@ def _case(record: AssetRecord, answer: Answer, job: str | None, jobs: int) -> Ca
         error=_error(standing, job),
         copies=1 / decision.uploaded if decision and decision.band == 0 else 1.0,
         answered_at=max((verdict.at for verdict in standing), default=0.0),
+        uploaded_at=answer.at,
+        asked=own is not None and own.band not in (0, AUDIT_BAND),
     )
     return Case(unit, record, answer, own.confidence if own else None)
 

@@ -70,7 +70,7 @@ def page(
         ),
         el(
             "main",
-            alarms(figures["models"], links),
+            alarms(figures["models"], links, figures.get("earlier_alarms", ())),
             _warnings(figures),
             [el("section", el("h2", name), content, id=key) for key, name, content in kept],
         ),

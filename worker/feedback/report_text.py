@@ -41,6 +41,7 @@ def _lines(figures: dict[str, Any], title: str) -> Iterator[str]:
     for model in figures["models"]:
         yield ""
         yield from _model(model, figures["at"])
+    yield from _alarms(figures.get("earlier_alarms", ()))
     for row in figures["comparisons"]:
         yield ""
         yield _comparison(row)
@@ -60,7 +61,11 @@ def _model(model: dict[str, Any], now: float) -> Iterator[str]:
 
 def _drift(drift: dict[str, Any]) -> Iterator[str]:
     yield "  drift: " + ", ".join(f"{detector_name(name)} {state}" for name, state in drift["states"].items())
-    for alarm in drift["alarms"]:
+    yield from _alarms(drift["alarms"])
+
+
+def _alarms(alarms: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for alarm in alarms:
         if alarm["acknowledged_at"] is not None:
             continue
         yield f"  ALARM {alarm['id']}: {alarm['meaning']}, since about {clock(alarm['since'], DAY)}"

@@ -6,19 +6,23 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Any
 
 import redis
 
 from worker import clock
-from worker.feedback.alarms import AlarmBook
+from worker.feedback.alarms import AlarmBook, AlarmName
 from worker.feedback.collector import HORIZON_DAYS, Collector, Round, Source
 from worker.feedback.detectors import RUN_LENGTH
-from worker.feedback.figures import Question, figures_of
+from worker.feedback.drift import DETECTORS
+from worker.feedback.figures import Question, figures_of, newest
 from worker.feedback.learning import Judged, lessons
 from worker.feedback.links import Links
+from worker.feedback.monitor import DAY, Look, Monitor, MonitorRules
 from worker.feedback.notices import Notice
-from worker.feedback.store import FeedbackStore
+from worker.feedback.records import AssetRecord
+from worker.feedback.store import FeedbackStore, versions_key
 from worker.feedback.turns import Turns
 from worker.feedback.unread import UnreadBook, UnreadLabels
 from worker.ontology import Interface
@@ -32,6 +36,28 @@ FIGURES_SHARE = 0.05
 """Most of a process's time that figures may take: where they take long, they are computed less often."""
 
 
+RENEW_RECORDS = 1000
+"""Records after which the lock is renewed."""
+
+
+class Scope(StrEnum):
+    """What shares one run length: the more detectors share it, the longer is that of each."""
+
+    DETECTOR = "detector"
+    VERSION = "version"
+    FLEET = "fleet"
+
+    def detectors(self, versions: int) -> int:
+        """How many detectors share it, where so many model versions are watched in all projects."""
+        match self:
+            case Scope.DETECTOR:
+                return 1
+            case Scope.VERSION:
+                return len(DETECTORS)
+            case Scope.FLEET:
+                return len(DETECTORS) * max(1, versions)
+
+
 @dataclass(frozen=True, slots=True)
 class FeedbackRules:
     """How the feedback room works; times in seconds.
@@ -40,7 +66,8 @@ class FeedbackRules:
         horizon_days: how far back labels are kept.
         report_days: how far back predictions are looked at by the figures.
         audit_sla: age at which an audit without an answer is overdue.
-        run_length: mean number of predictions between false drift alarms.
+        run_length: mean number of predictions between false drift alarms, of all that ``scope`` says together.
+        scope: what the run length is of: each detector, the detectors of a version, or those of all projects.
         figures_every: how often figures and alarms are computed.
         verify_every: how often one day of labels is read anew on purpose.
     """
@@ -49,6 +76,7 @@ class FeedbackRules:
     report_days: float = 30.0
     audit_sla: float = 72 * 3600.0
     run_length: float = RUN_LENGTH
+    scope: Scope = Scope.DETECTOR
     figures_every: float = 300.0
     verify_every: float = 3600.0
 
@@ -100,6 +128,8 @@ class Feedback:
         self.links = Links.of(endpoint, project)
         self.store = FeedbackStore(client, prefix, project)
         self.book = AlarmBook(client, prefix, project)
+        self.monitor = Monitor(client, prefix, project, self.book)
+        self._prefix = prefix
         self._interface = interface
         self._now = now
         self._rules = rules
@@ -120,10 +150,11 @@ class Feedback:
         )
 
     def tick(self) -> Round:
-        """Collect what is new; verify a day, compute figures and tell of alarms when it is time.
+        """Collect what is new; verify a day, look for drift, compute figures and tell of alarms when it is time.
 
         Raises:
             KiliError, redis.RedisError: nothing that was read before is lost.
+            StateError: a newer worker has stored what the detectors know.
         """
         result = self._collector.collect()
         if self._turns.take(self.project, self._rules.verify_every, "verify"):
@@ -131,7 +162,7 @@ class Feedback:
         if self._turns.take(self.project, PRUNE_EVERY, "prune"):
             self._collector.prune()
         if self._turns.take(self.project, self._rules.figures_every, "figures"):
-            self._conclude_in_time()
+            self._conclude_in_time(complete=result.complete)
         return result
 
     def collect(self) -> Round:
@@ -142,46 +173,106 @@ class Feedback:
         """Forget everything that came from Kili and collect it anew."""
         return self._collector.rebuild()
 
-    def figures(self, days: float | None = None, run_length: float | None = None) -> dict[str, Any]:
-        """Compute every figure from what was collected."""
+    def figures(self, days: float | None = None) -> dict[str, Any]:
+        """Compute every figure from what was collected; alarms that the next look will raise are among them."""
+        look, records = self._look(days)
+        return self._figures(look, records, days)
+
+    def conclude(self, *, complete: bool = True) -> dict[str, Any]:
+        """Look for drift, keep what ``status`` shows, tell of new alarms, and tell the policy the reviewers' pace.
+
+        Drift is only looked for in records that are complete and that nobody else is collecting.
+        """
+        held = complete and self.store.acquire()
+        try:
+            look, records = self._look(held=held)
+            if held and self.store.renew():
+                self.monitor.store(look, self._now(), self._rules.horizon_days * DAY)
+            figures = self._figures(look, records)
+            self._redis.set(f"{self._key}summary", json.dumps(summary_of(figures)))
+            self._redis.hset(versions_key(self._prefix), self.project, len(figures["models"]))
+            if held:
+                self._tell_of_alarms()
+        finally:
+            if held:
+                self.store.release()
+        self._tell_the_pace(figures["reviewers"])
+        return figures
+
+    def acknowledge(self, alarm_id: str) -> None:
+        """Accept an alarm: its detector learns anew from what is predicted from now on.
+
+        Raises:
+            ValueError: there is no such alarm.
+        """
+        look, _ = self._look()
+        raised = {row["id"] for row in look.raised}
+        if AlarmName.of(alarm_id) and alarm_id not in {*look.known.alarms, *look.known.told, *raised}:
+            raise ValueError(f"{alarm_id!r} was never raised in project {self.project}; the report names the alarms")
+        self.book.acknowledge(alarm_id, self._now())
+
+    def _look(self, days: float | None = None, *, held: bool = False) -> tuple[Look, list[AssetRecord]]:
+        """What the detectors find beyond what is stored, and the records that figures need."""
+        now, look = self._now(), self.monitor.begin()
+        first = now - (days or self._rules.report_days) * DAY
+        kept = []
+        for number, record in enumerate(self.store.records(), 1):
+            if held and number % RENEW_RECORDS == 0:
+                held = self.store.renew()
+            if look.has_news(record) or newest(record) >= first:
+                kept.append(record)
+        self.monitor.go_on(look, kept, now, self._monitor_rules())
+        return look, kept
+
+    def _monitor_rules(self) -> MonitorRules:
+        versions: Any = self._redis.hvals(versions_key(self._prefix)) if self._rules.scope is Scope.FLEET else []
+        return MonitorRules(
+            run_length=self._rules.run_length * self._rules.scope.detectors(sum(map(int, versions))),
+            audit_sla=self._rules.audit_sla,
+            before=self._rules.report_days * DAY,
+        )
+
+    def _figures(self, look: Look, records: Sequence[AssetRecord], days: float | None = None) -> dict[str, Any]:
         question = Question(
             now=self._now(),
             days=days or self._rules.report_days,
             audit_sla=self._rules.audit_sla,
-            run_length=run_length or self._rules.run_length,
-            acknowledged=self.book.acknowledged(),
+            drift=look.drift,
         )
-        figures = figures_of(self.store.records(), self._interface, question)
-        return {**figures, "label_files": asdict(self._unread.summary())}
+        return {**figures_of(records, self._interface, question), "label_files": asdict(self._unread.summary())}
 
-    def conclude(self, figures: Mapping[str, Any]) -> None:
-        """Keep what ``status`` shows, tell of new alarms, and tell the policy the reviewers' pace."""
-        self._redis.set(f"{self._key}summary", json.dumps(summary_of(figures)))
-        raised = {alarm["id"]: alarm for model in figures["models"] for alarm in model["drift"]["alarms"]}
-        for alarm_id in self.book.untold(raised, self._now()):
-            self._tell(raised[alarm_id])
-        self._post([alarm for alarm in raised.values() if alarm["acknowledged_at"] is None])
-        pace = figures["reviewers"]["capacity_per_day"]
-        if self._ears.pace is not None and pace:
-            for rule in figures["reviewers"]["rules"]:
-                self._ears.pace(self.project, rule, pace)
+    def _tell_of_alarms(self) -> None:
+        """Tell of the stored alarms that nobody was told of, and post those that the webhook has not taken.
+
+        It is noted afterwards: one that ends between the two tells twice rather than never.
+        """
+        known = self.book.known()
+        for alarm_id, alarm in known.alarms.items():
+            if alarm_id not in known.told:
+                self._tell(alarm)
+                self.book.note_told(alarm_id, self._now())
+        for alarm_id, alarm in known.alarms.items():
+            if self._ears.alarm is None or alarm_id in known.posted or alarm_id in known.acknowledged:
+                continue
+            if not self.store.renew():
+                return
+            if self._ears.alarm(Notice({**alarm, "acknowledged_at": None}, self.links)):
+                self.book.note_posted(alarm_id, self._now())
 
     def _tell(self, alarm: Mapping[str, Any]) -> None:
         notice = Notice(alarm, self.links)
         extra = {name: alarm[name] for name in ("id", "detector", "model", "since")}
         logger.warning(notice.headline, extra={"action": "drift_alarm", "project": self.project, **extra})
 
-    def _post(self, alarms: Sequence[Mapping[str, Any]]) -> None:
-        if self._ears.alarm is None:
-            return
-        known = {alarm["id"]: alarm for alarm in alarms}
-        for alarm_id in self.book.unposted(known):
-            if self._ears.alarm(Notice(known[alarm_id], self.links)):
-                self.book.note_posted(alarm_id, self._now())
+    def _tell_the_pace(self, reviewers: Mapping[str, Any]) -> None:
+        pace = reviewers["capacity_per_day"]
+        if self._ears.pace is not None and pace:
+            for rule in reviewers["rules"]:
+                self._ears.pace(self.project, rule, pace)
 
-    def _conclude_in_time(self) -> None:
+    def _conclude_in_time(self, *, complete: bool) -> None:
         begun = clock.monotonic()
-        self.conclude(self.figures())
+        self.conclude(complete=complete)
         pause = (clock.monotonic() - begun) / FIGURES_SHARE
         if pause > self._rules.figures_every:
             self._turns.put(self.project, pause, "figures")

@@ -44,6 +44,11 @@ class Sums:
         variance = max((self.squares + 0.5 * usual * usual) / self.count - mean * mean, 1e-12)
         return mean + GUARD * sqrt(variance / self.count), variance
 
+    def upper(self) -> float:
+        """The upper bound of the mean, of scores of either sign."""
+        mean = self.total / self.count
+        return mean + GUARD * sqrt(max(self.squares / self.count - mean * mean, 0.0) / self.count)
+
 
 @dataclass(slots=True)
 class Bets:

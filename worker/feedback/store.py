@@ -11,7 +11,9 @@ Keys, below ``{prefix}feedback:{project}:``, days in UTC:
     untaught                asset ids whose verdicts the review policy has not heard of
     differences:{kind}      day -> how Kili's count differed from ours, and whether the day was read anew
     verified                day -> when it was last read anew on purpose
-    lock                    held by the one process that collects
+    lock                    held by the one process that collects, or looks for drift
+    watches                 see worker/feedback/monitor.py
+    alarms, numbers, acknowledged, told, posted     see worker/feedback/alarms.py
 
 Everything can be rebuilt from Kili; an asset takes about half a kilobyte until it is older than the horizon.
 """
@@ -36,8 +38,13 @@ from worker.feedback.records import AssetRecord
 LOCK_SECONDS = 60.0
 CHUNK = 500
 OTHER_KEYS = ("days", "unmarked", "unread", "untaught", "verified")
-BEYOND_KILI = ("summary", "acknowledged", "told", "posted")
+BEYOND_KILI = ("summary", "acknowledged", "told", "posted", "alarms", "numbers", "watches")
 """What the feedback room knows of a project and Kili does not."""
+
+
+def versions_key(prefix: str) -> str:
+    """Hash: project -> how many of its model versions are watched for drift."""
+    return f"{prefix}feedback:versions"
 
 
 class LockLost(Exception):
@@ -74,6 +81,13 @@ class FeedbackStore:
             return self._lock.reacquire()
         except LockError:
             return bool(self._lock.acquire())
+
+    def renew(self) -> bool:
+        """Go on being the one that collects; False when another may have been it meanwhile."""
+        try:
+            return self._lock.reacquire()
+        except LockError:
+            return False
 
     def release(self) -> None:
         """Let others collect; harmless when another has the lock."""
@@ -131,6 +145,7 @@ class FeedbackStore:
         """Forget the project altogether."""
         self.clear()
         self._redis.delete(*(f"{self._base}{name}" for name in BEYOND_KILI))
+        self._redis.hdel(versions_key(self._prefix), self.project)
 
     def records(self, *, with_labels: bool = False) -> Iterator[AssetRecord]:
         """Every record, days in order; the keys of their labels only if asked for."""

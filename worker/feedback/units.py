@@ -20,6 +20,9 @@ class Unit:
         copies: how many predictions of the traffic it stands for because the others like it were not uploaded; 1 if all
             were.
         answered_at: when the youngest answer came, seconds since the epoch; 0 without one.
+        uploaded_at: when Kili took it, seconds since the epoch; 0 where that is not known. It never changes, and what
+            comes later has a later one.
+        asked: whether a review was asked for without the audit coin.
     """
 
     asset_id: str
@@ -31,8 +34,15 @@ class Unit:
     error: float | None = None
     copies: float = 1.0
     answered_at: float = 0.0
+    uploaded_at: float = 0.0
+    asked: bool = False
 
     @property
     def answered(self) -> bool:
         """Whether a human has answered."""
         return self.error is not None
+
+    @property
+    def place(self) -> tuple[float, str]:
+        """Its place among the others: by when Kili took it, then by asset; of one that is not known, by its time."""
+        return self.uploaded_at or self.at, self.asset_id

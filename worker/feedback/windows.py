@@ -24,10 +24,10 @@ class Window:
     """Predictions that follow each other in time.
 
     Attributes:
-        units: in the order of time.
+        units: in the order in which Kili took them.
         weights: for each unit, how many unanswered ones it stands for: unbiased, not scaled.
         scores: the model's own confidences, where known.
-        closed: whether every audit has an answer or is overdue, so that the answers may be counted.
+        closed: whether no answer is waited for any more, so that the answers may be counted.
     """
 
     units: Sequence[Unit]
@@ -46,23 +46,47 @@ class Window:
         return self.audits > 0 or not any(unit.audited for unit in self.units)
 
 
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long answers are waited for: those to predictions taken before these times no longer (Unix seconds).
+
+    Attributes:
+        audits: for audits.
+        asked: for other reviews that were asked for.
+    """
+
+    audits: float
+    asked: float
+
+    @classmethod
+    def at(cls, now: float, audit_sla: float) -> Patience:
+        """As usual: audits until they are overdue, other reviews a third of that time."""
+        return cls(now - audit_sla, now - audit_sla / 3)
+
+    def waits(self, unit: Unit) -> bool:
+        """Whether an answer is still waited for."""
+        if unit.answered or not (unit.audited or unit.asked):
+            return False
+        return unit.place[0] >= (self.audits if unit.audited else self.asked)
+
+
 def windows_of(
     units: Iterable[tuple[Unit, float | None]], *, overdue_before: float, size: int = WINDOW_UNITS
 ) -> list[Window]:
     """Cut units, each with the model's own confidence, into full windows; the rest waits for more.
 
-    Audits predicted before ``overdue_before`` (seconds since the epoch) are no longer waited for.
+    Reviews of predictions that came before ``overdue_before`` (seconds since the epoch) are no longer waited for.
     """
-    ordered = sorted(units, key=lambda pair: (pair[0].at, pair[0].asset_id))
+    ordered = sorted(units, key=lambda pair: pair[0].place)
     starts = range(0, len(ordered) - size + 1, size)
-    return [_window(ordered[start : start + size], overdue_before) for start in starts]
+    return [window_of(ordered[start : start + size], Patience(overdue_before, overdue_before)) for start in starts]
 
 
-def _window(pairs: Sequence[tuple[Unit, float | None]], overdue_before: float) -> Window:
+def window_of(pairs: Sequence[tuple[Unit, float | None]], patience: Patience, *, weighed: bool = True) -> Window:
+    """One window of units in their order; weights only if they are needed, they take the most time."""
     units = [unit for unit, _ in pairs]
-    waiting = any(unit.audited and not unit.answered and unit.at >= overdue_before for unit in units)
     scores = [score for _, score in pairs if score is not None]
-    return Window(units, base_weights(units), scores, closed=not waiting)
+    return Window(units, base_weights(units) if weighed else (), scores, closed=not any(map(patience.waits, units)))
 
 
 def error_scores(window: Window) -> tuple[list[float], float]:

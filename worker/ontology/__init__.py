@@ -12,6 +12,7 @@ from .drift import Drift, drift
 from .errors import CAUSES, Cause, InterfaceError, OntologyError
 from .interface import IGNORED_JOBS, Category, Interface, Job, KeyPoint
 from .validate import validate
+from .validate_rich_text import rich_text_parts
 
 __all__ = [
     "CAUSES",
@@ -28,6 +29,7 @@ __all__ = [
     "agreement",
     "confidence_of",
     "drift",
+    "rich_text_parts",
     "to_json_response",
     "unknown_labels",
     "validate",

@@ -42,6 +42,7 @@ def to_json_response(
     threshold: float = 0.5,
     unknown_classes: Literal["refuse", "ignore"] = "refuse",
     text: str | None = None,
+    parts: Mapping[str, str] | None = None,
     partial: bool = False,
     georeferenced: bool = False,
 ) -> dict[str, Any]:
@@ -49,7 +50,8 @@ def to_json_response(
 
     ``classes`` maps a model's classes to categories and wins over every other spelling. ``threshold`` in
     [0, 1] is what a class of a multiple-choice job must reach. ``unknown_classes`` says whether a class without a
-    category refuses the answer or is left out. ``text`` is the asset's text, for entities.
+    category refuses the answer or is left out. ``text`` is the asset's text, for entities; ``parts`` are the texts
+    of a rich text by id, in their order.
     ``partial`` accepts an answer that leaves required jobs open; ``georeferenced`` says that the asset is an image with
     a place on the map. Raises :class:`OntologyError`.
     """
@@ -58,20 +60,24 @@ def to_json_response(
         response = answer.json_response
     else:
         policy = Policy(classes, threshold, unknown_classes == "ignore")
-        parts = _parts(answer, output.job, interface)
         response = {}
-        for definite, name in parts:
+        for definite, name in _parts(answer, output.job, interface):
             job = resolve_job(definite, name, interface)
             _check_expressible(definite, interface)
-            response |= _Composer(Target(job, interface, policy), text).response(definite)
-    validate(response, interface, text=text, partial=partial, georeferenced=georeferenced)
+            response.update(_Composer(Target(job, interface, policy), text).response(definite))
+    validate(response, interface, text=text, parts=parts, partial=partial, georeferenced=georeferenced)
     return dict(response)
+
+
+_DEFINITE = (Classification, Detection, Entities, Transcription, Frames)
 
 
 def _parts(
     answer: Definite | Either | Nothing | Several, given: str | None, interface: Interface
 ) -> list[tuple[Definite, str | None]]:
     """What is answered, and the job's name where it is known."""
+    if isinstance(answer, _DEFINITE):
+        return [(answer, given)]
     if not isinstance(answer, Several):
         return [(settled(answer, given, interface), given)]
     jobs = jobs_of(answer, interface)

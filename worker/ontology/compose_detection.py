@@ -28,7 +28,7 @@ ROUNDING = 1e-6
 AREA_TOOLS = frozenset({"rectangle", "polygon", "semantic"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Target:
     """Where annotations go: the job, its project, the project's policy."""
 

@@ -172,8 +172,9 @@ def _job(name: str, raw: object) -> Job:
     if not isinstance(task, str) or not task:
         raise InterfaceError(f"{where}.mlTask", f"must be a non-empty text, found {task!r}")
     content = _mapping(body.get("content") or {}, f"{where}.content")
-    categories = _mapping(content.get("categories") or {}, f"{where}.content.categories")
-    place = f"{where}.content.categories"
+    kind = "options" if task == "COMPARISON" else "categories"
+    place = f"{where}.content.{kind}"
+    categories = _mapping(content.get(kind) or {}, place)
     return Job(
         name=name,
         ml_task=task,

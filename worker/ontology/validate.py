@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import date
 from typing import Any
 
 from .interface import IGNORED_JOBS, RELATION_ENDS, Interface, Job
 from .validate_annotations import check_entities, check_objects, check_relations
-from .validate_categories import check_classification, is_answered, refuse_unknown_job
+from .validate_categories import check_classification, check_comparison, is_answered, refuse_unknown_job
 from .validate_context import Context, as_object, as_text, refuse
 
 ASSET_LEVEL = "assetLevel"
 """Where a video's response keeps the jobs that are asked about the whole asset."""
 
 _FRAME = re.compile(r"0|[1-9][0-9]*")
-_DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
 
 
 def validate(
@@ -24,18 +24,20 @@ def validate(
     interface: Interface,
     *,
     text: str | None = None,
+    parts: Mapping[str, str] | None = None,
     partial: bool = False,
     georeferenced: bool = False,
 ) -> None:
     """Refuse a json_response that Kili would refuse or silently break.
 
-    ``text`` is the asset's text, against which entities are checked; ``partial`` allows required jobs to be
+    ``text`` is the asset's text, against which entities are checked; ``parts`` are the texts of a rich text by id,
+    in their order; ``partial`` allows required jobs to be
     left open; ``georeferenced`` says that the asset is an image with a place on the map, on which an ``IMAGE``
     project takes longitude and latitude. Jobs of unknown kinds pass unchecked. Raises :class:`OntologyError`, whose
     field is a path such as ``JOB.annotations[3].boundingPoly[0].normalizedVertices[2].x``.
     """
     response = as_object(json_response, "json_response")
-    context = Context(interface, text, partial, _check_payload, georeferenced)
+    context = Context(interface, text, partial, _check_payload, georeferenced, parts)
     answered = _check_video(response, context) if interface.is_video else _check_jobs(response, "", context)
     if not partial:
         _check_required(interface, answered)
@@ -82,10 +84,17 @@ def _check_text(payload: Mapping[str, Any], job: Job, where: str, context: Conte
     if not payload:
         return
     text = as_text(payload.get("text"), f"{where}.text")
-    if job.input == "date" and not _DATE.fullmatch(text):
+    if job.input == "date" and not _is_date(text):
         refuse(f"{where}.text", f"{text!r} is no date", "send year-month-day: 2024-12-31", "bad_text")
     if job.input == "number" and not _is_number(text):
         refuse(f"{where}.text", f"{text!r} is no number", "send digits", "bad_text")
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False
 
 
 def _is_number(text: str) -> bool:
@@ -113,6 +122,7 @@ def _check_required(interface: Interface, answered: Iterable[str]) -> None:
 
 CHECKS: Mapping[str, Callable[[Mapping[str, Any], Job, str, Context], None]] = {
     "CLASSIFICATION": check_classification,
+    "COMPARISON": check_comparison,
     "OBJECT_DETECTION": check_objects,
     "NAMED_ENTITIES_RECOGNITION": check_entities,
     "NAMED_ENTITIES_RELATION": check_relations,

@@ -14,11 +14,12 @@ from .validate_context import (
     as_object,
     as_text,
     check_key_frame,
-    check_percent,
+    check_score,
     is_int,
     refuse,
 )
 from .validate_geometry import check_geometry, check_pages
+from .validate_rich_text import check_parts
 
 DRAWN_FREELY = frozenset({"semantic", "polygon"})
 """Tools whose drawings may be the parts of one object in one frame; any other's are a track that is there twice."""
@@ -32,7 +33,7 @@ def check_objects(payload: Mapping[str, Any], job: Job, where: str, context: Con
         _register(
             annotation, job, names, place, context, is_part=tool in DRAWN_FREELY or not context.interface.is_video
         )
-        check_percent(annotation.get("score"), f"{place}.score")
+        check_score(annotation.get("score"), f"{place}.score")
         if context.interface.is_pdf:
             check_pages(annotation.get("annotations"), tool, f"{place}.annotations")
         else:
@@ -100,7 +101,7 @@ def _tool(annotation: Mapping[str, Any], job: Job, where: str, context: Context)
 def _check_span(annotation: Mapping[str, Any], where: str, context: Context) -> None:
     begin = _offset(annotation.get("beginOffset"), f"{where}.beginOffset")
     content = as_text(annotation["content"], f"{where}.content") if "content" in annotation else None
-    parts = "beginId" in annotation or "endId" in annotation
+    parts = "beginId" in annotation or "endId" in annotation or context.parts is not None
     if parts:
         as_text(annotation.get("beginId"), f"{where}.beginId")
         as_text(annotation.get("endId"), f"{where}.endId")
@@ -112,7 +113,9 @@ def _check_span(annotation: Mapping[str, Any], where: str, context: Context) -> 
             "send the offset after its last character",
             "offset_outside_text",
         )
-    if context.text is not None and not parts:
+    if context.parts is not None:
+        check_parts(annotation, begin, end, where, context.parts)
+    elif context.text is not None and not parts:
         _check_text(begin, end, content, where, context.text)
 
 

@@ -12,13 +12,35 @@ from .validate_context import Context, as_list, as_object, as_text, check_key_fr
 CATEGORY_KEYS = frozenset({"name", "confidence", "children"})
 """The keys of a chosen category; the official SDK fails to read any other."""
 
+OPEN_CHOICE = frozenset({"children", "isKeyFrame", "annotations"})
+"""The keys of a choice that was left open; Kili writes an empty list of annotations beside the choices of a video."""
+
 
 def check_classification(payload: Mapping[str, Any], job: Job, where: str, context: Context) -> None:
     """Check the answer of a classification job; an empty payload is an open question."""
     check_key_frame(payload, where)
+    strange = [key for key in payload if key not in OPEN_CHOICE or (key == "annotations" and payload[key])]
+    if strange and "categories" not in payload:
+        problem = f"job {job.name} is a choice and has no categories, but {', '.join(strange)}"
+        refuse(f"{where}.categories", problem, "send the chosen categories", "malformed")
     names = check_categories(payload.get("categories", []), job, f"{where}.categories", context)
     if names or payload.get("children"):
         check_children(payload, names, job, where, context)
+
+
+def check_comparison(payload: Mapping[str, Any], job: Job, where: str, context: Context) -> None:  # noqa: ARG001
+    """Check the answer of a comparison: one of the job's options, and the two answers that were compared."""
+    if not payload:
+        return
+    place = f"{where}.choice"
+    choice = as_object(payload.get("choice"), place)
+    code = as_text(choice.get("code"), f"{place}.code")
+    if job.categories and code not in job.categories:
+        fix = f"send one of its options: {listed(job.categories)}"
+        refuse(f"{place}.code", f"job {job.name} has no option {code!r}", fix, "unknown_category")
+    for end in ("firstId", "secondId"):
+        if not as_text(choice.get(end), f"{place}.{end}"):
+            refuse(f"{place}.{end}", "is empty", "name the compared answer", "malformed")
 
 
 def check_categories(value: object, job: Job, where: str, context: Context) -> tuple[str, ...]:

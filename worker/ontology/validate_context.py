@@ -31,7 +31,7 @@ class Context:
 
     ``mids`` holds the identities of one response (of one frame, in a video). ``check_payload`` checks the payload of
     any job, so that nested jobs need no import of their parents. ``georeferenced`` says that the asset is an image
-    with a place on the map.
+    with a place on the map. ``parts`` are the texts of a rich text by id, in their order.
     """
 
     interface: Interface
@@ -39,6 +39,7 @@ class Context:
     partial: bool
     check_payload: Callable[[object, Job, str, Context], None]
     georeferenced: bool = False
+    parts: Mapping[str, str] | None = None
     mids: dict[str, Known] = field(default_factory=dict)
 
     @property
@@ -123,6 +124,13 @@ def check_percent(value: object, where: str) -> None:
     """Refuse a confidence or score that is no number in 0-100; ``null`` is none."""
     if value is not None and not is_percent(value):
         refuse(where, f"must be a percentage: 0, or 1 to 100; found {value!r}", "send percents", "bad_confidence")
+
+
+def check_score(value: object, where: str) -> None:
+    """Refuse the score of an object that is no percentage, or a fraction of one: Kili keeps whole numbers."""
+    check_percent(value, where)
+    if isinstance(value, float) and not value.is_integer():
+        refuse(where, f"must be a whole number of percents, found {value!r}", f"send {round(value)}", "bad_confidence")
 
 
 def check_key_frame(payload: Mapping[str, Any], where: str) -> None:

@@ -6,6 +6,7 @@ import itertools
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -16,6 +17,7 @@ from worker.cli import main
 from worker.cli.group import COMMANDS
 from worker.settings import environment_names
 
+NOBODY = 65534
 DEAD_REDIS = "redis://127.0.0.1:9/0"
 DEAD_KILI = "http://127.0.0.1:9/api/label/v2/graphql"
 
@@ -182,11 +184,33 @@ def test_a_file_that_cannot_be_used_is_refused(arguments: list[str], name: str) 
     is_refused(*(word.format(name) for word in arguments))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize("arguments", READING, ids=" ".join)
-def test_a_file_that_may_not_be_read_is_refused(arguments: list[str]) -> None:
+def test_a_file_that_may_not_be_read_is_refused(arguments: list[str], tmp_path: Path) -> None:
+    words = [word.format("locked.json") for word in arguments]
     Path("locked.json").touch(0o000)
-    is_refused(*(word.format("locked.json") for word in arguments))
+    call(*words)  # imports what the command needs, which an ordinary user might not reach
+    with an_ordinary_user(tmp_path):
+        told = is_refused(*words)
+    assert "Permission denied" in told or "not readable" in told
+
+
+@contextmanager
+def an_ordinary_user(folder: Path) -> Iterator[None]:
+    """For root, who may read everything: be nobody for a while, who may use what is open to all in the folder."""
+    if os.geteuid() != 0:
+        yield
+        return
+    groups = os.getgroups()
+    folder.chmod(0o755)
+    os.setgroups([])
+    os.setegid(NOBODY)
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
 
 
 @pytest.mark.parametrize("arguments", WRITING, ids=" ".join)

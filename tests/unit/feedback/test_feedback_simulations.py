@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks.feedback import audit_drift, coverage, speed, stream_drift
+from benchmarks.feedback import audit_drift, coverage, months, speed, stream_drift
 from benchmarks.feedback.adwin import Adwin
 from benchmarks.feedback.goals import Goal, Part
 from benchmarks.feedback.pictures import RIVALS, picture
@@ -90,6 +90,16 @@ def test_ten_points_lost_on_a_stream_are_found_within_days() -> None:
 
     assert not found.calm
     assert found.delay <= 5
+
+
+def test_a_drift_in_production_is_told_once_with_late_answers_and_restarts() -> None:
+    plan = months.Plan(days=24, daily=200, drifts=(12,))
+    found = months.run(months.Case("digits", drifting=True, scope="detector"), plan)
+
+    assert found.twice == 0
+    assert found.predictions == 4800
+    assert [day for day in found.days["accuracy_fell"] if day <= 12] == []
+    assert months.summary([found], plan).goals[0].met
 
 
 def test_the_cost_of_verdicts_is_measured_on_all_of_them_and_their_state_is_small() -> None:

@@ -145,6 +145,7 @@ CATEGORIES = [
         "bad_confidence",
     ),
     broken("an object's score as a probability", "rectangle", "SHIPS/annotations/0/score", 0.5, "bad_confidence"),
+    broken("an object's score as a fraction", "rectangle", "SHIPS/annotations/0/score", 87.5, "bad_confidence"),
     broken("an object's score above 100", "rectangle", "SHIPS/annotations/0/score", 500, "bad_confidence"),
     broken("a key the SDK cannot read", "radio", "COLOR/categories/0/displayName", "Blue", "unknown_key"),
 ]
@@ -181,6 +182,7 @@ TEXTS = [
         "a transcription without text", "transcription", "CAPTION", {"value": "two pugs"}, "malformed", "CAPTION.text"
     ),
     broken("a date that is none", "date", "WHEN/text", "30.11.2023", "bad_text"),
+    broken("a day the year lacks", "date", "WHEN/text", "2023-02-29", "bad_text"),
     broken("a number that is none", "number", "COUNT/text", "forty-two", "bad_text"),
     broken("a file without id", "file", "MODEL/fileId", "", "malformed"),
     broken("a file as a path", "file", "MODEL", "part.glb", "malformed"),
@@ -268,6 +270,15 @@ FORMS = [
     broken("a list instead of a response", "radio", "", [], "malformed", "json_response"),
     broken("a text instead of a job's answer", "radio", "COLOR", "RED", "malformed"),
     broken("nothing instead of a job's answer", "radio", "COLOR", None, "malformed"),
+    broken("a text instead of a choice", "radio", "COLOR", {"text": "RED"}, "malformed", "COLOR.categories"),
+    broken(
+        "objects instead of a choice",
+        "radio",
+        "COLOR",
+        {"annotations": [a_box("RED", "a", 0.1, 0.1, 0.2, 0.2)]},
+        "malformed",
+        "COLOR.categories",
+    ),
     broken("a text instead of categories", "radio", "COLOR/categories", "RED", "malformed"),
     broken("a text instead of a category", "radio", "COLOR/categories/0", "RED", "malformed"),
     broken("a category without name", "radio", "COLOR/categories/0/name", CUT, "malformed"),

@@ -24,7 +24,7 @@ def check_annotation(job: Job, annotation: Any, where: str, interface: Interface
     """Refuse an annotation that is malformed in itself; return its category."""
     source = an_object(annotation, where)
     category = chosen_one(job, source, where)
-    check_percentage(source, "score", where)
+    check_percentage(source, "score", where, whole=True)
     check_key_frame(source, where)
     if source.get("mid") is not None:
         a_name(source["mid"], inside(where, "mid"))

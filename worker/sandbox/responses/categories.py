@@ -42,5 +42,5 @@ def _read(job: Job, value: Any, where: str) -> Category:
     unknown = sorted(source.keys() - KEYS)
     if unknown:
         refuse(inside(where, unknown[0]), f"a category has no such key; it has {', '.join(sorted(KEYS))}")
-    check_percentage(source, "confidence", where)
+    check_percentage(source, "confidence", where, whole=False)
     return job.categories[name]

@@ -66,13 +66,19 @@ def a_coordinate(value: Any, where: str) -> float:
     return float(value)
 
 
-def check_percentage(source: Json, key: str, where: str) -> None:
-    """Refuse a confidence or score that is neither missing, null nor a whole number of 0 to 100."""
+def check_percentage(source: Json, key: str, where: str, *, whole: bool) -> None:
+    """Refuse what is neither missing, null nor a number of percents (`whole`: no fraction); no probability is."""
     value = source.get(key)
     if value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100 or value % 1:
-        refuse(inside(where, key), f"{value!r} is no percentage: a whole number between 0 and 100")
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value <= 100
+        or (value % 1 and (whole or value < 1))
+    ):
+        kind = "a whole number" if whole else "a number"
+        refuse(inside(where, key), f"{value!r} is no percentage: {kind} between 0 and 100")
 
 
 def check_key_frame(source: Json, where: str) -> None:

@@ -103,7 +103,7 @@ class _Check:
 
     def _choice(self, job: Job, source: Json, where: str, identities: Identities) -> bool:
         if "categories" not in source:
-            if source.keys() - {"isKeyFrame", "annotations", "children"}:
+            if source.get("annotations") or source.keys() - {"isKeyFrame", "annotations", "children"}:
                 refuse(inside(where, "categories"), "the choice is missing")
             return False
         chosen = read_categories(job, source, where)

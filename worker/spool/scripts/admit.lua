@@ -78,12 +78,21 @@ local function older(stamp, digest, known)
   return state == 'w'
 end
 
+-- Whether a payload may hold an asset's content; one that only looks like it is delivered in vain, no more.
+local function may_hold_content(payload) return string.find(payload, '"asset"', 1, true) ~= nil end
+
+-- An older answer is admitted all the same when it may bring the asset that the newest one waits for, having none itself.
+local function is_wanted(record, model, known, payload)
+  return redis.call('HGET', record, 'bare:' .. model) == known and may_hold_content(payload)
+end
+
 local function wait(i)
   local project, lane, asset, model = ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
   local stamp, digest = ARGV[i + 5], ARGV[i + 6]
   local record = P .. 'asset:' .. asset
   local known = redis.call('HGET', record, model)
-  if known and older(tonumber(stamp), digest, known) then
+  local is_older = known and older(tonumber(stamp), digest, known)
+  if is_older and not is_wanted(record, model, known, ARGV[i + 7]) then
     count(project, 'superseded', 1)
     return 'superseded'
   end
@@ -94,7 +103,15 @@ local function wait(i)
   end
   redis.call('XADD', key, '*', 'asset', asset, 'model', model, 'stamp', stamp, 'digest', digest,
     'payload', ARGV[i + 7], 'decision', ARGV[i + 8])
-  redis.call('HSET', record, model, stamp .. ':' .. digest .. ':w')
+  if not is_older then
+    local state = stamp .. ':' .. digest .. ':w'
+    redis.call('HSET', record, model, state)
+    if may_hold_content(ARGV[i + 7]) then
+      redis.call('HDEL', record, 'bare:' .. model)
+    else
+      redis.call('HSET', record, 'bare:' .. model, state)
+    end
+  end
   redis.call('PERSIST', record)
   since[project] = math.min(since[project] or now, arrived)
   count(project, 'waiting', 1)

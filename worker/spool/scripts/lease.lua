@@ -17,14 +17,21 @@ local are_tries = redis.call('EXISTS', tries) == 1
 
 local function lane_key(lane) return P .. 'lane:' .. lane .. ':' .. project end
 
+-- An older answer may bring the asset that the newest one waits for, having no content itself.
+local function is_wanted(record, field, known)
+  return redis.call('HGET', record, 'bare:' .. field.model) == known
+    and string.find(field.payload, '"asset"', 1, true) ~= nil
+end
+
 local function is_stale(field)
-  local known = redis.call('HGET', P .. 'asset:' .. field.asset, field.model)
+  local record = P .. 'asset:' .. field.asset
+  local known = redis.call('HGET', record, field.model)
   if not known then return false end
   local stamp, digest, state = string.match(known, '^(%-?%d+):(%x+):(%a)$')
   stamp = tonumber(stamp)
   local own = tonumber(field.stamp)
-  if own ~= stamp then return own < stamp end
-  if field.digest ~= digest then return field.digest < digest end
+  if own ~= stamp then return own < stamp and not is_wanted(record, field, known) end
+  if field.digest ~= digest then return field.digest < digest and not is_wanted(record, field, known) end
   return state ~= 'w'
 end
 

@@ -31,6 +31,7 @@ local function note_on_record(i, delivered)
     else
       redis.call('HDEL', record, model)
     end
+    redis.call('HDEL', record, 'bare:' .. model)
   end
   forget_in_time(record)
 end
