@@ -17,6 +17,9 @@ from .scores import category, checked
 MOST_A_ROW_MAY_SUM_TO = 1.02
 """Rounded probabilities of one choice sum to a little more than 1, never to more than this."""
 
+LEAST_A_ROW_MAY_SUM_TO = 0.9
+"""A model's best classes leave a little to those that it does not name; a row of less is no distribution."""
+
 
 @dataclass(slots=True)
 class _Scored:
@@ -29,10 +32,11 @@ class _Scored:
 def compose_classification(answer: Classification, job: Job, policy: Policy, where: str) -> dict[str, Any] | None:
     """Choose the categories of one classification; None when the model chose none.
 
-    A whole distribution that is named exclusive has one answer in multiple choice, too. Single choice takes the most probable category (the first of the interface on a tie; classes mapped to
-    one category add up). Multiple choice takes all at or above the policy's threshold, or all where the model chose
-    (of classes mapped to one category, the highest counts). A class without category matters only where it would be
-    chosen. Independent scores have a most probable category only where one of them says yes; of a yes or no about one
+    A whole distribution that is named exclusive has one answer in multiple choice, too. Single choice takes the
+    most probable category (the first of the interface on a tie; classes mapped to one category add up).
+    Multiple choice takes all at or above the policy's threshold, or all where the model chose (of classes
+    mapped to one category, the highest counts). A class without category matters only where it would be chosen.
+    Independent scores have a most probable category only where one of them says yes; of a yes or no about one
     of two categories, the other has the complement.
     """
     classes = policy.classes
@@ -155,7 +159,7 @@ def _check_low_row(scored: _Scored, job: Job, where: str) -> None:
     """Refuse scores of all categories of which none says yes, though they are no distribution over these."""
     scores = [score for score in scored.known.values() if score is not None]
     whole = len(scores) == len(job.categories) > 1 and not scored.unknown
-    if not whole or max(scores) >= EVEN or sum(scores) >= 2 - MOST_A_ROW_MAY_SUM_TO:
+    if not whole or max(scores) >= EVEN or sum(scores) >= LEAST_A_ROW_MAY_SUM_TO:
         return
     raise OntologyError(
         f"{where}.scores",

@@ -114,7 +114,8 @@ def _tool(shape: Shape, job: Job, place: str) -> str:
             return tool
     raise OntologyError(
         f"{place}.tool",
-        f"job {job.name} has the tools {', '.join(job.tools) or 'none'}, none of which holds a {_SPOKEN.get(shape.tool, shape.tool)}",
+        f"job {job.name} has the tools {', '.join(job.tools) or 'none'}, "
+        f"none of which holds a {_SPOKEN.get(shape.tool, shape.tool)}",
         f"add the tool {shape.tool} to the job, or send the shapes it has",
         "wrong_tool",
     )

@@ -151,7 +151,6 @@ def test_one_text_cannot_belong_to_two_items() -> None:
         (chat('{"a": 1, "b": true}'), "which key of the answer is the label? There are: a, b"),
         (chat('{"label": 3}'), "3 is no class name"),
         (chat('{"label": ["A", "A"]}'), "names a class twice"),
-        (chat('{"label": []}'), "names no class"),
         (
             chat("A", logprobs={"content": [{"token": "A", "logprob": 0.5, "top_logprobs": []}]}),
             "0.5 is no log probability",

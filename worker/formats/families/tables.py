@@ -39,7 +39,7 @@ def refuse_box(row: list[Any], options: ReadOptions, at: Path) -> None:
 
 
 def _is_box(row: list[Any]) -> bool:
-    """Four to six numbers (seven with the number of a track): a place and an extent, a share, a whole number; too much for probabilities together."""
+    """A place and an extent, a share, a whole number, perhaps a track: too much for probabilities together."""
     if len(row) == BOX_ROW + 1:
         row = [*row[:4], *row[5:]] if is_number(row[4]) and row[4] == int(row[4]) else row
     if not 4 <= len(row) <= BOX_ROW or not all(map(is_number, row)) or min(row) < 0 or sum(row) < LEAST_OF_A_BOX:
