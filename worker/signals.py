@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import signal
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -33,12 +34,14 @@ def say_safely() -> None:
 
 
 def drain_on_signals(drain: Callable[[], None], end_at_once: Callable[[], None]) -> None:
-    """Install the handlers; to be called by the main thread when Celery has installed its own.
+    """Install the handlers, when Celery has installed its own; a worker in a thread leaves them to its host.
 
     Args:
         drain: called with the first signal, or never when ``SIGQUIT`` comes first; must not wait.
         end_at_once: called with the next, and with ``SIGQUIT``; does not return.
     """
+    if threading.current_thread() is not threading.main_thread():
+        return
     asked = False
 
     def ask(number: int, _: object) -> None:
