@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--without", default="", help="parts of the plan to leave out, one after another: 3,0,7")
     parser.add_argument("--no-shrink", action="store_true", help="do not look for a smaller plan that fails too")
     parser.add_argument("--plant", action="store_true", help="let Kili forget labels, to see that it is found")
+    parser.add_argument("--bare", action="store_true", help="new answers about known assets may have no content")
     options = parser.parse_args()
     if os.environ.get(HASHES) != "0":  # the order of sets is a part of what a seed decides
         os.environ[HASHES] = "0"
@@ -30,7 +31,10 @@ def main() -> int:
 
     failed = 0
     for seed in _numbers(options.seeds):
-        plan, begun = plan_of(seed, options.days, options.messages, forgets=options.plant), time.process_time()
+        plan, begun = (
+            plan_of(seed, options.days, options.messages, forgets=options.plant, bare=options.bare),
+            time.process_time(),
+        )
         left_out = [int(part) for part in options.without.split(",") if part]
         for part in left_out:
             plan = plan.without(part)

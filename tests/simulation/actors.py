@@ -57,6 +57,7 @@ class Producer:
     dice: random.Random
     came: Callable[[], None]
     of_texts: bool = False
+    omits_content: bool = False
     number: int = 0
     sent: list[tuple[str, bytes]] = field(default_factory=list)
     until: float = 0.0
@@ -83,7 +84,7 @@ class Producer:
         recent = max(0, self.number - self.dice.choice((5, 1_000_000)))
         number = self.number if is_new else self.dice.randrange(recent, self.number)
         name = f"{self.model[0]}/{number}.jpg"
-        has_content = is_new or self.dice.random() < 0.5 or name in self.published.condemned
+        has_content = is_new or not self.omits_content or self.dice.random() < 0.5 or name in self.published.condemned
         self.number += is_new
         late = self.dice.expovariate(1 / 30) if self.dice.random() < 0.1 else 0.0
         answer, score = self.dice.choice(COLOURS), self.dice.choice((0.97, 0.95, 0.9, 0.55))

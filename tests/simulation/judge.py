@@ -151,7 +151,10 @@ class Judge:
 
     def _waiting(self) -> dict[str, str]:
         pauses = {key.decode(): value.decode()[:160] for key, value in self._redis.hgetall("pw:pauses").items()}
-        return {"pauses": str(pauses)}
+        rows = [row for key in self._redis.keys("pw:lane:*") for row in self._redis.xrange(key, count=2)]
+        tries = [word.decode() for key in self._redis.keys("pw:tries:*") for word in self._redis.hvals(key)[:3]]
+        payloads = [row[1][b"payload"].decode()[:160] for row in rows[:3]]
+        return {"pauses": str(pauses), "payloads": str(payloads), "tries": str(tries)}
 
     def _size(self) -> tuple[int, int]:
         keys = self._redis.keys("*")

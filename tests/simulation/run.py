@@ -39,6 +39,8 @@ class Plan:
     kinds: tuple[str, ...] = ("crash", "term", "freeze")
     pauses: float = 0.3
     refuses_uploads: bool = False
+    omits_content: bool = False
+    """Whether new answers about known assets may come without content."""
     forgets: bool = False
     """A planted fault of Kili."""
     mean_between_harm: float = 900.0
@@ -62,7 +64,9 @@ class Plan:
         raise IndexError(part)
 
 
-def plan_of(seed: int, days: float = 1.0, messages: float = 4000.0, *, forgets: bool = False) -> Plan:
+def plan_of(
+    seed: int, days: float = 1.0, messages: float = 4000.0, *, forgets: bool = False, bare: bool = False
+) -> Plan:
     """What a seed makes happen: dense faults."""
     dice = random.Random(seed)
     producers = []
@@ -77,6 +81,7 @@ def plan_of(seed: int, days: float = 1.0, messages: float = 4000.0, *, forgets: 
         workers=dice.randint(2, 3),
         refuses_uploads=dice.random() < 0.5,
         forgets=forgets,
+        omits_content=bare,
         producers=tuple(producers),
         episodes=tuple(_episodes(dice, days)),
         pauses=dice.choice((0.02, 0.1, 0.5)),
@@ -95,7 +100,10 @@ def _episodes(dice: random.Random, days: float) -> Iterator[Episode]:
             seconds = min(seconds, 600)
         begin = BEGIN + dice.uniform(0, max(1.0, days * DAY - seconds))
         chance = dice.choice((1.0, 0.5, 0.1))
-        yield Episode(kind, begin, min(seconds, days * DAY), chance, dice.choice(operations))
+        operation = dice.choice(operations)
+        if operation == "upload" and kind not in OF_REDIS:  # of a bucket a 401 or 403 is a word about one upload
+            kind = dice.choice(("500", "503", "504", "429 bare", "reset", "lost"))
+        yield Episode(kind, begin, min(seconds, days * DAY), chance, operation)
 
 
 @dataclass(frozen=True)
@@ -171,6 +179,7 @@ class Simulation:
                 world, self.store, self.published, projects[project], (model, version), rate, own, self.broker.came
             )
             producer.until = plan.end_of_faults
+            producer.omits_content = plan.omits_content
             producer.of_texts = KINDS[project] == "TEXT"
             if producer.of_texts and plan.refuses_uploads:
                 names = [f"{model}/{number}.jpg" for number in (3, 4, 11)]
