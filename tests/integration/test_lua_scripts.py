@@ -159,8 +159,8 @@ class Tour:
         self.spend_the_budget()
         self.compare_scores()
 
-    def item(self, name: str, *, stamp: int = 5, digest: str = "bb", lane: int = 5) -> Waiting:
-        return Waiting("p", lane, name, "m:1", stamp, digest, b"{}", b"{}")
+    def item(self, name: str, *, stamp: int = 5, digest: str = "bb", lane: int = 5, payload: bytes = b"{}") -> Waiting:
+        return Waiting("p", lane, name, "m:1", stamp, digest, payload, b"{}")
 
     def put(self, *items: Item, replayed: str = "", entry_id: str = "", inbox: str = "", insist: bool = False) -> None:
         self.spool.admit([Arrival(entry_id, items, replayed)], inbox=inbox, insist=insist)
@@ -204,6 +204,7 @@ class Tour:
         assert not self.spool.renew("p", "another")
         self.put(self.item("stale", stamp=4), self.item("stale", stamp=6), self.item("same", digest="aa"))
         self.put(self.item("same", digest="cc"), *(self.item(f"r{n}", lane=9) for n in range(30)))
+        self.put(self.item("shown", stamp=4, lane=9), self.item("shown", stamp=6, lane=9, payload=b'{"asset":{}}'))
         self.lease(token, items=1, aging_ms=0)
         entries = self.lease(token)
         assert self.lease(token) == []

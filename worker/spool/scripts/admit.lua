@@ -79,7 +79,9 @@ local function older(stamp, digest, known)
 end
 
 -- Whether a payload may hold an asset's content; one that only looks like it is delivered in vain, no more.
-local function may_hold_content(payload) return string.find(payload, '"asset"', 1, true) ~= nil end
+local function may_hold_content(payload)
+  return string.find(payload, '"asset"', 1, true) ~= nil
+end
 
 -- An older answer is admitted all the same when it may bring the asset that the newest one waits for, having none itself.
 local function is_wanted(record, model, known, payload)

@@ -19,8 +19,8 @@ local function lane_key(lane) return P .. 'lane:' .. lane .. ':' .. project end
 
 -- An older answer may bring the asset that the newest one waits for, having no content itself.
 local function is_wanted(record, field, known)
-  return redis.call('HGET', record, 'bare:' .. field.model) == known
-    and string.find(field.payload, '"asset"', 1, true) ~= nil
+  if redis.call('HGET', record, 'bare:' .. field.model) ~= known then return false end
+  return string.find(field.payload, '"asset"', 1, true) ~= nil
 end
 
 local function is_stale(field)
