@@ -87,7 +87,7 @@ def test_uploads_that_fail_for_ever_are_dead_letters_in_the_end_and_all_others_a
 
 
 @pytest.mark.guarantee(
-    "Kili is down",
+    "Kili",
     fault="the bucket refuses every upload for a while, or a signed URL has expired",
     promise="asked with a new URL; nobody is condemned, the others go on",
 )
