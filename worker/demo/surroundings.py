@@ -22,8 +22,9 @@ LISTENING = {
     "WORKER_FEEDBACK__EVERY_SECONDS": "5",
     "WORKER_FEEDBACK__FIGURES_SECONDS": "5",
     "WORKER_FEEDBACK__BUDGET_SHARE": "0.2",
+    "WORKER_FEEDBACK__AUDIT_HOURS": "0.004",
 }
-"""A demo of a minute cannot wait five minutes for the next look at the labels."""
+"""A demo of a minute cannot wait five minutes for the next look at the labels, nor three days for an answer."""
 
 PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
 
