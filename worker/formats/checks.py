@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 from worker.formats.output import OutputError
 
@@ -97,7 +97,7 @@ def array(value: Any, *path: str | int) -> list[Any]:
 
 def mapping(value: Any, *path: str | int) -> Mapping[str, Any]:
     """Return an object."""
-    if type(value) is not dict and not isinstance(value, Mapping):
+    if not is_object(value):
         fail(path, f"{describe(value)} is not an object")
     return value
 
@@ -116,6 +116,12 @@ def same_length(lists: Mapping[str, Sequence[Any]], at: Path, fix: str = "") -> 
         counts = ", ".join(f"{key} has {length}" for key, length in lengths.items())
         fail(at, f"lists of different length: {counts}", fix)
     return next(iter(lengths.values()))
+
+
+def is_object(value: Any) -> TypeGuard[Mapping[str, Any]]:
+    """Tell whether a value is a JSON object; the usual types are told without asking the slow abstract class."""
+    kind = type(value)
+    return kind is dict or (kind is not list and isinstance(value, Mapping))
 
 
 def is_number(value: Any) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
-from worker.formats.checks import ROOT, Path, describe, fail, is_number, show
+from worker.formats.checks import ROOT, Path, describe, fail, is_number, is_object, show
 from worker.formats.meaning import carries_span, foreign_key
 from worker.formats.options import ReadOptions
 from worker.formats.output import ModelOutput
@@ -98,7 +98,7 @@ NUMBER = Kind("a number", is_number)
 NUMBER_OR_NULL = Kind("a number or null", lambda value: value is None or is_number(value))
 INDEX = Kind("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
 LIST = Kind("a list", lambda value: isinstance(value, list))
-OBJECT = Kind("an object", lambda value: isinstance(value, Mapping))
+OBJECT = Kind("an object", is_object)
 LABEL = Kind("a class name or index", lambda value: isinstance(value, str) or INDEX.test(value))
 
 
@@ -115,10 +115,15 @@ class Keys:
     optional: Mapping[str, Kind] = field(default_factory=dict)
     open: bool = False
     closed: bool = False
+    known: frozenset[str] = field(init=False)
+    """Every key that has a meaning in this format."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "known", frozenset((*self.required, *self.optional)))
 
     def fits(self, value: Any) -> bool:
         """Tell whether ``value`` is such an object."""
-        if not isinstance(value, Mapping) or not self.required.keys() <= value.keys():
+        if not is_object(value) or not self.required.keys() <= value.keys():
             return False
         if not all(kind.test(value[key]) for key, kind in self.required.items()):
             return False
@@ -132,11 +137,6 @@ class Keys:
         if self.closed:
             return next((key for key in value if key not in self.known and value[key] not in (None, "", [], {})), None)
         return foreign_key(value, self.known)
-
-    @property
-    def known(self) -> frozenset[str]:
-        """Every key that has a meaning in this format."""
-        return frozenset((*self.required, *self.optional))
 
     def refuse_stranger(self, value: Mapping[str, Any], at: Path) -> None:
         """Raise OutputError for an object that says more than is read of it."""
