@@ -61,14 +61,14 @@ def read_payload(payload: Any, options: ReadOptions | None = None) -> Reading:
     Raises OutputError, of which UnknownFormat, AmbiguousFormat and ResultPointer are kinds.
     """
     chosen = options or ReadOptions()
+    if isinstance(payload, str) and looks_like_json(payload):
+        payload = parse_json(payload, ROOT)
     parts = _parts(payload)
     return _read_parts(parts, chosen) if parts else _read_one(payload, chosen, ROOT)
 
 
 def _parts(payload: Any) -> list[Any]:
     """The events of a batch, each of which is an envelope; none where the payload is no batch."""
-    if isinstance(payload, str) and looks_like_json(payload):
-        payload = parse_json(payload, ROOT)
     if not isinstance(payload, list) or not payload or not isinstance(payload[0], Mapping):
         return []
     batching = [one for one in envelopes() if one.batches and one.detect(payload[0])]
