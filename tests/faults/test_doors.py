@@ -27,7 +27,7 @@ from worker.delivery.wave import READY_BATCHES
 from worker.embedded_redis import EmbeddedRedis
 from worker.producer import Publisher
 from worker.settings import Settings
-from worker.spool import Fate, Settlement, Spool
+from worker.spool import Fate, Ledger, Settlement, Spool
 
 TASK, QUEUE = "predictions.ingest", "predictions"
 
@@ -218,6 +218,7 @@ def test_above_the_limit_the_doors_stop_and_say_so_and_then_take_again() -> None
         house.await_that(lambda: house.ledger().leased, "a wave is under way")
         house.await_that(lambda: house.ledger().waiting >= 400, "as many wait as may")
         house.await_that(lambda: said(house, "doors_closed"), "the doors close")
+        house.await_that(lambda: is_held_up(house.ledger(), under_way), "nothing is leased before a call has ended")
         house.publish([prediction(project, f"c/{n}.jpg") for n in range(100)], door="celery")
         house.await_that(lambda: house.client.llen("predictions"), "messages stay in the broker")
         ledger = house.ledger()
@@ -228,6 +229,10 @@ def test_above_the_limit_the_doors_stop_and_say_so_and_then_take_again() -> None
         closed, opened = said(house, "doors_closed"), said(house, "doors_open")
         assert len(closed) == len(opened)
         assert 1 <= len(closed) <= 20, "not at every message"
+
+
+def is_held_up(ledger: Ledger, under_way: int) -> bool:
+    return ledger.leased >= under_way and ledger.waiting >= 400
 
 
 @pytest.fixture
