@@ -16,11 +16,11 @@ from typing import Any
 import redis
 
 from benchmarks.feedback.speed import measure
-from worker.embedded_redis import EmbeddedRedis
-from worker.intake.understanding import InboxEntry
-from worker.parts import admitter_of, spool_of
-from worker.settings import Settings
+from worker.environment.embedded_redis import EmbeddedRedis
+from worker.intake.parsing import InboxEntry
+from worker.settings.tree import Settings
 from worker.spool import Fate, Settlement, Spool
+from worker.wiring import admitter_of, spool_of
 
 AT_ONCE = 500
 

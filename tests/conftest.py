@@ -12,7 +12,7 @@ import redis
 from tests.fuzzing import load_profile
 from tests.guarantees import Guarantees, properties_of
 from tests.servers import is_absent, servers_of
-from worker.embedded_redis import NAMED, EmbeddedRedis
+from worker.environment.embedded_redis import NAMED, EmbeddedRedis
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

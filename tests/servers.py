@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from worker.embedded_redis import NAMED, find_server, server_on_path, wheel_binary
+from worker.environment.embedded_redis import NAMED, find_server, server_on_path, wheel_binary
 
 CHOSEN = "chosen"
 OLDEST, INSTALLED, NEWEST = "redis-6.2", "installed", "valkey"

@@ -1,21 +1,80 @@
-"""The Celery application: what a worker process consumes, and how it is wired to the runtime."""
+"""The Celery application: what a worker process consumes, how it starts its runtime, and how signals end it.
+
+Celery's own handlers write to standard output before they do anything else; where nobody reads it, that fails and the
+signal is lost. And a second SIGTERM means nothing to them.
+"""
 
 from __future__ import annotations
 
 import logging
+import signal
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from celery import Celery, bootsteps, signals
+from celery.apps import worker as celery_worker
+from celery.worker import state
 from kombu import Queue
 
-from worker import tasks
-from worker.connections import broker_ssl, celery_url
+from worker.environment.connections import broker_ssl, celery_url
 from worker.intake import queue_step
 from worker.runtime import Runtime
-from worker.settings import Settings
-from worker.signals import drain_on_signals, say_safely
+from worker.settings.tree import Settings
+
+DELIVER = "predictions.deliver"
+
+
+def register(app: Celery) -> None:
+    """Add the task to an app; it works with the app's ``runtime``."""
+    app.task(deliver, name=DELIVER, bind=True, ignore_result=True)
+
+
+def deliver(task: Any, project: str) -> None:
+    """Run one wave of a project: a hint without payload, so that losing or doubling it does no harm."""
+    task.app.runtime.hints.answer(project)
+
 
 logger = logging.getLogger(__name__)
+
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
+
+def say_safely() -> None:
+    """Let the handlers that stay Celery's (and its own until ours are there) survive that nobody hears them."""
+    say = celery_worker.safe_say
+
+    def safe_say(*args: Any, **options: Any) -> None:
+        try:
+            say(*args, **options)
+        except OSError as error:
+            logger.debug("not said: %s", error, extra={"action": "not_said"})
+
+    celery_worker.safe_say = safe_say
+
+
+def drain_on_signals(drain: Callable[[], None], end_at_once: Callable[[], None]) -> None:
+    """Install the handlers, when Celery has installed its own; a worker in a thread leaves them to its host.
+
+    Args:
+        drain: called with the first signal, or never when ``SIGQUIT`` comes first; must not wait.
+        end_at_once: called with the next, and with ``SIGQUIT``; does not return.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    asked = False
+
+    def ask(number: int, _: object) -> None:
+        nonlocal asked
+        if asked or number == signal.SIGQUIT:
+            end_at_once()
+        asked = True
+        state.should_stop = 0
+        drain()
+
+    for number in (*ENDING, signal.SIGQUIT):
+        signal.signal(number, ask)
+
 
 HINT_EXPIRES = 30
 SETTLED_SECONDS = 0.5
@@ -45,7 +104,7 @@ def create_app(settings: Settings) -> Celery:
         worker_send_task_events=False,
         worker_cancel_long_running_tasks_on_connection_loss=True,
     )
-    tasks.register(app)
+    register(app)
     app.steps["worker"].add(RuntimeStep)
     app.steps["consumer"].add(ConnectedStep)
     return app
@@ -56,7 +115,7 @@ def bind_runtime(app: Celery, settings: Settings) -> Runtime:
 
     def publish_hint(project: str) -> None:
         options = {"expires": HINT_EXPIRES, "ignore_result": True, "retry": False}
-        app.send_task(tasks.DELIVER, [project], argsrepr="", kwargsrepr="", **options)
+        app.send_task(DELIVER, [project], argsrepr="", kwargsrepr="", **options)
 
     runtime = Runtime(settings, publish_hint)
     app.runtime = runtime

@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 import redis
 from celery import Celery
 
-from worker.connections import broker_ssl, celery_url, connect, is_redis
+from worker.environment.connections import broker_ssl, celery_url, connect, is_redis
 
 TASK = "predictions.ingest"
 ORIGIN = "prediction-worker publisher"

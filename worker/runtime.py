@@ -12,20 +12,23 @@ from contextlib import contextmanager
 
 import redis
 
-from worker import __version__, clock
-from worker.connections import same_server
+from worker import __version__
+from worker.contract import ReadingLimits
 from worker.delivery import AwaitedResults, Deliverer, Pace, Ticker
-from worker.environment import MACHINE, Environment
+from worker.delivery.wakeups import Hints
+from worker.environment import clock
+from worker.environment.connections import same_server
+from worker.environment.machine import MACHINE, Environment
+from worker.feedback.collection_cycle import Rounds
 from worker.feedback.reading import Reader as LabelReader
-from worker.feedback.rounds import Rounds
-from worker.health import Pulse
-from worker.hints import Hints
 from worker.intake import QueueDoor, Reader, ReaderLimits
 from worker.kili import CallRecord
-from worker.ledger import CallCounter
-from worker.listening import rounds_of
-from worker.messages import ReadingLimits
-from worker.parts import (
+from worker.monitoring.health import Pulse
+from worker.projects.results import ResultPlaces, ResultReader
+from worker.settings.tree import Settings
+from worker.spool import Watch
+from worker.spool.call_counters import CallCounter
+from worker.wiring import (
     access_of,
     admitter_of,
     budget_of,
@@ -36,11 +39,9 @@ from worker.parts import (
     kili_of,
     policy_of,
     projects_of,
+    rounds_of,
     spool_of,
 )
-from worker.results import ResultPlaces, ResultReader
-from worker.settings import Settings
-from worker.spool import Watch
 
 logger = logging.getLogger(__name__)
 

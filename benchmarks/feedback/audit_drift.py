@@ -10,9 +10,9 @@ from statistics import median, quantiles
 from benchmarks.feedback.adwin import Adwin
 from benchmarks.feedback.goals import Goal, Part
 from benchmarks.feedback.workers import Spread, here
-from worker.feedback.detectors import AccuracyFell
-from worker.feedback.units import Unit
-from worker.feedback.windows import Window
+from worker.statistics.detectors import AccuracyFell
+from worker.statistics.samples import Unit
+from worker.statistics.windows import Window
 
 CHANGE = 1000
 """Audits before the change."""

@@ -14,9 +14,9 @@ import fakeredis
 import redis
 
 from benchmarks.feedback.simulated_kili import INTERFACE, PROJECT, SimulatedKili
-from worker.feedback.notices import Notice
+from worker.feedback.interval_lock import Turns
+from worker.feedback.notifications import Notice
 from worker.feedback.service import Ears, Feedback, FeedbackRules
-from worker.feedback.turns import Turns
 
 DAY = 86_400.0
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()

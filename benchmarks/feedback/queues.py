@@ -13,7 +13,7 @@ from functools import cache
 from typing import overload
 
 from benchmarks.review import queues as data
-from worker.formats.output import Classification, ClassScore, ModelOutput
+from worker.contract.output import Classification, ClassScore, ModelOutput
 
 TUNING = "tuning-"
 

@@ -12,10 +12,10 @@ from datetime import UTC, date, datetime
 import redis
 
 from benchmarks.feedback.goals import Goal, Part
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.collector import Collector
-from worker.feedback.figures import Question, figures_of
 from worker.feedback.reading import Kind, ReadAsset, ReadLabel, Row
+from worker.feedback.report_data import Question, figures_of
 from worker.feedback.store import FeedbackStore
 from worker.ontology import Interface
 

@@ -8,9 +8,9 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from benchmarks.feedback.queues import Queue, Said
-from worker.feedback.population import AUDIT_BAND
-from worker.feedback.units import Unit
+from worker.feedback.samples import AUDIT_BAND
 from worker.review import FixedPolicy, MemoryState, Policy, RankedPolicy, ReviewDecision, Subject, Verdict, parse_policy
+from worker.statistics.samples import Unit
 
 DAY = 86_400.0
 BATCH = 100

@@ -15,8 +15,8 @@ from benchmarks.feedback.goals import Goal, Part
 from benchmarks.feedback.queues import Queue, Said, load_queues, queue_of
 from benchmarks.feedback.stream import Change, Day, Setting, Traffic
 from benchmarks.feedback.workers import Spread
-from worker.feedback.detectors import AccuracyFell, ScoresChanged, WorseThanConfidence
-from worker.feedback.windows import windows_of
+from worker.statistics.detectors import AccuracyFell, ScoresChanged, WorseThanConfidence
+from worker.statistics.windows import windows_of
 
 DAYS = 20
 """Calm days before the change, and days within which it is to be found."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from worker.formats.output import Classification, ClassScore, ModelOutput
+from worker.contract.output import Classification, ClassScore, ModelOutput
 
 DATA = Path(__file__).with_name("queues.npz")
 WINDOWS = 30

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.review.queues import queues
-from worker.formats.output import (
+from worker.contract.output import (
     Answer,
     DetectedObject,
     Detection,

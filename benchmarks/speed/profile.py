@@ -17,10 +17,10 @@ from signal import SIGINT
 from tempfile import TemporaryDirectory
 
 from benchmarks import RESULTS
-from worker.bench.competitors.us import await_that, fill, hold, let_go, workers
-from worker.bench.ground import Ground
-from worker.bench.predictions import Work
-from worker.bench.tables import Table
+from benchmarks.speed.competitors.us import await_that, fill, hold, let_go, workers
+from benchmarks.speed.ground import Ground
+from benchmarks.speed.predictions import Work
+from benchmarks.speed.tables import Table
 
 PREDICTIONS = 40_000
 PER_SECOND = "250"
@@ -29,18 +29,27 @@ OTHER = "everything else"
 
 INTAKE: Mapping[str, tuple[str, ...]] = {
     "Redis: take from the inbox, admit to the spool, ledger": ("redis/", "worker/spool/", "worker/intake/inbox.py"),
-    "read and validate the message": ("worker/messages/", "pydantic"),
-    "format, scores, asset id": ("worker/formats/", "worker/outputs.py", "worker/subjects.py", "worker/kili/ids.py"),
+    "read and validate the message": ("worker/contract/", "pydantic"),
+    "format, scores, asset id": (
+        "worker/formats/",
+        "worker/projects/outputs.py",
+        "worker/review/subjects.py",
+        "worker/kili/ids.py",
+    ),
     "decide, write the decision": ("worker/review/",),
     "admission around these": ("worker/intake/",),
 }
 DELIVERY: Mapping[str, tuple[str, ...]] = {
     "Redis: lease, settle, call budget": ("redis/", "worker/spool/", "worker/kili/budget.py"),
     "HTTP: httpx and httpcore": ("httpx/", "httpcore/"),
-    "compose the json_response and validate it": ("worker/ontology/", "worker/responses.py", "worker/formats/"),
-    "read and validate the stored message": ("worker/messages/", "pydantic"),
+    "compose the json_response and validate it": (
+        "worker/ontology/",
+        "worker/projects/responses.py",
+        "worker/formats/",
+    ),
+    "read and validate the stored message": ("worker/contract/", "pydantic"),
     "request bodies and answers": ("worker/kili/", "json/"),
-    "waves, batches, fates, metadata": ("worker/delivery/", "worker/review/", "worker/outputs.py"),
+    "waves, batches, fates, metadata": ("worker/delivery/", "worker/review/", "worker/projects/outputs.py"),
 }
 """Parts by the files they run in; a sample belongs to the first part that one of its frames names."""
 

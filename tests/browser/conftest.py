@@ -11,12 +11,11 @@ import pytest
 from tests.browser.chromium import Tab, find, tab
 from tests.unit.feedback.feedback_records import traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, START
-from worker.demo.digits import load_digits
-from worker.demo.pictures import png
-from worker.feedback.figures import Question, disagreements, figures_of
-from worker.feedback.gallery import Exhibit, Shown, varied
-from worker.feedback.links import Links
-from worker.feedback.report_html import page
+from worker.demo.digits import load_digits, png
+from worker.feedback.messages import Links
+from worker.feedback.report_data import Question, disagreements, figures_of
+from worker.reports.gallery import Exhibit, Shown, varied
+from worker.reports.page import page
 
 DAY = 86_400.0
 LINKS = Links.of("https://kili.example/api/label/v2/graphql", "P1")

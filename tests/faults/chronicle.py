@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.faults.house import House
-from worker.demo.processes import WorkerProcess
+from worker.demo.environment import WorkerProcess
 
 FAREWELL = "worker: Warm shutdown (MainProcess)"
 

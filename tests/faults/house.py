@@ -25,17 +25,17 @@ from celery import Celery
 
 from tests.faults.front import Front
 from tests.faults.troubles import Troubles
-from worker.deadletters import DeadLetter, DeadLetters
 from worker.delivery import Pause, Pauses
-from worker.demo.processes import WorkerProcess
-from worker.embedded_redis import EmbeddedRedis
+from worker.demo.environment import WorkerProcess
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.kili import derived_asset_id
-from worker.ledger import CallCounter
-from worker.parts import admitter_of
+from worker.monitoring.status import collect
 from worker.sandbox.process import SandboxProcess
-from worker.settings import Settings
+from worker.settings.tree import Settings
 from worker.spool import Ledger, Spool
-from worker.status import collect
+from worker.spool.call_counters import CallCounter
+from worker.spool.dead_letters import DeadLetter, DeadLetters
+from worker.wiring import admitter_of
 
 COLOURS = ("RED", "BLACK", "GREY", "WHITE")
 INTERFACE = {

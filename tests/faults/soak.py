@@ -24,10 +24,10 @@ from typing import Any
 import redis
 
 from tests.faults.house import COLOURS, House, prediction
-from worker.demo.processes import WorkerProcess
-from worker.parts import admitter_of
-from worker.settings import Settings
+from worker.demo.environment import WorkerProcess
+from worker.settings.tree import Settings
 from worker.spool import Ledger, Spool
+from worker.wiring import admitter_of
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 NAMES = 4000

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.house import ONE_DOCUMENT, House, predictions
-from worker.status import prometheus_text, text
+from worker.monitoring.status import prometheus_text, text
 
 
 @pytest.fixture(scope="module")

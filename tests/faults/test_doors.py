@@ -22,12 +22,12 @@ from celery.contrib.testing.worker import start_worker
 from tests.faults.chronicle import said
 from tests.faults.house import House, prediction, predictions
 from worker.app import bind_runtime, create_app
-from worker.deadletters import DeadLetters
 from worker.delivery.wave import READY_BATCHES
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.producer import Publisher
-from worker.settings import Settings
+from worker.settings.tree import Settings
 from worker.spool import Fate, Ledger, Settlement, Spool
+from worker.spool.dead_letters import DeadLetters
 
 TASK, QUEUE = "predictions.ingest", "predictions"
 

@@ -15,10 +15,7 @@ from hypothesis import strategies as st
 
 from tests.faults.house import INTERFACE
 from tests.fuzzing import examples
-from worker.deadletters import DeadLetters
-from worker.delivery.prepare import prepare
-from worker.intake import Admitter, Inbox, Rules
-from worker.messages import (
+from worker.contract import (
     AssetContent,
     MessageError,
     ModelVersion,
@@ -29,11 +26,14 @@ from worker.messages import (
     read_message,
     read_raw,
 )
-from worker.messages.export import EXAMPLE
+from worker.contract.schemas import EXAMPLE
+from worker.delivery.prepare import prepare
+from worker.intake import Admitter, Inbox, Rules
 from worker.ontology import Interface
-from worker.projects import Projects
+from worker.projects.configuration import Projects
 from worker.review import ThresholdPolicy
 from worker.spool import Spool
+from worker.spool.dead_letters import DeadLetters
 
 STREAM, QUEUE = "predictions:inbox", "predictions"
 FUZZ = settings(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.faults.house import House, predictions
-from worker.demo.processes import WorkerProcess
+from worker.demo.environment import WorkerProcess
 
 STEPS = ["projects", "filterExistingAssets", "appendManyAssets", "appendManyLabels", "updatePropertiesInAssets"]
 HANG = {"kind": "delay", "seconds": 3}

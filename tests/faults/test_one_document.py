@@ -20,7 +20,7 @@ from tests.faults.test_kili_graphql import (
 from tests.faults.test_kili_graphql import (
     test_every_switch_of_the_unknown_server_is_survived as test_every_switch_is_survived,
 )
-from worker.status import text
+from worker.monitoring.status import text
 
 __all__ = [
     "test_a_crash_midway",

@@ -13,7 +13,7 @@ import redis
 
 from tests.faults.chronicle import said
 from tests.faults.house import House, predictions
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.embedded_redis import EmbeddedRedis
 
 SLOW = {"operation": "appendManyLabels", "action": {"kind": "delay", "seconds": 0.4}}
 

@@ -19,7 +19,7 @@ from tests.faults.chronicle import said
 from tests.faults.house import House, prediction, predictions
 from tests.faults.tls import CERTIFICATE, TlsFront
 from worker.cli import main
-from worker.connections import connect
+from worker.environment.connections import connect
 from worker.producer import Publisher
 
 KEY = "kili-key-that-must-not-come-out"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import redis
 
-from worker.connections import WorkerScript
+from worker.environment.connections import WorkerScript
 
 SAY = "local mark = redis.log local function ran(line) mark(3, 'ran ' .. line) end\n"
 NO_STATEMENT = re.compile(r"\s*(--|end\b|else|until|['\"})]|$)")
@@ -21,7 +21,7 @@ BRANCH_WITHIN = re.compile(r"^(\s*if .*\bthen )(.*\bend)(.*)$")
 
 def marked_script_of(client: redis.Redis, package: str, name: str) -> WorkerScript:
     """In the place of ``script_of``."""
-    prelude = resources.files("worker").joinpath("prelude.lua").read_text("utf-8")
+    prelude = resources.files("worker.environment").joinpath("prelude.lua").read_text("utf-8")
     return WorkerScript(client, SAY + prelude + marked(name, text_of(package, name)))
 
 

@@ -13,9 +13,9 @@ import pytest
 from broken_responses import WRITTEN
 
 from tests.faults.house import House
-from worker.explaining import explain_message
+from worker.cli.explained import explain_message
 from worker.ontology import Interface
-from worker.settings import Settings
+from worker.settings.tree import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ROW = re.compile(r"^\| \[`(?P<file>[\w-]+\.json)`\]\(.*?\) \| \[`(?P<interface>[\w-]+)`\]")

@@ -13,14 +13,14 @@ import httpx
 import pytest
 import redis
 
+from worker.contract import ReadingLimits, read_prediction
 from worker.delivery import AwaitedResults, awaited
-from worker.messages import ReadingLimits, read_prediction
-from worker.outputs import output_of
-from worker.projects import ProjectConfig
-from worker.results import AWAITED, ResultPlaces, ResultReader
+from worker.projects.configuration import ProjectConfig
+from worker.projects.outputs import output_of
+from worker.projects.results import AWAITED, ResultPlaces, ResultReader
 from worker.review import ReviewDecision, Subject
 from worker.spool import Arrival, Fate, Leased, Settlement, Spool, Waiting
-from worker.spool.tries import tried_again
+from worker.spool.entries import tried_again
 
 CONFIG = ProjectConfig(classes=["RED", "GREY"])
 WAITS = ReviewDecision(5, 0, AWAITED, "none").to_bytes([{"stage": "earlier"}])

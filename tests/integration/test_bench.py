@@ -11,14 +11,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from worker.bench import report
-from worker.bench.extrapolation import seconds_for
-from worker.bench.figures import Figures
-from worker.bench.plan import QUICK, Cell
-from worker.bench.predictions import MODEL, PRIORITY, Work, WrongState, finished
-from worker.bench.race import Result
-from worker.bench.suite import Measured, Races, run
-from worker.bench.targets import Verdict, verdicts
+from benchmarks.speed import report
+from benchmarks.speed.extrapolation import seconds_for
+from benchmarks.speed.figures import Figures
+from benchmarks.speed.plan import QUICK, Cell
+from benchmarks.speed.predictions import MODEL, PRIORITY, Work, WrongState, finished
+from benchmarks.speed.race import Result
+from benchmarks.speed.suite import Measured, Races, run
+from benchmarks.speed.targets import Verdict, verdicts
 
 COUNT = 60
 SMALL = replace(

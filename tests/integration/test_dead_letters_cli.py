@@ -17,12 +17,12 @@ from click.testing import CliRunner, Result
 
 from tests.faults.house import INTERFACE, House, prediction, predictions
 from worker.cli import main
-from worker.deadletters import DeadLetters
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.intake import Inbox
-from worker.parts import admitter_of, spool_of
-from worker.settings import Settings
+from worker.settings.tree import Settings
 from worker.spool import Spool
+from worker.spool.dead_letters import DeadLetters
+from worker.wiring import admitter_of, spool_of
 
 HOMELESS = 20
 

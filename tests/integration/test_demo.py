@@ -19,10 +19,10 @@ import psutil
 import pytest
 
 from worker.demo.digits import load_digits
+from worker.demo.display import Progress
+from worker.demo.environment import surroundings
 from worker.demo.plan import make_plan
-from worker.demo.progress import Progress
 from worker.demo.run import policy_text
-from worker.demo.surroundings import surroundings
 
 PREDICTIONS, DUPLICATES, OUTDATED, BAD = 300, 15, 2, 10
 OTHER_SETTINGS = {

@@ -19,12 +19,12 @@ import redis
 from click.testing import CliRunner
 
 from worker.cli.group import main
-from worker.embedded_redis import EmbeddedRedis
-from worker.messages import ReadingLimits, read_json, read_message
-from worker.projects import read_projects_file
+from worker.contract import ReadingLimits, read_json, read_message
+from worker.environment.embedded_redis import EmbeddedRedis
+from worker.projects.configuration import read_projects_file
 from worker.sandbox.faults import Script
 from worker.sandbox.process import SandboxProcess
-from worker.settings import environment_names
+from worker.settings.tree import environment_names
 
 ROOT = Path(__file__).parents[2]
 PAGES = {

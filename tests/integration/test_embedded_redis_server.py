@@ -20,12 +20,12 @@ from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from worker import embedded_redis
-from worker.embedded_redis import EmbeddedRedis, EmbeddedRedisError
+from worker.environment import embedded_redis
+from worker.environment.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 
 OWNER = """
 import sys, pathlib
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.embedded_redis import EmbeddedRedis
 server = EmbeddedRedis(pathlib.Path(sys.argv[1]) if sys.argv[1:] else None)
 print(server.pid, server.port, server.directory, flush=True)
 sys.stdin.read()

@@ -14,10 +14,10 @@ import pytest
 import redis
 
 from tests.integration.feedback_world import INTERFACE, World, world
-from worker.embedded_redis import EmbeddedRedis
-from worker.feedback.figures import Question, figures_of
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.reading import Kind
 from worker.feedback.records import AssetRecord
+from worker.feedback.report_data import Question, figures_of
 from worker.feedback.service import Ears, Feedback
 from worker.feedback.store import FeedbackStore
 from worker.feedback.verdicts import record_of

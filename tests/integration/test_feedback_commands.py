@@ -20,13 +20,12 @@ from tests.integration.feedback_world import World, world
 from worker.cli.evaluate import evaluate
 from worker.cli.publish import publish
 from worker.cli.report import report
-from worker.demo.digits import CLASS_NAMES, load_digits
-from worker.demo.pictures import png
-from worker.demo.processes import WorkerProcess
-from worker.embedded_redis import EmbeddedRedis
-from worker.feedback.gallery import Contents
-from worker.feedback.markup import VOID
+from worker.demo.digits import CLASS_NAMES, load_digits, png
+from worker.demo.environment import WorkerProcess
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.reading import ReadAsset
+from worker.reports.gallery import Contents
+from worker.reports.markup import VOID
 
 Run = Callable[..., Result]
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.house import COLOURS, House
+from worker.monitoring.status import prometheus_text, text
 from worker.review import RedisState, Source
 from worker.sandbox.labelers import Labelers
-from worker.status import prometheus_text, text
 
 POLICY = """
 version = "test"

@@ -14,17 +14,17 @@ from click.testing import CliRunner
 
 from tests.integration.feedback_world import INTERFACE, World, world
 from worker.cli.evaluate import evaluate
-from worker.embedded_redis import EmbeddedRedis
-from worker.feedback.export import export_rows
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.label_files import FileRules
 from worker.feedback.reading import Reader
 from worker.feedback.records import AssetRecord
 from worker.feedback.service import Feedback, summary_of
 from worker.feedback.store import FeedbackStore
-from worker.feedback.summary_text import metric_lines, status_lines
 from worker.feedback.unread import ROUNDS
 from worker.kili import NewAsset, RetryPolicy
+from worker.monitoring.feedback_summary import metric_lines, status_lines
 from worker.ontology import Interface
+from worker.reports.export import export_rows
 
 INTERFACE_READ = Interface.parse(INTERFACE)
 QUICK = FileRules(max_bytes=100_000, file_seconds=0.5, page_seconds=3.0)

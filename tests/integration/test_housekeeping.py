@@ -11,13 +11,13 @@ import redis
 
 from tests.integration.test_spool import check
 from tests.unit.feedback.feedback_records import traffic
-from worker.deadletters import DeadLetters
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.embedded_redis import EmbeddedRedis
+from worker.feedback.housekeeping import Housekeeping, Limits
 from worker.feedback.store import FeedbackStore
-from worker.housekeeping import Housekeeping, Limits
-from worker.settings import Settings
+from worker.monitoring.status import collect, prometheus_text, text
+from worker.settings.tree import Settings
 from worker.spool import Arrival, Dead, Fate, Settlement, Spool, Waiting
-from worker.status import collect, prometheus_text, text
+from worker.spool.dead_letters import DeadLetters
 
 pytestmark = pytest.mark.servers("all")
 HOUR = 3_600_000

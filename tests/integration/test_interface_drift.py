@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.faults.house import COLOURS, INTERFACE, House, found_labels, predictions
-from worker.demo.processes import WorkerProcess
+from worker.demo.environment import WorkerProcess
 
 UPDATE = """
 mutation ($data: ProjectData!, $where: ProjectWhere!) {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from worker.interfaces import InterfaceCache
+from worker.kili.interfaces import InterfaceCache
 from worker.kili.operations import ProjectInterface
 from worker.ontology import InterfaceError
 
@@ -91,7 +91,7 @@ def test_several_in_doubt_at_once_ask_once(client: redis.Redis, kili: Kili) -> N
 
 
 def test_a_change_is_said_once_by_the_fleet(client: redis.Redis, kili: Kili, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "worker.interfaces")
+    caplog.set_level(logging.INFO, "worker.kili.interfaces")
     fleet = [cache(client, kili) for _ in range(3)]
     for one in fleet:
         one.get("p")
@@ -102,7 +102,7 @@ def test_a_change_is_said_once_by_the_fleet(client: redis.Redis, kili: Kili, cap
 
 
 def test_what_is_only_new_is_no_alarm(client: redis.Redis, kili: Kili, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "worker.interfaces")
+    caplog.set_level(logging.INFO, "worker.kili.interfaces")
     known = cache(client, kili)
     known.get("p")
     client.flushall()

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from worker.explaining import explain_message
+from worker.cli.explained import explain_message
 from worker.ontology import Interface
-from worker.settings import Settings
+from worker.settings.tree import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -14,12 +14,11 @@ import pytest
 import redis
 
 from tests.integration.marked_scripts import heard, marked_script_of, marks_in, marks_of, text_of
-from worker.connections import WorkerScript, script_of
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.connections import WorkerScript, script_of
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.intake import Inbox
 from worker.kili.budget import CallBudget
-from worker.review.histogram import Histogram
-from worker.review.untested import UntestedPool
+from worker.review.histogram import Histogram, UntestedPool
 from worker.spool import Arrival, Counted, Dead, Fate, Item, Leased, Settlement, Spool, Waiting
 
 SCRIPTS = {
@@ -62,7 +61,9 @@ def test_every_script_is_toured() -> None:
     root = resources.files("worker")
     assert isinstance(root, Path)
     found = {str(path.relative_to(root.parent)) for path in root.rglob("*.lua")}
-    assert found == {f"{package.replace('.', '/')}/{name}" for package, name in SCRIPTS} | {"worker/prelude.lua"}
+    assert found == {f"{package.replace('.', '/')}/{name}" for package, name in SCRIPTS} | {
+        "worker/environment/prelude.lua"
+    }
 
 
 def test_every_script_is_loaded_behind_the_prelude() -> None:
@@ -77,7 +78,7 @@ def test_every_script_is_loaded_behind_the_prelude() -> None:
 @pytest.mark.parametrize("command", ["call", "pcall"])
 @pytest.mark.parametrize("number", NUMBERS)
 def test_a_number_enters_a_command_in_digits(client: redis.Redis, number: str, command: str) -> None:
-    prelude = text_of("worker", "prelude.lua")
+    prelude = text_of("worker.environment", "prelude.lua")
     assert client.eval(f"{prelude} return redis.{command}('ECHO', {number})", 0) == NUMBERS[number].encode()
 
 
@@ -85,7 +86,7 @@ def test_a_number_enters_a_command_in_digits(client: redis.Redis, number: str, c
 @pytest.mark.parametrize("number", ["1/0", "0/0"])
 def test_what_is_no_number_is_refused_rather_than_written(client: redis.Redis, number: str) -> None:
     with pytest.raises(redis.ResponseError):
-        client.eval(f"{text_of('worker', 'prelude.lua')} redis.call('HINCRBY', 'h', 'f', {number})", 0)
+        client.eval(f"{text_of('worker.environment', 'prelude.lua')} redis.call('HINCRBY', 'h', 'f', {number})", 0)
     assert client.exists("h") == 0
 
 
@@ -98,7 +99,7 @@ def test_what_is_no_number_is_refused_rather_than_written(client: redis.Redis, n
 def test_every_line_of_every_script_runs_and_writes_its_numbers_in_digits(
     redis_binary: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in ("worker.spool.spool", "worker.intake.inbox", "worker.kili.budget", "worker.review.untested"):
+    for place in ("worker.spool.spool", "worker.intake.inbox", "worker.kili.budget", "worker.review.histogram"):
         monkeypatch.setattr(f"{place}.script_of", marked_script_of)
     with EmbeddedRedis(binary=redis_binary) as server, redis.Redis.from_url(server.url) as client:
         with heard(client) as commands:

@@ -11,14 +11,13 @@ import redis
 
 from tests.unit.feedback.feedback_records import traffic
 from tests.unit.review.review_subjects import Clock, answers
-from worker import names
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.reading import Kind
 from worker.feedback.store import FeedbackStore
+from worker.monitoring.status import collect, text
 from worker.review import FixedPolicy, RankedPolicy, RedisState, parse_policy
-from worker.settings import Settings
-from worker.spool import Arrival, Spool, Waiting
-from worker.status import collect, text
+from worker.settings.tree import Settings
+from worker.spool import Arrival, Spool, Waiting, names
 
 pytestmark = pytest.mark.servers("all")
 PROJECTS = ["a", "b:c", "[d]*"]

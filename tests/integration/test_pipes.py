@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from worker.cli.group import COMMANDS, main
-from worker.demo.local_kili import LocalKili
-from worker.embedded_redis import EmbeddedRedis
+from worker.demo.environment import LocalKili
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.sandbox.process import SandboxProcess
 
 LINES = [

@@ -14,10 +14,10 @@ from click.testing import CliRunner
 from tests.integration.feedback_world import World, world
 from worker.cli import main
 from worker.cli.report import opened
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.intake.inbox import Inbox
-from worker.parts import admitter_of, spool_of
-from worker.settings import Settings
+from worker.settings.tree import Settings
+from worker.wiring import admitter_of, spool_of
 
 LEFT_OUT = (b"pw:calls", b"pw:budget:", b"_kombu.")
 """Every call to Kili is counted, whoever makes it; ``check`` declares the queue, as ``start`` does."""

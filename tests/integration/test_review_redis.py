@@ -12,15 +12,14 @@ from click.testing import CliRunner
 
 from tests.unit.review.review_subjects import NOW, Clock, answers, choice, subject
 from worker.cli import main
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.review import FixedPolicy, RankedPolicy, RedisState, Source, Subject, Verdict, parse_policy
 from worker.review.calibration import Example, Features
 from worker.review.capacity import Kind
-from worker.review.histogram import Histogram
+from worker.review.histogram import Histogram, UntestedPool
 from worker.review.kernel import KernelScorer
 from worker.review.redis_vectors import OVERHEAD, RedisVectors
 from worker.review.state import board_name
-from worker.review.untested import UntestedPool
 from worker.review.vectors import Vectors
 
 pytestmark = pytest.mark.servers("all")

@@ -16,17 +16,16 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from worker.checks import Check, startup_checks
 from worker.cli import main
-from worker.connections import connect
-from worker.demo.local_kili import LocalKili
-from worker.demo.processes import WorkerProcess
-from worker.embedded_redis import EmbeddedRedis, find_server
-from worker.health import read_heartbeat
+from worker.demo.environment import LocalKili, WorkerProcess
+from worker.environment.connections import connect
+from worker.environment.embedded_redis import EmbeddedRedis, find_server
+from worker.monitoring.checks import Check, startup_checks
+from worker.monitoring.health import read_heartbeat
+from worker.monitoring.redis_permissions import COMMANDS
 from worker.producer import Publisher
-from worker.rights import COMMANDS
 from worker.sandbox.process import SandboxProcess
-from worker.settings import Settings
+from worker.settings.tree import Settings
 
 ROOT = Path(__file__).parents[2]
 ALL = ["~*", "&*", "+@all"]

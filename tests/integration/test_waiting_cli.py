@@ -13,15 +13,15 @@ from click.testing import CliRunner, Result
 
 from tests.faults.house import prediction
 from worker.cli import main
-from worker.deadletters import DeadLetters
 from worker.delivery import Pauses
-from worker.embedded_redis import EmbeddedRedis
+from worker.delivery.waiting import ProjectBusy, Wait, dead_letter
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.kili import RefusedProject
-from worker.parts import admitter_of, spool_of
 from worker.review import ReviewDecision
-from worker.settings import Settings
+from worker.settings.tree import Settings
 from worker.spool import Arrival, Fate, Settlement, Spool, Waiting
-from worker.waiting import ProjectBusy, Wait, dead_letter
+from worker.spool.dead_letters import DeadLetters
+from worker.wiring import admitter_of, spool_of
 
 WRONG = "no-such-project"
 COUNT = 620

@@ -14,10 +14,10 @@ from typing import Any
 
 from tests.simulation.servers import API_KEY, ENDPOINT, Gate, SimulatedKili, SimulatedRedis
 from tests.simulation.world import Crash, Process, Task, World
-from worker import clock
-from worker.environment import Environment
+from worker.environment import clock
+from worker.environment.machine import Environment
 from worker.runtime import Runtime
-from worker.settings import Settings
+from worker.settings.tree import Settings
 
 HINT_SECONDS = 30.0
 NEVER_IN_ORDER = frozenset({"wave_failed", "thread_failed", "feedback_failed", "call_failed", "fetch_failed"})

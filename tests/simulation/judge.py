@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.simulation.servers import SimulatedKili, SimulatedRedis
 from tests.simulation.world import Violation, World
-from worker.deadletters import DeadLetters
 from worker.spool import Ledger, Spool
+from worker.spool.dead_letters import DeadLetters
 
 Key = tuple[str, str, str]
 

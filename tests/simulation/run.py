@@ -15,7 +15,7 @@ from tests.simulation.fleet import Broker, Complaints, Worker, settings_of
 from tests.simulation.judge import Judge, Published
 from tests.simulation.servers import SimulatedKili, SimulatedRedis, fakeredis_time
 from tests.simulation.world import BEGIN, Violation, VirtualClock, World
-from worker import clock
+from worker.environment import clock
 from worker.kili import derived_asset_id
 
 DAY = 86_400.0

@@ -25,12 +25,10 @@ from redis.retry import Retry
 from starlette.requests import Request
 
 from tests.simulation.world import ClockModule, Crash, Process, Violation, World
-from worker.sandbox.answers import Answer
-from worker.sandbox.bucket_files import answer_bucket
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.core import Sandbox
-from worker.sandbox.envelope import answer_call
-from worker.sandbox.label_files import answer_label_file
+from worker.sandbox.envelope import Answer, answer_call
+from worker.sandbox.files import answer_bucket, answer_label_file
 
 HAVE_TIME: tuple[ModuleType, ...] = (_helpers, _base, server_mixin, _stream)
 """The modules of fakeredis that tell time."""

@@ -10,7 +10,7 @@ from typing import Any, TextIO
 
 from greenlet import getcurrent, greenlet
 
-from worker import clock
+from worker.environment import clock
 
 BEGIN = 1_790_000_000.0
 """The moment at which every simulation begins (September 2026)."""

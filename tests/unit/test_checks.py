@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import redis
 
-from worker.checks import Check, redis_checks, setting_checks, startup_checks
-from worker.embedded_redis import EmbeddedRedis
-from worker.settings import Settings, environment_names
+from worker.environment.embedded_redis import EmbeddedRedis
+from worker.monitoring.checks import Check, redis_checks, setting_checks, startup_checks
+from worker.settings.tree import Settings, environment_names
 
 Read = Callable[..., dict[str, Check]]
 

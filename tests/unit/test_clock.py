@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from worker import clock
+from worker.environment import clock
 
 ROOT = Path(clock.__file__).parent
 WITH_TIME_OF_THEIR_OWN = ("cli", "demo", "sandbox", "bench")

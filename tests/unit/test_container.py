@@ -12,7 +12,7 @@ import click
 import pytest
 import yaml
 
-from worker.settings import Settings, environment_names
+from worker.settings.tree import Settings, environment_names
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -10,8 +10,8 @@ import fakeredis
 import pytest
 import redis
 
-from worker.deadletters import Cause, DeadLetters, Sender, write_letter
 from worker.spool import Arrival, Dead, Spool
+from worker.spool.dead_letters import Cause, DeadLetters, Sender, write_letter
 
 CAUSE = Cause("refused_by_kili", "refused", "appendManyLabels", "x" * 5000, "mend it" * 1000, "w" * 5000)
 SENDER = Sender("p", "cam/1.jpg", "m:1", "trace")

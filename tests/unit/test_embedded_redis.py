@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.embedded_redis import NAMED, EmbeddedRedis, EmbeddedRedisError, find_server
+from worker.environment.embedded_redis import NAMED, EmbeddedRedis, EmbeddedRedisError, find_server
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.exposition import sample
 from worker.feedback.drift import State
-from worker.status import prometheus_text
+from worker.monitoring.exposition import sample
+from worker.monitoring.status import prometheus_text
 
 AWKWARD = ['say "cheese"', "back\\slash", "two\nlines", 'all\\"\n\\n', "tab\tand\rreturn", "日本 ü", "}{,=# ", "\\"]
 

@@ -10,7 +10,7 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-from worker.hints import Hints
+from worker.delivery.wakeups import Hints
 
 
 class Broker:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from worker.logs import LineWriter, configure_logging, password_of
+from worker.environment.logs import LineWriter, configure_logging, password_of
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -45,7 +45,7 @@ def test_a_library_warns_of_the_same_thing_once_a_minute_and_we_always_may(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [1000.0]
-    monkeypatch.setattr("worker.logs.clock.monotonic", lambda: clock[0])
+    monkeypatch.setattr("worker.environment.logs.clock.monotonic", lambda: clock[0])
     configure_logging(level="INFO", form="json")
     for _ in range(3):
         for name in ("kombu.transport", "worker.intake"):

@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from worker.messages import (
+from worker.contract import (
     MessageError,
     Prediction,
     ReadingLimits,
@@ -18,7 +18,7 @@ from worker.messages import (
     read_prediction,
     read_raw,
 )
-from worker.messages.export import EXAMPLE
+from worker.contract.schemas import EXAMPLE
 
 LIMITS = ReadingLimits(max_bytes=10_000, max_depth=20)
 REMOVED = object()

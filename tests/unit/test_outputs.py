@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from worker.contract import MessageError, Prediction, PredictionBatch, read_message, read_prediction
+from worker.contract.output import Classification, Detection, KiliResponse
 from worker.formats import read_payload
-from worker.formats.output import Classification, Detection, KiliResponse
-from worker.messages import MessageError, Prediction, PredictionBatch, read_message, read_prediction
-from worker.outputs import UnreadableOutput, output_of, reading_of, rows_of
-from worker.projects import ProjectConfig
-from worker.subjects import subject_of
+from worker.projects.configuration import ProjectConfig
+from worker.projects.outputs import UnreadableOutput, output_of, reading_of, rows_of
+from worker.review.subjects import subject_of
 
 ROWS = {"predictions": [[0.9, 0.1], [0.2, 0.8]]}
 

@@ -11,7 +11,7 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from worker.embedded_redis import EmbeddedRedis
+from worker.environment.embedded_redis import EmbeddedRedis
 from worker.intake import messages_of
 from worker.producer import Publisher
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from worker import projects
-from worker.projects import ProjectConfig, Projects, ProjectsFileError, read_projects_file
+from worker.projects import configuration
+from worker.projects.configuration import ProjectConfig, Projects, ProjectsFileError, read_projects_file
 
 
 @pytest.fixture(autouse=True)
 def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projects, "LOOK_SECONDS", -1.0)
+    monkeypatch.setattr(configuration, "LOOK_SECONDS", -1.0)
 
 
 def write(path: Path, text: str, at: int) -> None:

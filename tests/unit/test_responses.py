@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from worker.messages import read_prediction
+from worker.contract import read_prediction
 from worker.ontology import Interface, OntologyError
-from worker.projects import ProjectConfig
-from worker.responses import response_of
+from worker.projects.configuration import ProjectConfig
+from worker.projects.responses import response_of
 
 
 def radio(*names: str) -> dict[str, Any]:

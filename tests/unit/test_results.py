@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from worker.messages import ReadingLimits
-from worker.outputs import UnreadableOutput
-from worker.results import Place, ResultPlaces, ResultReader, ResultUnavailable
+from worker.contract import ReadingLimits
+from worker.projects.outputs import UnreadableOutput
+from worker.projects.results import Place, ResultPlaces, ResultReader, ResultUnavailable
 
 LIMITS = ReadingLimits(max_bytes=100, max_depth=4)
 Handler = Callable[[httpx.Request], httpx.Response]

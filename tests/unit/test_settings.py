@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from worker.connections import broker_ssl, connect
-from worker.setting_names import mistakes
-from worker.settings import Settings, environment_names, explain
+from worker.environment.connections import broker_ssl, connect
+from worker.settings.names import mistakes
+from worker.settings.tree import Settings, environment_names, explain
 
 
 @pytest.fixture(autouse=True)

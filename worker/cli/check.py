@@ -19,7 +19,7 @@ def check(explain: bool, offline: bool, project: str | None, as_json: bool) -> N
     if explain:
         _explain(as_json)
         return
-    from worker.checks import kili_checks, startup_checks
+    from worker.monitoring.checks import kili_checks, startup_checks
 
     settings = load_settings()
     checks = startup_checks(settings)
@@ -37,7 +37,7 @@ def check(explain: bool, offline: bool, project: str | None, as_json: bool) -> N
 
 
 def _explain(as_json: bool) -> None:
-    from worker.settings import explain as rows
+    from worker.settings.tree import explain as rows
 
     if as_json:
         print_json([{"name": name, "default": default, "meaning": meaning} for name, default, meaning in rows()])

@@ -12,9 +12,9 @@ import click
 import redis
 
 from worker.cli.loading import fail, load_settings, print_json, start_logging
-from worker.deadletters import DeadLetter, DeadLetters
-from worker.parts import admitter_of, spool_of
 from worker.spool import Admission, Spool
+from worker.spool.dead_letters import DeadLetter, DeadLetters
+from worker.wiring import admitter_of, spool_of
 
 
 def _letter_ids(_ctx: click.Context, _param: click.Parameter, given: Any) -> Any:

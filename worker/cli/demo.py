@@ -19,8 +19,8 @@ import click
 from worker.cli.loading import OutputFile, fail, print_json
 
 if TYPE_CHECKING:
+    from worker.demo.environment import Surroundings
     from worker.demo.outcome import Outcome
-    from worker.demo.surroundings import Surroundings
 
 LEAST, MOST = 36, 3360
 REPORT = "demo-report.html"
@@ -62,10 +62,10 @@ def _run(as_json: bool, keep: bool, predictions: int, seed: int, html: Path) -> 
     import redis
 
     from worker.demo.digits import load_digits
+    from worker.demo.display import Progress
+    from worker.demo.environment import surroundings
     from worker.demo.plan import make_plan
-    from worker.demo.progress import Progress
     from worker.demo.run import play, policy_text
-    from worker.demo.surroundings import surroundings
 
     begun = time.monotonic()
     progress = Progress(click.get_text_stream("stderr"))
@@ -87,7 +87,7 @@ def _run(as_json: bool, keep: bool, predictions: int, seed: int, html: Path) -> 
 
 
 def _report(outcome: Outcome, seconds: float, html: Path, as_json: bool, connection: dict[str, Any]) -> None:
-    from worker.demo.table import table
+    from worker.demo.display import table
 
     if as_json:
         print_json({**asdict(outcome), "seconds": round(seconds, 1), "report": str(html), **connection})

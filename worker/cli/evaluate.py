@@ -15,24 +15,23 @@ import redis
 
 from worker.cli.loading import fail, load_settings, print_json, start_logging
 from worker.cli.report import FILE, told
+from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.delivery.bisect import send_each
 from worker.delivery.callers import Callers
-from worker.feedback.evaluation import Candidate, Examination, evaluation_of
-from worker.feedback.evaluation_text import text
-from worker.feedback.gallery import Exhibit, fetch_exhibits, varied
-from worker.feedback.links import Links
+from worker.feedback.messages import Links
 from worker.feedback.reading import ReadAsset, Reader
-from worker.feedback.report_html import page
 from worker.formats import OutputError
-from worker.interfaces import interface_of
 from worker.kili import CallBudget, KiliClient, NewLabel, ProjectInterface
-from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
+from worker.kili.interfaces import interface_of
 from worker.ontology import Interface, OntologyError
-from worker.outputs import output_of, rows_of
-from worker.parts import access_of, budget_of, file_rules_of, kili_of, projects_of, spool_of
-from worker.responses import response_of
+from worker.projects.outputs import output_of, rows_of
+from worker.projects.responses import response_of
+from worker.reports.evaluation import Candidate, Examination, evaluation_of, text
+from worker.reports.gallery import Exhibit, fetch_exhibits, varied
+from worker.reports.page import page
 from worker.review import own_confidence
-from worker.settings import Settings
+from worker.settings.tree import Settings
+from worker.wiring import access_of, budget_of, file_rules_of, kili_of, projects_of, spool_of
 
 BATCH = 100
 SHOWN = 40

@@ -36,8 +36,7 @@ def explain(
     Prints the format and why it was recognised, what was read, the json_response, the confidence and the review
     decision; exits 1 when the message would become a dead letter.
     """
-    from worker.cli.explained import explained_text
-    from worker.explaining import explain_message
+    from worker.cli.explained import explain_message, explained_text
     from worker.ontology import Interface, InterfaceError
 
     if interface is not None and all(getattr(one, "name", STDIN) == STDIN for one in (file, interface)):

@@ -82,7 +82,7 @@ def test(files: tuple[Path, ...], only: str | None) -> None:
 def _configured() -> Catalogue:
     """The mappings that the settings' projects file knows, else those that are shipped."""
     from worker.formats.mappings import shipped
-    from worker.parts import projects_of
+    from worker.wiring import projects_of
 
     return projects_of(load_settings()).of("*").mappings or shipped()
 

@@ -10,7 +10,6 @@ import click
 from worker import __version__
 
 COMMANDS = {
-    "bench": "measure this worker beside other ways of doing the same",
     "check": "check settings, Redis and Kili; refuse what is dangerous",
     "dead-letters": "list, show, replay or drop what could not be delivered",
     "demo": "the whole loop on this machine, nothing to install or start",
@@ -53,7 +52,7 @@ class LazyGroup(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            from worker.cli.errors import outside_words
+            from worker.cli.loading import outside_words
 
             words = outside_words(error)
             if words is None:

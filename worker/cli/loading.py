@@ -1,4 +1,4 @@
-"""Settings for a command, with errors a person can act on."""
+"""Settings for a command, and errors of the outside world in one line."""
 
 from __future__ import annotations
 
@@ -8,15 +8,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+import redis
+from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from worker.logs import configure_logging, password_of
-from worker.setting_names import mistakes
-from worker.settings import Settings
+from worker.contract import MessageError
+from worker.environment.embedded_redis import EmbeddedRedisError
+from worker.environment.logs import configure_logging, password_of
+from worker.formats import OutputError
+from worker.kili import KiliError
+from worker.kili.budget import BudgetTimeout
+from worker.ontology import InterfaceError, OntologyError
+from worker.projects.configuration import ProjectsFileError
+from worker.review import PolicyError
+from worker.settings.names import mistakes
+from worker.settings.tree import Settings
 
 if TYPE_CHECKING:
     from worker.formats import Catalogue
+
+
+OURS = (
+    BudgetTimeout,
+    EmbeddedRedisError,
+    InterfaceError,
+    MessageError,
+    OntologyError,
+    OutputError,
+    PolicyError,
+    ProjectsFileError,
+)
+
+
+def outside_words(error: Exception) -> str | None:
+    """What a person reads of an error that files, servers or settings caused; None for a fault of the program."""
+    match error:
+        case KiliError():
+            return f"Kili: {error}"
+        case redis.RedisError() | OperationalError():
+            return f"Redis cannot be asked: {error}" if isinstance(error, redis.RedisError) else f"the broker: {error}"
+        case UnicodeDecodeError():
+            return f"a file is no text in UTF-8: {error.reason} at byte {error.start}"
+        case OSError():
+            return f"{error.filename}: {error.strerror}" if error.filename else str(error)
+        case _ if isinstance(error, OURS):
+            return str(error)
+    return None
 
 
 class OutputFile(click.Path):

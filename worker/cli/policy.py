@@ -44,7 +44,7 @@ def test(cases: Path, path: Path | None, as_json: bool) -> None:
     CASES holds `cases`: each with `name`, `message` (a prediction; what the policy does not look at may be left out)
     and `expect` (fields of the decision; texts are shell patterns).
     """
-    from worker.review.cases import TestCase, run_cases
+    from worker.review.simulation import TestCase, run_cases
 
     found = [TestCase(one["name"], _subject(one["name"], one["message"]), one["expect"]) for one in _cases(cases)]
     try:
@@ -100,10 +100,10 @@ def simulate(
 @JSON
 def show(path: Path | None, as_json: bool) -> None:
     """Show the policy, where its cut is now, the budget spent, and what it has learned."""
-    from worker.connections import connect
+    from worker.environment.connections import connect
+    from worker.projects.review_policy import review_words
     from worker.review import RedisState
     from worker.review.overview import overview
-    from worker.review_in_force import review_words
 
     settings = load_settings()
     in_force = review_words(settings.review)
@@ -127,8 +127,8 @@ def show(path: Path | None, as_json: bool) -> None:
 
 
 def _policy(path: Path | None) -> Policy:
+    from worker.projects.review_policy import ranked_rules
     from worker.review import PolicyError, read_policy
-    from worker.review_in_force import ranked_rules
 
     try:
         rules = read_policy(path) if path else ranked_rules(load_settings().review)
@@ -170,10 +170,10 @@ def _recorded(file: IO[bytes]) -> Iterator[tuple[float, Subject]]:
 
 def _subjects(raw: bytes, at: str) -> Iterator[tuple[float, Subject]]:
     """The subjects of a message, one per asset, each with its time."""
+    from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_message
     from worker.formats import OutputError
-    from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_message
-    from worker.outputs import output_of, rows_of
-    from worker.subjects import subject_of
+    from worker.projects.outputs import output_of, rows_of
+    from worker.review.subjects import subject_of
 
     try:
         message = read_message(read_json(raw, ReadingLimits()))
@@ -186,7 +186,7 @@ def _subjects(raw: bytes, at: str) -> Iterator[tuple[float, Subject]]:
 
 def _learned(subjects: list[Subject]) -> Any:
     """A state in memory with the running worker's fits."""
-    from worker.connections import connect
+    from worker.environment.connections import connect
     from worker.review import MemoryState, RedisState, Source
 
     settings = load_settings()

@@ -23,7 +23,7 @@ def redis(port: int, folder: Path) -> None:
     It is the server that is installed here, or the one of the extra `redis-server`, with the settings that the worker
     needs. What it holds is in --folder and is there again the next time.
     """
-    from worker.embedded_redis import EmbeddedRedis
+    from worker.environment.embedded_redis import EmbeddedRedis
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -13,19 +13,18 @@ import click
 import redis
 
 from worker.cli.loading import OutputFile, fail, load_settings, print_json, start_logging
-from worker.feedback.export import export_rows
-from worker.feedback.figures import disagreements
-from worker.feedback.gallery import Exhibit, fetch_exhibits, varied
 from worker.feedback.reading import Reader
-from worker.feedback.report_html import page
-from worker.feedback.report_text import text
+from worker.feedback.report_data import disagreements
 from worker.feedback.service import Feedback
-from worker.interfaces import interface_of
 from worker.kili import KiliError
-from worker.listening import feedback_of, named_projects
-from worker.parts import access_of, budget_of, file_rules_of, kili_of, spool_of
-from worker.review_in_force import review_gaps, review_words
-from worker.settings import Settings
+from worker.kili.interfaces import interface_of
+from worker.projects.review_policy import review_gaps, review_words
+from worker.reports.export import export_rows
+from worker.reports.gallery import Exhibit, fetch_exhibits, varied
+from worker.reports.page import page
+from worker.reports.text import text
+from worker.settings.tree import Settings
+from worker.wiring import access_of, budget_of, feedback_of, file_rules_of, kili_of, named_projects, spool_of
 
 LISTED = 200
 FILE = OutputFile()

@@ -117,7 +117,7 @@ def sandbox(faults: Path | None, port_file: Path | None, demo_project: bool, **o
 
 
 def _demo_project() -> dict[str, Any]:
-    from worker.demo.local_kili import interface
+    from worker.demo.environment import interface
 
     return {"title": "Digits", "inputType": "IMAGE", "jsonInterface": json.dumps(interface())}
 

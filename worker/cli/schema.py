@@ -12,7 +12,7 @@ from worker.cli.loading import load_settings, print_json
 @click.option("--asyncapi", is_flag=True, help="Print the AsyncAPI document instead of the JSON Schema.")
 def schema(asyncapi: bool) -> None:
     """Print the message contract as JSON Schema, or as an AsyncAPI 3 document."""
-    from worker.messages import asyncapi_document, json_schema
+    from worker.contract import asyncapi_document, json_schema
 
     if asyncapi:
         intake = load_settings().intake

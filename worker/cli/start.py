@@ -12,7 +12,7 @@ from worker.cli.loading import fail, load_settings, start_logging
 def start(unchecked: bool) -> None:
     """Run the worker until SIGTERM or SIGINT."""
     from worker.app import bind_runtime, create_app
-    from worker.checks import startup_checks
+    from worker.monitoring.checks import startup_checks
 
     settings = load_settings()
     start_logging(settings)

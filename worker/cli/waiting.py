@@ -12,11 +12,11 @@ import redis
 
 from worker.cli.loading import fail, load_settings, print_json
 from worker.delivery import Pauses
-from worker.parts import spool_of
+from worker.delivery.waiting import ProjectBusy, Wait, waits
+from worker.delivery.waiting import dead_letter as dead_letter_all
+from worker.delivery.waiting import drop as drop_all
 from worker.spool import LeaseLost, Spool
-from worker.waiting import ProjectBusy, Wait, waits
-from worker.waiting import dead_letter as dead_letter_all
-from worker.waiting import drop as drop_all
+from worker.wiring import spool_of
 
 PROJECT = click.argument("project")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")

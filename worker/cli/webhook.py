@@ -24,9 +24,9 @@ def webhook(host: str, port: int, secret: str) -> None:
 
     Optional: the workers look for labels by themselves. Everything that a webhook brings is a hint to look now.
     """
-    from worker.feedback.knocks import receiver
-    from worker.feedback.turns import Turns
-    from worker.parts import spool_of
+    from worker.feedback.interval_lock import Turns
+    from worker.feedback.webhook_receiver import receiver
+    from worker.wiring import spool_of
 
     settings = load_settings()
     start_logging(settings)

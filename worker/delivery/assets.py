@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from worker import clock
-from worker.deadletters import Cause
 from worker.delivery.bisect import Fits, Send, Sent, send_each
 from worker.delivery.callers import Callers
 from worker.delivery.content import missing_asset
 from worker.delivery.imports import Imports
 from worker.delivery.item import Item
 from worker.delivery.written import Properties, WrittenLately
+from worker.environment import clock
 from worker.kili import FoundAsset, KiliClient, KiliError, NewAsset, RefusedItems, UnknownOutcome
+from worker.spool.dead_letters import Cause
 
 LOOK_AGAIN_MS = 2000
 NOT_SHOWN_MS = 60_000

@@ -13,18 +13,18 @@ from urllib.parse import urlsplit
 
 import redis
 
-from worker import clock
+from worker.contract import MessageError, Prediction, read_json, read_prediction
 from worker.delivery.item import Burial
 from worker.delivery.prepare import NO_LIMITS, cause_of
-from worker.environment import threads
+from worker.environment import clock
+from worker.environment.machine import threads
 from worker.formats import OutputError
-from worker.messages import MessageError, Prediction, read_json, read_prediction
-from worker.outputs import ResultElsewhere, output_of, with_result
-from worker.projects import ProjectConfig
-from worker.results import AWAITED, ResultReader, ResultUnavailable, unavailable
+from worker.projects.configuration import ProjectConfig
+from worker.projects.outputs import ResultElsewhere, output_of, with_result
+from worker.projects.results import AWAITED, ResultReader, ResultUnavailable, unavailable
 from worker.review import ReviewDecision, ReviewPolicy
+from worker.review.subjects import subject_of
 from worker.spool import Fate, Leased, Settlement
-from worker.subjects import subject_of
 
 logger = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from worker.deadletters import Cause
 from worker.delivery.item import Burial, Item
 from worker.delivery.prepare import cause_of
 from worker.spool import Fate, Leased, Settlement
+from worker.spool.dead_letters import Cause
 
 FAULT = "fault"
 PROBED_MS = 60_000

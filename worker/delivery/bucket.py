@@ -15,9 +15,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from worker import clock
-from worker.deadletters import Cause
+from worker.environment import clock
 from worker.kili import AddressRefused, KiliError, RefusedItems, TooLarge
+from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
 

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worker.deadletters import Cause
+from worker.contract import AssetContent
 from worker.delivery.bucket import PutOff
 from worker.delivery.item import Item
 from worker.delivery.uploads import Upload, Uploader, unreadable_file
 from worker.kili import NewAsset, UploadType
-from worker.messages import AssetContent
-from worker.paths import allowed_path, is_machine_error
+from worker.projects.results import allowed_path, is_machine_error
+from worker.spool.dead_letters import Cause
 
 MAX_FILE_BYTES = 200_000_000
 """Files are read one at a time, and none that a worker's memory could not hold."""

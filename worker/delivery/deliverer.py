@@ -8,26 +8,24 @@ from concurrent.futures import Executor
 
 import redis
 
-from worker import clock
+from worker.delivery.adaptive_limit import Pace
 from worker.delivery.assets import AssetKeeper
 from worker.delivery.awaited import AwaitedResults
 from worker.delivery.bucket import Bucket
 from worker.delivery.callers import Callers
+from worker.delivery.circuit_breaker import Pause, Pauses
 from worker.delivery.content import ContentSource
 from worker.delivery.documents import Documents
 from worker.delivery.imports import Imports
-from worker.delivery.lease import Lease, LeaseKeeper
-from worker.delivery.pace import Pace
-from worker.delivery.pauses import Pause, Pauses
-from worker.delivery.rules import DeliveryRules
-from worker.delivery.supply import Budget, Supply
-from worker.delivery.tools import WaveTools
+from worker.delivery.leasing import Budget, Lease, LeaseKeeper, Supply
+from worker.delivery.tools import DeliveryRules, WaveTools
 from worker.delivery.uploads import Uploader
 from worker.delivery.wave import Wave, WaveResult
 from worker.delivery.written import WrittenLately
-from worker.interfaces import InterfaceCache
+from worker.environment import clock
 from worker.kili import KiliClient
-from worker.projects import Projects
+from worker.kili.interfaces import InterfaceCache
+from worker.projects.configuration import Projects
 from worker.spool import Fate, LeaseLost, Spool
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 
 import redis
 
-from worker import clock
-from worker.connections import insist
+from worker.environment import clock
+from worker.environment.connections import insist
 from worker.kili import KiliError
 
 logger = logging.getLogger(__name__)

@@ -17,11 +17,11 @@ from typing import Any
 
 import redis
 
-from worker import clock
-from worker.connections import insist
-from worker.deadletters import Cause
 from worker.delivery.callers import Callers
+from worker.environment import clock
+from worker.environment.connections import insist
 from worker.kili import KiliError, Notification
+from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
-from worker.deadletters import Cause, Sender, write_letter
+from worker.contract import AssetContent, Prediction
 from worker.delivery.written import Properties
-from worker.messages import AssetContent, Prediction
 from worker.review import ReviewDecision
 from worker.spool import Fate, Leased, Settlement
+from worker.spool.dead_letters import Cause, Sender, write_letter
 
 
 @dataclass(slots=True)

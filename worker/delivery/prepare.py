@@ -8,17 +8,17 @@ from dataclasses import dataclass, field
 
 from pydantic_core import from_json, to_json
 
-from worker.deadletters import Cause
+from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_prediction
 from worker.delivery.item import Burial, Item
 from worker.formats import OutputError
 from worker.kili import KiliError, TooLarge, WorkerFault
-from worker.messages import MessageError, Prediction, ReadingLimits, read_json, read_prediction
 from worker.ontology import Interface, OntologyError
-from worker.outputs import NO_CONFIG
-from worker.projects import ProjectConfig
-from worker.responses import response_of
+from worker.projects.configuration import ProjectConfig
+from worker.projects.outputs import NO_CONFIG
+from worker.projects.responses import response_of
 from worker.review import ReviewDecision
 from worker.spool import Fate, Leased, Settlement
+from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
 

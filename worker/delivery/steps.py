@@ -14,17 +14,16 @@ from dataclasses import dataclass
 
 import redis
 
-from worker import clock
-from worker.deadletters import Cause
 from worker.delivery.assets import LOOK_AGAIN_MS, MISSING
 from worker.delivery.bisect import Sent, may_be_items, send_each
 from worker.delivery.bucket import PutOff
 from worker.delivery.content import UPLOAD_TYPES
 from worker.delivery.imports import FIRST_DELAY
 from worker.delivery.item import Burial, Item
-from worker.delivery.lease import Lease
+from worker.delivery.leasing import Lease
 from worker.delivery.prepare import cause_of, refit
 from worker.delivery.tools import WaveTools
+from worker.environment import clock
 from worker.kili import (
     AssetUpdate,
     KiliClient,
@@ -40,6 +39,7 @@ from worker.kili import (
     Written,
 )
 from worker.spool import Fate, LeaseLost, Settlement
+from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
 

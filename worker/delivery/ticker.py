@@ -9,7 +9,7 @@ from typing import Protocol
 
 import redis
 
-from worker import clock
+from worker.environment import clock
 from worker.spool import Spool
 
 logger = logging.getLogger(__name__)

@@ -1,20 +1,42 @@
-"""What every wave of a process works with."""
+"""What every wave of a process works with: its rules from the settings and its connections."""
 
 from __future__ import annotations
 
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from pathlib import Path
 
+from worker.delivery.adaptive_limit import Pace
 from worker.delivery.assets import AssetKeeper
 from worker.delivery.awaited import AwaitedResults
 from worker.delivery.callers import Callers
 from worker.delivery.content import ContentSource
 from worker.delivery.documents import Documents
 from worker.delivery.imports import Imports
-from worker.delivery.pace import Pace
-from worker.interfaces import InterfaceCache
-from worker.projects import Projects
+from worker.kili.interfaces import InterfaceCache
+from worker.projects.configuration import Projects
 from worker.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """Limits and times (in seconds)."""
+
+    wave_items: int = 1000
+    wave_bytes: int = 64_000_000
+    batch_items: int = 100
+    aging: float = 60.0
+    missing_asset_grace: float = 10.0
+    fault_grace: float = 86_400.0
+    read_lag: float = 3.0
+    upload_patience: float = 900.0
+    import_limit: float = 3600.0
+    interface_age: float = 600.0
+    probe: float = 2.0
+    probe_cap: float = 5.0
+    retry_after_cap: float = 60.0
+    path_roots: tuple[Path, ...] = ()
+    one_document: bool = False
 
 
 @dataclass(frozen=True, slots=True)

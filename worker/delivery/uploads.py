@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker import clock
-from worker.deadletters import Cause
-from worker.delivery.batches import grouped
 from worker.delivery.bisect import send_each
 from worker.delivery.bucket import CROWD, FIRST_DELAY, UNAVAILABLE, Bucket, Failed, PutOff, passes
 from worker.delivery.callers import Callers
+from worker.delivery.in_flight import grouped
 from worker.delivery.item import Item
+from worker.environment import clock
 from worker.kili import KiliClient, KiliError, LocalFault, NotSent, RefusedItems, TooLarge
-from worker.paths import is_machine_error
+from worker.projects.results import is_machine_error
+from worker.spool.dead_letters import Cause
 
 ADDRESSES = 3
 """Signed URLs that an upload is tried with in one batch."""

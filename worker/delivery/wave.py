@@ -14,17 +14,15 @@ from dataclasses import dataclass, field
 
 import redis
 
-from worker import clock
 from worker.delivery.assets import LOOK_AGAIN_MS
-from worker.delivery.batches import batches, grouped
 from worker.delivery.blame import Blame
-from worker.delivery.flight import Flight
+from worker.delivery.in_flight import Flight, batches, grouped
 from worker.delivery.item import Burial, Item
-from worker.delivery.lease import Lease
+from worker.delivery.leasing import Lease, Supply
 from worker.delivery.prepare import Prepared, cause_of, prepare
 from worker.delivery.steps import FORESEEN, Steps, ms
-from worker.delivery.supply import Supply
 from worker.delivery.tools import WaveTools
+from worker.environment import clock
 from worker.kili import KiliError
 from worker.review import ReviewDecision
 from worker.spool import Fate, Leased, LeaseLost, Settlement

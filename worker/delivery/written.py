@@ -10,8 +10,8 @@ from typing import Any
 
 import redis
 
-from worker import clock
-from worker.connections import insist
+from worker.environment import clock
+from worker.environment.connections import insist
 from worker.kili import FoundAsset
 
 logger = logging.getLogger(__name__)

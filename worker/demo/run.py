@@ -9,22 +9,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from worker.deadletters import DeadLetters
-from worker.demo.counted import Evidence
-from worker.demo.heard import Heard
-from worker.demo.local_kili import LocalKili, interface
+from worker.demo.assertions import Evidence
+from worker.demo.conclusions import Heard
+from worker.demo.display import Progress
+from worker.demo.environment import LocalKili, Surroundings, interface
+from worker.demo.labelers import People
 from worker.demo.outcome import Outcome, Staged, outcome_of
-from worker.demo.people import People
 from worker.demo.plan import Plan
-from worker.demo.progress import Progress
-from worker.demo.surroundings import Surroundings
 from worker.demo.traffic import DOORS, Door, Producer, make_traffic
-from worker.parts import spool_of
+from worker.monitoring.status import collect
 from worker.producer import Publisher
 from worker.sandbox.labelers import Labelers
-from worker.settings import Settings
+from worker.settings.tree import Settings
 from worker.spool import Ledger, Spool
-from worker.status import collect
+from worker.spool.dead_letters import DeadLetters
+from worker.wiring import spool_of
 
 TITLE = "Handwritten digits"
 REVIEWED_SHARE = 0.25

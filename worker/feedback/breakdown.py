@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from math import floor, fsum
 from typing import Any
 
-from worker.feedback.estimator import Estimate, estimate_of
-from worker.feedback.population import Case
 from worker.feedback.records import Classes
+from worker.feedback.samples import Case
+from worker.statistics.estimator import Estimate, estimate_of
 
 BUCKETS = (60.0, 300.0, 900.0, 3600.0, 6 * 3600.0, 86_400.0, 2 * 86_400.0, 7 * 86_400.0, 28 * 86_400.0)
 """Lengths of time, in seconds, from which that of the report's windows is chosen."""

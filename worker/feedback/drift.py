@@ -15,9 +15,9 @@ from enum import StrEnum
 from math import fsum, inf, log
 from typing import Any
 
-from worker.feedback.detectors import RUN_LENGTH, AccuracyFell, Detector, Finding, ScoresChanged, WorseThanConfidence
-from worker.feedback.units import Unit
-from worker.feedback.windows import WINDOW_UNITS, Patience, Window, error_scores, window_of
+from worker.statistics.detectors import RUN_LENGTH, AccuracyFell, Detector, Finding, ScoresChanged, WorseThanConfidence
+from worker.statistics.samples import Unit
+from worker.statistics.windows import WINDOW_UNITS, Patience, Window, error_scores, window_of
 
 DETECTORS: Mapping[str, type[AccuracyFell] | type[WorseThanConfidence] | type[ScoresChanged]] = {
     kind.name: kind for kind in (AccuracyFell, WorseThanConfidence, ScoresChanged)
@@ -31,7 +31,7 @@ Scored = tuple[Unit, float | None]
 """A prediction with the model's own confidence."""
 
 Place = tuple[float, str]
-"""Where a prediction stands among the others: :attr:`worker.feedback.units.Unit.place`."""
+"""Where a prediction stands among the others: :attr:`worker.statistics.samples.Unit.place`."""
 
 FIRST: Place = (0.0, "")
 

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from worker import clock
-from worker.environment import threads
+from worker.environment import clock
+from worker.environment.machine import threads
 from worker.kili import KiliAccess
 
 SIDE_BY_SIDE = 10

@@ -16,14 +16,13 @@ from typing import Any
 import redis
 from redis.exceptions import WatchError
 
-from worker.feedback.alarm_rows import alarm_row
-from worker.feedback.alarms import AlarmBook, AlarmName, Known
+from worker.feedback.alarms import AlarmBook, AlarmName, Known, alarm_row
 from worker.feedback.breakdown import Weighed
 from worker.feedback.drift import DETECTORS, FIRST, Alarm, Place, Progress, Watch
-from worker.feedback.population import Case, cases_by_model
 from worker.feedback.records import AssetRecord
-from worker.feedback.weights import weigh
-from worker.feedback.windows import Patience
+from worker.feedback.samples import Case, cases_by_model
+from worker.statistics.estimator import weigh
+from worker.statistics.windows import Patience
 
 DAY = 86_400.0
 
@@ -51,7 +50,7 @@ class Look:
         stored: the state of each model version's detectors as it was stored.
         known: of alarms.
         watches: by model version.
-        raised: new alarms, as :func:`worker.feedback.alarm_rows.alarm_row` writes them.
+        raised: new alarms, as :func:`worker.feedback.alarms.alarm_row` writes them.
         present: the model versions that records speak of.
     """
 

@@ -11,22 +11,22 @@ from typing import Any
 
 import redis
 
-from worker import clock
+from worker.environment import clock
 from worker.feedback.alarms import AlarmBook, AlarmName
 from worker.feedback.collector import HORIZON_DAYS, Collector, Round, Source
-from worker.feedback.detectors import RUN_LENGTH
 from worker.feedback.drift import DETECTORS
-from worker.feedback.figures import Question, figures_of, newest
+from worker.feedback.interval_lock import Turns
 from worker.feedback.learning import Judged, lessons
-from worker.feedback.links import Links
+from worker.feedback.messages import Links
 from worker.feedback.monitor import DAY, Look, Monitor, MonitorRules
-from worker.feedback.notices import Notice
+from worker.feedback.notifications import Notice
 from worker.feedback.records import AssetRecord
+from worker.feedback.report_data import Question, figures_of, newest
 from worker.feedback.store import FeedbackStore, versions_key
-from worker.feedback.turns import Turns
 from worker.feedback.unread import UnreadBook, UnreadLabels
 from worker.ontology import Interface
 from worker.review import Verdict
+from worker.statistics.detectors import RUN_LENGTH
 
 logger = logging.getLogger(__name__)
 

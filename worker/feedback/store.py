@@ -31,9 +31,9 @@ import redis
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from worker import names
 from worker.feedback.reading import Kind
 from worker.feedback.records import AssetRecord
+from worker.spool import names
 
 LOCK_SECONDS = 60.0
 CHUNK = 500

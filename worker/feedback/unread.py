@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from worker.connections import insist
+from worker.environment.connections import insist
 
 ROUNDS = 5
 """So many rounds try a file; after that only a day that is verified does."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from worker.contract.output import Point, Shape
 from worker.formats.checks import Path, array, describe, fail, number
-from worker.formats.left_out import LeftOut
 from worker.formats.options import BoxOrder, ReadOptions, Units
-from worker.formats.output import Point, Shape
+from worker.formats.selection import LeftOut
 
 SLACK_PIXELS = 5.0
 """How far outside the image a coordinate may always lie; it is clipped."""

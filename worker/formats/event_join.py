@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from worker import clock
+from worker.environment import clock
 from worker.formats.families.cloudevents import Event
 
 _Key = tuple[str, str, str]

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
+from worker.contract.output import OutputError, Shape
+from worker.formats.answer_text import decode_base64
 from worker.formats.checks import Path, array, describe, fail, number
-from worker.formats.contours import MAX_PIXELS, trace
-from worker.formats.json_text import decode_base64
-from worker.formats.output import OutputError, Shape
-from worker.formats.rle import decode_rle
+from worker.formats.contours import MAX_PIXELS, decode_rle, trace
 
 if TYPE_CHECKING:
     from PIL.Image import Image

@@ -1,4 +1,4 @@
-"""What a key says about its value by its name alone: geometry and places in a text are never passed over.
+"""What a key says about its value by its name alone, and what a payload says beside its answer.
 
 A reader may leave out an id, a time or a version. An object that carries a box or a span says something else than one
 without, so a reader that does not use it does not read the object at all.
@@ -7,9 +7,12 @@ without, so a reader that does not use it does not read the object at all.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
+
+from worker.contract.output import ModelOutput
 
 _GEOMETRY = re.compile(
     r"(box|boxes|bbox|bboxes|box2d|bbox2d|mask|masks|segment|segments|segmentation|segmentations|polygons?|polylines?|poly"
@@ -115,3 +118,21 @@ def unused_keys(items: Iterable[Mapping[str, Any]], used: Collection[str]) -> li
 
 MOST_UNUSED = 20
 """Keys that are named as unused."""
+
+
+def with_evidence(output: ModelOutput, evidence: Mapping[str, Any]) -> ModelOutput:
+    """Add evidence to an output; what the output says itself wins."""
+    return replace(output, evidence={**evidence, **output.evidence}) if evidence else output
+
+
+def with_ignored(output: ModelOutput, names: Sequence[str]) -> ModelOutput:
+    """Say which keys of the payload were read and not used."""
+    if not names:
+        return output
+    ignored = list(dict.fromkeys((*output.evidence.get("ignored", ()), *names)))
+    return replace(output, evidence={**output.evidence, "ignored": ignored})
+
+
+def texts_of(payload: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """Pick the payload's non-empty strings: evidence name by payload key."""
+    return {name: payload[key] for key, name in names.items() if isinstance(payload.get(key), str) and payload[key]}

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from worker.formats.output import Answer, ModelOutput, OutputError
+from worker.contract.output import Answer, ModelOutput, OutputError
 
 if TYPE_CHECKING:
     from worker.formats.mappings.catalogue import Catalogue

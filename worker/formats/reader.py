@@ -7,14 +7,12 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from typing import Any
 
-from worker.formats.checks import ROOT, Path, fail, show
-from worker.formats.errors import AmbiguousFormat, ResultPointer, UnknownFormat
-from worker.formats.evidence import with_evidence
-from worker.formats.json_text import looks_like_json, parse_json
+from worker.contract.output import Classification, Detection, Frame, Frames, ModelOutput, Nothing, OutputError
+from worker.formats.answer_text import looks_like_json, parse_json
+from worker.formats.checks import ROOT, AmbiguousFormat, Path, ResultPointer, UnknownFormat, fail, show
 from worker.formats.mappings import catalogue_of, shipped
-from worker.formats.meaning import carries_geometry
+from worker.formats.meaning import carries_geometry, with_evidence
 from worker.formats.options import ReadOptions
-from worker.formats.output import Classification, Detection, Frame, Frames, ModelOutput, Nothing, OutputError
 from worker.formats.recognise import choose
 from worker.formats.registry import answers, envelopes, find, formats
 from worker.formats.selection import selected

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from worker.formats.checks import Path, describe, fail, show
-from worker.formats.errors import AmbiguousFormat, UnknownFormat
+from worker.formats.checks import AmbiguousFormat, Path, UnknownFormat, describe, fail, show
 from worker.formats.meaning import foreign_key
 from worker.formats.structure import Family, Match, Miss, Recognised, describe_key, first_item
 

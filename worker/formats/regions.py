@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worker.formats.output import Point, Shape
+from worker.contract.output import Point, Shape
 
 Ring = tuple[Point, ...]
 

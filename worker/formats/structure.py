@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, describe, fail, is_number, is_object, show
 from worker.formats.meaning import carries_span, foreign_key
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,11 @@
 """The doors and the one admission behind them."""
 
 from worker.intake.admission import Admitter
-from worker.intake.envelope import TASK, messages_of
+from worker.intake.celery_messages import TASK, messages_of
 from worker.intake.inbox import Inbox
+from worker.intake.parsing import InboxEntry, Rules
 from worker.intake.queue_door import QueueDoor, queue_step
 from worker.intake.reader import Reader, ReaderLimits
-from worker.intake.understanding import InboxEntry, Rules
 
 __all__ = [
     "TASK",

@@ -10,12 +10,12 @@ from operator import itemgetter
 
 import redis
 
-from worker.deadletters import DeadLetter
-from worker.intake.understanding import InboxEntry, Rules, Understanding, Understood
-from worker.projects import Projects
-from worker.results import AWAITED
+from worker.intake.parsing import InboxEntry, Rules, Understanding, Understood
+from worker.projects.configuration import Projects
+from worker.projects.results import AWAITED
 from worker.review import ReviewDecision, ReviewPolicy, Subject
 from worker.spool import Admission, Arrival, Counted, Dead, Item, Spool, Waiting
+from worker.spool.dead_letters import DeadLetter
 
 logger = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import redis
 
-from worker.connections import script_of
-from worker.intake.understanding import InboxEntry
+from worker.environment.connections import script_of
+from worker.intake.parsing import InboxEntry
 from worker.spool import INBOX_GROUP
 
 PRIORITY_SEPARATORS = ("\x06\x16", ":")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import redis
 
-from worker import clock
+from worker.environment import clock
 from worker.intake.admission import Admitter
 from worker.intake.inbox import Inbox
-from worker.intake.understanding import InboxEntry
+from worker.intake.parsing import InboxEntry
 from worker.spool import Spool
 
 logger = logging.getLogger(__name__)

@@ -1,6 +1,5 @@
 """The client of Kili's GraphQL API: operations, errors, retries, the shared call budget, asset ids."""
 
-from worker.kili.access import KiliAccess
 from worker.kili.budget import BudgetTimeout, CallBudget
 from worker.kili.calls import CallRecord
 from worker.kili.client import KiliClient, Written
@@ -28,6 +27,7 @@ from worker.kili.ids import derived_asset_id
 from worker.kili.imports import Notification, UploadType
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
 from worker.kili.retry import RetryPolicy
+from worker.kili.transport import KiliAccess
 
 __all__ = [
     "AddressRefused",

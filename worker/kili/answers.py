@@ -14,7 +14,6 @@ from typing import Any
 
 import httpx
 
-from worker.kili.access import KiliAccess
 from worker.kili.classify import GraphQLError, Kind, graphql_errors, kind_of
 from worker.kili.errors import (
     MAX_WORDS,
@@ -37,7 +36,7 @@ from worker.kili.errors import (
 )
 from worker.kili.operations import Blame, Operation
 from worker.kili.retry import parse_retry_after
-from worker.kili.transport import Answer, is_local
+from worker.kili.transport import Answer, KiliAccess, is_local
 
 NOT_APPLIED = frozenset({300, 301, 302, 303, 307, 308, 404, 405, 408, 415, 421, 425, 521})
 """Statuses given before the application saw the request; 521 is a proxy that the origin refused."""

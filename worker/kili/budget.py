@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 import redis
 
-from worker import clock
-from worker.connections import script_of
+from worker.environment import clock
+from worker.environment.connections import script_of
 
 WINDOW = 60.0
 """Seconds over which the server counts calls."""
@@ -35,7 +35,7 @@ class CallBudget:
 
     A log of the admissions caps the window exactly; a generic cell rate algorithm above it spreads the calls evenly
     after a first ``burst``, so that the fleet does not spend a minute's calls in a second. Both run in one script on
-    the clock of Redis. ``scope`` names endpoint and key (see :attr:`worker.kili.access.KiliAccess.scope`), never the
+    the clock of Redis. ``scope`` names endpoint and key (see :attr:`worker.kili.transport.KiliAccess.scope`), never the
     key itself. ``window`` and ``margin`` are in seconds.
 
     Every method raises :class:`redis.RedisError` when Redis cannot be asked.

@@ -10,15 +10,14 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import httpx
 
-from worker import clock
-from worker.kili.access import KiliAccess
+from worker.environment import clock
 from worker.kili.answers import Question, network_error, read_answer, unreadable, upload_error
 from worker.kili.budget import BudgetTimeout
 from worker.kili.documents import Document
 from worker.kili.errors import CompressionRefused, KiliError, NotSent
 from worker.kili.operations import Operation, Variables
 from worker.kili.retry import RetryPolicy
-from worker.kili.transport import Answer, Payload, Transport
+from worker.kili.transport import Answer, KiliAccess, Payload, Transport
 
 Result = TypeVar("Result")
 

@@ -12,13 +12,13 @@ import httpx
 
 from worker.kili import imports
 from worker.kili import operations as ops
-from worker.kili.access import KiliAccess
 from worker.kili.calls import Budget, Caller, CallRecord
 from worker.kili.documents import Document, Mutation
 from worker.kili.errors import KiliError, RefusedProject, UnknownOperation
 from worker.kili.imports import Notification, UploadType
 from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
 from worker.kili.retry import RetryPolicy
+from worker.kili.transport import KiliAccess
 
 GEOSPATIAL = "GEOSPATIAL"
 """The input type of projects of maps and scenes."""

@@ -10,12 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.kili.access import KiliAccess
 from worker.kili.answers import Question, json_document, judge_root, unreadable
 from worker.kili.classify import GraphQLError, graphql_errors
 from worker.kili.errors import KiliError
 from worker.kili.operations import Blame, Operation, Variables, read_ids
-from worker.kili.transport import Answer
+from worker.kili.transport import Answer, KiliAccess
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, wait_random_exponential
 
-from worker import clock
+from worker.environment import clock
 from worker.kili.errors import (
     AddressRefused,
     KiliError,

@@ -5,14 +5,15 @@ Knows nothing of HTTP, Redis or settings.
 
 from __future__ import annotations
 
+from worker.ontology.interface import Drift, drift
+from worker.ontology.validate_annotations import rich_text_parts
+
 from .agreement import Agreement, agreement
 from .compose import to_json_response, unknown_labels
 from .confidence import confidence_of
-from .drift import Drift, drift
 from .errors import CAUSES, Cause, InterfaceError, OntologyError
 from .interface import IGNORED_JOBS, Category, Interface, Job, KeyPoint
 from .validate import validate
-from .validate_rich_text import rich_text_parts
 
 __all__ = [
     "CAUSES",

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Any
 
+from worker.ontology.agreement_choice import equality, text_agreement
+
 from .agreement_annotations import Part, entities_agreement, objects_agreement
 from .agreement_choice import choice_agreement
-from .agreement_other import equality
 from .agreement_relations import relations_agreement
-from .agreement_text import text_agreement
 from .interface import IGNORED_JOBS, RELATION_ENDS, Interface, Job
 from .validate_categories import is_answered
 

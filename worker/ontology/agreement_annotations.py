@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
 
+from worker.ontology.agreement_choice import Pair, match
+
 from .agreement_choice import Nested, children_of, with_children
-from .agreement_match import Pair, match
 from .agreement_objects import Thing, similarity, things_of
 from .interface import Job
 

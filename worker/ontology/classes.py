@@ -4,9 +4,25 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from .errors import OntologyError
-from .interface import Category, Job
+from worker.ontology.errors import OntologyError
+from worker.ontology.interface import Category, Job
+
+
+@dataclass(slots=True)
+class Policy:
+    """How a model's classes become a project's categories.
+
+    - ``classes``: model class to category; wins over every other spelling.
+    - ``threshold``: what a class of a multiple-choice job must reach, 0 to 1.
+    - ``ignores_unknown``: a class without a category is left out, instead of refusing the answer.
+    """
+
+    classes: Mapping[str, str] = field(default_factory=dict)
+    threshold: float = 0.5
+    ignores_unknown: bool = False
+
 
 NEAR = 0.6
 """How alike (difflib's ratio) a name must be to be offered for another."""

@@ -1,4 +1,4 @@
-"""From class scores to the categories of a classification job."""
+"""From class scores to the categories of a classification job, in Kili's whole percents."""
 
 from __future__ import annotations
 
@@ -6,13 +6,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.formats.output import Classification
+from worker.contract.output import Classification
+from worker.ontology.classes import Policy, category_of, unknown_class
+from worker.ontology.errors import OntologyError
+from worker.ontology.interface import Job
 
-from .classes import category_of, unknown_class
-from .errors import OntologyError
-from .interface import Job
-from .policy import Policy
-from .scores import category, checked
+
+def percent(score: float) -> int:
+    """Turn a probability into Kili's 0-100: rounded (halves to even) and clamped."""
+    return min(100, max(0, round(score * 100)))
+
+
+def checked(score: float | None, field: str) -> float | None:
+    """Return a score that is None or a probability; raise ``bad_score`` for anything else."""
+    if score is None or 0.0 <= score <= 1.0:
+        return score
+    raise OntologyError(
+        field,
+        f"{score!r} is not a probability between 0 and 1",
+        "send probabilities, or say that the scores are logits",
+        "bad_score",
+    )
+
+
+def category(name: str, score: float | None) -> dict[str, Any]:
+    """Write one chosen category, with its confidence where the model gave a score."""
+    return {"name": name} if score is None else {"name": name, "confidence": percent(score)}
+
 
 MOST_A_ROW_MAY_SUM_TO = 1.02
 """Rounded probabilities of one choice sum to a little more than 1, never to more than this."""

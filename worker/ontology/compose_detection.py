@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import hashlib
+import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from worker.formats.output import DetectedObject, Detection, Point, Shape
+from worker.contract.output import DetectedObject, Detection, Point, Shape
 from worker.formats.regions import regions_of
+from worker.ontology.classes import Policy, category_of, point_code, unknown_class
+from worker.ontology.compose_classification import category, checked
+from worker.ontology.errors import OntologyError
+from worker.ontology.interface import Category, Interface, Job
 
-from .classes import category_of, point_code, unknown_class
-from .errors import OntologyError
-from .interface import Category, Interface, Job
-from .mids import content_of, mid_of
-from .policy import Policy
-from .scores import category, checked
+
+def mid_of(*parts: object) -> str:
+    """Derive an annotation's identity: 20 hexadecimal digits over the ``repr`` of its parts."""
+    return hashlib.blake2b(repr(parts).encode(), digest_size=10).hexdigest()
+
+
+def content_of(rings: tuple[tuple[Point, ...], ...]) -> tuple[bytes, ...]:
+    """Give a shape's rings as parts of an identity: each as its coordinates' IEEE 754 doubles, little endian."""
+    return tuple(struct.pack(f"<{2 * len(ring)}d", *(value for point in ring for value in point)) for ring in rings)
+
 
 LOSSLESS: Mapping[str, tuple[str, ...]] = {
     "rectangle": ("rectangle", "polygon", "semantic"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.formats.output import Answer, Detection, Frames
+from worker.contract.output import Answer, Detection, Frames
 
 from .classes import listed, nearest
 from .compose_detection import tools_for

@@ -1,4 +1,4 @@
-"""A project's ``jsonInterface``: which jobs exist, what each may be answered with, and who is whose child."""
+"""A project's ``jsonInterface``: its jobs, what each may be answered with, and what changed between readings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any, Self
 
-from .errors import InterfaceError
+from worker.ontology.errors import InterfaceError
 
 SINGLE_CHOICE = frozenset({"radio", "singleDropdown"})
 
@@ -244,3 +244,50 @@ def _texts(value: object, where: str) -> tuple[str, ...]:
 def _facts(job: Job) -> list[Any]:
     categories = [asdict(category) for category in job.categories.values()]
     return [job.name, job.ml_task, categories, job.tools, job.input, job.required, job.is_child]
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Jobs (``JOB``) and categories (``JOB.CATEGORY``) that are gone, new, or are asked in another way."""
+
+    gone: tuple[str, ...]
+    new: tuple[str, ...]
+    altered: tuple[str, ...]
+
+    def __bool__(self) -> bool:
+        """Whether anything has changed that decides what is valid."""
+        return bool(self.gone or self.new or self.altered)
+
+    def __str__(self) -> str:
+        """Write what has changed in words."""
+        parts = {"gone": self.gone, "new": self.new, "altered": self.altered}
+        return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
+
+
+def drift(before: Interface, after: Interface) -> Drift:
+    """Compare two interfaces; what lies within a job that is gone or new is not listed."""
+    old, new = _parts(before), _parts(after)
+    return Drift(
+        gone=_outermost(old, new),
+        new=_outermost(new, old),
+        altered=tuple(name for name in old if name in new and old[name] != new[name]),
+    )
+
+
+def _outermost(these: Mapping[str, Any], those: Mapping[str, Any]) -> tuple[str, ...]:
+    missing = [name for name in these if name not in those]
+    return tuple(name for name in missing if name.rpartition(".")[0] not in missing)
+
+
+def _parts(interface: Interface) -> dict[str, Any]:
+    """The facts of jobs and categories that are not themselves categories or jobs."""
+    parts: dict[str, Any] = {}
+    for job in interface.jobs.values():
+        parts[job.name] = _facts_of_interface(job, interface)
+        for category in job.categories.values():
+            parts[f"{job.name}.{category.name}"] = category
+    return parts
+
+
+def _facts_of_interface(job: Job, interface: Interface) -> tuple[Any, ...]:
+    return (interface.input_type, interface.labeling_crs, job.ml_task, job.tools, job.input, job.required, job.is_child)

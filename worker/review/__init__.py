@@ -1,15 +1,12 @@
 """What humans should see first, and why."""
 
-from worker.review.confidence import own_confidence
-from worker.review.decision import METADATA_KEYS, ReviewDecision, ReviewPolicy, Subject
+from worker.review.confidence import ThresholdPolicy, own_confidence
+from worker.review.decision import METADATA_KEYS, ReviewDecision, ReviewPolicy, Source, Subject
 from worker.review.policy import FixedPolicy, PolicySource, RankedPolicy
-from worker.review.policy_file import Policy, PolicyError, built_in_policy, parse_policy, read_policy
+from worker.review.policy_file import Policy, PolicyError, WatchedPolicy, built_in_policy, parse_policy, read_policy
 from worker.review.ranking import Verdict
 from worker.review.redis_state import RedisState
-from worker.review.reloading import WatchedPolicy
-from worker.review.source import Source
 from worker.review.state import MemoryState, ReviewState
-from worker.review.threshold import ThresholdPolicy
 
 __all__ = [
     "METADATA_KEYS",

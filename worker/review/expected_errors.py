@@ -25,7 +25,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from worker.formats.output import (
+from worker.contract.output import (
     Classification,
     Detection,
     Either,

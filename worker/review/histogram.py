@@ -1,5 +1,9 @@
 """Where a score lies among the scores of the same model, without a single label.
 
+Where few predictions come, no process ever sees enough at once to tell a shift from chance: each puts what it has seen
+into a pool, and whoever reads the pool when it holds enough compares it. What was compared leaves the pool in one
+script, so that it counts once, whatever the other processes do and whoever is restarted.
+
 256 bins over the logarithm of the score. Forgetting is exponential by epochs of ``EPOCH`` scores: an epoch weighs half
 as much as the next one. Counts are kept per epoch and bin, so that histograms of several processes add up exactly.
 """
@@ -11,6 +15,49 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate
+from typing import Any
+
+import redis
+
+from worker.environment.connections import script_of
+
+TAKEN = b"taken"
+
+
+class UntestedPool:
+    """The pools in Redis, beside the hashes with all scores.
+
+    Args:
+        client: of the spool's Redis, with ``decode_responses`` off.
+        kept_seconds: how long an untouched pool is kept.
+    """
+
+    def __init__(self, client: redis.Redis, kept_seconds: int) -> None:
+        self._take = script_of(client, "worker.review", "untested.lua")
+        self._kept_seconds = kept_seconds
+
+    def compare(self, found: Mapping[bytes, bytes], histogram: Histogram, *, pool: str, scores: str) -> bool:
+        """Compare a pool with what was before, when it holds enough; whether a shift was seen, and written down.
+
+        ``found`` is what was read from the key ``pool``, ``histogram`` what was read from the key ``scores``.
+        """
+        counts = {name.decode(): int(count) for name, count in found.items() if name != TAKEN}
+        if sum(counts.values()) < TESTED:
+            return False
+        shifted = histogram.has_shifted_with(counts)
+        taken: Any = self._take(
+            keys=[pool, scores],
+            args=[
+                found.get(TAKEN, b"0"),
+                int(shifted),
+                EPOCH,
+                JUMP,
+                self._kept_seconds,
+                *(one for pair in counts.items() for one in pair),
+            ],
+        )
+        return shifted and bool(taken)
+
 
 BINS = 256
 LOW, HIGH = -24.0, 8.0

@@ -6,9 +6,9 @@ from typing import Any
 
 from worker.review.calibration import probability
 from worker.review.capacity import Kind, granted_per_day
+from worker.review.decision import SEPARATOR, Source
 from worker.review.policy_file import Policy, Rule
 from worker.review.redis_state import RedisState
-from worker.review.source import SEPARATOR, Source
 from worker.review.state import Board
 from worker.review.triage import scored_share
 

@@ -7,17 +7,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from worker import clock
+from worker.environment import clock
 from worker.review.calibration import Example
 from worker.review.confidence import own_confidence
-from worker.review.decision import ReviewDecision, Subject
+from worker.review.decision import ReviewDecision, Source, Subject
 from worker.review.expected_errors import read_errors
 from worker.review.policy_file import Policy, Rule
 from worker.review.ranking import ErrorRanker, Ranked, Verdict
-from worker.review.scorer import ScorerChoice, StrongerScorer, scorer_of
-from worker.review.source import Source
 from worker.review.state import MemoryState, ReviewState, board_name
 from worker.review.triage import Work, triage
+from worker.review.vectors import ScorerChoice, StrongerScorer, scorer_of
 
 REMEMBERED = 4096
 """Combinations of project, job and model whose rule is remembered."""

@@ -1,4 +1,4 @@
-"""The policy file: what is reviewed, how much of it, and what becomes of the rest.
+"""The policy file: what is reviewed, how much of it, and what becomes of the rest; read again when it changes.
 
 TOML, JSON, or YAML where PyYAML is installed. The first rule whose patterns match a prediction's project, job and model
 applies to it. A file that holds Amazon A2I's ``Conditions`` is a policy with these as its must-review conditions.
@@ -7,7 +7,9 @@ applies to it. A file that holds Amazon A2I's ``Conditions`` is a policy with th
 from __future__ import annotations
 
 import json
+import logging
 import re
+import threading
 import tomllib
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
@@ -18,9 +20,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from worker.environment import clock
 from worker.review.a2i import translate
 from worker.review.conditions import AllOf, AnyOf, Condition, Share
-from worker.review.scorer import ScorerChoice
+from worker.review.vectors import ScorerChoice
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -246,3 +249,63 @@ def _parse_yaml(text: str) -> Any:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise PolicyError(f"not YAML: {error}") from None
+
+
+logger = logging.getLogger(__name__)
+
+
+class WatchedPolicy:
+    """The policy of a file.
+
+    Args:
+        path: of the file.
+        every: seconds between looks at it.
+        clock: seconds, for that.
+
+    Raises:
+        PolicyError: the file is not usable to begin with.
+    """
+
+    def __init__(self, path: Path, *, every: float = 2.0, clock: Callable[[], float] = clock.monotonic) -> None:
+        self.path = path
+        self.problem = ""
+        self._every = every
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stamp = _stamp(path)
+        self._policy = read_policy(path)
+        self._looked_at = clock()
+
+    def current(self) -> Policy:
+        """The newest policy that could be read; ``problem`` tells what is wrong with a newer file, if anything."""
+        with self._lock:
+            now = self._clock()
+            if now - self._looked_at >= self._every:
+                self._looked_at = now
+                self._look()
+            return self._policy
+
+    def _look(self) -> None:
+        stamp = _stamp(self.path)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        try:
+            self._policy = read_policy(self.path)
+        except PolicyError as error:
+            self.problem = str(error)
+            about = {"action": "policy_refused", "path": str(self.path), "version": self._policy.version}
+            logger.error("policy file not taken, the earlier one stays: %s", error, extra=about)  # noqa: TRY400
+            return
+        self.problem = ""
+        about = {"action": "policy_changed", "path": str(self.path), "version": self._policy.version}
+        logger.info("policy changed", extra=about)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Changes with the file; None while it is away, which a deployment may do for a moment."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

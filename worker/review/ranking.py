@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from uuid import uuid4
 
-from worker.review.calibration import Calibration, Example, Features
-from worker.review.decision import ReviewDecision
+from worker.review.calibration import KEPT_EXAMPLES, Calibration, Example, Features, fit
+from worker.review.decision import ReviewDecision, Source
 from worker.review.expected_errors import Reading
-from worker.review.fitting import KEPT_EXAMPLES, fit
-from worker.review.source import Source
 from worker.review.state import ReviewState
 
 

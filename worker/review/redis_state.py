@@ -25,16 +25,16 @@ from typing import Any, cast
 
 import redis
 
-from worker import clock, names
+from worker.environment import clock
 from worker.review import capacity, histogram
 from worker.review.calibration import Calibration, Example
 from worker.review.capacity import Counts
-from worker.review.histogram import Histogram
+from worker.review.decision import Source
+from worker.review.histogram import Histogram, UntestedPool
 from worker.review.redis_vectors import RedisVectors
-from worker.review.source import Source
 from worker.review.state import Board
-from worker.review.untested import UntestedPool
 from worker.review.vectors import VectorStore
+from worker.spool import names
 
 KEPT_SECONDS = 30 * 86_400
 LISTED = ("scores", "counts")

@@ -19,8 +19,8 @@ from uuid import uuid4
 
 import redis
 
-from worker import clock
-from worker.review.source import SEPARATOR, Source
+from worker.environment import clock
+from worker.review.decision import SEPARATOR, Source
 from worker.review.vectors import Row, Vectors
 
 WAITING_SECONDS = 14 * 86_400

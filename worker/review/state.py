@@ -12,8 +12,8 @@ from typing import Protocol
 from worker.review.audit import openness
 from worker.review.calibration import Calibration, Example, probability
 from worker.review.capacity import Counts
+from worker.review.decision import SEPARATOR, Source
 from worker.review.histogram import Histogram, middles
-from worker.review.source import SEPARATOR, Source
 from worker.review.vectors import MemoryVectors, VectorStore
 
 OPENNESS_EVERY = 50

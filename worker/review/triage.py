@@ -11,11 +11,10 @@ from worker.review.audit import coin, inclusion_probability
 from worker.review.calibration import probability
 from worker.review.capacity import Kind, review_share
 from worker.review.conditions import Case, describe
-from worker.review.decision import ReviewDecision, Subject
+from worker.review.decision import ReviewDecision, Source, Subject
 from worker.review.expected_errors import Reading
 from worker.review.policy_file import Policy, Rule
 from worker.review.ranking import Ranked
-from worker.review.source import Source
 from worker.review.state import Board, board_name
 
 MUST_REVIEW, AUDIT, SCORED, UNTOUCHED = 3, 2, 1, 0

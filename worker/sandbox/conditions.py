@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from worker.sandbox.store import Tables
+
 from .clock import iso
 from .errors import bad_input
 from .records import Asset, Label
 from .search import SearchError, category_search
-from .tables import Tables
 from .workflow import current_status, legacy_status
 
 Where = Mapping[str, Any]

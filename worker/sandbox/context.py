@@ -8,13 +8,14 @@ from typing import Protocol, TypeVar, cast
 
 from graphql import GraphQLResolveInfo
 
+from worker.sandbox.store import Tables
+
 from .actions import FailImport
 from .config import SandboxConfig
 from .errors import KiliError, no_access
 from .faults import FieldPlan
 from .records import Asset, Project, User
 from .store import Store
-from .tables import Tables
 from .uploads import Buckets
 
 Item = TypeVar("Item")

@@ -6,12 +6,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from worker.sandbox.calls import SlidingMinute
+
 from .calls import CallLog
 from .clock import MILLISECONDS, Clock, iso
 from .config import ConfigError, SandboxConfig
 from .documents import Documents
 from .faults import Script
-from .limits import SlidingMinute
 from .records import ApiKey, User
 from .resolvers_projects import create_project
 from .schema import make_schema, read_sdl, version_of

@@ -10,10 +10,11 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
+from worker.sandbox.store import Tables
+from worker.sandbox.uploads import label_url
+
 from .context import context_of
-from .label_addresses import label_url
 from .records import HUMAN_TYPES, ApiKey, Asset, Issue, Label, Project, Role, User
-from .tables import Tables
 from .workflow import is_waiting, legacy_status
 
 Resolver = Callable[..., Any]

@@ -8,11 +8,12 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
+from worker.sandbox.paging import check_metadata
+
 from .context import Context, context_of
 from .errors import bad_input, no_access
 from .fields import Resolver
 from .filters import select_assets
-from .metadata import check_metadata
 from .paging import counting, listing
 from .records import Asset
 

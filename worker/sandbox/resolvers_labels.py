@@ -8,12 +8,13 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
+from worker.sandbox.validation import ground_of
+from worker.sandbox.workflow import request_marks
+
 from .context import Context, context_of
 from .errors import malformed, no_access
 from .fields import Resolver
 from .filters import select_labels
-from .grounds import ground_of
-from .marks import request_marks
 from .paging import counting, listing
 from .records import Asset, Label
 from .validation import Malformed, check_json_response

@@ -1,17 +1,157 @@
-"""The state and its time: a primary copy for writers, a late one for readers, and work that is due later."""
+"""The state and its time: indexed tables for writers, a late copy for readers, and work that is due later."""
 
 from __future__ import annotations
 
 import heapq
 import time
 from collections import deque
-from collections.abc import Callable
-from itertools import count
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, count
+from typing import Literal, Self
 
-from .clock import Clock, Mint, iso
-from .records import Record
-from .tables import Tables
+from worker.sandbox.clock import Clock, Mint, iso
+from worker.sandbox.records import ApiKey, Asset, Issue, Label, Notification, Project, Record, User, Webhook
+
+
+class Tables:
+    """Rows by id; replacing a row keeps its place."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.users: dict[str, User] = {}
+        self.api_keys: dict[str, ApiKey] = {}
+        self.notifications: dict[str, Notification] = {}
+        self.projects: dict[str, Project] = {}
+        self.assets: dict[str, Asset] = {}
+        self.labels: dict[str, Label] = {}
+        self.issues: dict[str, Issue] = {}
+        self.webhooks: dict[str, Webhook] = {}
+        self._assets_of_project: dict[str, dict[str, Asset]] = {}
+        self._labels_of_project: dict[str, dict[str, Label]] = {}
+        self._labels_of_asset: dict[str, dict[str, Label]] = {}
+        self._ids_by_external: dict[tuple[str, str], list[str]] = {}
+
+    def assets_of(self, project_id: str) -> dict[str, Asset]:
+        """Return the assets of a project by id."""
+        return self._assets_of_project.get(project_id, {})
+
+    def labels_of(self, project_id: str) -> dict[str, Label]:
+        """Return the labels of a project by id."""
+        return self._labels_of_project.get(project_id, {})
+
+    def labels_on(self, asset_id: str) -> Iterable[Label]:
+        """Return the labels of an asset, oldest first."""
+        return self._labels_of_asset.get(asset_id, {}).values()
+
+    def issues_on(self, asset_id: str) -> list[Issue]:
+        """Return the issues and questions about an asset, oldest first."""
+        return [issue for issue in self.issues.values() if issue.asset_id == asset_id]
+
+    def assets_called(self, project_id: str, external_id: str) -> list[Asset]:
+        """Return the assets of a project with exactly this external id."""
+        return [self.assets[key] for key in self._ids_by_external.get((project_id, external_id), ())]
+
+    def put(self, record: Record) -> None:
+        """Insert a row or replace the one with its id."""
+        match record:
+            case Asset():
+                self._put_asset(record)
+            case Label():
+                self._put_label(record)
+            case Project():
+                self.projects[record.id] = record
+            case User():
+                self.users[record.id] = record
+            case ApiKey():
+                self.api_keys[record.id] = record
+            case Notification():
+                self.notifications[record.id] = record
+            case Issue():
+                self.issues[record.id] = record
+            case Webhook():
+                self.webhooks[record.id] = record
+
+    def drop(self, record: Record) -> None:
+        """Remove a row and all that belongs to it."""
+        match record:
+            case Asset():
+                self._drop_asset(record.id)
+            case Label():
+                self._drop_label(record.id)
+            case Project():
+                self._drop_project(record.id)
+            case Webhook():
+                self.webhooks.pop(record.id, None)
+            case _:
+                raise TypeError(f"{type(record).__name__} rows are never dropped")
+
+    def copy(self) -> Self:
+        """Return an independent copy that shares the rows."""
+        twin = type(self)()
+        for record in self._all():
+            twin.put(record)
+        return twin
+
+    def _all(self) -> Iterator[Record]:
+        return chain(
+            self.users.values(),
+            self.api_keys.values(),
+            self.notifications.values(),
+            self.projects.values(),
+            self.assets.values(),
+            self.labels.values(),
+            self.issues.values(),
+            self.webhooks.values(),
+        )
+
+    def _put_asset(self, asset: Asset) -> None:
+        known = self.assets.get(asset.id)
+        if known is not None and known.external_id != asset.external_id:
+            self._forget_external(known)
+            known = None
+        if known is None:
+            self._ids_by_external.setdefault((asset.project_id, asset.external_id), []).append(asset.id)
+        self.assets[asset.id] = asset
+        self._assets_of_project.setdefault(asset.project_id, {})[asset.id] = asset
+
+    def _drop_asset(self, asset_id: str) -> None:
+        asset = self.assets.pop(asset_id, None)
+        if asset is None:
+            return
+        for label in list(self.labels_on(asset_id)):
+            self._drop_label(label.id)
+        self._labels_of_asset.pop(asset_id, None)
+        for issue in self.issues_on(asset_id):
+            del self.issues[issue.id]
+        self._forget_external(asset)
+        del self._assets_of_project[asset.project_id][asset_id]
+
+    def _forget_external(self, asset: Asset) -> None:
+        key = (asset.project_id, asset.external_id)
+        self._ids_by_external[key].remove(asset.id)
+        if not self._ids_by_external[key]:
+            del self._ids_by_external[key]
+
+    def _put_label(self, label: Label) -> None:
+        self.labels[label.id] = label
+        self._labels_of_asset.setdefault(label.asset_id, {})[label.id] = label
+        self._labels_of_project.setdefault(label.project_id, {})[label.id] = label
+
+    def _drop_label(self, label_id: str) -> None:
+        label = self.labels.pop(label_id, None)
+        if label is None:
+            return
+        del self._labels_of_asset[label.asset_id][label_id]
+        del self._labels_of_project[label.project_id][label_id]
+
+    def _drop_project(self, project_id: str) -> None:
+        if self.projects.pop(project_id, None) is None:
+            return
+        for asset_id in list(self.assets_of(project_id)):
+            self._drop_asset(asset_id)
+        self._assets_of_project.pop(project_id, None)
+        self._labels_of_project.pop(project_id, None)
+
 
 Change = tuple[float, Literal["put", "drop"], Record]
 

@@ -1,4 +1,4 @@
-"""Buckets for local files: signed addresses to write to and read from, contents in memory."""
+"""Buckets for local files and addresses of label files: signed, contents in memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ import hashlib
 import hmac
 from urllib.parse import parse_qs, quote, urlsplit
 
-from .clock import Mint
+from worker.sandbox.clock import Mint
+
+
+def label_path(label_id: str) -> str:
+    """Return the path of a label's file."""
+    return f"labels/{label_id}/jsonResponse"
+
+
+def label_url(base_url: str, buckets: Buckets, label_id: str) -> str:
+    """Return the signed address of a label's file."""
+    path = label_path(label_id)
+    return f"{base_url}/{path}?signature={buckets.signature(path)}"
 
 
 class Buckets:

@@ -1,4 +1,4 @@
-"""Does a json_response fit the interface? The first thing that is wrong, in words, or nothing.
+"""Does a jsonResponse fit the project's interface? The first thing that is wrong, as text, or nothing.
 
 How strict Kili is with predictions is not known: `strict` holds them to every rule that Kili's public material shows,
 `lenient` to the two that its server is known to have. People may leave required jobs open.
@@ -7,13 +7,42 @@ How strict Kili is with predictions is not known: `strict` holds them to every r
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any
 
-from .interface import Interface
-from .responses.ground import Ground
-from .responses.lenient import check_leniently
-from .responses.reading import Malformed
-from .responses.strict import check_strictly
+from worker.sandbox.interface import Interface
+from worker.sandbox.records import Asset
+from worker.sandbox.responses.reading import Ground, Malformed, may_be_georeferenced, rich_text_parts
+from worker.sandbox.responses.strict import check_leniently, check_strictly
+from worker.sandbox.uploads import Buckets
+
+
+def ground_of(asset: Asset, input_type: str, buckets: Buckets) -> Ground:
+    """Return what is known of an asset; a content that lies elsewhere is not fetched."""
+    if input_type == "TEXT":
+        if asset.json_content:
+            return Ground(parts=_parts(asset.json_content, buckets))
+        return Ground(text=_text(asset.content, buckets))
+    if input_type == "IMAGE":
+        found = buckets.read_url(asset.content)
+        return Ground(is_georeferenced=may_be_georeferenced(asset.content, found[1] if found else ""))
+    return Ground()
+
+
+def _text(content: str, buckets: Buckets) -> str | None:
+    if "://" not in content:
+        return content or None
+    found = buckets.read_url(content)
+    return found[0].decode("utf-8", "replace") if found else None
+
+
+def _parts(content: str, buckets: Buckets) -> dict[str, str] | None:
+    found = buckets.read_url(content) if "://" in content.partition("[")[0] else (content.encode(), "")
+    rich: Any = None
+    with suppress(ValueError):
+        rich = json.loads(found[0]) if found else None
+    return rich_text_parts(rich) or None
+
 
 __all__ = ["DECODER", "Malformed", "check_json_response", "parse_response"]
 

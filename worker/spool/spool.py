@@ -14,8 +14,8 @@ from typing import Any
 
 import redis
 
-from worker import names
-from worker.connections import script_of
+from worker.environment.connections import script_of
+from worker.spool import names
 from worker.spool.entries import (
     LANES,
     Admission,

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 
 import redis
 
-from worker import clock
-from worker.connections import insist
+from worker.environment import clock
+from worker.environment.connections import insist
 from worker.spool.entries import Ledger
 from worker.spool.spool import Spool
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from worker.contract.output import Classification, ClassScore
 from worker.formats import Family, Match, Miss, ModelOutput, OutputError, ReadOptions
-from worker.formats.output import Classification, ClassScore
 
 
 def read(payload: Any, options: ReadOptions, at: tuple[str | int, ...] = ("payload",)) -> tuple[ModelOutput, ...]:

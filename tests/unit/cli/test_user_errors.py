@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 from worker.cli import main
 from worker.cli.group import COMMANDS
-from worker.settings import environment_names
+from worker.settings.tree import environment_names
 
 NOBODY = 65534
 DEAD_REDIS = "redis://127.0.0.1:9/0"

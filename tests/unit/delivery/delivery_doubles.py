@@ -13,6 +13,7 @@ from typing import Any
 
 import redis
 
+from worker.contract import ReadingLimits
 from worker.delivery import AwaitedResults, Deliverer, DeliveryRules, Pace
 from worker.delivery.callers import Callers
 from worker.kili import (
@@ -26,9 +27,8 @@ from worker.kili import (
     Written,
     derived_asset_id,
 )
-from worker.messages import ReadingLimits
-from worker.projects import Projects
-from worker.results import ResultPlaces, ResultReader
+from worker.projects.configuration import Projects
+from worker.projects.results import ResultPlaces, ResultReader
 from worker.review import ReviewDecision, ThresholdPolicy
 from worker.spool import Arrival, Leased, Spool, Waiting
 

@@ -21,7 +21,7 @@ from worker.delivery.uploads import Uploader
 from worker.delivery.written import WrittenLately
 from worker.kili import KiliError, NewAsset, RefusedItems, ServerFault, UnknownOutcome, derived_asset_id
 from worker.ontology import Interface
-from worker.spool.tries import tried_again
+from worker.spool.entries import tried_again
 
 
 def items_of(*names: str, **changes: Any) -> list[Item]:

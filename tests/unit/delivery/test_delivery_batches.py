@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.batches import batches, grouped
+from worker.delivery.in_flight import batches, grouped
 
 
 def cut(groups: list[list[str]], *, count: int = 3, max_bytes: int = 100) -> list[list[str]]:

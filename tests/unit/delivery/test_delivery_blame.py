@@ -10,10 +10,10 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
-from worker.deadletters import DeadLetters
 from worker.delivery.blame import FAULT, PROBED_MS
 from worker.kili import ConnectFailed, KiliError, ServerFault, UnknownOutcome, derived_asset_id
-from worker.spool.tries import tried_again
+from worker.spool.dead_letters import DeadLetters
+from worker.spool.entries import tried_again
 
 STEPS = ["append_assets", "append_labels", "update_assets"]
 

@@ -8,7 +8,6 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
-from worker.deadletters import DeadLetters
 from worker.delivery.documents import Documents
 from worker.kili import (
     ConnectFailed,
@@ -22,6 +21,7 @@ from worker.kili import (
     UnknownOutcome,
     derived_asset_id,
 )
+from worker.spool.dead_letters import DeadLetters
 
 
 def bench_of(client: redis.Redis, kili: MemoryKili, **rules: int) -> Bench:

@@ -10,7 +10,7 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
-from worker.delivery import supply
+from worker.delivery import leasing
 from worker.kili import ConnectFailed, KiliError, derived_asset_id
 from worker.spool import Arrival, Waiting
 
@@ -23,7 +23,7 @@ def overtaken(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch, count: int, *late: Waiting
 ) -> tuple[Bench, MemoryKili]:
     """Deliver so many predictions while calls are scarce; the late ones come in with the first labels."""
-    monkeypatch.setattr(supply, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(leasing, "LOOK_SECONDS", 0.0)
     kili = MemoryKili()
     bench = Bench(client, kili, wave_items=count, batch_items=10)
     bench.deliverer._budget = ScarceBudget()
@@ -110,7 +110,7 @@ def test_a_newer_prediction_that_overtakes_an_older_one_supersedes_it(
 def test_what_overtakes_is_no_more_than_what_the_wave_had_leased(
     client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supply, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(leasing, "LOOK_SECONDS", 0.0)
     kili = MemoryKili()
     bench = Bench(client, kili, wave_items=20, batch_items=10)
     bench.deliverer._budget = ScarceBudget()

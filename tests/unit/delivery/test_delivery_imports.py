@@ -11,9 +11,9 @@ import pytest
 import redis
 from delivery_doubles import INTERFACE, PROJECT, Bench, BucketKili, callers, waiting
 
-from worker.deadletters import Cause, DeadLetters
 from worker.delivery.imports import ASKED, DOUBT_SECONDS, SHOWN_SECONDS, Imports
 from worker.kili import ConnectFailed, KiliError, Notification, RefusedItems, UnknownOutcome, derived_asset_id
+from worker.spool.dead_letters import Cause, DeadLetters
 
 RESPONSE = {"0": {"COLOUR": {"categories": [{"name": "RED"}], "isKeyFrame": True}}}
 

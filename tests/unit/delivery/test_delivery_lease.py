@@ -10,7 +10,7 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, waiting
 
-from worker.delivery.lease import LeaseKeeper
+from worker.delivery.leasing import LeaseKeeper
 from worker.spool import Arrival, LeaseLost, Spool
 
 pytestmark = pytest.mark.servers("all")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from worker.delivery.pace import Pace
+from worker.delivery.adaptive_limit import Pace
 from worker.kili import CallRecord, TimedOut, TooLarge
 
 Answer = tuple[float, str]

@@ -7,7 +7,7 @@ import logging
 import pytest
 import redis
 
-from worker.delivery.pauses import ENDPOINT, ENDPOINT_FROM_PROJECTS, Pauses
+from worker.delivery.circuit_breaker import ENDPOINT, ENDPOINT_FROM_PROJECTS, Pauses
 from worker.kili import (
     ConnectFailed,
     KiliError,

@@ -8,10 +8,10 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
-from worker.deadletters import DeadLetters
 from worker.kili import ConnectFailed, NewAsset, derived_asset_id
 from worker.spool import Fate, Leased, Settlement, Spool
-from worker.spool.tries import tried_again, tried_for, tried_since
+from worker.spool.dead_letters import DeadLetters
+from worker.spool.entries import tried_again, tried_for, tried_since
 
 
 def test_the_clock_begins_with_the_first_attempt_and_runs_while_attempts_are_made() -> None:

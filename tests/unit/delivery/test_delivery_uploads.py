@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from delivery_doubles import INTERFACE, PROJECT, BucketKili, callers, leased
 
-from worker.deadletters import Cause
 from worker.delivery.bucket import ALONE_TRIES, CROWD, FAILURES, UNAVAILABLE, Bucket, Failed, PutOff
 from worker.delivery.item import Item
 from worker.delivery.prepare import prepare
@@ -29,7 +28,8 @@ from worker.kili import (
     derived_asset_id,
 )
 from worker.ontology import Interface
-from worker.spool.tries import tried_again
+from worker.spool.dead_letters import Cause
+from worker.spool.entries import tried_again
 
 CONTENT = RefusedItems("upload: HTTP 415", words="Unsupported Media Type")
 ADDRESS = AddressRefused("upload: HTTP 403", words="SignatureDoesNotMatch")

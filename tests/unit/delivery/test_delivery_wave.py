@@ -10,10 +10,8 @@ import pytest
 import redis
 from delivery_doubles import INTERFACE, PROJECT, Bench, FreeBudget, MemoryKili, leased, waiting
 
-from worker.deadletters import DeadLetters
 from worker.delivery import DeliveryRules
-from worker.delivery.lease import Lease
-from worker.delivery.supply import Supply
+from worker.delivery.leasing import Lease, Supply
 from worker.delivery.wave import Wave
 from worker.kili import (
     ConnectFailed,
@@ -27,6 +25,7 @@ from worker.kili import (
     derived_asset_id,
 )
 from worker.spool import LeaseLost
+from worker.spool.dead_letters import DeadLetters
 
 
 def settled(bench: Bench) -> tuple[int, int, int]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.demo.counted import Evidence
+from worker.demo.assertions import Evidence
 from worker.demo.digits import CLASS_NAMES
+from worker.demo.labelers import People
 from worker.demo.outcome import Outcome, Staged, outcome_of
-from worker.demo.people import People
 from worker.demo.plan import Plan, Predicted
 from worker.demo.traffic import JOB, Sent, Traffic
-from worker.feedback.links import Links
+from worker.feedback.messages import Links
 
 MODEL = "digit-bayes:2"
 SAID = {"a": "ONE", "b": "TWO", "c": "TWO", "d": "NINE"}

@@ -17,8 +17,8 @@ import pytest
 from outcome_examples import small_outcome
 
 from worker.cli import main
+from worker.demo.display import Progress
 from worker.demo.outcome import Outcome
-from worker.demo.progress import Progress
 from worker.demo.run import wait_delivered
 from worker.spool import Ledger
 
@@ -45,7 +45,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
             os.kill(os.getpid(), told.outcome)
         return "project", told.outcome
 
-    monkeypatch.setattr("worker.demo.surroundings.surroundings", surroundings)
+    monkeypatch.setattr("worker.demo.environment.surroundings", surroundings)
     monkeypatch.setattr("worker.demo.run.play", play)
     return told
 

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from worker.demo.pictures import png
+from worker.demo.digits import png
 
 CHECKERED = bytes([0, 16, 4, 8] * 16)
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from worker.demo.digits import Digits, load_digits
-from worker.demo.people import MISTAKES, People
+from worker.demo.labelers import MISTAKES, People
 from worker.demo.plan import FIRST, LEAST_PREDICTIONS, LOGISTIC, MOST_PREDICTIONS, SECOND, Plan, make_plan
 
 

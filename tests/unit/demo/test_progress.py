@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from worker.demo.progress import Progress, bar
+from worker.demo.display import Progress, bar
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-from worker.demo.surroundings import settings_environment
-from worker.settings import Settings
+from worker.demo.environment import settings_environment
+from worker.settings.tree import Settings
 
 SHELL = {
     "KILI_API_KEY_FILE": "/run/secrets/real-key",

@@ -13,8 +13,8 @@ import redis
 from tests.unit.feedback.feedback_records import traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
 from worker.feedback.alarms import AlarmBook
-from worker.feedback.links import Links
-from worker.feedback.notices import Notice, Shape, Webhook
+from worker.feedback.messages import Links
+from worker.feedback.notifications import Notice, Shape, Webhook
 from worker.feedback.service import Ears, Feedback, FeedbackRules, summaries
 from worker.review import Verdict
 

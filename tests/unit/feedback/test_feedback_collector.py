@@ -14,10 +14,10 @@ import pytest
 
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
 from worker.feedback.collector import Collector
-from worker.feedback.figures import Question, figures_of
 from worker.feedback.label_files import Unread
 from worker.feedback.reading import Kind
 from worker.feedback.records import AssetRecord
+from worker.feedback.report_data import Question, figures_of
 from worker.feedback.store import FeedbackStore
 from worker.feedback.unread import ROUNDS, UnreadBook, UnreadLabels
 from worker.feedback.verdicts import record_of

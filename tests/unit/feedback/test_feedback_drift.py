@@ -9,11 +9,11 @@ from statistics import pvariance
 
 import pytest
 
-from worker.feedback.detectors import AccuracyFell, ScoresChanged, WorseThanConfidence, smirnov
 from worker.feedback.drift import State, watch
-from worker.feedback.shiryaev import Bets
-from worker.feedback.units import Unit
-from worker.feedback.windows import SWING, error_scores, windows_of
+from worker.statistics.detectors import AccuracyFell, ScoresChanged, WorseThanConfidence, smirnov
+from worker.statistics.samples import Unit
+from worker.statistics.shiryaev import Bets
+from worker.statistics.windows import SWING, error_scores, windows_of
 
 
 def stream(

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from worker.feedback.estimator import estimate_agreement, estimate_of
-from worker.feedback.paired import compare
-from worker.feedback.units import Unit
-from worker.feedback.weights import weigh
+from worker.statistics.comparison import compare
+from worker.statistics.estimator import estimate_agreement, estimate_of, weigh
+from worker.statistics.samples import Unit
 
 
 def unit(number: int, **options) -> Unit:

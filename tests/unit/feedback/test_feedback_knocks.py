@@ -12,7 +12,7 @@ import httpx
 import pytest
 import redis
 
-from worker.feedback.knocks import MAX_BODY, project_in, receiver
+from worker.feedback.webhook_receiver import MAX_BODY, project_in, receiver
 
 
 @contextmanager

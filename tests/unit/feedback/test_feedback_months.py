@@ -17,11 +17,11 @@ from benchmarks.feedback.production import DAY, START, Production, size_of
 from benchmarks.feedback.simulated_kili import PROJECT, Prediction
 from worker.feedback.alarms import AlarmBook
 from worker.feedback.drift import Scored, StateError, Watch, watch
-from worker.feedback.report_html import page
-from worker.feedback.report_text import text
 from worker.feedback.service import FeedbackRules, Scope
-from worker.feedback.units import Unit
-from worker.feedback.windows import Patience
+from worker.reports.page import page
+from worker.reports.text import text
+from worker.statistics.samples import Unit
+from worker.statistics.windows import Patience
 
 RULES = FeedbackRules(run_length=140_000.0, horizon_days=8, report_days=5.0, verify_every=1e9)
 KEY = f"sim:feedback:{PROJECT}:"

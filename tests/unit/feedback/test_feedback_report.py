@@ -13,16 +13,15 @@ import pytest
 
 from tests.unit.feedback.feedback_records import record, traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, label_of
-from worker.feedback.export import export_rows
-from worker.feedback.figures import Question, disagreements, figures_of
-from worker.feedback.gallery import Contents, Exhibit, Shown, card, exhibits, varied
-from worker.feedback.links import Links
-from worker.feedback.markup import VOID, Markup, el, join
+from worker.feedback.messages import Links, age, percent, time_of_day
 from worker.feedback.reading import ReadAsset
 from worker.feedback.records import AssetRecord
-from worker.feedback.report_html import page
-from worker.feedback.report_text import text
-from worker.feedback.wording import age, clock, percent
+from worker.feedback.report_data import Question, disagreements, figures_of
+from worker.reports.export import export_rows
+from worker.reports.gallery import Contents, Exhibit, Shown, card, exhibits, varied
+from worker.reports.markup import VOID, Markup, el, join
+from worker.reports.page import page
+from worker.reports.text import text
 
 DAY = 86_400.0
 LINKS = Links.of("https://kili.example/api/label/v2/graphql", "P1")
@@ -293,9 +292,9 @@ def test_ages_are_rounded_to_what_people_read(seconds: float, words: str) -> Non
 
 
 def test_times_are_as_fine_as_their_span() -> None:
-    assert clock(START, 3600) == "12:00"
-    assert clock(START, 2 * DAY) == "01 Mar 12:00"
-    assert clock(START) == "01 Mar"
+    assert time_of_day(START, 3600) == "12:00"
+    assert time_of_day(START, 2 * DAY) == "01 Mar 12:00"
+    assert time_of_day(START) == "01 Mar"
 
 
 def test_an_unknown_share_is_called_so() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import fakeredis
 import pytest
 
+from worker.feedback.collection_cycle import CALLS_PER_ROUND, Rounds
 from worker.feedback.collector import Round
-from worker.feedback.rounds import CALLS_PER_ROUND, Rounds
-from worker.feedback.turns import Turns
+from worker.feedback.interval_lock import Turns
 from worker.kili import RefusedProject
 
 EVERY = 0.05

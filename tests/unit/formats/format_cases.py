@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from worker.formats import ModelOutput, ReadOptions
-from worker.formats.output import (
+from worker.contract.output import (
     Classification,
     DetectedObject,
     Detection,
@@ -20,6 +19,7 @@ from worker.formats.output import (
     Shape,
     Transcription,
 )
+from worker.formats import ModelOutput, ReadOptions
 
 GOLDEN = Path(__file__).parent / "golden"
 

@@ -20,8 +20,8 @@ from format_cases import golden_cases, options_of
 from golden_projects import project_for
 from mutations import GEOMETRY, SAME, said, with_fewer_objects, with_geometry, with_more_objects
 
+from worker.contract.output import Classification, Either
 from worker.formats import OutputError, read_payload
-from worker.formats.output import Classification, Either
 from worker.ontology import Interface, OntologyError, to_json_response
 
 OTHERS = {

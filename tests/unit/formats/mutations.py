@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from worker.formats.output import (
+from worker.contract.output import (
     Classification,
     Detection,
     Either,

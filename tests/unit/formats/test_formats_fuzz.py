@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.fuzzing import examples
+from worker.contract.output import Classification, Detection, Either, Entities, Several, Transcription
 from worker.formats import FAMILIES, ModelOutput, OutputError, Reading, ReadOptions, read_payload
-from worker.formats.output import Classification, Detection, Either, Entities, Several, Transcription
 
 CASES = golden_cases()
 QUICK = settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from worker.formats import Catalogue, MappingError, OutputError, ReadOptions, extended, read_payload
+from worker.formats.checks import AmbiguousFormat, UnknownFormat
 from worker.formats.documentation import shipped_examples
-from worker.formats.errors import AmbiguousFormat, UnknownFormat
 from worker.formats.mappings import FormatMapping, MappingFailed, parse_mappings, shipped
 from worker.formats.mappings.examples import ExampleResult, difference, run_tests, summary
 from worker.formats.mappings.process import Job, JqProcess, JqUnavailable

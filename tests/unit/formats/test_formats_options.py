@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from format_cases import plain
 
+from worker.contract.output import Classification, Nothing, Several
 from worker.formats import OutputError, ReadOptions, read_payload
-from worker.formats.output import Classification, Nothing, Several
 
 SIZE = (1000, 500)
 

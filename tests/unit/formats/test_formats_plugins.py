@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from worker.formats import FAMILIES, ReadOptions, read_payload, registry
-from worker.formats.plugins import GROUP, Plugins, load_plugins
+from worker.formats.registry import GROUP, Plugins, load_plugins
 
 EXAMPLE = Path(__file__).parents[3] / "examples/plugin"
 

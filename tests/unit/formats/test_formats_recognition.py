@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from worker.contract.output import Nothing
 from worker.formats import AmbiguousFormat, OutputError, ReadOptions, UnknownFormat, read_payload
-from worker.formats.output import Nothing
 
 LINE = {"timestamp": "2024-03-05T03:33:59", "request_id": "1"}
 

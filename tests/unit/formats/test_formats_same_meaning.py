@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mutations import SAME, parts_of, said, with_fewer_objects, with_geometry, with_more_objects
 
+from worker.contract.output import Classification, Either
 from worker.formats import FAMILIES, OutputError, Reading, read_payload
-from worker.formats.output import Classification, Either
 
 CASES = golden_cases()
 QUICK = settings(derandomize=True, deadline=None, max_examples=8)

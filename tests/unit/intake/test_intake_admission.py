@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 import redis
 
-from worker.deadletters import DeadLetter, DeadLetters
+from worker.contract import ReadingLimits
+from worker.contract.schemas import EXAMPLE
 from worker.intake import Admitter, InboxEntry, Rules
 from worker.intake import admission as admission_room
-from worker.intake import understanding as understanding_room
-from worker.messages import ReadingLimits
-from worker.messages.export import EXAMPLE
-from worker.projects import Projects
+from worker.intake import parsing as understanding_room
+from worker.projects.configuration import Projects
 from worker.review import ReviewDecision, Subject, ThresholdPolicy
 from worker.spool import INBOX_GROUP, Leased, Spool
+from worker.spool.dead_letters import DeadLetter, DeadLetters
 
 pytestmark = pytest.mark.servers("all")
 

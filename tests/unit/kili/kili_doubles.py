@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 
-from worker.kili.access import KiliAccess
 from worker.kili.calls import CallRecord
 from worker.kili.client import KiliClient
 from worker.kili.retry import RetryPolicy
+from worker.kili.transport import KiliAccess
 
 API_KEY = "3f0c9b1e-key-of-a-test-77aa"
 ENDPOINT = "https://kili.test/api/label/v2/graphql"

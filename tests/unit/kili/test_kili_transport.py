@@ -12,14 +12,13 @@ import pytest
 from kili_doubles import ACCESS, API_KEY, ENDPOINT, ScriptedServer, data, once, rig
 
 from worker import __version__
-from worker.kili.access import KiliAccess
 from worker.kili.client import KiliClient
 from worker.kili.errors import LocalFault, RefusedItems, TimedOut, Unavailable, UnknownOutcome
 from worker.kili.operations import NewAsset, NewLabel
 from worker.kili.retry import RetryPolicy
-from worker.kili.transport import Transport, is_local
-from worker.parts import access_of
-from worker.settings import Settings
+from worker.kili.transport import KiliAccess, Transport, is_local
+from worker.settings.tree import Settings
+from worker.wiring import access_of
 
 VIEWER = data({"id": "u"})
 BIG = [NewAsset("c1", "a", "", metadata='{"note": "' + "red car " * 20_000 + '"}')]

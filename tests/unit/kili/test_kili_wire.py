@@ -13,11 +13,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from worker.kili.access import KiliAccess
 from worker.kili.calls import CallRecord
 from worker.kili.client import KiliClient
 from worker.kili.errors import ConnectFailed, LocalFault, TimedOut, UnknownOutcome
 from worker.kili.retry import RetryPolicy
+from worker.kili.transport import KiliAccess
 
 Behaviour = Callable[["Handler"], None]
 ANSWER = json.dumps({"data": {"data": {"id": "u"}}}).encode()

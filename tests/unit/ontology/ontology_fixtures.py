@@ -7,15 +7,7 @@ from typing import Any
 
 from kili.utils.labels.parsing import ParsedLabel
 
-from worker.formats.output import (
-    Classification,
-    ClassScore,
-    DetectedObject,
-    Detection,
-    ModelOutput,
-    Point,
-    Shape,
-)
+from worker.contract.output import Classification, ClassScore, DetectedObject, Detection, ModelOutput, Point, Shape
 from worker.ontology import Agreement, Interface, agreement
 
 

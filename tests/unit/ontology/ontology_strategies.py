@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from hypothesis import strategies as st
 from ontology_fixtures import choice, detection, entities, named, pose, project, ring_of, transcription
 
-from worker.formats.output import (
+from worker.contract.output import (
     Answer,
     Classification,
     ClassScore,

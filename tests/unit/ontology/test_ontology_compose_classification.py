@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from ontology_fixtures import choice, parsed, project, scores
 
-from worker.formats.output import Classification, ClassScore, ModelOutput
+from worker.contract.output import Classification, ClassScore, ModelOutput
 from worker.ontology import OntologyError, to_json_response
 
 RADIO = parsed(project(PET=choice("CAT", "DOG", "GUINEA_PIG")))

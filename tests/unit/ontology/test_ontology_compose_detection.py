@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ontology_fixtures import an_object, area, box, detection, hole_of, objects, parsed, pose, project, ring_of
 
-from worker.formats.output import Detection, Frame, Frames, ModelOutput
+from worker.contract.output import Detection, Frame, Frames, ModelOutput
 from worker.ontology import Interface, OntologyError, to_json_response
 
 BOXES = parsed(project(SHIPS=detection("TUG", "FERRY", tools=["rectangle"])))

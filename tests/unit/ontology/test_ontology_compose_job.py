@@ -15,7 +15,7 @@ from ontology_fixtures import (
     transcription,
 )
 
-from worker.formats.output import Entities, ModelOutput, Transcription
+from worker.contract.output import Entities, ModelOutput, Transcription
 from worker.ontology import Interface, OntologyError, to_json_response
 
 EVERYTHING = parsed(

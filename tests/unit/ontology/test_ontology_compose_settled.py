@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.formats.output import (
+from worker.contract.output import (
     Classification,
     ClassScore,
     DetectedObject,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ontology_fixtures import entities, parsed, project, transcription
 
-from worker.formats.output import Entities, Entity, KiliResponse, ModelOutput, Transcription
+from worker.contract.output import Entities, Entity, KiliResponse, ModelOutput, Transcription
 from worker.ontology import OntologyError, to_json_response
 
 TEXT = "Zoë met DR. No in Zürich"

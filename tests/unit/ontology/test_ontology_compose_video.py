@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from ontology_fixtures import an_object, choice, detection, objects, parsed, project, read_by_sdk, ring_of, scores
 
-from worker.formats.output import Classification, ClassScore, DetectedObject, Detection, Frame, Frames, ModelOutput
+from worker.contract.output import Classification, ClassScore, DetectedObject, Detection, Frame, Frames, ModelOutput
 from worker.ontology import OntologyError, to_json_response
 
 TRACKING = project(CARS=detection("TAXI", "BUS", tools=["rectangle"], required=1))

@@ -24,7 +24,7 @@ from ontology_fixtures import (
 )
 from task_shapes import SHAPES, Case
 
-from worker.formats.output import Entities, Entity, ModelOutput, Transcription
+from worker.contract.output import Entities, Entity, ModelOutput, Transcription
 from worker.ontology import to_json_response
 
 READ = {**SHAPES, **EXAMPLES, **{name: case for name, case in KILIS_OWN.items() if name != "no confidence"}}

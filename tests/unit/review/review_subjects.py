@@ -6,7 +6,7 @@ import math
 import random
 from typing import Any
 
-from worker.formats.output import Classification, ClassScore, ModelOutput
+from worker.contract.output import Classification, ClassScore, ModelOutput
 from worker.review import FixedPolicy, RankedPolicy, Subject, parse_policy
 
 NOW = 1_700_000_000.0

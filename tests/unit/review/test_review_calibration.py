@@ -8,9 +8,8 @@ import random
 
 import pytest
 
-from worker.review.calibration import Calibration, Example, Features, probability
+from worker.review.calibration import KEPT_EXAMPLES, Calibration, Example, Features, fit, probability
 from worker.review.expected_errors import EMPTY
-from worker.review.fitting import KEPT_EXAMPLES, fit
 
 
 def examples(

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from tests.unit.review.review_subjects import answers, choice, policy, subject
-from worker.formats.output import Entities, Entity, ModelOutput
+from worker.contract.output import Entities, Entity, ModelOutput
 from worker.review import PolicyError, parse_policy
 from worker.review.a2i import translate
 from worker.review.conditions import Case, Condition, describe

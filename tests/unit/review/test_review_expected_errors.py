@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.unit.review.review_subjects import choice
-from worker.formats.output import (
+from worker.contract.output import (
     Classification,
     ClassScore,
     DetectedObject,

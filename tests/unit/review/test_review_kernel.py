@@ -11,8 +11,8 @@ import pytest
 from tests.unit.review.review_subjects import choice, policy, subject
 from worker.review import Subject, Verdict
 from worker.review.calibration import Calibration, Example, Features
+from worker.review.decision import Source
 from worker.review.kernel import KernelScorer
-from worker.review.source import Source
 from worker.review.vectors import MemoryVectors, Row, Vectors, vectors_of
 
 RULE = {"capacity": {"share": 0.2}, "audit": {"rate": 0.05}}

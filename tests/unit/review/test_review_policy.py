@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from tests.unit.review.review_subjects import answers, choice, policy, subject
-from worker.formats.output import Classification, ClassScore, Detection, ModelOutput
+from worker.contract.output import Classification, ClassScore, Detection, ModelOutput
 from worker.review import FixedPolicy, RankedPolicy, ReviewDecision, Subject, Verdict
 from worker.review.triage import priority_of
 

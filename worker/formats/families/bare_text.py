@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, string
 from worker.formats.families.rows import read_row
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
 from worker.formats.structure import Family, Match, Miss
 
 

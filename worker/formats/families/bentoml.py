@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, array, fail, mapping
-from worker.formats.evidence import texts_of, with_evidence, with_ignored
 from worker.formats.families.rows import read_row
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import texts_of, unused_keys, with_evidence, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
 from worker.formats.structure import LABEL, TEXT, Family, Keys, detect_items, near_items, refuse_foreign
 
 _KEYS = Keys({"timestamp": TEXT, "request_id": LABEL}, open=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from worker.formats.answer_text import parse_base64_json, parse_json
 from worker.formats.checks import ROOT, Path, fail, mapping, member, string
-from worker.formats.evidence import texts_of
-from worker.formats.json_text import parse_base64_json, parse_json
+from worker.formats.meaning import texts_of
 from worker.formats.structure import TEXT, Envelope, Keys, Match, Miss, Unwrapped
 
 _STRUCTURED = Keys({"specversion": TEXT, "id": TEXT, "type": TEXT, "source": TEXT}, open=True)

@@ -5,19 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.checks import ROOT, Path, array, describe, fail, integer, mapping, member, number
-from worker.formats.classes import label_of, name_by_id
 from worker.formats.coordinates import Canvas, canvas_for, numbers
-from worker.formats.evidence import with_ignored
 from worker.formats.families.items import without_nulls
 from worker.formats.families.poses import pose_shape
-from worker.formats.left_out import LeftOut, keep
 from worker.formats.masks import shape_of_rle
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.regions import as_outline
-from worker.formats.scores import probability
+from worker.formats.scores import label_of, name_by_id, probability
+from worker.formats.selection import LeftOut, keep
 from worker.formats.structure import (
     INDEX,
     LABEL,

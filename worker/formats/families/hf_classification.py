@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import Path, member
-from worker.formats.classes import label_of
 from worker.formats.families.items import Row, row_reader
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
-from worker.formats.scores import label_scores
+from worker.formats.scores import label_of, label_scores
 from worker.formats.structure import LABEL, NUMBER, Family, Keys, detect_items, near_items
 
 _KEYS = Keys({"label": LABEL, "score": NUMBER})

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import DetectedObject, Detection, ModelOutput
 from worker.formats.checks import Path, mapping, member, number
-from worker.formats.classes import label_of
 from worker.formats.coordinates import Canvas, canvas_for
 from worker.formats.families.items import Row, row_reader
-from worker.formats.left_out import keep
 from worker.formats.options import ReadOptions
-from worker.formats.output import DetectedObject, Detection, ModelOutput
-from worker.formats.scores import probability
+from worker.formats.scores import label_of, probability
+from worker.formats.selection import keep
 from worker.formats.structure import LABEL, NUMBER, OBJECT, Family, Keys, detect_items, near_items
 
 _KEYS = Keys({"label": LABEL, "score": NUMBER, "box": OBJECT})

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import Classification, ClassScore, Either, ModelOutput, Transcription
 from worker.formats.checks import Path, fail, integer, member, string
-from worker.formats.classes import label_of
 from worker.formats.families.items import Row, row_reader
 from worker.formats.options import ReadOptions
-from worker.formats.output import Classification, ClassScore, Either, ModelOutput, Transcription
-from worker.formats.scores import probability
+from worker.formats.scores import label_of, probability
 from worker.formats.structure import (
     LIST,
     NUMBER,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import ModelOutput, Transcription
 from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
-from worker.formats.evidence import with_ignored
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput, Transcription
 from worker.formats.structure import ANY, TEXT, Family, Keys, detect_items, near_items
 
 _BESIDE = ("chunks", "segments", "words", "timestamps", "x_groq", "usage", "duration", "language", "language_code")

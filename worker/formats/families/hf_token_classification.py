@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.contract.output import Entities, Entity, ModelOutput
 from worker.formats.checks import ROOT, Path, describe, fail, integer, member
-from worker.formats.classes import label_of
-from worker.formats.evidence import with_ignored
 from worker.formats.families.items import Row, rows_of
-from worker.formats.left_out import keep
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import Entities, Entity, ModelOutput
-from worker.formats.scores import probability
+from worker.formats.scores import label_of, probability
+from worker.formats.selection import keep
 from worker.formats.structure import (
     NUMBER,
     NUMBER_OR_NULL,

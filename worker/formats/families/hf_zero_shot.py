@@ -7,15 +7,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, array, describe, fail, is_number, mapping, member, same_length
-from worker.formats.classes import label_of
-from worker.formats.evidence import with_ignored
 from worker.formats.families import hf_classification
 from worker.formats.families.items import Row, rows_of
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
-from worker.formats.scores import SUM_TOLERANCE, label_scores
+from worker.formats.scores import SUM_TOLERANCE, label_of, label_scores
 from worker.formats.structure import LIST, TEXT, Family, Keys, detect_items, near_items
 
 _KEYS = Keys({"sequence": TEXT, "labels": LIST, "scores": LIST})

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, array, describe, fail
-from worker.formats.evidence import with_ignored
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
 from worker.formats.structure import Keys, Reader
 
 Row = list[tuple[Mapping[str, Any], Path]]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import KiliResponse, ModelOutput
 from worker.formats.checks import ROOT, Path, fail, mapping, number, show
 from worker.formats.options import ReadOptions
-from worker.formats.output import KiliResponse, ModelOutput
 from worker.formats.structure import Family, Match, Miss
 
 MAX_DEPTH = 32

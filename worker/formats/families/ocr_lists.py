@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from worker.contract.output import ModelOutput, Transcription
 from worker.formats.checks import ROOT, Path, array, fail, is_number
-from worker.formats.evidence import with_ignored
+from worker.formats.meaning import with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput, Transcription
 from worker.formats.scores import probability
 from worker.formats.structure import Family, Match, Miss
 

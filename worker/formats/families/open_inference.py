@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import ModelOutput
+from worker.formats.answer_text import looks_like_json, parse_json
 from worker.formats.checks import ROOT, Path, mapping
-from worker.formats.evidence import with_evidence, with_ignored
 from worker.formats.families.rows import as_indices, read_row, rows_of_columns
 from worker.formats.families.tensors import BINARY, KEYS, Tensor, outputs_of, read_tensors, response_evidence
 from worker.formats.families.triton import is_classification
-from worker.formats.json_text import looks_like_json, parse_json
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import unused_keys, with_evidence, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
 from worker.formats.structure import Family, Match, Miss, refuse_foreign
 
 

@@ -6,8 +6,8 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
+from worker.formats.answer_text import decode_base64
 from worker.formats.checks import ROOT, Path, array, fail, integer, mapping, member
-from worker.formats.json_text import decode_base64
 from worker.formats.structure import Envelope, Keys, Kind, Match, Miss, Unwrapped
 
 _CONTENTS = ("boolContents", "intContents", "int64Contents", "uintContents", "uint64Contents")

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
-from worker.formats.evidence import texts_of, with_evidence
+from worker.formats.meaning import texts_of, with_evidence
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
-from worker.formats.reply import reply_output
+from worker.formats.reply import Tokens, chat_tokens, completion_tokens, reply_output
 from worker.formats.structure import LIST, Family, Keys, Match, Miss, Unwrapped, near_object, refuse_foreign
-from worker.formats.token_logprobs import Tokens, chat_tokens, completion_tokens
 
 _KEYS = Keys({"choices": LIST}, open=True)
 

@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, array, fail, mapping
-from worker.formats.classes import label_of
-from worker.formats.evidence import with_ignored
+from worker.formats.meaning import with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
-from worker.formats.scores import label_scores
+from worker.formats.scores import label_of, label_scores
 from worker.formats.structure import Family, Match, Miss, first_item, refuse_foreign
 
 _COLUMN = re.compile(r"probability(?:_(?P<bare>.+)|\((?P<inside>.+)\))", re.IGNORECASE)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from worker.contract.output import Point, Shape
 from worker.formats.checks import Path, fail
 from worker.formats.coordinates import Canvas
-from worker.formats.output import Point, Shape
 
 VISIBLE = 0.5
 """Least visibility of a point that counts as seen: Ultralytics sends 0 to 1, COCO and torchvision 0, 1 or 2."""

@@ -6,10 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from worker.formats.checks import Path, array, describe, fail, is_number, same_length
-from worker.formats.classes import known_names, label_of, name_of
-from worker.formats.errors import UnknownFormat
-from worker.formats.evidence import with_evidence, with_ignored
+from worker.contract.output import Classification, Either, ModelOutput, Nothing, Transcription
+from worker.formats.answer_text import looks_like_json, parse_object
+from worker.formats.checks import Path, UnknownFormat, array, describe, fail, is_number, same_length
 from worker.formats.families import (
     hf_classification,
     hf_object_detection,
@@ -25,13 +24,11 @@ from worker.formats.families import (
     ultralytics,
 )
 from worker.formats.families.tables import refuse_box, refuse_table
-from worker.formats.json_text import looks_like_json, parse_object
 from worker.formats.mappings import catalogue_of
-from worker.formats.meaning import foreign_key, unused_keys
+from worker.formats.meaning import foreign_key, unused_keys, with_evidence, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import Classification, Either, ModelOutput, Nothing, Transcription
 from worker.formats.recognise import choose
-from worker.formats.scores import bare_label, bare_labels, label_scores, vector_scores
+from worker.formats.scores import bare_label, bare_labels, known_names, label_of, label_scores, name_of, vector_scores
 from worker.formats.structure import Family, Match, Unwrapped, refuse_foreign
 
 OBJECT_FAMILIES: tuple[Family, ...] = (

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.formats.checks import ROOT, Path, describe, fail, mapping, member, show, string
-from worker.formats.errors import ResultPointer
-from worker.formats.evidence import texts_of
-from worker.formats.json_text import looks_like_json, parse_base64_json, parse_json
+from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json
+from worker.formats.checks import ROOT, Path, ResultPointer, describe, fail, mapping, member, show, string
+from worker.formats.meaning import texts_of
 from worker.formats.structure import TEXT, Envelope, Keys, Unwrapped, detect_object, near_object
 
 _NOTICE = Keys({"invocationStatus": TEXT, "inferenceId": TEXT}, open=True)

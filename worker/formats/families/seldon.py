@@ -6,15 +6,13 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member, show, string
-from worker.formats.classes import known_names
-from worker.formats.evidence import with_ignored
 from worker.formats.families.rows import as_indices, read_row
 from worker.formats.families.tensors import read_shape, rows_of_tensor
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
-from worker.formats.scores import vector_scores
+from worker.formats.scores import known_names, vector_scores
 from worker.formats.structure import LIST, OBJECT, Family, Keys, Kind, Match, Miss, refuse_foreign
 
 _ARRAY = Keys({"ndarray": LIST}, {"names": LIST})

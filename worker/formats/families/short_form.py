@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, array, mapping
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
 from worker.formats.short_form import OPTIONS, read_item
 from worker.formats.structure import Family, Match, Miss
 

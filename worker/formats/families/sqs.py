@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.formats.answer_text import parse_json
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member, string
-from worker.formats.json_text import parse_json
 from worker.formats.structure import LIST, TEXT, Envelope, Keys, Match, Miss, Unwrapped
 
 _RECEIVED = Keys({"MessageId": TEXT, "ReceiptHandle": TEXT, "Body": TEXT}, open=True)

@@ -8,7 +8,7 @@ from math import prod
 from typing import Any
 
 from worker.formats.checks import Path, array, describe, fail, integer, is_number, mapping, member, string
-from worker.formats.evidence import texts_of
+from worker.formats.meaning import texts_of
 from worker.formats.options import ReadOptions
 from worker.formats.structure import LIST, OBJECT, TEXT, Keys
 

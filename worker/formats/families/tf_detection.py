@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.checks import Path, array, fail, integer, is_number, same_length
-from worker.formats.classes import check_first_class, label_of, name_of
 from worker.formats.coordinates import canvas_for, numbers
-from worker.formats.evidence import with_ignored
-from worker.formats.left_out import LeftOut, keep
 from worker.formats.masks import placed, shape_of_grid
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import BoxOrder, ReadOptions, Units
-from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
-from worker.formats.scores import probability
+from worker.formats.scores import check_first_class, label_of, name_of, probability
+from worker.formats.selection import LeftOut, keep
 from worker.formats.structure import LIST, Keys
 
 KEYS = Keys({"detection_boxes": LIST, "detection_classes": LIST, "detection_scores": LIST}, open=True)

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member
-from worker.formats.classes import label_of
-from worker.formats.evidence import with_ignored
 from worker.formats.families.rows import as_indices, read_row, rows_of_columns
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
-from worker.formats.scores import label_scores
+from worker.formats.scores import label_of, label_scores
 from worker.formats.structure import Family, Keys, Kind, Match, near_object, refuse_foreign
 
 

@@ -6,16 +6,14 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import DetectedObject, Detection, ModelOutput
 from worker.formats.checks import ROOT, Path, array, fail, is_number, mapping, show
-from worker.formats.classes import label_of
 from worker.formats.coordinates import Canvas, canvas_for, numbers
-from worker.formats.evidence import with_ignored
 from worker.formats.families.items import Row, rows_of
-from worker.formats.left_out import keep
-from worker.formats.meaning import foreign_key
+from worker.formats.meaning import foreign_key, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import DetectedObject, Detection, ModelOutput
-from worker.formats.scores import SUM_TOLERANCE, label_scores, probability
+from worker.formats.scores import SUM_TOLERANCE, label_of, label_scores, probability
+from worker.formats.selection import keep
 from worker.formats.structure import Family, Match, Miss, first_item
 
 _ANSWER_KEYS = frozenset(

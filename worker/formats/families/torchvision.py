@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from worker.contract.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member, same_length
-from worker.formats.classes import check_first_class, label_of
 from worker.formats.coordinates import Canvas, canvas_for, numbers
-from worker.formats.evidence import with_ignored
 from worker.formats.families.poses import pose_shape
-from worker.formats.left_out import LeftOut, keep
 from worker.formats.masks import shape_of_grid
-from worker.formats.meaning import unused_keys
+from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
-from worker.formats.scores import probability
+from worker.formats.scores import check_first_class, label_of, probability
+from worker.formats.selection import LeftOut, keep
 from worker.formats.structure import INDEX, LIST, Family, Keys, detect_items, near_items
 
 KEYS = Keys(

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, describe, fail, mapping, number
-from worker.formats.classes import known_names, label_of, name_of
-from worker.formats.evidence import with_evidence
 from worker.formats.families.tensors import (
     KEYS,
     TEXT_TYPES,
@@ -18,9 +17,9 @@ from worker.formats.families.tensors import (
     read_tensors,
     response_evidence,
 )
+from worker.formats.meaning import with_evidence
 from worker.formats.options import ReadOptions
-from worker.formats.output import ModelOutput
-from worker.formats.scores import SUM_TOLERANCE, label_scores
+from worker.formats.scores import SUM_TOLERANCE, known_names, label_of, label_scores, name_of
 from worker.formats.structure import Family, Match, Miss, refuse_foreign
 
 

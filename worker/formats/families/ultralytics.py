@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from worker.contract.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.checks import Path, array, integer, mapping, member, number, same_length
-from worker.formats.classes import label_of
 from worker.formats.coordinates import Canvas, canvas_of
-from worker.formats.evidence import with_ignored
 from worker.formats.families.items import Row, row_reader
 from worker.formats.families.poses import pose_shape
-from worker.formats.left_out import LeftOut, keep
+from worker.formats.meaning import with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.output import DetectedObject, Detection, ModelOutput, Shape
-from worker.formats.scores import label_scores, probability
+from worker.formats.scores import label_of, label_scores, probability
+from worker.formats.selection import LeftOut, keep
 from worker.formats.structure import INDEX, NUMBER, OBJECT, TEXT, Family, Keys, detect_items, near_items
 
 _KEYS = Keys(

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json
 from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
-from worker.formats.evidence import texts_of
-from worker.formats.json_text import looks_like_json, parse_base64_json, parse_json
+from worker.formats.meaning import texts_of
 from worker.formats.structure import Envelope, Keys, Kind, Unwrapped, detect_object, near_object
 
 Opener = Callable[[Mapping[str, Any], Path], tuple[Any, Path]]

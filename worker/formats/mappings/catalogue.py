@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, cast
 
+from worker.contract.output import Classification, Detection, Either, ModelOutput, OutputError
 from worker.formats.checks import ROOT, Path, fail, show
 from worker.formats.mappings.mapping import FormatMapping, MappingError
 from worker.formats.mappings.process import Job, JqProcess, Outcome
 from worker.formats.options import ReadOptions
-from worker.formats.output import Classification, Detection, Either, ModelOutput, OutputError
 from worker.formats.short_form import read_item, read_open_item
 from worker.formats.structure import ANY, Envelope, Family, Keys, Match, Miss, Unwrapped, first_item, near_items
 

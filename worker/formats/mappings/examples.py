@@ -9,10 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from worker.formats.mappings.catalogue import Catalogue
-from worker.formats.mappings.mapping import Example, MappingError, parse_examples
-from worker.formats.options import ReadOptions
-from worker.formats.output import (
+from worker.contract.output import (
     Answer,
     Classification,
     DetectedObject,
@@ -26,6 +23,9 @@ from worker.formats.output import (
     Several,
     Transcription,
 )
+from worker.formats.mappings.catalogue import Catalogue
+from worker.formats.mappings.mapping import Example, MappingError, parse_examples
+from worker.formats.options import ReadOptions
 from worker.formats.reader import read_payload
 
 NEAR = 0.001

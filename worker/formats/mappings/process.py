@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from worker.formats.output import OutputError
+from worker.contract.output import OutputError
 
 SECONDS = 2.0
 """Longest that the mappings tried on one payload may take together."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from worker.sandbox.interface import Category
+from worker.sandbox.responses.reading import Range
 
-from .ground import Range
 from .reading import Json, a_coordinate, a_list, a_name, a_whole_number, an_object, inside, refuse
 
 #: Fewest and most vertices of a ring.

@@ -1,0 +1,49 @@
+"""The message contract: what a producer may send, read from raw bytes, exported as schemas."""
+
+from worker.contract.errors import MessageError, not_understood
+from worker.contract.message import (
+    READING,
+    SCHEMA_NAME,
+    SHAPES,
+    SHORT,
+    AssetContent,
+    Evidence,
+    ModelVersion,
+    Output,
+    Prediction,
+    PredictionBatch,
+)
+from worker.contract.parsing import (
+    ReadingLimits,
+    check_values,
+    path_text,
+    read_json,
+    read_message,
+    read_prediction,
+    read_raw,
+)
+from worker.contract.schemas import asyncapi_document, json_schema
+
+__all__ = [
+    "READING",
+    "SCHEMA_NAME",
+    "SHAPES",
+    "SHORT",
+    "AssetContent",
+    "Evidence",
+    "MessageError",
+    "ModelVersion",
+    "Output",
+    "Prediction",
+    "PredictionBatch",
+    "ReadingLimits",
+    "asyncapi_document",
+    "check_values",
+    "json_schema",
+    "not_understood",
+    "path_text",
+    "read_json",
+    "read_message",
+    "read_prediction",
+    "read_raw",
+]

@@ -1,0 +1,226 @@
+"""What a wave is given to send and when, under a lock that is renewed; leased late, so the newest go next."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import redis
+
+from worker.delivery.tools import DeliveryRules
+from worker.environment import clock
+from worker.spool import LANES, Leased, LeaseLost, Spool
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Lease:
+    """A project's lock held by this process; ``deadline`` is on the monotonic clock."""
+
+    project: str
+    token: str
+    deadline: float
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Raise LeaseLost unless the lock is certainly still ours."""
+        if self.lost.is_set() or clock.monotonic() >= self.deadline:
+            raise LeaseLost(self.project)
+
+
+class LeaseKeeper:
+    """Renews the locks of all running waves three times a lease.
+
+    Args:
+        spool: whose locks.
+        has_thread: whether a thread does it while there are waves; otherwise whoever calls ``renew``.
+    """
+
+    def __init__(self, spool: Spool, *, has_thread: bool = True) -> None:
+        self._spool = spool
+        self._leases: dict[str, Lease] = {}
+        self._guard = threading.Condition()
+        self._seconds = spool.lease_ms / 1000
+        self._has_thread = has_thread
+        self._thread: threading.Thread | None = None
+
+    @contextmanager
+    def hold(self, project: str) -> Iterator[Lease | None]:
+        """Acquire a project and keep it until the block ends; yields None when somebody else has it."""
+        begun = clock.monotonic()
+        token = self._spool.acquire(project)
+        if token is None:
+            yield None
+            return
+        lease = Lease(project, token, begun + self._seconds)
+        with self._guard:
+            self._leases[project] = lease
+            self._ensure_thread()
+        try:
+            yield lease
+        finally:
+            try:
+                self._spool.release(project, token)
+            finally:
+                with self._guard:
+                    if self._leases.get(project) is lease:
+                        del self._leases[project]
+                    self._guard.notify_all()
+
+    def held(self) -> list[str]:
+        """Projects whose lock this process holds."""
+        with self._guard:
+            return list(self._leases)
+
+    @property
+    def every(self) -> float:
+        """Seconds between two renewals."""
+        return self._seconds / 3
+
+    def renew(self) -> None:
+        """Renew the locks of all waves that run now."""
+        with self._guard:
+            leases = list(self._leases.values())
+        for lease in leases:
+            self._renew(lease)
+
+    def wait_released(self, limit: float) -> bool:
+        """Wait until every wave of this process has ended, at most ``limit`` seconds; whether they have."""
+        with self._guard:
+            return self._guard.wait_for(lambda: not self._leases, limit)
+
+    def _ensure_thread(self) -> None:
+        if self._has_thread and (self._thread is None or not self._thread.is_alive()):
+            self._thread = threading.Thread(target=self._run, name="lease-keeper", daemon=True)
+            self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            clock.wait(threading.Event(), self.every)
+            with self._guard:
+                if not self._leases:
+                    self._thread = None
+                    return
+            self.renew()
+
+    def _renew(self, lease: Lease) -> None:
+        begun = clock.monotonic()
+        try:
+            kept = self._spool.renew(lease.project, lease.token)
+        except redis.RedisError as error:
+            logger.warning(
+                "lock not renewed: %s", error, extra={"action": "lease_not_renewed", "project": lease.project}
+            )
+            return
+        if kept:
+            lease.deadline = begun + self._seconds
+        else:
+            lease.lost.set()
+
+
+WAVE_SECONDS = 10.0
+"""After this time a wave leases nothing more."""
+
+LOOK_SECONDS = 1.0
+"""So often a wave looks for what overtakes its own entries, since what it finds costs a call to look it up in Kili."""
+
+UNCLAIMED_SECONDS = 0.01
+"""A call that stays free for so long has nobody waiting for it: those who do wake up a little apart."""
+
+
+class Budget(Protocol):
+    """What delivery asks of the fleet's call budget."""
+
+    def peek(self) -> dict[str, float]:
+        """State of the budget: ``next_in`` seconds until a call is free, ``limit`` calls a minute."""
+
+
+class Supply:
+    """Leases the entries of one wave.
+
+    Args:
+        spool: where they wait.
+        lease: of the project.
+        budget: of calls.
+        rules: limits and times.
+        stop: set when the worker drains.
+        probing: no more than a batch, to see whether Kili is back.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        lease: Lease,
+        budget: Budget,
+        rules: DeliveryRules,
+        *,
+        stop: threading.Event,
+        probing: bool = False,
+    ) -> None:
+        self._spool = spool
+        self._lease = lease
+        self._budget = budget
+        self._rules = rules
+        self._stop = stop
+        self._probing = probing
+        self._begun = self._looked = clock.monotonic()
+        self._turn = float("-inf")
+        self._may_overtake = rules.wave_items
+
+    def first(self) -> list[Leased]:
+        """What the wave begins with."""
+        return self._leased(self._rules.batch_items if self._probing else self._rules.wave_items)
+
+    def further(self) -> list[Leased]:
+        """As many entries again, for a wave that has all of its own under way, unless other projects wait."""
+        if self._probing or self._stop.is_set() or clock.monotonic() - self._begun > WAVE_SECONDS:
+            return []
+        project, items = self._lease.project, self._rules.wave_items
+        if self._spool.ledger(project).waiting < items or self._spool.others_wait(project):
+            return []
+        self._may_overtake = items
+        return self._leased(items)
+
+    def overtaking(self, lane: int) -> list[Leased]:
+        """At most a batch of entries of lower lanes than this one, once in a while.
+
+        No more may overtake than the wave has leased in its turn, so that what had waited long enough is sent too.
+        """
+        items = min(self._rules.batch_items, self._may_overtake)
+        too_soon = clock.monotonic() - self._looked < LOOK_SECONDS
+        if lane == 0 or items == 0 or too_soon or self._probing or self._stop.is_set():
+            return []
+        found = self._leased(items, lanes=lane)
+        self._may_overtake -= len(found)
+        return found
+
+    def take_turn(self) -> float:
+        """0.0 when another batch may begin now, else the seconds until one may.
+
+        Not before a call is free, nor sooner after the last turn than calls follow one another: a batch takes a call
+        at least, and one that begins sooner than its calls come cannot be overtaken any more.
+        """
+        state, now = self._budget.peek(), clock.monotonic()
+        if state["next_in"] > 0:
+            return state["next_in"] + UNCLAIMED_SECONDS
+        too_soon = self._turn + 60.0 / state["limit"] - now
+        if too_soon > 0:
+            return too_soon
+        self._turn = now
+        return 0.0
+
+    def _leased(self, items: int, lanes: int = LANES) -> list[Leased]:
+        max_bytes, aging_ms = self._rules.wave_bytes, int(self._rules.aging * 1000)
+        token = self._lease.token
+        self._looked = clock.monotonic()
+        try:
+            return self._spool.lease(
+                self._lease.project, token, items=items, max_bytes=max_bytes, aging_ms=aging_ms, lanes=lanes
+            )
+        except LeaseLost:
+            return []

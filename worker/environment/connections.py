@@ -1,0 +1,182 @@
+"""Clients of Redis, made one way: binary answers, limits on every wait, a few quick repeats."""
+
+from __future__ import annotations
+
+import hashlib
+import ssl
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+import redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.retry import Retry
+
+SOCKET_SECONDS = 8.0
+REPEATS = 2
+"""All attempts together end before the heartbeat counts as stale."""
+
+REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+socket")
+REDIS_FORM = (
+    "write redis://[user:password@]host:port/number, rediss://… or unix:///path?db=number, "
+    "with / # ? @ and % in a password escaped"
+)
+
+INSIST = "redis.call('DEL', KEYS[1] .. ':nothing') return redis.call(ARGV[1], KEYS[1], unpack(ARGV, 2))"
+
+
+def connect(url: str) -> redis.Redis:
+    """A client for a ``redis://``, ``rediss://``, ``unix://`` or ``redis+socket://`` URL; connects when first used.
+
+    Raises:
+        ValueError: the URL is no such URL.
+    """
+    client: redis.Redis = redis.Redis.from_url(
+        _for_client(url),
+        socket_timeout=SOCKET_SECONDS,
+        socket_connect_timeout=SOCKET_SECONDS,
+        health_check_interval=30,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), REPEATS),
+        retry_on_error=[redis.ConnectionError, redis.TimeoutError],
+        client_name="prediction-worker",
+    )
+    return client
+
+
+def check_redis_url(url: str) -> None:
+    """Refuse what no client could use; nothing is connected to.
+
+    Raises:
+        ValueError: with the fix, and without any part of the URL, which may hold a password.
+    """
+    try:
+        parts = urlsplit(url)
+        number = parts.path.strip("/") if parts.scheme in ("redis", "rediss") else _database(url)
+        usable = parts.scheme in REDIS_SCHEMES and parts.port != 0 and (not number or number.isdecimal())
+        if usable:
+            connect(url).connection_pool.make_connection()
+    except (ValueError, TypeError, redis.RedisError):
+        usable = False
+    if not usable:
+        raise ValueError(f"no URL of a Redis; {REDIS_FORM}")
+
+
+def check_broker_url(url: str) -> None:
+    """Refuse what Celery could not use; nothing is connected to.
+
+    Raises:
+        ValueError: with the fix, and without any part of the URL but its scheme.
+    """
+    from kombu.transport import TRANSPORT_ALIASES
+
+    scheme = url.partition("://")[0]
+    if is_redis(url):
+        check_redis_url(url)
+        return
+    try:
+        known = "://" in url and scheme.partition("+")[0] in TRANSPORT_ALIASES and urlsplit(url).port != 0
+    except ValueError:
+        known = False
+    if not known:
+        raise ValueError(
+            "no URL of a broker that Celery knows; write redis://host:port/number or amqp://user:password@host//"
+        )
+
+
+def is_redis(url: str) -> bool:
+    """Whether the URL names a Redis."""
+    return url.partition("://")[0] in REDIS_SCHEMES
+
+
+def celery_url(url: str) -> str:
+    """The same broker as kombu writes it, which knows a Unix socket under another scheme and parameter."""
+    if url.partition("://")[0] != "unix":
+        return url
+    return _rewritten(url, "redis+socket", {"db": "virtual_host"})
+
+
+def _for_client(url: str) -> str:
+    if url.partition("://")[0] != "redis+socket":
+        return url
+    return _rewritten(url, "unix", {"virtual_host": "db"})
+
+
+def _rewritten(url: str, scheme: str, names: dict[str, str]) -> str:
+    parts = urlsplit(url)
+    query = {names.get(name, name): value for name, value in parse_qsl(parts.query)}
+    if "db" in query:
+        query["db"] = query["db"].strip("/")  # Celery takes a virtual host with a slash
+    return f"{scheme}://{parts.netloc}{parts.path}" + (f"?{urlencode(query, safe='/')}" if query else "")
+
+
+def _database(url: str) -> str:
+    return dict(parse_qsl(urlsplit(_for_client(url)).query)).get("db", "")
+
+
+def broker_ssl(url: str) -> dict[str, Any] | None:
+    """Celery's ``broker_use_ssl`` for a broker URL; the URL's own ``ssl_…`` parameters go first.
+
+    Without it kombu takes any certificate of a ``rediss://`` broker.
+    """
+    return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss://") else None
+
+
+class WorkerScript:
+    """A Lua script that means the same on every server, and runs although the server's scripts were flushed.
+
+    Args:
+        client: of the server.
+        text: of the script.
+    """
+
+    def __init__(self, client: redis.Redis, text: str) -> None:
+        self._client = client
+        self._text = text
+        self._sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+    def __call__(self, keys: Sequence[str] = (), args: Iterable[Any] = ()) -> Any:
+        """Run it.
+
+        Raises:
+            redis.OutOfMemoryError: a full memory refused its first write; nothing was changed.
+        """
+        words = (*keys, *args)
+        try:
+            return self._run(len(keys), words)
+        except redis.ResponseError as error:
+            # Redis 6.2 wraps the error of a command within a script in one of its own, which has no type.
+            if isinstance(error, redis.OutOfMemoryError) or "-OOM " not in str(error):
+                raise
+            raise redis.OutOfMemoryError(str(error).partition("-OOM ")[2]) from error
+
+    def _run(self, keys: int, words: tuple[Any, ...]) -> Any:
+        try:
+            return self._client.evalsha(self._sha, keys, *words)
+        except redis.exceptions.NoScriptError:
+            return self._client.eval(self._text, keys, *words)
+
+
+def script_of(client: redis.Redis, package: str, name: str) -> WorkerScript:
+    """The Lua script ``name`` of a package, behind the prelude that writes numbers the same way for every server."""
+    prelude = resources.files(__package__).joinpath("prelude.lua").read_text("utf-8")
+    return WorkerScript(client, prelude + resources.files(package).joinpath(name).read_text("utf-8"))
+
+
+def insist(client: redis.Redis, command: str, key: str, *args: str | bytes | float) -> Any:
+    """Run one small write although the memory of Redis is full.
+
+    With ``noeviction`` a full memory refuses the first write of a script alone, unless that one frees memory. For what
+    is small, bounded, and needed to deliver, which frees memory. ``client`` may be a pipeline.
+    """
+    return client.eval(INSIST, 1, key, command, *args)
+
+
+def same_server(one: redis.Redis, other: redis.Redis) -> bool:
+    """Whether two clients speak to the same database of the same server."""
+    return _identity(one) == _identity(other)
+
+
+def _identity(client: redis.Redis) -> tuple[object, ...]:
+    info = client.info("server")
+    return (info["run_id"], client.connection_pool.connection_kwargs.get("db", 0))

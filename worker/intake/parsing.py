@@ -1,0 +1,234 @@
+"""From what stands in the inbox to predictions that the policy can decide on, or to the rejection of a message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import redis
+
+from worker.contract import (
+    MessageError,
+    Prediction,
+    PredictionBatch,
+    ReadingLimits,
+    not_understood,
+    read_json,
+    read_raw,
+)
+from worker.environment import clock
+from worker.formats import OutputError
+from worker.intake.celery_messages import messages_of
+from worker.kili.ids import derived_asset_id
+from worker.projects.configuration import ProjectConfig, Projects
+from worker.projects.outputs import ResultElsewhere, output_of, rows_of
+from worker.projects.results import ResultPlaces, allowed_path
+from worker.review import Subject
+from worker.review.subjects import subject_of
+from worker.spool import Dead
+from worker.spool.dead_letters import Cause, Sender, write_letter
+
+NO_PROJECT = "-"
+
+History = Sequence[dict[str, Any]]
+
+
+def refusal(
+    error: MessageError | OutputError,
+    original: bytes,
+    value: Any = None,
+    history: History = (),
+    *,
+    default_project: str | None = None,
+    form: Literal["message", "envelope"] = "message",
+) -> Dead:
+    """The dead letter of a message.
+
+    Args:
+        error: why it cannot be admitted.
+        original: what arrived, of the kind ``form``.
+        value: the same as parsed JSON, as far as that went; tells whose message it is.
+        history: of earlier letters.
+        default_project: of messages that name none.
+    """
+    cause = Cause(getattr(error, "cause", "unreadable_output"), "message", error.field, error.problem, error.fix)
+    sender = _sender(value, default_project)
+    letter = write_letter(cause, sender, stage="intake", history=history, form=form)
+    return Dead(sender.project_id or NO_PROJECT, cause.slug, letter, original)
+
+
+def _sender(value: Any, default_project: str | None) -> Sender:
+    found: Mapping[str, Any] = value if isinstance(value, dict) else {}
+    model = found.get("model")
+    named = isinstance(model, dict) and isinstance(model.get("name"), str) and isinstance(model.get("version"), str)
+    return Sender(
+        project_id=_text(found.get("project_id")) or default_project,
+        external_id=_text(found.get("external_id")),
+        model=f"{model['name']}:{model['version']}"[:400] if named and model else None,
+        message_id=_text(found.get("message_id")),
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value[:1024] if isinstance(value, str) and value else None
+
+
+FUTURE_SECONDS = 86_400
+BATCH_BYTES = 64_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class InboxEntry:
+    """An entry of the inbox stream: ``payload`` from the stream door, ``envelope`` from the Celery door."""
+
+    entry_id: str
+    fields: Mapping[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What admission is told by the settings."""
+
+    default_project: str | None = None
+    limits: ReadingLimits = field(default_factory=ReadingLimits)
+    path_roots: tuple[Path, ...] = ()
+    result_places: ResultPlaces = field(default_factory=ResultPlaces)
+
+
+@dataclass(slots=True)
+class Understood:
+    """A prediction that can be admitted, and its JSON; ``subject`` is None while its result is awaited."""
+
+    project: str
+    asset_id: str
+    model: str
+    stamp: int
+    message: bytes
+    history: History
+    subject: Subject | None
+
+
+class Understanding:
+    """Reads entries and messages.
+
+    Args:
+        rules: limits and defaults.
+        projects: the operator's word on each project's outputs.
+    """
+
+    def __init__(self, rules: Rules, projects: Projects) -> None:
+        self._rules = rules
+        self._projects = projects
+
+    def of_entry(self, entry: InboxEntry) -> Iterable[Understood | Dead]:
+        """What an inbox entry holds; never nothing, and never an error but of Redis."""
+        payload, envelope = entry.fields.get(b"payload"), entry.fields.get(b"envelope")
+        if payload is not None:
+            return self.of_message(payload)
+        if envelope is not None:
+            return self.of_envelope(envelope)
+        error = MessageError("no_payload", "payload", "is missing from the stream entry", "XADD … payload <json>")
+        original = json.dumps(
+            {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in entry.fields.items()}
+        )
+        return [refusal(error, original.encode(), None)]
+
+    def of_envelope(
+        self, envelope: bytes, history: History = (), *, check_expiry: bool = True
+    ) -> Iterator[Understood | Dead]:
+        """The predictions of a Celery message."""
+        try:
+            messages = messages_of(envelope, check_expiry=check_expiry)
+        except MessageError as error:
+            yield refusal(error, envelope, None, history, form="envelope")
+            return
+        except Exception as error:  # noqa: BLE001 - as in of_message
+            yield refusal(not_understood(error), envelope, None, history, form="envelope")
+            return
+        for message in messages:
+            yield from self.of_message(message, history)
+
+    def of_message(self, message: bytes, history: History = ()) -> list[Understood | Dead]:
+        """The predictions of one message."""
+        try:
+            found = read_raw(message, self._rules.limits)
+            if isinstance(found, Prediction):
+                return [self._understood(found, message, history)]
+            rows = _within_limit(_with_json(rows_of(found, self._config(found))))
+            return [self._understood(row, raw, history) for row, raw in rows]
+        except redis.RedisError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a message does to this code, the doors stay open
+            return [self.refused(error, message, history)]
+
+    def refused(self, error: Exception, message: bytes, history: History) -> Dead:
+        """The dead letter of a message."""
+        try:
+            value = read_json(message, self._rules.limits)
+        except MessageError:
+            value = None
+        if isinstance(error, MessageError | OutputError):
+            return refusal(error, message, value, history, default_project=self._rules.default_project)
+        return refusal(not_understood(error), message, value, history)
+
+    def _config(self, message: Prediction | PredictionBatch) -> ProjectConfig:
+        return self._projects.of(message.project_id or self._rules.default_project or NO_PROJECT)
+
+    def _understood(self, prediction: Prediction, message: bytes, history: History) -> Understood:
+        project, stamp = self._project(prediction), prediction.stamp
+        self._check(prediction, stamp)
+        subject = self._subject(prediction, project)
+        asset_id = subject.asset_id if subject else derived_asset_id(project, prediction.external_id)
+        return Understood(project, asset_id, prediction.model.label, stamp, message, history, subject)
+
+    def _subject(self, prediction: Prediction, project: str) -> Subject | None:
+        """None for a result that lies elsewhere: it is fetched, and decided on, by the wave."""
+        try:
+            output = output_of(prediction, self._projects.of(project))
+        except ResultElsewhere as elsewhere:
+            self._rules.result_places.address(elsewhere.location)
+            return None
+        return subject_of(prediction, output, project)
+
+    def _project(self, prediction: Prediction) -> str:
+        project = prediction.project_id or self._rules.default_project
+        if not project:
+            raise MessageError(
+                "invalid_message",
+                "project_id",
+                "is missing and no default is set",
+                "add it, or set WORKER_DEFAULT_PROJECT",
+            )
+        return project
+
+    def _check(self, prediction: Prediction, stamp: int) -> None:
+        if stamp > (clock.now() + FUTURE_SECONDS) * 1e6:
+            raise MessageError(
+                "invalid_message", "predicted_at", "is more than a day in the future", "check the producer's clock"
+            )
+        path = prediction.asset.path if prediction.asset is not None else None
+        if path is not None and allowed_path(path, self._rules.path_roots) is None:
+            raise MessageError(
+                "path_refused",
+                "asset.path",
+                "is not below an allowed folder",
+                "add its folder to WORKER_INTAKE__PATH_ROOTS",
+            )
+
+
+def _with_json(rows: Iterable[Prediction]) -> Iterator[tuple[Prediction, bytes]]:
+    return ((row, row.model_dump_json(by_alias=True, exclude_none=True).encode()) for row in rows)
+
+
+def _within_limit(rows: Iterable[tuple[Prediction, bytes]]) -> Iterator[tuple[Prediction, bytes]]:
+    """What a batch says once for all its rows is stored with each of them, so a small message can be a large batch."""
+    size = 0
+    for row, raw in rows:
+        size += len(raw)
+        if size > BATCH_BYTES:
+            problem = f"are more than {BATCH_BYTES:,} bytes as single predictions"
+            raise MessageError("too_large", "external_ids", problem, "send smaller batches")
+        yield row, raw

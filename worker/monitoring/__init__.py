@@ -1,0 +1,1 @@
+"""What operators see: status, metrics, health, checks before the start, housekeeping."""

@@ -1,0 +1,1 @@
+"""What is configured for each project, and how its messages become responses."""

@@ -1,0 +1,1 @@
+"""Reports for people: text, a page of HTML, exports, evaluations."""

@@ -1,0 +1,238 @@
+"""Disagreements to look at: the picture or the text, what the model said, what the humans said."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise, zip_longest
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from worker.feedback.messages import percent
+from worker.feedback.reading import Kind, ReadAsset, ReadLabel
+from worker.feedback.verdicts import standing_labels
+from worker.kili import KiliAccess
+from worker.reports.markup import Markup, el, join
+
+MOST_BYTES = 400_000
+MOST_CHARACTERS = 2000
+SIGNATURES = {b"\x89PNG": "image/png", b"\xff\xd8": "image/jpeg", b"GIF8": "image/gif", b"RIFF": "image/webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What there is to see of an asset: a picture as a data URI, or a text, or nothing and why."""
+
+    picture: str = ""
+    text: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """One disagreement with the asset's content and the two responses."""
+
+    row: Mapping[str, Any]
+    shown: Shown
+    model: Mapping[str, Any]
+    human: Mapping[str, Any]
+
+
+class Contents:
+    """Fetches contents, with the API key only from Kili's own host.
+
+    Args:
+        endpoint: Kili's GraphQL URL.
+        api_key: for files that Kili itself keeps.
+        http: replaces the default client, for tests.
+    """
+
+    def __init__(self, endpoint: str, api_key: str, http: httpx.Client | None = None) -> None:
+        self._origin = urlsplit(endpoint)[:2]
+        self._headers = {"Authorization": f"X-API-Key: {api_key}"}
+        self._http = http or httpx.Client(timeout=15, follow_redirects=False)
+
+    def of(self, asset: ReadAsset) -> Shown:
+        """Fetch what an asset shows; a failure is told, never raised."""
+        if not asset.content.startswith(("http://", "https://")):
+            return Shown(text=(asset.content or asset.json_content)[:MOST_CHARACTERS])
+        own = urlsplit(asset.content)[:2] == self._origin
+        try:
+            with self._http.stream("GET", asset.content, headers=self._headers if own else {}) as answer:
+                answer.raise_for_status()
+                data = _limited(answer.iter_bytes())
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return Shown(problem=f"cannot be fetched: {type(error).__name__}")
+        return _shown(data)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+def varied(rows: Iterable[Mapping[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Choose disagreements to show: one of each kind after the other, the most frequent kind first.
+
+    Disagreements are of a kind when the same model version said the same and the humans the same; ``alike`` is their
+    number.
+    """
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault(json.dumps([row["model"], row["model_says"], row["human_says"]]), []).append(row)
+    ordered = sorted(kinds.values(), key=len, reverse=True)
+    rounds = zip_longest(*([{**row, "alike": len(kind)} for row in kind] for kind in ordered))
+    return [row for together in rounds for row in together if row is not None][:count]
+
+
+def fetch_exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], access: KiliAccess) -> list[Exhibit]:
+    """Fetch what the assets of disagreements show, and put both together."""
+    contents = Contents(access.endpoint, access.api_key)
+    try:
+        return exhibits(rows, assets, contents)
+    finally:
+        contents.close()
+
+
+def exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], contents: Contents) -> list[Exhibit]:
+    """Put disagreements and assets together; those whose asset is gone are left out."""
+    by_id = {asset.id: asset for asset in assets}
+    shown = {key: contents.of(asset) for key, asset in by_id.items()}
+    return [
+        Exhibit(row, shown[row["asset_id"]], *responses(by_id[row["asset_id"]], row["model"]))
+        for row in rows
+        if row["asset_id"] in by_id
+    ]
+
+
+def responses(asset: ReadAsset, model: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The newest response of a model version, and the newest human one that counts; {} where there is none."""
+    said = [one for one in asset.labels if one.kind is Kind.INFERENCE and one.model == model and not one.unread]
+    human = [label for label in asset.labels if label.kind is Kind.HUMAN and label.usable]
+    standing = standing_labels(human)
+    return _last(said), _last([label for label in human if label.id in standing])
+
+
+def card(exhibit: Exhibit, link: str) -> Markup:
+    """One disagreement as HTML."""
+    row = exhibit.row
+    confidence = None if row["confidence"] is None else el("span", f" {percent(row['confidence'])}", class_="soft")
+    partly = None if row["agreement"] <= 0 else el("p", f"{percent(row['agreement'])} agreed", class_="small soft")
+    alike = row.get("alike", 1)
+    facts = [
+        el("dt", "model"),
+        el("dd", _said(row["model_says"], exhibit.model), confidence, class_="said"),
+        el("dt", "human"),
+        el("dd", _said(row["human_says"], exhibit.human), class_="meant"),
+    ]
+    origin = [el("a", row["external_id"] or row["asset_id"], href=link), el("br"), row["model"]]
+    more = [el("br"), f"one of {alike} alike"] if alike > 1 else None
+    return el(
+        "article", _content(exhibit), el("dl", facts), partly, el("p", origin, more, class_="from"), class_="card"
+    )
+
+
+def is_drawn(exhibit: Exhibit) -> bool:
+    """Whether outlines or marked words show where model and humans see something."""
+    return bool(_annotations(exhibit.model) or _annotations(exhibit.human))
+
+
+def _last(labels: Sequence[ReadLabel]) -> dict[str, Any]:
+    return labels[-1].response if labels else {}
+
+
+def _limited(chunks: Iterable[bytes]) -> bytes:
+    data = b""
+    for chunk in chunks:
+        data += chunk
+        if len(data) > MOST_BYTES:
+            break
+    return data
+
+
+def _shown(data: bytes) -> Shown:
+    if len(data) > MOST_BYTES:
+        return Shown(problem=f"larger than {MOST_BYTES // 1000} kB")
+    kind = next((kind for signature, kind in SIGNATURES.items() if data.startswith(signature)), None)
+    if kind is not None:
+        return Shown(picture=f"data:{kind};base64,{base64.b64encode(data).decode()}")
+    try:
+        return Shown(text=data.decode()[:MOST_CHARACTERS])
+    except UnicodeDecodeError:
+        return Shown(problem="neither a picture nor a text")
+
+
+def _content(exhibit: Exhibit) -> Markup:
+    if exhibit.shown.picture:
+        shapes = [*_shapes(exhibit.model, "model"), *_shapes(exhibit.human, "human")]
+        drawn = el("svg", shapes, viewBox="0 0 1 1", preserveAspectRatio="none") if shapes else None
+        picture = el("img", alt=exhibit.row["external_id"], src=exhibit.shown.picture)
+        return el("span", picture, drawn, class_="shot drawn" if shapes else "shot")
+    if exhibit.shown.text:
+        return el("p", _marked(exhibit.shown.text, exhibit), class_="words")
+    return el("p", exhibit.shown.problem or "nothing to show", class_="words soft")
+
+
+def _said(classes: Mapping[str, Sequence[str]], response: Mapping[str, Any]) -> str:
+    names = [name for job in classes.values() for name in job]
+    texts = [payload["text"] for payload in response.values() if isinstance(payload, Mapping) and "text" in payload]
+    return ", ".join([*names, *(json.dumps(text, ensure_ascii=False) for text in texts)]) or "nothing"
+
+
+def _annotations(response: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    payloads = [payload for payload in response.values() if isinstance(payload, Mapping)]
+    found = [one for payload in payloads for one in payload.get("annotations") or ()]
+    return [one for one in found if isinstance(one, Mapping)]
+
+
+def _shapes(response: Mapping[str, Any], who: str) -> list[Markup]:
+    """Outlines in the unit square."""
+    rings = [
+        " ".join(f"{vertex['x']:.5f},{vertex['y']:.5f}" for vertex in poly["normalizedVertices"])
+        for annotation in _annotations(response)
+        for poly in _unfolded(annotation.get("boundingPoly"))
+        if all(isinstance(vertex, Mapping) for vertex in poly.get("normalizedVertices") or [None])
+    ]
+    return [el("polygon", class_=f"shape {who}", points=ring) for ring in rings]
+
+
+def _unfolded(areas: Any) -> Iterator[Mapping[str, Any]]:
+    """The rings of an area, also of one that is given in groups."""
+    for area in areas if isinstance(areas, list) else ():
+        if isinstance(area, Mapping):
+            yield area
+        else:
+            yield from _unfolded(area)
+
+
+def _marked(text: str, exhibit: Exhibit) -> Markup:
+    """The text with both sides' entities underlined; a place may be in several."""
+    spans = [
+        (begin, end, who, name)
+        for who, response in (("model", exhibit.model), ("human", exhibit.human))
+        for begin, end, name in _spans(response, len(text))
+    ]
+    places = sorted({0, len(text), *(place for span in spans for place in span[:2])})
+    return join(_piece(text[here:after], here, spans) for here, after in pairwise(places))
+
+
+def _piece(text: str, here: int, spans: Sequence[tuple[int, int, str, str]]) -> Markup:
+    piece = join([text])
+    for begin, end, who, name in spans:
+        if begin <= here < end:
+            piece = el("mark", piece, class_=who, title=f"{who}: {name}")
+    return piece
+
+
+def _spans(response: Mapping[str, Any], length: int) -> list[tuple[int, int, str]]:
+    found = []
+    for one in _annotations(response):
+        begin = one.get("beginOffset")
+        end = one.get("endOffset", (begin or 0) + len(str(one.get("content", ""))))
+        if isinstance(begin, int) and isinstance(end, int) and 0 <= begin < end <= length:
+            names = ", ".join(str(category.get("name")) for category in one.get("categories") or ())
+            found.append((begin, end, names))
+    return found

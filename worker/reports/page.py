@@ -1,0 +1,347 @@
+"""The report as one page of HTML that needs nothing but itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.feedback.breakdown import NOTHING
+from worker.feedback.messages import (
+    DAY,
+    Links,
+    age,
+    basis_words,
+    class_name,
+    detector_name,
+    difference_words,
+    estimate_words,
+    meaning_of,
+    percent,
+    time_of_day,
+    warnings_of,
+)
+from worker.reports import charts
+from worker.reports.charts import interval_bar
+from worker.reports.gallery import Exhibit, card, is_drawn
+from worker.reports.markup import Markup, el, join
+from worker.reports.page_style import STYLE
+
+
+def alarms(models: Sequence[dict[str, Any]], links: Links, earlier: Sequence[dict[str, Any]] = ()) -> list[Markup]:
+    """Every alarm that nobody has accepted, as a note; ``earlier`` ones are of versions without figures."""
+    raised = [(alarm, model["jobs"]) for model in models for alarm in model["drift"]["alarms"]]
+    raised += [(alarm, ()) for alarm in earlier]
+    return [_alarm(alarm, jobs, links) for alarm, jobs in raised if alarm["acknowledged_at"] is None]
+
+
+def _alarm(alarm: dict[str, Any], jobs: Collection[str], links: Links) -> Markup:
+    sides = [f"{name} {estimate_words(alarm[name])}" for name in ("before", "after") if name in alarm]
+    agreement = f" Agreement {', '.join(sides)}." if sides else ""
+    since, noticed = time_of_day(alarm["since"], DAY), time_of_day(alarm["at"], DAY)
+    when = f"Since about {since}, noticed at a prediction of {noticed}."
+    fallen = [row for row in alarm["classes"] if row["lost"] > 0]
+    classes = [
+        (f"{class_name(row['name'], jobs)}: {percent(row['before'])} → {percent(row['after'])}", "") for row in fallen
+    ]
+    cases = [
+        [el("a", case["external_id"] or case["asset_id"], href=links.asset(case["asset_id"])), " "]
+        for case in alarm["cases"][:8]
+    ]
+    accept = ["To accept it: ", el("code", f"prediction-worker report --acknowledge {alarm['id']}")]
+    return el(
+        "div",
+        el("h3", f"{alarm['model']}: {detector_name(alarm['detector'])}"),
+        el("p", f"{alarm['meaning'].capitalize()}. {when}{agreement}"),
+        [el("p", "Fell most when the model says: ", tags(classes))] if classes else None,
+        el("p", "Latest wrong ones: ", cases or "none answered yet", class_="small"),
+        el("p", accept, class_="small soft"),
+        class_="note bad",
+    )
+
+
+MATRIX_CLASSES = 24
+SHOWN_ROWS = 6
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Markup:
+    """A table; headings that end in # are of columns of numbers."""
+    numeric = [name.endswith("#") for name in head]
+    top = [el("th", name.rstrip("#"), class_="n" if right else None) for name, right in zip(head, numeric, strict=True)]
+    body = [
+        el("tr", [el("td", cell, class_="n" if right else None) for cell, right in zip(row, numeric, strict=True)])
+        for row in rows
+    ]
+    return el("div", el("table", el("thead", el("tr", top)), el("tbody", body)), class_="scroll")
+
+
+def ranking(name: str, rows: Sequence[dict[str, Any]]) -> Markup:
+    """Classes or slices, the worst first; all but the first few folded."""
+    head = [name, "agreement", "", "errors a day#", "predictions#", "answers#", "audits#"]
+    lines = [_ranked(row) for row in rows]
+    rest = lines[SHOWN_ROWS:]
+    return el(
+        "div",
+        table(head, lines[:SHOWN_ROWS]),
+        folded(f"{len(rest)} more", table(head, rest)) if rest else None,
+        class_="card",
+    )
+
+
+def folded(name: str, *content: Any) -> Markup:
+    """Content behind a heading that opens it."""
+    return el("details", el("summary", name), *content)
+
+
+def matrix(rows: Sequence[dict[str, Any]]) -> Markup:
+    """Model against humans, as estimated numbers of predictions; only classes that were mistaken."""
+    cells = {(row["model"], row["human"]): row for row in rows}
+    mistaken = {name for row in rows if row["model"] != row["human"] for name in (row["model"], row["human"])}
+    names = mistaken or {row["model"] for row in rows}
+    shown = sorted(names, key=lambda name: (name == NOTHING, name))[:MATRIX_CLASSES]
+    most = max((row["estimated"] for row in rows if row["model"] != row["human"]), default=1.0) or 1.0
+    head = el("tr", el("th"), [el("th", name, scope="col") for name in shown])
+    lines = [
+        el("tr", el("th", said, scope="row"), [_cell(cells.get((said, meant)), said == meant, most) for meant in shown])
+        for said in shown
+    ]
+    return el("div", el("table", head, lines, class_="matrix"), class_="card scroll")
+
+
+def comparisons(rows: Sequence[dict[str, Any]]) -> Markup:
+    """Champions and challengers."""
+    head = ["champion", "challenger", "challenger minus champion", "shared assets#", "answers#"]
+    lines = [
+        [row["champion"], row["challenger"], difference_words(row), row["population"], row["verdicts"]] for row in rows
+    ]
+    return el("div", table(head, lines), class_="card")
+
+
+def audits(models: Sequence[dict[str, Any]]) -> Markup:
+    """The audit sample of each model version, and how long answers took."""
+    head = ["audits of", "drawn#", "answered#", "waiting#", "overdue#", "prediction to answer, median#"]
+    names = ("drawn", "answered", "waiting", "overdue")
+    return table(head, [[one["model"], *(one["audits"][name] for name in names), _delay(one)] for one in models])
+
+
+def _ranked(row: dict[str, Any]) -> list[Any]:
+    errors = "" if row["errors_per_day"] is None else f"{row['errors_per_day']:.1f}"
+    counts = [row["population"], row["verdicts"], row["audits"]]
+    return [row["name"], estimate_words(row), interval_bar(row), errors, *counts]
+
+
+def _cell(row: dict[str, Any] | None, same: bool, most: float) -> Markup:
+    kind = "same" if same else None
+    if row is None:
+        return el("td", class_=kind)
+    heat = 0.08 + 0.6 * min(1.0, row["estimated"] / most)
+    style = None if same else f"background:rgba(var(--heat),{heat:.2f})"
+    return el("td", f"{row['estimated']:.0f}", class_=kind, style=style, title=f"{row['answers']:g} answers")
+
+
+def _delay(model: dict[str, Any]) -> str:
+    found = model["verdict_seconds"]
+    return "unknown" if found is None else age(found["median"])
+
+
+def tags(names: Iterable[tuple[str, str]]) -> Markup:
+    """Short words in rounded boxes, each with its kind."""
+    return join(el("span", name, class_=f"tag {kind}".strip()) for name, kind in names)
+
+
+BANDS = {"3": "must be reviewed", "2": "audits", "1": "doubtful"}
+
+HOW_TO_READ = (
+    "Doubtful predictions are reviewed first, so the plain average of the answers says nothing of live traffic; it is "
+    "shown as naive and used for nothing. Estimates count every answer once and let the random audits speak for what "
+    "nobody answered; intervals are 95 % score intervals. Where no audit was answered there is no estimate, only what "
+    "the answers leave possible. Times are in UTC."
+)
+
+
+def page(
+    figures: dict[str, Any], title: str, links: Links, shown: Sequence[Exhibit] = (), *, about: str | None = None
+) -> str:
+    """Write the page; ``figures`` as :func:`worker.feedback.report_data.figures_of` computes them.
+
+    ``about`` says in a sentence what they are of; by default live traffic.
+    """
+    newest_first = list(reversed(figures["models"]))
+    sections = [
+        ("models", "Model versions", _models(figures)),
+        ("time", "Agreement over time", _over_time(figures["models"])),
+        ("worst", "Where the model is wrong most", _worst(newest_first)),
+        ("confusion", "What was mistaken for what", _confusion(newest_first)),
+        ("calibration", "Does the confidence tell the truth?", _calibration(newest_first)),
+        ("drift", "Drift", _drift(newest_first)),
+        ("versions", "Versions on the same assets", _comparisons(figures["comparisons"])),
+        ("reviewers", "Reviewers and audits", _reviewers(figures)),
+        ("gallery", "Disagreements", _gallery(shown, links)),
+    ]
+    kept = [section for section in sections if section[2]]
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width,initial-scale=1"),
+        el("title", f"{title}: model against humans"),
+        el("style", Markup(STYLE)),
+    )
+    body = el(
+        "body",
+        el(
+            "header",
+            _heading(figures, title, links, about),
+            el("nav", [el("a", name, href=f"#{key}") for key, name, _ in kept]),
+        ),
+        el(
+            "main",
+            alarms(figures["models"], links, figures.get("earlier_alarms", ())),
+            _warnings(figures),
+            [el("section", el("h2", name), content, id=key) for key, name, content in kept],
+        ),
+        el("footer", el("p", el("strong", "How to read this. "), HOW_TO_READ)),
+    )
+    return f"<!doctype html>{el('html', head, body, lang='en')}"
+
+
+def _heading(figures: dict[str, Any], title: str, links: Links, about: str | None) -> list[Markup]:
+    moment = datetime.fromtimestamp(figures["at"], UTC).strftime("%d %B %Y, %H:%M UTC")
+    traffic = f"How often the model agrees with the humans on live traffic of the last {figures['days']:g} days"
+    words = f"{about or traffic}, as of {moment}. "
+    return [el("h1", title), el("p", words, el("a", "Open the project in Kili", href=links.home), class_="soft")]
+
+
+def _warnings(figures: dict[str, Any]) -> list[Markup]:
+    return [el("div", words, class_="note warn") for words in warnings_of(figures)]
+
+
+def _models(figures: dict[str, Any]) -> Markup | None:
+    cards = [_model(model, index, figures["at"]) for index, model in enumerate(figures["models"])]
+    return el("div", cards, class_="cards") if cards else el("p", "No predictions yet.", class_="soft")
+
+
+def _model(model: dict[str, Any], index: int, now: float) -> Markup:
+    row = model["agreement"]
+    states = [(f"{detector_name(name)}: {state}", state) for name, state in model["drift"]["states"].items()]
+    return el(
+        "article",
+        el("h3", _key(index), model["model"]),
+        el("p", percent(row["value"], 1), class_="big"),
+        el("p", f"between {percent(row['low'], 1)} and {percent(row['high'], 1)} ", charts.interval_bar(row)),
+        [el("p", words, class_="small soft") for words in basis_words(row, now)],
+        tags(states),
+        class_="card",
+    )
+
+
+def _key(index: int) -> Markup:
+    return el("span", class_=f"key s{index % charts.SERIES}")
+
+
+def _over_time(models: Sequence[dict[str, Any]]) -> Markup | None:
+    chart = charts.agreement_over_time(models)
+    keys = [el("span", _key(index), model["model"], class_="tag") for index, model in enumerate(models)]
+    return chart and el("div", el("div", chart, class_="scroll"), el("p", keys), class_="card")
+
+
+def _worst(models: Sequence[dict[str, Any]]) -> Markup:
+    parts = []
+    for model in models:
+        jobs = model["jobs"]
+        tables = [("model says" if len(jobs) == 1 else job, found["classes"]) for job, found in jobs.items()]
+        tables += [(f"metadata: {key}", rows) for key, rows in model["slices"].items()]
+        rankings = [ranking(name, rows) for name, rows in tables if rows]
+        if rankings:
+            parts.append([el("h3", model["model"]), *rankings])
+    return _first_open(parts)
+
+
+def _confusion(models: Sequence[dict[str, Any]]) -> Markup | None:
+    note = el(
+        "p", "Rows: the model. Columns: the humans. Estimated predictions of the whole traffic.", class_="soft small"
+    )
+    parts = [
+        [
+            el("h3", model["model"] if len(model["jobs"]) == 1 else f"{model['model']}, {job}"),
+            matrix(found["confusion"]),
+        ]
+        for model in models
+        for job, found in model["jobs"].items()
+        if found["confusion"]
+    ]
+    return join([note, _first_open(parts)]) if parts else None
+
+
+def _calibration(models: Sequence[dict[str, Any]]) -> Markup | None:
+    note = (
+        "Stated probability of being right (across) against agreement found (up). On the dashed line the statement is "
+        "true; below it the model is too sure of itself."
+    )
+    names = {"confidence": "The model's own confidence", "p_error": "What the review policy expects"}
+    parts = []
+    for model in models:
+        plots = [(title, charts.reliability(model[key], title)) for key, title in names.items()]
+        cards = [el("div", el("h3", title), plot, class_="card") for title, plot in plots if plot]
+        if cards:
+            parts.append([el("h3", model["model"]), el("div", cards, class_="pair")])
+    return join([el("p", note, class_="soft small"), _first_open(parts)]) if parts else None
+
+
+def _first_open(parts: Sequence[Any]) -> Markup:
+    """The newest version's part, and the others folded."""
+    return join([*parts[:1], folded("earlier versions", *parts[1:]) if parts[1:] else None])
+
+
+def _drift(models: Sequence[dict[str, Any]]) -> Markup | None:
+    note = "Evidence that errors became more frequent, window by window; where it reaches the dashed line is an alarm."
+    cards = [_drift_of(model["model"], model["drift"]) for model in models if model["drift"]["states"]]
+    return join([el("p", note, class_="soft small"), _first_open(cards)]) if cards else None
+
+
+def _drift_of(model: str, drift: dict[str, Any]) -> Markup:
+    rows = [[detector_name(name), tags([(state, state)]), meaning_of(name)] for name, state in drift["states"].items()]
+    past = [alarm for alarm in drift["alarms"] if alarm["acknowledged_at"] is not None]
+    words = [
+        f"{detector_name(alarm['detector'])}: raised for a prediction of {time_of_day(alarm['at'], DAY)}, acknowledged "
+        f"{time_of_day(alarm['acknowledged_at'], DAY)}."
+        for alarm in past
+    ]
+    chart = charts.evidence_over_time(drift["points"], drift["alarms"])
+    return el(
+        "div",
+        el("h3", model),
+        chart and el("div", chart, class_="scroll"),
+        table(["detector", "state", "what its alarm says"], rows),
+        [el("p", one, class_="small") for one in words],
+        class_="card",
+    )
+
+
+def _comparisons(rows: Sequence[dict[str, Any]]) -> Markup | None:
+    return comparisons(rows) if rows else None
+
+
+def _reviewers(figures: dict[str, Any]) -> Markup | None:
+    found = figures["reviewers"]
+    if not found["verdicts"]:
+        return None
+    waiting = [f"{count} {BANDS.get(band, band)}" for band, count in sorted(found["waiting"].items(), reverse=True)]
+    longest = "" if found["longest_wait"] is None else f", the oldest for {age(found['longest_wait'])}"
+    words = (
+        f"{found['verdicts']} answers by {found['people']} people, about {found['capacity_per_day']:g} a day. "
+        f"Waiting: {', '.join(waiting) or 'nothing'}{longest}."
+    )
+    chart = charts.bars([(row["day"], row["verdicts"]) for row in found["per_day"]], "Answers a day")
+    return el(
+        "div", el("p", words), chart and el("div", chart, class_="scroll"), audits(figures["models"]), class_="card"
+    )
+
+
+def _gallery(shown: Sequence[Exhibit], links: Links) -> Markup | None:
+    if not shown:
+        return None
+    cards = [card(exhibit, links.asset(exhibit.row["asset_id"])) for exhibit in shown]
+    sides = [el("span", "Model: dashed. ", class_="said"), el("span", "Human: solid.", class_="meant")]
+    drawn = [" ", *sides] if any(map(is_drawn, shown)) else None
+    note = el("p", "One of each kind after the other, the most frequent kind first.", drawn, class_="soft small")
+    return join([note, el("div", cards, class_="gallery")])

@@ -1,0 +1,1 @@
+"""Settings: one tree, environment first."""

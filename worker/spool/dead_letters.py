@@ -1,0 +1,193 @@
+"""Dead letters: what could not be delivered, with its cause, the server's words, the original and its history.
+
+The spool writes and removes them in the transaction that moves the message; this module writes the letter's text, and
+lists and groups what is stored. A letter says why, and this module does not judge it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import redis
+
+from worker.environment import clock
+from worker.environment.connections import insist
+
+MAX_WORDS = 2000
+MAX_FIELD = 300
+MAX_HISTORY = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why a message died.
+
+    ``slug`` is the short stable word letters are grouped by; ``kind`` is ``message`` (it was wrong when it came),
+    ``refused`` (Kili refused it) or ``asset`` (it has nowhere to go); ``words`` are the server's own.
+    """
+
+    slug: str
+    kind: str
+    field: str
+    problem: str
+    fix: str = ""
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """What is known of the message, for finding it again."""
+
+    project_id: str | None = None
+    external_id: str | None = None
+    model: str | None = None
+    message_id: str | None = None
+
+
+def write_letter(
+    cause: Cause,
+    sender: Sender,
+    *,
+    stage: str,
+    history: Sequence[dict[str, Any]] = (),
+    form: Literal["message", "envelope"] = "message",
+) -> bytes:
+    """The letter as the spool stores it; ``form`` tells what the original kept beside it is."""
+    now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
+    event = {"at": now, "stage": stage, "cause": cause.slug}
+    return json.dumps(
+        {
+            "cause": cause.slug,
+            "kind": cause.kind,
+            "field": cause.field[:MAX_FIELD],
+            "problem": cause.problem[:MAX_WORDS],
+            "fix": cause.fix[:MAX_WORDS],
+            "words": cause.words[:MAX_WORDS],
+            "stage": stage,
+            "form": form,
+            "at": now,
+            "project_id": sender.project_id,
+            "external_id": sender.external_id,
+            "model": sender.model,
+            "message_id": sender.message_id,
+            "history": [*history[-MAX_HISTORY:], event],
+        }
+    ).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One stored letter and the message as it arrived."""
+
+    id: str
+    project: str
+    cause: str
+    about: dict[str, Any] = field(repr=False)
+    original: bytes = field(repr=False)
+
+    def summary(self) -> dict[str, Any]:
+        """The letter without the message."""
+        return {"id": self.id, **self.about, "original_bytes": len(self.original)}
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """That letters are going to be dropped: since when it is known, when they go (milliseconds since the epoch).
+
+    ``letters`` were there then, ``beyond`` of them over the limit; the others are nearly too old.
+    """
+
+    at: int
+    ends_at: int
+    letters: int
+    beyond: int
+
+    def __str__(self) -> str:
+        when = datetime.fromtimestamp(self.ends_at / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+        which = (
+            f"{self.beyond} of {self.letters} dead letters are over the limit"
+            if self.beyond
+            else ("dead letters reach the greatest age")
+        )
+        return (
+            f"{which}: from {when} on the oldest are dropped; replay or export them, or raise "
+            "WORKER_SPOOL__MAX_DEAD_LETTERS and WORKER_SPOOL__DEAD_LETTER_DAYS"
+        )
+
+
+class DeadLetters:
+    """The dead letters of one spool."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._prefix = prefix
+
+    def causes(self) -> dict[str, int]:
+        """Letters by cause, most frequent first."""
+        found: Any = self._redis.hgetall(f"{self._prefix}dead:causes")
+        counts = {name.decode(): int(count) for name, count in found.items()}
+        return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+
+    def count(self) -> int:
+        """Letters in all."""
+        return int(self._redis.xlen(f"{self._prefix}dead"))
+
+    def notice(self) -> Notice | None:
+        """What was announced and has not come about yet."""
+        found: Any = self._redis.get(f"{self._prefix}dead:notice")
+        return Notice(**json.loads(found)) if found else None
+
+    def announce(self, notice: Notice) -> None:
+        """Keep a notice until it has come about."""
+        insist(self._redis, "SET", f"{self._prefix}dead:notice", json.dumps(asdict(notice)))
+
+    def end_notice(self) -> None:
+        """What was announced has come about, or was averted."""
+        self._redis.delete(f"{self._prefix}dead:notice")
+
+    def expired(self) -> int:
+        """Letters that were dropped for their age or number, ever; they are among the dropped ones of the ledger."""
+        return int(self._redis.get(f"{self._prefix}dead:expired") or 0)
+
+    def note_expired(self, count: int) -> None:
+        """Count letters that were dropped for their age or number."""
+        insist(self._redis, "INCRBY", f"{self._prefix}dead:expired", count)
+
+    def get(self, letter_id: str) -> DeadLetter | None:
+        """One letter, or None when it is gone."""
+        found: Any = self._redis.xrange(f"{self._prefix}dead", letter_id, letter_id)
+        return _letter(*found[0]) if found else None
+
+    def ids(self, cause: str | None = None, limit: int | None = None) -> list[str]:
+        """Ids, oldest first, of all letters or of one cause; reads no letter."""
+        last = -1 if limit is None else limit - 1
+        found: list[Any] = []
+        for one in self.causes() if cause is None else [cause]:
+            found += self._redis.zrange(f"{self._prefix}dead:of:{one}", 0, last)
+        return sorted((entry_id.decode() for entry_id in found), key=_age)[:limit]
+
+    def letters(self, cause: str | None = None, limit: int | None = None) -> Iterator[DeadLetter]:
+        """Letters, oldest first."""
+        for letter_id in self.ids(cause, limit):
+            letter = self.get(letter_id)
+            if letter is not None:
+                yield letter
+
+
+def _age(entry_id: str) -> tuple[int, int]:
+    moment, _, number = entry_id.partition("-")
+    return int(moment), int(number)
+
+
+def _letter(entry_id: bytes, fields: dict[bytes, bytes]) -> DeadLetter:
+    return DeadLetter(
+        id=entry_id.decode(),
+        project=fields[b"project"].decode(),
+        cause=fields[b"cause"].decode(),
+        about=json.loads(fields[b"letter"]),
+        original=fields[b"original"],
+    )

@@ -1,0 +1,1 @@
+"""Estimators, intervals, detectors and comparisons: pure functions of samples."""

@@ -1,0 +1,108 @@
+"""Time cut into windows of a fixed number of predictions, for the drift detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from worker.statistics.estimator import base_weights
+from worker.statistics.samples import Unit
+
+WINDOW_UNITS = 250
+
+SWING = 8.0
+"""How far below 0 the score of an audit without an error may fall: the further, the better P(error) is made use of."""
+
+_MARGIN = 1.5
+"""Weights may be that much greater than the mean response says, where responses differ by doubt."""
+
+_NOTHING = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Predictions that follow each other in time.
+
+    Attributes:
+        units: in the order in which Kili took them.
+        weights: for each unit, how many unanswered ones it stands for: unbiased, not scaled.
+        scores: the model's own confidences, where known.
+        closed: whether no answer is waited for any more, so that the answers may be counted.
+    """
+
+    units: Sequence[Unit]
+    weights: Sequence[float]
+    scores: Sequence[float]
+    closed: bool
+
+    @property
+    def audits(self) -> int:
+        """Answered audits."""
+        return sum(unit.audited and unit.answered for unit in self.units)
+
+    @property
+    def counts(self) -> bool:
+        """Whether its answers say something of all its units: not when every audit went without an answer."""
+        return self.audits > 0 or not any(unit.audited for unit in self.units)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long answers are waited for: those to predictions taken before these times no longer (Unix seconds).
+
+    Attributes:
+        audits: for audits.
+        asked: for other reviews that were asked for.
+    """
+
+    audits: float
+    asked: float
+
+    @classmethod
+    def at(cls, now: float, audit_sla: float) -> Patience:
+        """As usual: audits until they are overdue, other reviews a third of that time."""
+        return cls(now - audit_sla, now - audit_sla / 3)
+
+    def waits(self, unit: Unit) -> bool:
+        """Whether an answer is still waited for."""
+        if unit.answered or not (unit.audited or unit.asked):
+            return False
+        return unit.place[0] >= (self.audits if unit.audited else self.asked)
+
+
+def windows_of(
+    units: Iterable[tuple[Unit, float | None]], *, overdue_before: float, size: int = WINDOW_UNITS
+) -> list[Window]:
+    """Cut units, each with the model's own confidence, into full windows; the rest waits for more.
+
+    Reviews of predictions that came before ``overdue_before`` (seconds since the epoch) are no longer waited for.
+    """
+    ordered = sorted(units, key=lambda pair: pair[0].place)
+    starts = range(0, len(ordered) - size + 1, size)
+    return [window_of(ordered[start : start + size], Patience(overdue_before, overdue_before)) for start in starts]
+
+
+def window_of(pairs: Sequence[tuple[Unit, float | None]], patience: Patience, *, weighed: bool = True) -> Window:
+    """One window of units in their order; weights only if they are needed, they take the most time."""
+    units = [unit for unit, _ in pairs]
+    scores = [score for _, score in pairs if score is not None]
+    return Window(units, base_weights(units) if weighed else (), scores, closed=not any(map(patience.waits, units)))
+
+
+def error_scores(window: Window) -> tuple[list[float], float]:
+    """Scores whose mean is the error rate of the traffic, whoever was reviewed; and how far below 0 they may fall.
+
+    ``Z = P + (1 + w)(error - P)`` when answered, else ``P``: the difference estimator, prediction by prediction. ``P``
+    is the stored P(error), but at most ``SWING / w`` for the weight ``w`` that an audit of it would have, whether or
+    not it was one; 0 where none was stored. The bound depends on nothing that the coin or the answers say.
+    """
+    audits = sum(unit.audited for unit in window.units)
+    response = window.audits / audits if audits else 1.0
+    odds = [unit.inclusion * response / max(_NOTHING, 1 - unit.inclusion) for unit in window.units]
+    expected = [min(unit.p_error or 0.0, SWING * one) for unit, one in zip(window.units, odds, strict=True)]
+    floor = _MARGIN * max((p / one for p, one in zip(expected, odds, strict=True) if one > 0), default=0.0)
+    scores = [
+        p if unit.error is None else max(-floor, p + (1 + weight) * (unit.error - p))
+        for unit, weight, p in zip(window.units, window.weights, expected, strict=True)
+    ]
+    return scores, floor
