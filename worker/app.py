@@ -31,8 +31,12 @@ def register(app: Celery) -> None:
 
 
 def deliver(task: Any, project: str) -> None:
-    """Run one wave of a project: a hint without payload, so that losing or doubling it does no harm."""
-    task.app.runtime.hints.answer(project)
+    """Run one wave of a project.
+
+    Workers of this release send no such message: each runs the waves itself. Those of earlier releases in the same
+    fleet do, and wait two seconds for an answer before they send the next.
+    """
+    task.app.runtime.scheduler.run_wave(project)
 
 
 logger = logging.getLogger(__name__)
@@ -76,14 +80,13 @@ def drain_on_signals(drain: Callable[[], None], end_at_once: Callable[[], None])
         signal.signal(number, ask)
 
 
-HINT_EXPIRES = 30
 SETTLED_SECONDS = 0.5
 
 
 def create_app(settings: Settings) -> Celery:
     """A Celery app for the settings; importing this module connects to nothing."""
     app = Celery("prediction-worker")
-    hints = f"{settings.intake.queue}.deliver"
+    waves = f"{settings.intake.queue}.deliver"
     app.conf.update(
         broker_url=celery_url(settings.broker),
         broker_use_ssl=broker_ssl(settings.broker),
@@ -94,8 +97,8 @@ def create_app(settings: Settings) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_ignore_result=True,
-        task_queues=[Queue(hints)],
-        task_default_queue=hints,
+        task_queues=[Queue(waves)],
+        task_default_queue=waves,
         worker_pool="threads",
         worker_concurrency=settings.delivery.concurrency,
         worker_prefetch_multiplier=1,
@@ -112,12 +115,7 @@ def create_app(settings: Settings) -> Celery:
 
 def bind_runtime(app: Celery, settings: Settings) -> Runtime:
     """Give the app the runtime that its tasks and its bootstep work with."""
-
-    def publish_hint(project: str) -> None:
-        options = {"expires": HINT_EXPIRES, "ignore_result": True, "retry": False}
-        app.send_task(DELIVER, [project], argsrepr="", kwargsrepr="", **options)
-
-    runtime = Runtime(settings, publish_hint)
+    runtime = Runtime(settings)
     app.runtime = runtime
     if not settings.broker_is_redis:
         app.steps["consumer"].add(queue_step(runtime.queue_door, settings.intake.queue))

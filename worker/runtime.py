@@ -14,8 +14,7 @@ import redis
 
 from worker import __version__
 from worker.contract import ReadingLimits
-from worker.delivery import AwaitedResults, Deliverer, Pace, Ticker
-from worker.delivery.wakeups import Hints
+from worker.delivery import AwaitedResults, Deliverer, FailurePolicy, Pace, Scheduler
 from worker.environment import clock
 from worker.environment.connections import same_server
 from worker.environment.machine import MACHINE, Environment
@@ -34,6 +33,7 @@ from worker.wiring import (
     budget_of,
     delivery_rules_of,
     file_rules_of,
+    graces_of,
     housekeeping_of,
     inbox_of,
     kili_of,
@@ -50,17 +50,14 @@ SAID_AGAIN_SECONDS = 300.0
 
 
 class Runtime:
-    """Intake, delivery and clock of one worker process.
+    """Intake, delivery and feedback of one worker process.
 
     Args:
         settings: of the process.
-        publish_hint: sends ``predictions.deliver`` for a project through the broker.
         environment: where it runs.
     """
 
-    def __init__(
-        self, settings: Settings, publish_hint: Callable[[str], None], environment: Environment = MACHINE
-    ) -> None:
+    def __init__(self, settings: Settings, environment: Environment = MACHINE) -> None:
         self.settings = settings
         self._environment = environment
         self.stop_event = threading.Event()
@@ -73,23 +70,19 @@ class Runtime:
         self._pulse = Pulse(settings.heartbeat_file)
         self._pool = environment.executor(settings.delivery.parallel_batches, "batch")
         self.deliverer = self._deliverer()
-        self.hints = Hints(
-            publish_hint,
-            self.deliverer.deliver,
-            threads=settings.delivery.concurrency,
-            executor=environment.executor,
-        )
-        self.reader = self._make_reader()
-        self.queue_door = QueueDoor(inbox_of(settings, environment=environment), lambda: self.reader.closed)
-        self.ticker = Ticker(
+        self.scheduler = Scheduler(
             self.spool,
-            self.hints.send,
+            self.deliverer.deliver,
             self._beat,
             full=settings.delivery.batch_items,
             linger=settings.delivery.linger_seconds,
             every=settings.delivery.tick_seconds,
+            threads=settings.delivery.concurrency,
             stop=self.stop_event,
+            executor=environment.executor,
         )
+        self.reader = self._make_reader()
+        self.queue_door = QueueDoor(inbox_of(settings, environment=environment), lambda: self.reader.closed)
         self._watch = Watch(self.spool)
         self._housekeeping = housekeeping_of(settings, self.spool)
         self._feedback = threading.Thread(target=self._keep_running, args=(self._listen,), name="feedback", daemon=True)
@@ -104,7 +97,7 @@ class Runtime:
         gc.freeze()  # what is there now stays: no collection while work goes on looks through it again
         self._threads = [
             threading.Thread(target=self._keep_running, args=(run,), name=name, daemon=True)
-            for name, run in (("intake", self.reader.run), ("ticker", self.ticker.run))
+            for name, run in (("intake", self.reader.run), ("scheduler", self.scheduler.run))
         ]
         for thread in (self._watchdog, *self._threads):
             thread.start()
@@ -117,6 +110,7 @@ class Runtime:
         if self.stop_event.is_set():
             return
         self.stop_event.set()
+        self.scheduler.wake()
         limit = self.settings.delivery.drain_seconds
         logger.info("draining, at most %g s", limit, extra={"action": "draining", "limit_seconds": limit})
 
@@ -133,7 +127,7 @@ class Runtime:
         self.drain()
         for thread in self._threads:
             thread.join(self.settings.delivery.drain_seconds)
-        self.hints.close()
+        self.scheduler.close()
         self.deliverer.leases.wait_released(self.settings.delivery.drain_seconds)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._keep_counts()
@@ -279,7 +273,7 @@ class Runtime:
         return AwaitedResults(
             ResultReader(ResultPlaces(intake.result_places), limits=limits, http=self._environment.http),
             self._policy_of_awaited,
-            grace_ms=int(intake.result_grace_seconds * 1000),
+            failures=FailurePolicy(graces_of(self.settings)),
             max_bytes=self.settings.delivery.wave_bytes,
             stop=self.stop_event,
             executor=self._environment.executor,
@@ -291,7 +285,15 @@ class Runtime:
         inbox = inbox_of(self.settings, consumer, self._environment)
         limits = ReaderLimits(intake.batch, intake.recover_seconds, intake.max_waiting)
         same = not self.settings.broker_is_redis or self._broker_is_spool()
-        return Reader(inbox, self.admitter, self.spool, limits, same_redis=same, stop=self.stop_event)
+        return Reader(
+            inbox,
+            self.admitter,
+            self.spool,
+            limits,
+            same_redis=same,
+            stop=self.stop_event,
+            admitted=self.scheduler.came,
+        )
 
     def _broker_is_spool(self) -> bool:
         if self.settings.broker == self.settings.redis:

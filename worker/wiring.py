@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from worker import __version__
 from worker.contract import ReadingLimits
-from worker.delivery import DeliveryRules
+from worker.delivery import DeliveryRules, Graces
 from worker.environment import clock
 from worker.environment.machine import MACHINE, Environment
 from worker.feedback.collection_cycle import Rounds
@@ -116,7 +116,7 @@ def access_of(settings: Settings) -> KiliAccess:
 def _connections_of(settings: Settings) -> int:
     """As many as there may be calls at once: each batch under way makes one, and each wave beside its batches.
 
-    While the broker takes no hints, as many waves again run in this process.
+    While workers of an earlier release are in the fleet, their messages have as many waves again run in this process.
     """
     return settings.delivery.parallel_batches + 2 * settings.delivery.concurrency
 
@@ -160,6 +160,19 @@ def file_rules_of(settings: Settings) -> FileRules:
     return FileRules(tuple(settings.feedback.label_hosts), settings.feedback.label_file_bytes)
 
 
+def graces_of(settings: Settings) -> Graces:
+    """The limits of what may fail."""
+    delivery = settings.delivery
+    return Graces(
+        result=settings.intake.result_grace_seconds,
+        missing_asset=delivery.missing_asset_grace_seconds,
+        fault=delivery.fault_grace_seconds,
+        upload=delivery.upload_grace_seconds,
+        imports=delivery.import_seconds,
+        read_lag=settings.kili.read_lag_seconds,
+    )
+
+
 def delivery_rules_of(settings: Settings) -> DeliveryRules:
     """What delivery is told."""
     delivery = settings.delivery
@@ -168,11 +181,7 @@ def delivery_rules_of(settings: Settings) -> DeliveryRules:
         wave_bytes=delivery.wave_bytes,
         batch_items=delivery.batch_items,
         aging=delivery.aging_seconds,
-        missing_asset_grace=delivery.missing_asset_grace_seconds,
-        fault_grace=delivery.fault_grace_seconds,
-        read_lag=settings.kili.read_lag_seconds,
-        upload_patience=delivery.upload_grace_seconds,
-        import_limit=delivery.import_seconds,
+        graces=graces_of(settings),
         interface_age=delivery.interface_seconds,
         probe=delivery.probe_seconds,
         probe_cap=delivery.probe_cap_seconds,

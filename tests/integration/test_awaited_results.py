@@ -14,7 +14,9 @@ import pytest
 import redis
 
 from worker.contract import ReadingLimits, read_prediction
-from worker.delivery import AwaitedResults, awaited
+from worker.delivery import AwaitedResults, FailurePolicy, Graces, awaited
+from worker.delivery.failure_policy import PLACE_FAILURES
+from worker.delivery.failures import RESULT_UNAVAILABLE
 from worker.projects.configuration import ProjectConfig
 from worker.projects.outputs import output_of
 from worker.projects.results import AWAITED, ResultPlaces, ResultReader
@@ -58,7 +60,7 @@ NOW = 1_700_000_000_000
 def leased(name: str, *, deliveries: int = 1, tried_ms: int = 0, **changes: Any) -> Leased:
     """An entry that has waited in the queue for 20 minutes, and for its result since ``tried_ms``."""
     entry_id = f"{NOW - 1_200_000}-{next(NUMBERS)}"
-    tries = tried_again(b"", awaited.UNAVAILABLE, NOW - tried_ms, tried_ms) if tried_ms else b""
+    tries = tried_again(b"", RESULT_UNAVAILABLE, NOW - tried_ms, tried_ms) if tried_ms else b""
     changes = {"tries": tries, "leased_ms": NOW, **changes}
     found = Leased(5, entry_id, deliveries, name, "m:1", 1, "aa", message(name), WAITS)
     return replace(found, **changes)
@@ -67,7 +69,7 @@ def leased(name: str, *, deliveries: int = 1, tried_ms: int = 0, **changes: Any)
 def completing(handler: Handler, *, policy: Policy | None = None, **options: Any) -> AwaitedResults:
     places = ResultPlaces(["https://host/", "https://other/"])
     http = httpx.Client(transport=httpx.MockTransport(handler))
-    given = {"grace_ms": 60_000, "max_bytes": 10_000, "stop": threading.Event(), **options}
+    given = {"failures": FailurePolicy(Graces(result=60.0)), "max_bytes": 10_000, "stop": threading.Event(), **options}
     return AwaitedResults(ResultReader(places, limits=ReadingLimits(), http=http), policy or Policy(), **given)
 
 
@@ -123,7 +125,7 @@ def test_a_place_that_fails_is_asked_a_few_times_a_wave_and_others_are_not_held_
     assert [entry.asset_id for entry in completed.entries] == ["a"]
     assert {one.fate for one in completed.settled} == {Fate.LATER}
     assert len(completed.settled) == 20
-    assert asked.count("other") < awaited.SUSPECT + awaited.READERS
+    assert asked.count("other") < PLACE_FAILURES + awaited.READERS
     untried = [one for one in completed.settled if not one.cause]
     assert len(untried) == 20 - asked.count("other"), "who was not tried uses up no grace"
 
@@ -142,7 +144,11 @@ def test_one_result_that_cannot_be_read_does_not_keep_those_beside_it(status: in
 def test_each_delay_is_twice_the_last_up_to_a_minute() -> None:
     entry, delays = leased("a", deliveries=500), []
     for _ in range(9):
-        [later] = completing(lambda _: httpx.Response(500), grace_ms=10**7).complete("p", [entry], CONFIG).settled
+        [later] = (
+            completing(lambda _: httpx.Response(500), failures=FailurePolicy(Graces(result=10_000.0)))
+            .complete("p", [entry], CONFIG)
+            .settled
+        )
         assert later.fate is Fate.LATER
         delays.append(later.delay_ms // 1000)
         entry = replace(entry, tries=later.tries, leased_ms=entry.leased_ms + later.delay_ms)

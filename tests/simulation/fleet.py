@@ -19,7 +19,6 @@ from worker.environment.machine import Environment
 from worker.runtime import Runtime
 from worker.settings.tree import Settings
 
-HINT_SECONDS = 30.0
 NEVER_IN_ORDER = frozenset({"wave_failed", "thread_failed", "feedback_failed", "call_failed", "fetch_failed"})
 """Log actions that no fault explains: our own code has failed."""
 
@@ -42,13 +41,31 @@ class Inline(Executor):
         return future
 
 
+class WaveThread(Executor):
+    """Runs waves one after another in a task of the world, as the scheduler's pool does."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._waves: deque[Callable[[], None]] = deque()
+        self.task: Task | None = None
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Have the task run it; nobody asks the future."""
+        self._waves.append(lambda: fn(*args, **kwargs))
+        if self.task is not None and self.task.is_idle and not self.task.is_over:
+            self._world.wake(self.task)
+        return Future()
+
+    def take(self) -> Callable[[], None] | None:
+        """What is to run next."""
+        return self._waves.popleft() if self._waves else None
+
+
 @dataclass
 class Broker:
-    """The hints of the fleet, as the Celery queue holds them."""
+    """Tells the readers of the fleet that something came in."""
 
     world: World
-    hints: deque[tuple[float, str]] = field(default_factory=deque)
-    listeners: list[Task] = field(default_factory=list)
     readers: list[Task] = field(default_factory=list)
 
     def came(self) -> None:
@@ -56,21 +73,6 @@ class Broker:
         idle = [task for task in self.readers if task.is_idle and not task.is_over]
         if idle:
             self.world.wake(self.world.dice.choice(idle))
-
-    def publish(self, project: str) -> None:
-        """Add a hint and wake somebody who answers it."""
-        self.hints.append((self.world.now + HINT_SECONDS, project))
-        idle = [task for task in self.listeners if task.is_idle and not task.is_over]
-        if idle:
-            self.world.wake(self.world.dice.choice(idle))
-
-    def take(self) -> str | None:
-        """A hint that has not expired."""
-        while self.hints:
-            expires, project = self.hints.popleft()
-            if expires > self.world.now:
-                return project
-        return None
 
 
 class Worker(Process):
@@ -94,15 +96,16 @@ class Worker(Process):
         self._dice = random.Random(world.dice.random())
         self.pace = pace
         self.gate = Gate(world, self, pauses, dice=random.Random(world.dice.random()))
+        self._wave_thread = WaveThread(world)
         environment = Environment(
             connect=lambda _: store.client(self.gate),
-            executor=Inline,
+            executor=lambda _, kind: self._wave_thread if kind == "wave" else Inline(),
             http=kili.http(self.gate),
             has_threads=False,
             name=name,
         )
         self.settings = settings
-        self._make = lambda: Runtime(settings, broker.publish, environment)
+        self._make = lambda: Runtime(settings, environment)
         self.runtime: Runtime
         self.has_ended = False
         self._delivers = False
@@ -151,7 +154,7 @@ class Worker(Process):
             world.wake(self.watcher)
 
     def _intake(self) -> None:
-        """The reader's loop and the ticker's: at once when something came, and less and less often after that."""
+        """The reader's loop and the scheduler's: at once when something came, and less and less often after that."""
         runtime, stop, task = self.runtime, self.runtime.stop_event, self._own("intake")
         self._broker.readers.append(task)
         runtime.reader.open()
@@ -159,7 +162,7 @@ class Worker(Process):
         try:
             while not stop.is_set():
                 busy = runtime.reader.step()
-                runtime.ticker.step()
+                runtime.scheduler.step()
                 idle = self.pace if busy else min(idle * 1.6, 60.0)
                 task.is_idle, before = True, self._world.now
                 wait = self._dice.uniform(0.05, 0.5) if busy else self._dice.uniform(0.3, 1.0) * idle
@@ -173,22 +176,22 @@ class Worker(Process):
 
     def _waves(self) -> None:
         task, keeper = self._own("wave"), self._own("keeper")
-        self._broker.listeners.append(task)
+        self._wave_thread.task = task
         stop = self.runtime.stop_event
         try:
             while not stop.is_set():
-                project = self._broker.take()
-                if project is not None:
+                run = self._wave_thread.take()
+                if run is not None:
                     self._delivers = True
                     self._world.wake(keeper)
-                    self.runtime.hints.answer(project)
+                    run()
                     self._delivers = False
+                    self.runtime.scheduler.look()  # its thread is woken when a wave ends
                     continue
                 task.is_idle = True
                 self._world.sleep(1e6)
                 task.is_idle = False
         finally:
-            self._broker.listeners.remove(task)
             self._delivers = False
             self._world.wake(keeper)
 

@@ -5,9 +5,11 @@ from worker.delivery.awaited import AwaitedResults
 from worker.delivery.circuit_breaker import Pause, Pauses
 from worker.delivery.deliverer import Deliverer
 from worker.delivery.documents import Documents
+from worker.delivery.failure_policy import FailurePolicy
+from worker.delivery.failures import Graces
 from worker.delivery.item import Burial
 from worker.delivery.leasing import LeaseKeeper
-from worker.delivery.ticker import HintSender, Ticker
+from worker.delivery.scheduler import Scheduler
 from worker.delivery.tools import DeliveryRules
 
 __all__ = [
@@ -16,10 +18,11 @@ __all__ = [
     "Deliverer",
     "DeliveryRules",
     "Documents",
-    "HintSender",
+    "FailurePolicy",
+    "Graces",
     "LeaseKeeper",
     "Pace",
     "Pause",
     "Pauses",
-    "Ticker",
+    "Scheduler",
 ]

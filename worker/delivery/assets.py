@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from worker.delivery.bisect import Fits, Send, Sent, send_each
 from worker.delivery.callers import Callers
 from worker.delivery.content import missing_asset
+from worker.delivery.failures import ASSET_MISSING, ASSET_NOT_SHOWN, Action, Decision, Failure, Stage, Trouble
 from worker.delivery.imports import Imports
 from worker.delivery.item import Item
 from worker.delivery.written import Properties, WrittenLately
@@ -15,25 +16,18 @@ from worker.environment import clock
 from worker.kili import FoundAsset, KiliClient, KiliError, NewAsset, RefusedItems, UnknownOutcome
 from worker.spool.dead_letters import Cause
 
-LOOK_AGAIN_MS = 2000
-NOT_SHOWN_MS = 60_000
-"""So long Kili may say of an asset that it exists without showing it."""
-
-MISSING = "asset_missing"
-NOT_SHOWN = "asset_not_shown"
-
 
 @dataclass(slots=True)
 class Located:
     """Items by what is to be done next.
 
-    Those that are looked at again later come with what is in the way, those that Kili is importing with the seconds
+    Those that are looked at again later come with the decision on them, those that Kili is importing with the seconds
     until then.
     """
 
     ready: list[Item] = field(default_factory=list)
     missing: list[tuple[Item, Cause]] = field(default_factory=list)
-    later: list[tuple[Item, str]] = field(default_factory=list)
+    later: list[tuple[Item, Decision]] = field(default_factory=list)
     importing: list[tuple[Item, float]] = field(default_factory=list)
     refused: list[tuple[Item, Exception]] = field(default_factory=list)
 
@@ -45,23 +39,18 @@ class AssetKeeper:
         callers: the clients.
         lately: what anyone in the fleet has written lately.
         imports: assets that Kili is importing.
-        read_lag: seconds by which Kili's reads may lag.
-        grace_ms: how long an item without content waits for its asset, from the first look for it.
     """
 
-    def __init__(
-        self, callers: Callers, lately: WrittenLately, imports: Imports, *, read_lag: float, grace_ms: int
-    ) -> None:
+    def __init__(self, callers: Callers, lately: WrittenLately, imports: Imports) -> None:
         self._callers = callers
         self._lately = lately
         self._imports = imports
-        self._read_lag = read_lag
-        self._grace_ms = grace_ms
 
     def locate(self, project: str, items: Sequence[Item]) -> Located:
         """Decide for each item whether its asset exists, is to be created, or is not there."""
         existing, refused = self._existing(project, list(dict.fromkeys(item.external_id for item in items)))
-        found = self._callers.first.find_assets(project, sorted(existing)) if existing else {}
+        found, unread = self._found(project, sorted(existing))
+        refused |= unread
         shown = [asset.id for candidates in found.values() for asset in candidates]
         unseen = [item.entry.asset_id for item in items if not found.get(item.external_id)]
         written, made = self._lately.properties([*shown, *unseen]), self._lately.made(unseen)
@@ -72,7 +61,7 @@ class AssetKeeper:
             if item.external_id in refused:
                 located.refused.append((item, refused[item.external_id]))
             elif len(candidates) > 1:
-                located.missing.append((item, _ambiguous(item, candidates)))
+                self._judge(item, Trouble.AMBIGUOUS, located, candidates)
             elif candidates:
                 _use(item, candidates[0], written)
                 located.ready.append(item)
@@ -80,11 +69,11 @@ class AssetKeeper:
                 item.is_known_to_hold(written[item.entry.asset_id])
                 located.ready.append(item)
             elif item.external_id in existing or item.entry.asset_id in made:
-                self._put_off(item, NOT_SHOWN, max(NOT_SHOWN_MS, self._grace_ms), located)
+                self._judge(item, Trouble.NOT_SHOWN, located)
             elif item.content is not None:
                 located.ready.append(item)
             else:
-                self._put_off(item, MISSING, self._grace_ms, located)
+                self._judge(item, Trouble.MISSING, located)
         self._imports.forget({item.entry.asset_id for item in items if item.external_id in found})
         self._set_importing_apart(project, located)
         return located
@@ -147,9 +136,21 @@ class AssetKeeper:
         sent.check()
         return existing, dict(sent.refused)
 
+    def _found(self, project: str, names: Sequence[str]) -> tuple[dict[str, list[FoundAsset]], dict[str, Exception]]:
+        found: dict[str, list[FoundAsset]] = {}
+
+        def ask(part: Sequence[str], kili: KiliClient) -> None:
+            found.update(kili.find_assets(project, part))
+
+        if not names:
+            return {}, {}
+        sent = send_each(names, ask, self._callers)
+        sent.check()
+        return found, dict(sent.refused)
+
     def _there(self, project: str, asset_ids: Sequence[str], error: KiliError, *, wait: bool) -> dict[str, FoundAsset]:
         if wait:
-            clock.wait(self._callers.stop, self._read_lag)
+            clock.wait(self._callers.stop, self._callers.failures.graces.read_lag)
         kili = self._callers.once if isinstance(error, UnknownOutcome) else self._callers.first
         return kili.assets_by_id(project, asset_ids)
 
@@ -166,12 +167,14 @@ class AssetKeeper:
             else:
                 located.importing.append((item, step))
 
-    def _put_off(self, item: Item, why: str, grace_ms: int, located: Located) -> None:
-        waited = item.entry.tried_for_ms(why)
-        if waited < grace_ms:
-            located.later.append((item, why))
+    def _judge(self, item: Item, why: Trouble, located: Located, candidates: Sequence[FoundAsset] = ()) -> None:
+        counted_as = ASSET_MISSING if why is Trouble.MISSING else ASSET_NOT_SHOWN
+        waited = item.entry.tried_for_ms(counted_as) / 1000
+        decision = self._callers.failures.decide(Failure(Stage.ASSET, why, tried_for=waited))
+        if decision.action is Action.RETRY:
+            located.later.append((item, decision))
         else:
-            located.missing.append((item, missing_asset() if why == MISSING else _not_shown(waited)))
+            located.missing.append((item, _cause(why, item, waited, candidates)))
 
 
 class _Recheck:
@@ -216,6 +219,13 @@ def _use(item: Item, asset: FoundAsset, written: Mapping[str, Properties]) -> No
     item.is_known_to_hold(written[asset.id].over(asset) if asset.id in written else found)
 
 
+def _cause(why: Trouble, item: Item, waited: float, candidates: Sequence[FoundAsset]) -> Cause:
+    """Why the prediction dies."""
+    if why is Trouble.AMBIGUOUS:
+        return _ambiguous(item, candidates)
+    return missing_asset() if why is Trouble.MISSING else _not_shown(waited)
+
+
 def _ambiguous(item: Item, candidates: Sequence[FoundAsset]) -> Cause:
     """Which of them the humans look at, nobody here knows."""
     ids = ", ".join(asset.id for asset in candidates[:5])
@@ -228,6 +238,6 @@ def _properties_of(items: Sequence[Item]) -> dict[str, Properties | None]:
     return {item.asset_id: item.found for item in items}
 
 
-def _not_shown(waited_ms: int) -> Cause:
-    problem = f"exists, as Kili says, which has not shown it for {waited_ms / 1000:.0f} s"
-    return Cause(NOT_SHOWN, "asset", "external_id", problem, "look whether the key may see the asset, and replay")
+def _not_shown(waited: float) -> Cause:
+    problem = f"exists, as Kili says, which has not shown it for {waited:.0f} s"
+    return Cause(ASSET_NOT_SHOWN, "asset", "external_id", problem, "look whether the key may see the asset, and replay")

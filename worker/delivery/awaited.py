@@ -13,12 +13,13 @@ from urllib.parse import urlsplit
 
 import redis
 
-from worker.contract import MessageError, Prediction, read_json, read_prediction
+from worker.contract import Prediction, read_json, read_prediction
+from worker.delivery.failure_policy import FailurePolicy
+from worker.delivery.failures import RESULT_UNAVAILABLE, Action, Failure, Fault, Stage, Trouble
 from worker.delivery.item import Burial
 from worker.delivery.prepare import NO_LIMITS, cause_of
 from worker.environment import clock
 from worker.environment.machine import threads
-from worker.formats import OutputError
 from worker.projects.configuration import ProjectConfig
 from worker.projects.outputs import ResultElsewhere, output_of, with_result
 from worker.projects.results import AWAITED, ResultReader, ResultUnavailable, unavailable
@@ -31,14 +32,6 @@ logger = logging.getLogger(__name__)
 READERS = 4
 WAVE_SECONDS = 10.0
 """After this time a wave reads no further results, and delivers what it has."""
-
-FIRST_DELAY_MS = 1000
-LAST_DELAY_MS = 60_000
-UNTRIED_DELAY_MS = 5000
-
-SUSPECT = 3
-"""So many results that cannot be read, and none that can: nothing more is read from their place in this wave."""
-UNAVAILABLE = "result_unavailable"
 
 
 @dataclass(slots=True)
@@ -55,7 +48,7 @@ class AwaitedResults:
     Args:
         reader: of the allowed places.
         policy: decides anew, now that the output is known.
-        grace_ms: how long a result that cannot be read is waited for, from the first attempt to read it.
+        failures: decides how long a result that cannot be read is waited for, from the first attempt to read it.
         max_bytes: of all results of a wave together.
         stop: ends the reading.
         executor: reads several side by side.
@@ -66,14 +59,14 @@ class AwaitedResults:
         reader: ResultReader,
         policy: ReviewPolicy,
         *,
-        grace_ms: int,
+        failures: FailurePolicy,
         max_bytes: int,
         stop: threading.Event,
         executor: Callable[[int, str], Executor] = threads,
     ) -> None:
         self.reader = reader
         self.policy = policy
-        self.grace_ms = grace_ms
+        self.failures = failures
         self.max_bytes = max_bytes
         self.stop = stop
         self._executor = executor
@@ -100,6 +93,10 @@ class AwaitedResults:
 class _PlaceDown(Exception):
     """Not tried: its place cannot be read at the moment, which is not the result's fault."""
 
+    def __init__(self, delay_ms: int) -> None:
+        super().__init__(delay_ms)
+        self.delay_ms = delay_ms
+
 
 class _Wave:
     """The results of one wave: what was read so far, and how often each place failed since it was read from last."""
@@ -121,14 +118,14 @@ class _Wave:
         try:
             prediction = read_prediction(read_json(entry.payload, NO_LIMITS))
             return self._completed(entry, prediction)
-        except _PlaceDown:
-            return Settlement(entry, Fate.LATER, delay_ms=UNTRIED_DELAY_MS)
+        except _PlaceDown as down:
+            return Settlement(entry, Fate.LATER, delay_ms=down.delay_ms)
         except ResultUnavailable as error:
             return self._put_off(entry, prediction, error)
         except redis.RedisError:
             raise
         except Exception as error:
-            if not isinstance(error, MessageError | OutputError):
+            if self._tools.failures.decide(Failure(Stage.PREPARE, error)).fault is Fault.WORKER:
                 logger.exception("a result cannot be used", extra={"action": "fetch_failed"})
             return self._burial.of(entry, prediction, cause_of(error), "fetch")
 
@@ -149,8 +146,10 @@ class _Wave:
     def _read(self, location: str) -> Any:
         """One result. One that cannot be read says nothing of its neighbours; only several do, and none that can."""
         place = "/".join(urlsplit(location)[:2])
-        if self._failures[place] >= SUSPECT:
-            raise _PlaceDown
+        failed = Failure(Stage.RESULT, Trouble.PLACE_FAILS, attempts=self._failures[place])
+        decision = self._tools.failures.decide(failed)
+        if decision.action is Action.RETRY:
+            raise _PlaceDown(decision.delay_ms)
         try:
             result = self._tools.reader.read(location)
         except ResultUnavailable:
@@ -161,9 +160,8 @@ class _Wave:
         return result.value
 
     def _put_off(self, entry: Leased, prediction: Prediction | None, error: ResultUnavailable) -> Settlement:
-        waited = entry.tried_for_ms(UNAVAILABLE)
-        if waited >= self._tools.grace_ms:
-            cause = cause_of(unavailable(error, waited / 1000))
-            return self._burial.of(entry, prediction, cause, "fetch")
-        delay = min(LAST_DELAY_MS, max(FIRST_DELAY_MS, waited))
-        return Settlement(entry, Fate.LATER, UNAVAILABLE, delay_ms=delay)
+        waited = entry.tried_for_ms(RESULT_UNAVAILABLE) / 1000
+        decision = self._tools.failures.decide(Failure(Stage.RESULT, error, tried_for=waited))
+        if decision.action is Action.DEAD_LETTER:
+            return self._burial.of(entry, prediction, cause_of(unavailable(error, waited)), "fetch")
+        return Settlement(entry, Fate.LATER, decision.counted_as, delay_ms=decision.delay_ms)

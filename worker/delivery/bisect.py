@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from worker.delivery.callers import Callers
-from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, ServerFault, TimedOut, UnknownOutcome
+from worker.delivery.failures import Action, Failure, Others, Stage
+from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, TimedOut
 
 T = TypeVar("T")
 
@@ -51,7 +52,7 @@ def send_each(
 
     A refusal that names items splits them off; any other splits in halves. An item refused alone is at fault. A fault
     of the server that an item may have caused is treated alike, but only while the server shows that it takes other
-    items; else the server is at fault, and ``failure`` says so.
+    items; else the server is at fault, and ``failure`` says so. The failure policy decides which error is which.
 
     Args:
         items: what is sent.
@@ -62,11 +63,6 @@ def send_each(
         fits: whether a part may be sent as it is; else it is split without asking the server.
     """
     return _Bisection(items, send, callers, sift or _cannot_tell, fits or _always).run()
-
-
-def may_be_items(error: KiliError) -> bool:
-    """Whether an item may be behind a fault of the server."""
-    return isinstance(error, UnknownOutcome) and (not isinstance(error, ServerFault) or error.may_be_items)
 
 
 def _cannot_tell(_: object, __: object) -> None:
@@ -117,14 +113,8 @@ class _Bisection(Generic[T]):
             return
         try:
             self._call(part, self._caller(part))
-        except RefusedItems as refusal:
-            self._answered = True
-            self._take_apart(part, refusal)
-        except UnknownOutcome as fault:
-            self._faulted = True
-            if not may_be_items(fault):
-                raise
-            self._take_apart(part, fault)
+        except KiliError as error:
+            self._take_apart(part, error)
 
     def _caller(self, part: list[int]) -> KiliClient:
         """Nobody is condemned for what a few repeats would have cured; larger parts are only split for it."""
@@ -138,17 +128,30 @@ class _Bisection(Generic[T]):
             self._answered = True
             self._verdicts |= dict.fromkeys(part)
 
-    def _take_apart(self, part: list[int], refusal: RefusedItems | UnknownOutcome) -> None:
-        told = self._sift(self._of(part), refusal)
+    def _take_apart(self, part: list[int], error: KiliError) -> None:
+        action = self._action(part, error)
+        if action is Action.END_WAVE:
+            raise error
+        is_unclear = action is Action.ASK_OTHERS
+        self._faulted = self._faulted or is_unclear
+        self._answered = self._answered or not is_unclear
+        told = self._sift(self._of(part), error)
         if told is not None:
             self._verdicts |= {part[position]: problem for position, problem in told.items()}
             self._parts.appendleft(part)
-        elif isinstance(refusal, UnknownOutcome) and not self._server_takes_others(part, refusal):
-            raise refusal
-        elif len(part) == 1:
-            self._verdicts[part[0]] = refusal
+            return
+        if is_unclear:
+            action = self._action(part, error, self._others(part, error))
+        if action is Action.END_WAVE:
+            raise error
+        if action is Action.DEAD_LETTER:
+            self._verdicts[part[0]] = error
         else:
-            self._split(part, getattr(refusal, "item_indexes", ()))
+            self._split(part, getattr(error, "item_indexes", ()))
+
+    def _action(self, part: list[int], error: KiliError, others: Others = Others.UNKNOWN) -> Action:
+        failure = Failure(Stage.REQUEST, error, items=len(part), others=others)
+        return self._callers.failures.decide(failure).action
 
     def _split(self, part: list[int], named: Sequence[int] = ()) -> None:
         alone = sorted({position for position in named if 0 <= position < len(part)})
@@ -160,18 +163,18 @@ class _Bisection(Generic[T]):
             parts = [part[:middle], part[middle:]]
         self._parts.extendleft(reversed(parts))
 
-    def _server_takes_others(self, part: list[int], fault: UnknownOutcome) -> bool:
+    def _others(self, part: list[int], fault: KiliError) -> Others:
         """Send a few other items alone: one that is taken, or refused for its own sake, clears the server."""
         for index in self._witnesses(part, 1 if isinstance(fault, TimedOut) else WITNESSES):
             try:
                 self._call([index], self._callers.once)
             except RefusedItems:
                 self._answered = True
-                return True
+                return Others.TAKEN
             except KiliError:
                 continue
-            return True
-        return False
+            return Others.TAKEN
+        return Others.REFUSED
 
     def _witnesses(self, part: list[int], most: int) -> list[int]:
         waiting = [index for other in self._parts for index in other if index not in self._verdicts]

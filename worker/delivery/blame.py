@@ -9,25 +9,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from worker.delivery.failure_policy import FailurePolicy
+from worker.delivery.failures import FAULT, Action, Failure, Stage, Trouble
 from worker.delivery.item import Burial, Item
 from worker.delivery.prepare import cause_of
 from worker.spool import Fate, Leased, Settlement
 from worker.spool.dead_letters import Cause
-
-FAULT = "fault"
-PROBED_MS = 60_000
-"""So far apart a project that fails is probed at the latest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blame:
     """Settles what a wave that failed has left open.
 
-    ``grace_ms`` counts from the first failure that a prediction was suspected of, and only while there are waves.
+    The time that counts begins with the first failure that a prediction was suspected of, and passes only while there
+    are waves.
     """
 
     burial: Burial
-    grace_ms: int
+    failures: FailurePolicy
 
     def settled(
         self, entries: Iterable[Leased], suspects: Mapping[tuple[int, str], Item], error: Exception | None
@@ -36,12 +35,12 @@ class Blame:
         return [self._fate(entry, suspects.get(entry.key), error) for entry in entries]
 
     def _fate(self, entry: Leased, item: Item | None, error: Exception | None) -> Settlement:
-        if item is None or error is None:
-            return Settlement(entry, Fate.RETURNED)
+        what = Trouble.NOT_SUSPECTED if item is None or error is None else error
         waited = entry.tried_for_ms(FAULT)
-        if waited >= self.grace_ms:
+        decision = self.failures.decide(Failure(Stage.OPEN, what, tried_for=waited / 1000))
+        if decision.action is Action.DEAD_LETTER and item is not None and error is not None:
             return self.burial.of(entry, item.prediction, _after(error, waited), "deliver")
-        return Settlement(entry, Fate.RETURNED, FAULT, delay_ms=PROBED_MS)
+        return Settlement(entry, Fate.RETURNED, decision.counted_as, delay_ms=decision.delay_ms)
 
 
 def _after(error: Exception, waited_ms: int) -> Cause:

@@ -1,4 +1,4 @@
-"""What is known of Kili's bucket, and the verdict on an upload that failed: whose fault, tried until when, what then.
+"""What is known of Kili's bucket, and what becomes of an upload that failed in all attempts of its batch.
 
 A refusal of the content (400, 413, 415, 422, ...) or of a fresh signed URL (403, 404, ...) is the item's fault as soon
 as the bucket takes others. What passes (408, 425, 429, 5xx, the network) is tried again, a little later each time; an
@@ -15,24 +15,17 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from worker.delivery.failure_policy import CROWD, WITNESS_SECONDS, FailurePolicy
+from worker.delivery.failures import UPLOAD_UNAVAILABLE, Action, Failure, Others, Stage
 from worker.environment import clock
-from worker.kili import AddressRefused, KiliError, RefusedItems, TooLarge
+from worker.kili import KiliError
 from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
 
-FAILURES = 6
-"""So often an upload may fail in a way that passes, in as many waves, each time while the bucket takes others."""
-
-CROWD = 3
-"""So many uploads that fail, and none that is taken: it is the bucket."""
-
-ALONE_TRIES = 4
-WITNESS_SECONDS = 60.0
 FIRST_DELAY = 1.0
-LAST_DELAY = 60.0
+LAST_DELAY = 30.0
 REMEMBERED = 10_000
-UNAVAILABLE = "upload_unavailable"
 
 
 @dataclass(slots=True)
@@ -66,12 +59,12 @@ class Bucket:
     """The memory of one process; threads share it.
 
     Args:
-        patience: seconds for which an upload is tried that fails alone.
+        failures: decides what becomes of an upload that failed.
         clock: monotonic seconds.
     """
 
-    def __init__(self, *, patience: float, clock: Callable[[], float] = clock.monotonic) -> None:
-        self._patience = patience
+    def __init__(self, failures: FailurePolicy, *, clock: Callable[[], float] = clock.monotonic) -> None:
+        self._failures = failures
         self._clock = clock
         self._failing: OrderedDict[str, _Failing] = OrderedDict()
         self._taken_at = float("-inf")
@@ -117,7 +110,7 @@ class Bucket:
             if not self._closed_for:
                 words = "the bucket takes no uploads, they are put off: %s"
                 logger.warning(words, str(error)[:300], extra={"action": "bucket_closed"})
-            self._closed_for = min(LAST_DELAY / 2, max(FIRST_DELAY, 2 * self._closed_for))
+            self._closed_for = min(LAST_DELAY, max(FIRST_DELAY, 2 * self._closed_for))
             self._closed_until = self._clock() + self._closed_for
 
     def verdicts(self, failed: Sequence[Failed]) -> list[Cause | PutOff]:
@@ -132,34 +125,28 @@ class Bucket:
         known.tries += 1
         known.counted += self._taken_at > known.last
         known.last = now
-        own_fault = not (is_down and passes(error))
-        if self._is_at_fault(known, error, is_down=is_down):
-            cause = _refused(error)
-        elif failed.tried_for >= self._patience and own_fault:
-            cause = _unavailable(error, failed.tried_for)
-        else:
-            seconds = min(LAST_DELAY, FIRST_DELAY * 2 ** min(known.tries - 1, 20))
-            return PutOff(float(seconds), UNAVAILABLE if own_fault else "")
+        failure = Failure(
+            Stage.UPLOAD,
+            error,
+            attempts=known.tries,
+            accused=known.counted,
+            tried_for=failed.tried_for,
+            others=self._others(known),
+            is_down=is_down,
+        )
+        decision = self._failures.decide(failure)
+        if decision.action is Action.RETRY:
+            return PutOff(decision.delay, decision.counted_as)
         del self._failing[failed.asset_id]
-        return cause
+        return _unavailable(error, failed.tried_for) if decision.is_over else _refused(error)
 
-    def _is_at_fault(self, known: _Failing, error: KiliError, *, is_down: bool) -> bool:
-        if isinstance(error, TooLarge):
-            return True
-        if passes(error):
-            return known.counted >= FAILURES
+    def _others(self, known: _Failing) -> Others:
         if self._taken_at > known.since:
-            return True
-        stood_open = known.since - self._taken_at < WITNESS_SECONDS and known.tries >= ALONE_TRIES
-        return not is_down and (isinstance(error, RefusedItems) or stood_open)
+            return Others.TAKEN
+        return Others.TAKEN_BEFORE if known.since - self._taken_at < WITNESS_SECONDS else Others.UNKNOWN
 
     def _is_down(self) -> bool:
         return sum(one.since > self._taken_at for one in self._failing.values()) >= CROWD
-
-
-def passes(error: KiliError) -> bool:
-    """Whether an upload's error is neither about the content nor about its address."""
-    return not isinstance(error, RefusedItems | AddressRefused)
 
 
 def _refused(error: KiliError) -> Cause:
@@ -169,4 +156,4 @@ def _refused(error: KiliError) -> Cause:
 
 def _unavailable(error: KiliError, seconds: float) -> Cause:
     problem = f"cannot be uploaded for {seconds:.0f} s now: {error}"
-    return Cause(UNAVAILABLE, "refused", "asset", problem, "replay it when the bucket takes it", error.words)
+    return Cause(UPLOAD_UNAVAILABLE, "refused", "asset", problem, "replay it when the bucket takes it", error.words)

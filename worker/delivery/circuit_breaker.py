@@ -16,23 +16,16 @@ from typing import Any
 
 import redis
 
+from worker.delivery.failure_policy import DEFAULT_POLICY, FailurePolicy
+from worker.delivery.failures import Action, Failure, Fault, Others, Stage
 from worker.environment.connections import insist
-from worker.kili import ConnectFailed, LocalFault, NotSent, RateLimited, RefusedKey, RefusedProject, Unauthorized
+from worker.kili import RefusedProject
 
 logger = logging.getLogger(__name__)
 
 ENDPOINT = "endpoint"
 PROJECT = "project:"
 WORKER = "worker:"
-ENDPOINT_FROM_PROJECTS = 3
-"""So many projects failing with no success between mean the endpoint is at fault."""
-
-LONGER = 12
-"""By so much the longest pause is longer for a project that fails while Kili serves others."""
-
-REFUSED_LONGER = 60
-"""And by so much for a project that is refused, which passes only when somebody mends it."""
-
 GONE_SECONDS = 600
 """A worker that has not tried again for so long after its pause is gone."""
 
@@ -63,6 +56,7 @@ class Pauses:
         cap: seconds of the longest.
         retry_after_cap: seconds that a server may ask for at most.
         worker: name of this worker.
+        failures: decides what a failed wave pauses.
     """
 
     def __init__(
@@ -74,6 +68,7 @@ class Pauses:
         cap: float,
         retry_after_cap: float = 60.0,
         worker: str = "",
+        failures: FailurePolicy = DEFAULT_POLICY,
     ) -> None:
         self._redis = client
         self._key = f"{prefix}pauses"
@@ -82,6 +77,7 @@ class Pauses:
         self._first = first
         self._cap = cap
         self._retry_after_cap = retry_after_cap
+        self._failures = failures
         self._own = f"{WORKER}{worker}"
 
     def all(self) -> list[Pause]:
@@ -115,21 +111,19 @@ class Pauses:
 
     def failed(self, project: str, error: Exception) -> None:
         """Pause what the error concerns; a call that was not sent for want of budget concerns nobody."""
-        if isinstance(error, NotSent):
-            return
-        if isinstance(error, LocalFault | MemoryError | OSError):
-            self._pause(self._own, error, self._cap)
-            return
-        if _concerns_endpoint(error):
-            self._pause(ENDPOINT, error, self._cap)
-            return
-        if isinstance(error, RefusedProject):
-            self._pause(_scope(project), error, self._cap * REFUSED_LONGER)
-            return
-        others_succeed, failing = self._note(project)
-        self._pause(_scope(project), error, self._cap * LONGER if others_succeed else self._cap)
-        if failing >= ENDPOINT_FROM_PROJECTS:
-            self._pause(ENDPOINT, error, self._cap)
+        decision = self._failures.decide(Failure(Stage.WAVE, error))
+        if decision.fault is Fault.KILI:
+            others_succeed, failing = self._note(project)
+            others = Others.TAKEN if others_succeed else Others.REFUSED
+            decision = self._failures.decide(Failure(Stage.WAVE, error, others=others, projects=failing))
+            self._pause(_scope(project), error, self._cap * decision.longest)
+        match decision.action:
+            case Action.PAUSE_WORKER:
+                self._pause(self._own, error, self._cap)
+            case Action.PAUSE_ENDPOINT:
+                self._pause(ENDPOINT, error, self._cap)
+            case Action.PAUSE_PROJECT if decision.fault is Fault.PROJECT:
+                self._pause(_scope(project), error, self._cap * decision.longest)
 
     def succeeded(self, pauses: list[Pause]) -> None:
         """A wave went through: Kili is there, and what paused the wave is over."""
@@ -195,13 +189,6 @@ class Pauses:
     def _now(self) -> int:
         seconds, micros = self._redis.time()
         return int(seconds) * 1000 + int(micros) // 1000
-
-
-def _concerns_endpoint(error: Exception) -> bool:
-    """A bucket that cannot be reached is not the endpoint."""
-    if getattr(error, "operation", None) == "upload":
-        return False
-    return isinstance(error, ConnectFailed | RefusedKey | Unauthorized | RateLimited)
 
 
 def _scope(project: str) -> str:

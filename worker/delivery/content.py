@@ -11,10 +11,11 @@ from typing import Any
 
 from worker.contract import AssetContent
 from worker.delivery.bucket import PutOff
+from worker.delivery.failures import Action, Failure, Stage
 from worker.delivery.item import Item
 from worker.delivery.uploads import Upload, Uploader, unreadable_file
 from worker.kili import NewAsset, UploadType
-from worker.projects.results import allowed_path, is_machine_error
+from worker.projects.results import allowed_path
 from worker.spool.dead_letters import Cause
 
 MAX_FILE_BYTES = 200_000_000
@@ -110,7 +111,7 @@ class ContentSource:
         try:
             return Upload(item, _readable(path, self._roots), kind, name)
         except OSError as error:
-            if is_machine_error(error):
+            if self._uploader.callers.failures.decide(Failure(Stage.FILE, error)).action is Action.END_WAVE:
                 raise
             return unreadable_file(error)
 

@@ -1,4 +1,4 @@
-"""Answer a hint: take a project, run one wave, give the project back."""
+"""Take a project, run one wave, give the project back."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from worker.delivery.callers import Callers
 from worker.delivery.circuit_breaker import Pause, Pauses
 from worker.delivery.content import ContentSource
 from worker.delivery.documents import Documents
+from worker.delivery.failure_policy import FailurePolicy
 from worker.delivery.imports import Imports
 from worker.delivery.leasing import Budget, Lease, LeaseKeeper, Supply
 from worker.delivery.tools import DeliveryRules, WaveTools
@@ -73,6 +74,7 @@ class Deliverer:
         self._stop = stop
         self._pace = pace
         self._pool = pool
+        self._failures = FailurePolicy(rules.graces)
         self.leases = LeaseKeeper(spool, has_thread=has_threads)
         self.pauses = Pauses(
             spool.redis,
@@ -82,9 +84,9 @@ class Deliverer:
             retry_after_cap=rules.retry_after_cap,
             worker=worker,
         )
-        self._bucket = Bucket(patience=rules.upload_patience)
-        self._tools = self._tools_with(Callers(kili, prober, stop))
-        self._probing = self._tools_with(Callers(kili, prober, stop, probing=True))
+        self._bucket = Bucket(self._failures)
+        self._tools = self._tools_with(Callers(kili, prober, stop, failures=self._failures))
+        self._probing = self._tools_with(Callers(kili, prober, stop, probing=True, failures=self._failures))
 
     def deliver(self, project: str) -> bool:
         """Run one wave of a project, unless another worker does; True when more is waiting than a batch.
@@ -154,25 +156,18 @@ class Deliverer:
 
     def _tools_with(self, callers: Callers) -> WaveTools:
         rules, client, prefix = self._rules, self._spool.redis, self._spool.prefix
-        imports = Imports(client, prefix, callers, limit=rules.import_limit, read_lag=rules.read_lag)
+        imports = Imports(client, prefix, callers)
         return WaveTools(
             callers=callers,
             spool=self._spool,
             interfaces=InterfaceCache(client, prefix, rules.interface_age, callers.first.project_interface),
             projects=self._projects,
             awaited=self._awaited,
-            assets=AssetKeeper(
-                callers,
-                WrittenLately(client, prefix),
-                imports,
-                read_lag=rules.read_lag,
-                grace_ms=int(rules.missing_asset_grace * 1000),
-            ),
+            assets=AssetKeeper(callers, WrittenLately(client, prefix), imports),
             content=ContentSource(Uploader(callers, self._bucket), rules.path_roots),
             imports=imports,
             documents=Documents(client, prefix, wanted=rules.one_document),
             pool=self._pool,
             pace=self._pace,
             batch_items=rules.batch_items,
-            fault_grace_ms=int(rules.fault_grace * 1000),
         )

@@ -18,6 +18,7 @@ from typing import Any
 import redis
 
 from worker.delivery.callers import Callers
+from worker.delivery.failures import Action, Failure, Stage, Trouble
 from worker.environment import clock
 from worker.environment.connections import insist
 from worker.kili import KiliError, Notification
@@ -25,14 +26,7 @@ from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
 
-DOUBT_SECONDS = 30.0
-"""So long an import without a notification may still be on its way."""
-
-SHOWN_SECONDS = 60.0
-"""So long an asset is looked for that Kili says it has imported."""
-
 FIRST_DELAY = 1.0
-LAST_DELAY = 30.0
 KEPT_SECONDS = 86_400
 
 ASKED = 10
@@ -65,8 +59,6 @@ class Imports:
         client: of the spool's Redis.
         prefix: of every key.
         callers: the clients.
-        limit: seconds that an import may take.
-        read_lag: seconds by which Kili's reads may lag.
         clock: seconds since the epoch.
     """
 
@@ -76,15 +68,11 @@ class Imports:
         prefix: str,
         callers: Callers,
         *,
-        limit: float,
-        read_lag: float,
         clock: Callable[[], float] = clock.now,
     ) -> None:
         self._redis = client
         self._key = f"{prefix}import:"
         self._callers = callers
-        self._limit = limit
-        self._read_lag = read_lag
         self._clock = clock
 
     def begin(self, asset_ids: Sequence[str]) -> None:
@@ -126,21 +114,28 @@ class Imports:
         return found
 
     def _step(self, asset_id: str, one: Import) -> float | Cause | None:
+        if one.alone:
+            return None
+        since = self._clock() - one.since
+        decision = self._callers.failures.decide(self._failure(one))
+        match decision.action:
+            case Action.RETRY:
+                return decision.delay
+            case Action.DEAD_LETTER:
+                return _cause(one, since)
+            case Action.SPLIT:
+                self._write(asset_id, replace(one, alone=True))
+        return None
+
+    def _failure(self, one: Import) -> Failure:
         now = self._clock()
-        if one.alone or (not one.notification and now - one.sent >= DOUBT_SECONDS):
-            return None
-        if one.outcome == "SUCCESS":
-            return _lost() if now - one.ended >= SHOWN_SECONDS else max(FIRST_DELAY, self._read_lag)
-        if one.outcome and now - one.ended < 2 * self._read_lag:
-            return self._read_lag
-        if one.outcome and one.together > 1:
-            self._write(asset_id, replace(one, alone=True))
-            return None
+        what = Trouble.IMPORTING
         if one.outcome:
-            return _failed(one.message)
-        if now - one.since >= self._limit:
-            return _timed_out(now - one.since)
-        return min(LAST_DELAY, max(FIRST_DELAY, (now - one.sent) / 4))
+            what = Trouble.IMPORTED if one.outcome == "SUCCESS" else Trouble.IMPORT_FAILED
+        elif not one.notification:
+            what = Trouble.UNCONFIRMED
+        since_step = now - (one.ended if one.outcome else one.sent)
+        return Failure(Stage.IMPORT, what, items=one.together, tried_for=now - one.since, since_step=since_step)
 
     def _ended(self, asset_id: str, one: Import, told: Notification) -> Import:
         if told.is_under_way:
@@ -166,8 +161,15 @@ class Imports:
         return {asset_id: Import(**json.loads(text)) for asset_id, text in pairs if text is not None}
 
     def _write(self, asset_id: str, one: Import) -> None:
-        kept = int(self._limit) + KEPT_SECONDS
+        kept = int(self._callers.failures.graces.imports) + KEPT_SECONDS
         insist(self._redis, "SET", self._key + asset_id, json.dumps(asdict(one)), "EX", kept)
+
+
+def _cause(one: Import, seconds: float) -> Cause:
+    """Why the prediction of an import dies."""
+    if not one.outcome:
+        return _timed_out(seconds)
+    return _lost() if one.outcome == "SUCCESS" else _failed(one.message)
 
 
 def _failed(message: str) -> Cause:

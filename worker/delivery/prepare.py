@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pydantic_core import from_json, to_json
 
 from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_prediction
+from worker.delivery.failure_policy import DEFAULT_POLICY, FailurePolicy
+from worker.delivery.failures import Action, Failure, Fault, Stage
 from worker.delivery.item import Burial, Item
 from worker.formats import OutputError
 from worker.kili import KiliError, TooLarge, WorkerFault
@@ -36,7 +38,11 @@ class Prepared:
 
 
 def prepare(
-    project: str, entries: Sequence[Leased], interface: Interface, config: ProjectConfig = NO_CONFIG
+    project: str,
+    entries: Sequence[Leased],
+    interface: Interface,
+    config: ProjectConfig = NO_CONFIG,
+    failures: FailurePolicy = DEFAULT_POLICY,
 ) -> Prepared:
     """Read each entry and turn its output into the project's json_response."""
     prepared = Prepared()
@@ -46,12 +52,12 @@ def prepare(
         try:
             prediction = _read(entry.payload)
             prepared.items.append(_item(entry, prediction, interface, config))
-        except OntologyError as error:
-            prepared.unfit.append(burial.of(entry, prediction, cause_of(error), "prepare"))
         except Exception as error:
-            if not isinstance(error, MessageError | OutputError):
+            decision = failures.decide(Failure(Stage.PREPARE, error))
+            if decision.fault is Fault.WORKER:
                 logger.exception("a prediction cannot be prepared", extra={"action": "prepare_failed"})
-            prepared.settled.append(burial.of(entry, prediction, cause_of(error), "prepare"))
+            settled = prepared.unfit if decision.action is Action.READ_INTERFACE else prepared.settled
+            settled.append(burial.of(entry, prediction, cause_of(error), "prepare"))
     return prepared
 
 

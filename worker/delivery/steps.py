@@ -12,12 +12,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import redis
-
-from worker.delivery.assets import LOOK_AGAIN_MS, MISSING
-from worker.delivery.bisect import Sent, may_be_items, send_each
+from worker.delivery.bisect import Sent, send_each
 from worker.delivery.bucket import PutOff
 from worker.delivery.content import UPLOAD_TYPES
+from worker.delivery.failures import Action, Failure, Stage, Trouble
 from worker.delivery.imports import FIRST_DELAY
 from worker.delivery.item import Burial, Item
 from worker.delivery.leasing import Lease
@@ -33,18 +31,14 @@ from worker.kili import (
     RefusedItems,
     TimedOut,
     TooLarge,
-    UnknownOperation,
     UploadType,
     WorkerFault,
     Written,
 )
-from worker.spool import Fate, LeaseLost, Settlement
+from worker.spool import Fate, Settlement
 from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
-
-FORESEEN = (KiliError, LeaseLost, redis.RedisError, OSError, MemoryError)
-"""What a call may raise although our code is right."""
 
 NewItem = tuple[Item, NewAsset]
 Settle = Callable[[Sequence[Settlement]], None]
@@ -86,6 +80,7 @@ class Steps:
         is_over: Callable[[], bool],
     ) -> None:
         self._tools = tools
+        self._failures = tools.callers.failures
         self._lease = lease
         self._project = lease.project
         self._burial = burial
@@ -219,7 +214,7 @@ class Steps:
                     updates=[_update(item) for item in updates],
                 )
         except KiliError as error:
-            if isinstance(error, RefusedItems | UnknownOperation) or may_be_items(error):
+            if self._failures.decide(Failure(Stage.DOCUMENT, error)).action is Action.APART:
                 return Together(refusal=error)
             raise
         return self._went_through(written, new, updates)
@@ -245,7 +240,8 @@ class Steps:
     def _uncreated(self, item: Item, cause: Cause) -> Settlement:
         """Who sent the content is at fault; who sent none waits for the asset as if nobody had."""
         if item.prediction.asset is None:
-            return Settlement(item.entry, Fate.LATER, MISSING, delay_ms=LOOK_AGAIN_MS)
+            decision = self._failures.decide(Failure(Stage.ASSET, Trouble.MISSING))
+            return Settlement(item.entry, Fate.LATER, decision.counted_as, delay_ms=decision.delay_ms)
         return self._letter(item, cause, "create")
 
     def _label(self, batch: list[Item], done: Together) -> list[Item]:
@@ -290,15 +286,25 @@ class Steps:
         self._lease.check()
         size = _bytes_of(part)
         try:
-            with _own_faults():
+            with self._own_faults():
                 yield
         except KiliError as error:
             if isinstance(error, TooLarge | TimedOut):
                 self._tools.pace.too_much(size, error)
-            if may_be_items(error):
+            if self._failures.may_be_items(error):
                 self.suspects |= {item.entry.key: item for item in part}
             raise
         self._tools.pace.went_through(size)
+
+    @contextmanager
+    def _own_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if self._failures.decide(Failure(Stage.BATCH, error)).action is Action.END_WAVE:
+                raise
+            logger.exception("a call cannot be made", extra={"action": "call_failed"})
+            raise WorkerFault(f"{type(error).__name__}: {error}") from error
 
     def _fits(self, part: Sequence[Item]) -> bool:
         return _bytes_of(part) <= self._tools.pace.batch_bytes
@@ -322,17 +328,6 @@ class Steps:
 
     def _letter(self, item: Item, cause: Cause, stage: str) -> Settlement:
         return self._burial.of(item.entry, item.prediction, cause, stage)
-
-
-@contextmanager
-def _own_faults() -> Iterator[None]:
-    try:
-        yield
-    except FORESEEN:
-        raise
-    except Exception as error:
-        logger.exception("a call cannot be made", extra={"action": "call_failed"})
-        raise WorkerFault(f"{type(error).__name__}: {error}") from error
 
 
 def _labels(part: Sequence[Item]) -> list[NewLabel]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.delivery.adaptive_limit import Pace
@@ -12,6 +12,7 @@ from worker.delivery.awaited import AwaitedResults
 from worker.delivery.callers import Callers
 from worker.delivery.content import ContentSource
 from worker.delivery.documents import Documents
+from worker.delivery.failures import Graces
 from worker.delivery.imports import Imports
 from worker.kili.interfaces import InterfaceCache
 from worker.projects.configuration import Projects
@@ -26,11 +27,7 @@ class DeliveryRules:
     wave_bytes: int = 64_000_000
     batch_items: int = 100
     aging: float = 60.0
-    missing_asset_grace: float = 10.0
-    fault_grace: float = 86_400.0
-    read_lag: float = 3.0
-    upload_patience: float = 900.0
-    import_limit: float = 3600.0
+    graces: Graces = field(default_factory=Graces)
     interface_age: float = 600.0
     probe: float = 2.0
     probe_cap: float = 5.0
@@ -55,4 +52,3 @@ class WaveTools:
     pool: Executor
     pace: Pace
     batch_items: int
-    fault_grace_ms: int

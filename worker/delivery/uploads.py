@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from worker.delivery.bisect import send_each
-from worker.delivery.bucket import CROWD, FIRST_DELAY, UNAVAILABLE, Bucket, Failed, PutOff, passes
+from worker.delivery.bucket import FIRST_DELAY, Bucket, Failed, PutOff
 from worker.delivery.callers import Callers
+from worker.delivery.failure_policy import ADDRESSES, CROWD
+from worker.delivery.failures import UPLOAD_UNAVAILABLE, Action, Failure, Stage, Trouble
 from worker.delivery.in_flight import grouped
 from worker.delivery.item import Item
 from worker.environment import clock
-from worker.kili import KiliClient, KiliError, LocalFault, NotSent, RefusedItems, TooLarge
-from worker.projects.results import is_machine_error
+from worker.kili import KiliClient, KiliError, NotSent, RefusedItems
 from worker.spool.dead_letters import Cause
-
-ADDRESSES = 3
-"""Signed URLs that an upload is tried with in one batch."""
 
 PAUSE = 0.2
 
@@ -93,8 +92,8 @@ class _Batch:
         for attempt in range(ADDRESSES):
             self._in_a_row = []
             found, untried = self._try(waiting)
-            curable = [(upload, error) for upload, error in found if _needs_url(error)]
-            failed += [(upload, error) for upload, error in found if not _needs_url(error)]
+            curable = [(upload, error) for upload, error in found if self._action(error) is Action.NEW_URL]
+            failed += [(upload, error) for upload, error in found if self._action(error) is Action.JUDGE]
             waiting = [*untried, *(upload for upload, _ in curable)]
             if not waiting:
                 break
@@ -156,13 +155,13 @@ class _Batch:
         try:
             data = upload.data()
             client.upload(url, data, upload.kind)
-        except LocalFault:
-            raise
         except OSError as error:
-            if is_machine_error(error):
+            if self._callers.failures.decide(Failure(Stage.FILE, error)).action is Action.END_WAVE:
                 raise
             self.uploaded.refused.append((upload.item, unreadable_file(error)))
         except KiliError as error:
+            if self._action(error) is Action.END_WAVE:
+                raise
             self._note_failure(error)
             return error
         else:
@@ -174,11 +173,16 @@ class _Batch:
         return None
 
     def _note_failure(self, error: KiliError) -> None:
-        if isinstance(error, TooLarge):
+        if self._callers.failures.is_certain(error):
             return
         self._in_a_row.append(error)
-        if len(self._in_a_row) >= CROWD and all(passes(one) for one in self._in_a_row[-CROWD:]):
+        may_pass = itertools.takewhile(lambda one: self._action(one) is Action.JUDGE, reversed(self._in_a_row))
+        failure = Failure(Stage.BUCKET, Trouble.UPLOADS_FAIL, attempts=len(list(may_pass)))
+        if self._callers.failures.decide(failure).action is Action.PAUSE_UPLOADS:
             self._bucket.close(error)
+
+    def _action(self, error: KiliError) -> Action:
+        return self._callers.failures.decide(Failure(Stage.ADDRESS, error)).action
 
     def _judge(self, failed: Sequence[tuple[Upload, KiliError]]) -> None:
         if self._callers.stop.is_set():
@@ -205,11 +209,7 @@ class _Batch:
 
 
 def _tried_for(upload: Upload) -> float:
-    return upload.item.entry.tried_for_ms(UNAVAILABLE) / 1000
-
-
-def _needs_url(error: KiliError) -> bool:
-    return not passes(error) and not isinstance(error, TooLarge)
+    return upload.item.entry.tried_for_ms(UPLOAD_UNAVAILABLE) / 1000
 
 
 def unreadable_file(error: OSError) -> Cause:

@@ -14,13 +14,14 @@ from dataclasses import dataclass, field
 
 import redis
 
-from worker.delivery.assets import LOOK_AGAIN_MS
 from worker.delivery.blame import Blame
+from worker.delivery.failure_policy import INTERFACE_DOUBT_SECONDS
+from worker.delivery.failures import Action, Failure, Stage
 from worker.delivery.in_flight import Flight, batches, grouped
 from worker.delivery.item import Burial, Item
 from worker.delivery.leasing import Lease, Supply
 from worker.delivery.prepare import Prepared, cause_of, prepare
-from worker.delivery.steps import FORESEEN, Steps, ms
+from worker.delivery.steps import Steps, ms
 from worker.delivery.tools import WaveTools
 from worker.environment import clock
 from worker.kili import KiliError
@@ -28,12 +29,6 @@ from worker.review import ReviewDecision
 from worker.spool import Fate, Leased, LeaseLost, Settlement
 
 logger = logging.getLogger(__name__)
-
-INTERFACE_DOUBT_SECONDS = 15.0
-"""Before an item is condemned for not fitting the interface, the interface is read anew unless it is this young.
-
-For one that was replayed it is read anew in any case: it comes back because the interface was mended.
-"""
 
 READY_BATCHES = 2
 """So many batches wait for a slot while the next entries are leased and made ready."""
@@ -54,6 +49,7 @@ class Wave:
 
     def __init__(self, tools: WaveTools, lease: Lease) -> None:
         self._tools = tools
+        self._failures = tools.callers.failures
         self._lease = lease
         self._project = lease.project
         self._burial = Burial(lease.project)
@@ -85,7 +81,7 @@ class Wave:
                 logger.exception("wave failed", extra={"action": "wave_failed", "project": self._project})
             self._result.failure = error
         suspects = self._steps.suspects if self._result.answered else {}
-        blame = Blame(self._burial, self._tools.fault_grace_ms)
+        blame = Blame(self._burial, self._failures)
         self._settle(blame.settled(self._open.values(), suspects, self._result.failure))
         return self._result
 
@@ -156,7 +152,10 @@ class Wave:
         self._result.answered = True
         self._settle(
             [
-                *(Settlement(item.entry, Fate.LATER, why, delay_ms=LOOK_AGAIN_MS) for item, why in located.later),
+                *(
+                    Settlement(item.entry, Fate.LATER, decision.counted_as, delay_ms=decision.delay_ms)
+                    for item, decision in located.later
+                ),
                 *(Settlement(item.entry, Fate.LATER, delay_ms=ms(wait)) for item, wait in located.importing),
                 *(self._burial.of(item.entry, item.prediction, cause, "check") for item, cause in located.missing),
                 *(
@@ -175,11 +174,11 @@ class Wave:
     def _prepared(self, entries: Sequence[Leased]) -> Prepared:
         config = self._tools.projects.of(self._project)
         begun = clock.now()
-        prepared = prepare(self._project, entries, self._tools.interfaces.get(self._project), config)
+        prepared = prepare(self._project, entries, self._tools.interfaces.get(self._project), config, self._failures)
         unfit = [one.entry for one in prepared.unfit]
         young = 0.0 if any(ReviewDecision.history_in(entry.decision) for entry in unfit) else INTERFACE_DOUBT_SECONDS
         if unfit and self._tools.interfaces.renew(self._project, since=begun - young):
-            again = prepare(self._project, unfit, self._tools.interfaces.get(self._project), config)
+            again = prepare(self._project, unfit, self._tools.interfaces.get(self._project), config, self._failures)
             prepared.items = sorted([*prepared.items, *again.items], key=lambda item: item.entry.lane)
             prepared.unfit = again.unfit
         return prepared
@@ -205,10 +204,15 @@ class Wave:
             try:
                 self._steps.deliver(batch)
             except BaseException as error:
-                if not isinstance(error, FORESEEN):
+                if self._suspects(error):
                     self._steps.suspects |= {item.entry.key: item for item in batch}
                 self._over.set()
                 raise
+
+    def _suspects(self, error: BaseException) -> bool:
+        if not isinstance(error, Exception):
+            return True
+        return self._failures.decide(Failure(Stage.BATCH, error)).action is Action.SUSPECT
 
     def _is_over(self) -> bool:
         return self._over.is_set() or self._tools.callers.stop.is_set()

@@ -46,6 +46,7 @@ class Reader:
         limits: as configured.
         same_redis: whether inbox and spool share one Redis, so that an entry moves in one transaction.
         stop: set when the worker drains.
+        admitted: called when something was admitted.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Reader:
         *,
         same_redis: bool,
         stop: threading.Event,
+        admitted: Callable[[], None] = lambda: None,
     ) -> None:
         self._inbox = inbox
         self._admitter = admitter
@@ -64,6 +66,7 @@ class Reader:
         self._limits = limits
         self._same_redis = same_redis
         self._stop = stop
+        self._admitted = admitted
         self._in_hand: list[InboxEntry] = []
         self.trouble = ""
         """What keeps it from taking, empty when nothing does."""
@@ -120,6 +123,8 @@ class Reader:
                 "dead": result.dead,
             },
         )
+        if result.admitted:
+            self._admitted()
         if result.dead:
             logger.warning(
                 "%d messages became dead letters", result.dead, extra={"action": "dead_lettered", "dead": result.dead}

@@ -53,7 +53,7 @@ class RetryPolicy:
         numbers = itertools.count(1)
         retrying = Retrying(
             reraise=True,
-            retry=retry_if_exception(_may_pass_later),
+            retry=retry_if_exception(may_pass_later),
             stop=lambda state: stop.is_set() or self._used_up(state),
             wait=self._wait,
             before_sleep=pause.remember,
@@ -98,7 +98,8 @@ def _error_of(state: RetryCallState) -> BaseException | None:
     return state.outcome.exception() if state.outcome is not None else None
 
 
-def _may_pass_later(error: BaseException) -> bool:
+def may_pass_later(error: BaseException) -> bool:
+    """Whether the same call, sent again, may pass."""
     return isinstance(error, TransientError | UnknownOutcome) and not isinstance(error, AddressRefused | NotSent)
 
 

@@ -155,9 +155,13 @@ class Spool:
         found = self._run("oldest", [self.prefix, project, LANES])
         return int(found) if found else None
 
-    def due(self, *, full: int, linger_ms: int, silence_ms: int) -> list[str]:
-        """Projects for which a hint should be sent now."""
-        return [name.decode() for name in self._run("due", [self.prefix, full, linger_ms, silence_ms])]
+    def due(self, *, full: int, linger_ms: int, silence_ms: int, most: int = 0) -> list[str]:
+        """Projects that a wave should be run for now, at most ``most`` (0: all), each in its turn.
+
+        They are not offered again before their wave has ended, or for ``silence_ms`` when none begins.
+        """
+        found = self._run("due", [self.prefix, full, linger_ms, silence_ms, most])
+        return [name.decode() for name in found]
 
     def ledger(self, project: str | None = None) -> Ledger:
         """The counters of one project, or of all together."""

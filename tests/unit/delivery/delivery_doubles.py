@@ -8,13 +8,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import redis
 
 from worker.contract import ReadingLimits
-from worker.delivery import AwaitedResults, Deliverer, DeliveryRules, Pace
+from worker.delivery import AwaitedResults, Deliverer, DeliveryRules, FailurePolicy, Graces, Pace
 from worker.delivery.callers import Callers
 from worker.kili import (
     AssetUpdate,
@@ -78,7 +78,7 @@ class MemoryKili:
         return {asset.external_id for asset in self._seen()} & set(names)
 
     def find_assets(self, project: str, names: Sequence[str]) -> dict[str, list[FoundAsset]]:
-        self._called("find_assets", [])
+        self._called("find_assets", [derived_asset_id(project, name) for name in names])
         found: dict[str, list[FoundAsset]] = {}
         for asset in self._seen():
             if asset.external_id in names:
@@ -177,8 +177,9 @@ class BucketKili(MemoryKili):
         self.told[name] = Notification("FAILURE", message) if but else Notification("SUCCESS")
 
 
-def callers(kili: Any, *, once: Any = None, probing: bool = False) -> Callers:
-    return Callers(kili, once if once is not None else kili, threading.Event(), probing=probing)
+def callers(kili: Any, *, once: Any = None, probing: bool = False, **graces: float) -> Callers:
+    failures = FailurePolicy(Graces(**{"read_lag": 0.0, **graces}))
+    return Callers(kili, once if once is not None else kili, threading.Event(), probing=probing, failures=failures)
 
 
 def message(name: str, *, answer: str = "RED", score: float = 0.95, **changes: Any) -> dict[str, Any]:
@@ -241,6 +242,7 @@ class Bench:
         self.spool = Spool(client, prefix="t:", lease_ms=5000, remember_ms=60_000)
         self.stop = threading.Event()
         self.pool = ThreadPoolExecutor(4)
+        graces = {one.name: rules.pop(one.name) for one in fields(Graces) if one.name in rules}
         self.deliverer = Deliverer(
             self.spool,
             kili,
@@ -248,7 +250,9 @@ class Bench:
             budget=FreeBudget(),
             pace=Pace(slots=4, batch_bytes=2_000_000),
             pool=self.pool,
-            rules=DeliveryRules(**{"read_lag": 0.0, "probe": 0.01, "probe_cap": 0.05, **rules}),
+            rules=DeliveryRules(
+                **{"graces": Graces(**{"read_lag": 0.0, **graces}), "probe": 0.01, "probe_cap": 0.05, **rules}
+            ),
             projects=Projects(None),
             awaited=self._awaited(),
             stop=self.stop,
@@ -256,7 +260,9 @@ class Bench:
 
     def _awaited(self) -> AwaitedResults:
         reader = ResultReader(ResultPlaces(), limits=ReadingLimits(10**6, 48))
-        return AwaitedResults(reader, ThresholdPolicy(0.8), grace_ms=1000, max_bytes=10**6, stop=self.stop)
+        return AwaitedResults(
+            reader, ThresholdPolicy(0.8), failures=FailurePolicy(Graces(result=1.0)), max_bytes=10**6, stop=self.stop
+        )
 
     def admit(self, *items: Waiting) -> None:
         self.spool.admit([Arrival("", items)])

@@ -10,10 +10,12 @@ import pytest
 import redis
 from delivery_doubles import INTERFACE, PROJECT, BucketKili, MemoryKili, callers, leased
 
-from worker.delivery.assets import MISSING, NOT_SHOWN, AssetKeeper, Located
+from worker.delivery.assets import AssetKeeper, Located
 from worker.delivery.bisect import Sent
 from worker.delivery.bucket import Bucket
 from worker.delivery.content import Contents, ContentSource
+from worker.delivery.failure_policy import FailurePolicy
+from worker.delivery.failures import ASSET_MISSING, ASSET_NOT_SHOWN, Graces
 from worker.delivery.imports import Imports
 from worker.delivery.item import Item
 from worker.delivery.prepare import prepare
@@ -28,14 +30,13 @@ def items_of(*names: str, **changes: Any) -> list[Item]:
     return prepare(PROJECT, [leased(name, **changes) for name in names], Interface.parse(INTERFACE, "IMAGE")).items
 
 
-def keeper(kili: MemoryKili, client: redis.Redis, *, grace_ms: int = 10_000) -> AssetKeeper:
-    imports = Imports(client, "t:", callers(kili), limit=60.0, read_lag=0.0)
-    lately = WrittenLately(client, "t:")
-    return AssetKeeper(callers(kili), lately, imports, read_lag=0.0, grace_ms=grace_ms)
+def keeper(kili: MemoryKili, client: redis.Redis, *, missing_asset: float = 10.0) -> AssetKeeper:
+    given = callers(kili, imports=60.0, missing_asset=missing_asset)
+    return AssetKeeper(given, WrittenLately(client, "t:"), Imports(client, "t:", given))
 
 
 def contents_of(kili: Any, items: Sequence[Item], *, roots: Sequence[Path] = (), input_type: str = "IMAGE") -> Contents:
-    source = ContentSource(Uploader(callers(kili), Bucket(patience=60.0)), roots)
+    source = ContentSource(Uploader(callers(kili), Bucket(FailurePolicy(Graces(upload=60.0)))), roots)
     return source.contents_of(PROJECT, items, input_type)
 
 
@@ -96,21 +97,21 @@ def tried(cause: str, *delays_ms: int) -> dict[str, Any]:
 
 
 def later(found: Located) -> list[tuple[str, str]]:
-    return [(item.external_id, why) for item, why in found.later]
+    return [(item.external_id, decision.counted_as) for item, decision in found.later]
 
 
 def test_an_item_without_content_waits_for_its_asset_and_then_dies(client: redis.Redis) -> None:
-    assert later(keeper(MemoryKili(), client).locate(PROJECT, items_of("a", asset=None))) == [("a", MISSING)]
-    patient = items_of("a", asset=None, **tried(MISSING, 2000, 2000))
-    assert later(keeper(MemoryKili(), client).locate(PROJECT, patient)) == [("a", MISSING)]
-    old = items_of("a", asset=None, **tried(MISSING, *[2000] * 5))
+    assert later(keeper(MemoryKili(), client).locate(PROJECT, items_of("a", asset=None))) == [("a", ASSET_MISSING)]
+    patient = items_of("a", asset=None, **tried(ASSET_MISSING, 2000, 2000))
+    assert later(keeper(MemoryKili(), client).locate(PROJECT, patient)) == [("a", ASSET_MISSING)]
+    old = items_of("a", asset=None, **tried(ASSET_MISSING, *[2000] * 5))
     [(item, cause)] = keeper(MemoryKili(), client).locate(PROJECT, old).missing
     assert (item, cause.slug) == (old[0], "asset_missing")
 
 
 def test_what_it_waited_for_something_else_is_not_held_against_it(client: redis.Redis) -> None:
     items = items_of("a", asset=None, **tried("result_unavailable", *[60_000] * 20))
-    assert later(keeper(MemoryKili(), client).locate(PROJECT, items)) == [("a", MISSING)]
+    assert later(keeper(MemoryKili(), client).locate(PROJECT, items)) == [("a", ASSET_MISSING)]
 
 
 def test_an_item_without_content_uses_that_of_another_model_in_its_wave(client: redis.Redis) -> None:
@@ -127,8 +128,8 @@ def test_an_asset_that_is_said_to_exist_and_never_shown_ends_as_a_dead_letter(cl
 
     kili = Hiding()
     kili.append_assets(PROJECT, [NewAsset("foreign", "a", "https://x/a", "", "{}")])
-    assert later(keeper(kili, client).locate(PROJECT, items_of("a"))) == [("a", NOT_SHOWN)]
-    old = items_of("a", **tried(NOT_SHOWN, *[2000] * 31))
+    assert later(keeper(kili, client).locate(PROJECT, items_of("a"))) == [("a", ASSET_NOT_SHOWN)]
+    old = items_of("a", **tried(ASSET_NOT_SHOWN, *[2000] * 31))
     [(_, cause)] = keeper(kili, client).locate(PROJECT, old).missing
     assert (cause.slug, cause.field) == ("asset_not_shown", "external_id")
     assert "for 62 s" in cause.problem
@@ -219,3 +220,17 @@ def test_two_items_with_one_entry_id_in_two_lanes_keep_their_own_contents() -> N
         "a": "https://example.com/a",
         "b": "https://example.com/b",
     }
+
+
+@pytest.mark.parametrize("error", [RefusedItems("bad name"), UnknownOutcome("500")])
+def test_one_that_cannot_be_looked_up_is_refused_and_its_neighbours_are_found(
+    client: redis.Redis, error: KiliError
+) -> None:
+    bad = derived_asset_id(PROJECT, "bad")
+    kili = MemoryKili(rule=lambda step, ids: error if step == "find_assets" and bad in ids else None)
+    for name in ("a", "b", "bad"):
+        asset_id = derived_asset_id(PROJECT, name)
+        kili.assets[asset_id] = NewAsset(asset_id, name, f"https://example.com/{name}", "", "{}")
+    found = keeper(kili, client).locate(PROJECT, items_of("a", "b", "bad"))
+    assert [(item.external_id, problem) for item, problem in found.refused] == [("bad", error)]
+    assert sorted(item.external_id for item in found.ready if item.exists) == ["a", "b"]

@@ -10,7 +10,8 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
-from worker.delivery.blame import FAULT, PROBED_MS
+from worker.delivery.failure_policy import PROBE_SECONDS
+from worker.delivery.failures import FAULT
 from worker.kili import ConnectFailed, KiliError, ServerFault, UnknownOutcome, derived_asset_id
 from worker.spool.dead_letters import DeadLetters
 from worker.spool.entries import tried_again
@@ -59,8 +60,10 @@ def test_where_our_own_code_can_deliver_nothing_nobody_is_condemned(client: redi
 def suspected_for(client: redis.Redis, hours: float) -> None:
     """As if every wave of so many hours had failed with the entry."""
     now = int(time.time() * 1000)
-    known = tried_again(b"", FAULT, now, PROBED_MS)
-    known = tried_again(known.replace(b'"for":0', f'"for":{int(hours * 3_600_000)}'.encode()), FAULT, now, PROBED_MS)
+    known = tried_again(b"", FAULT, now, int(PROBE_SECONDS * 1000))
+    known = tried_again(
+        known.replace(b'"for":0', f'"for":{int(hours * 3_600_000)}'.encode()), FAULT, now, int(PROBE_SECONDS * 1000)
+    )
     for lane in range(10):
         for entry_id, _ in client.xrange(f"t:lane:{lane}:{PROJECT}"):
             client.hset(f"t:tries:{PROJECT}", f"{lane}/{entry_id.decode()}", known)
@@ -101,7 +104,7 @@ def test_nobody_is_suspected_of_an_outage(client: redis.Redis, error: KiliError)
     def down(step: str, ids: Sequence[str]) -> KiliError | None:
         return error if step != "project_interface" else None
 
-    bench = Bench(client, MemoryKili(rule=down), fault_grace=0.0)
+    bench = Bench(client, MemoryKili(rule=down), fault=0.0)
     bench.admit(waiting("a"))
     for _ in range(3):
         bench.deliver()

@@ -11,7 +11,8 @@ import pytest
 import redis
 from delivery_doubles import INTERFACE, PROJECT, Bench, BucketKili, callers, waiting
 
-from worker.delivery.imports import ASKED, DOUBT_SECONDS, SHOWN_SECONDS, Imports
+from worker.delivery.failure_policy import DOUBT_SECONDS, SHOWN_SECONDS
+from worker.delivery.imports import ASKED, Imports
 from worker.kili import ConnectFailed, KiliError, Notification, RefusedItems, UnknownOutcome, derived_asset_id
 from worker.spool.dead_letters import Cause, DeadLetters
 
@@ -262,7 +263,7 @@ def test_a_notification_that_cannot_be_read_blocks_nobody(client: redis.Redis, e
 
 def test_notifications_are_asked_less_often_the_longer_an_import_takes(client: redis.Redis) -> None:
     now = [1000.0]
-    imports = Imports(client, "t:", callers(video_kili()), limit=600.0, read_lag=0.0, clock=lambda: now[0])
+    imports = Imports(client, "t:", callers(video_kili(), imports=600.0), clock=lambda: now[0])
     imports.begin(["x"])
     imports.sent(["x"], "n0")
     waits: list[float | Cause] = []

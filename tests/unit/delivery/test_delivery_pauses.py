@@ -7,7 +7,8 @@ import logging
 import pytest
 import redis
 
-from worker.delivery.circuit_breaker import ENDPOINT, ENDPOINT_FROM_PROJECTS, Pauses
+from worker.delivery.circuit_breaker import ENDPOINT, Pauses
+from worker.delivery.failure_policy import ENDPOINT_FROM_PROJECTS
 from worker.kili import (
     ConnectFailed,
     KiliError,

@@ -68,7 +68,7 @@ def relet(spool: Spool, token: str) -> tuple[str, Leased]:
 )
 def test_an_outage_of_the_endpoint_uses_up_nobodys_grace(client: redis.Redis) -> None:
     kili = MemoryKili()
-    bench = Bench(client, kili, missing_asset_grace=5.0)
+    bench = Bench(client, kili, missing_asset=5.0)
     bench.admit(waiting("a", asset=None))
     bench.deliver()
     member = f"9/{client.xrange(f't:lane:9:{PROJECT}')[0][0].decode()}"
@@ -92,14 +92,14 @@ def put_off(client: redis.Redis, member: str, *, seconds_ago: int) -> None:
 
 
 def test_a_prediction_without_content_is_delivered_in_the_wave_that_creates_its_asset(client: redis.Redis) -> None:
-    bench = Bench(client, MemoryKili(), missing_asset_grace=0.0)
+    bench = Bench(client, MemoryKili(), missing_asset=0.0)
     bench.admit(waiting("a"), waiting("a", stamp=2, asset=None, model={"name": "n", "version": "1"}))
     bench.deliver()
     assert bench.spool.ledger().delivered == 2
 
 
 def test_one_that_waits_too_long_is_a_dead_letter(client: redis.Redis) -> None:
-    bench = Bench(client, MemoryKili(), missing_asset_grace=3.0)
+    bench = Bench(client, MemoryKili(), missing_asset=3.0)
     bench.admit(waiting("a", asset=None))
     bench.deliver()
     put_off(client, f"9/{client.xrange(f't:lane:9:{PROJECT}')[0][0].decode()}", seconds_ago=3600)

@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 from delivery_doubles import INTERFACE, PROJECT, BucketKili, callers, leased
 
-from worker.delivery.bucket import ALONE_TRIES, CROWD, FAILURES, UNAVAILABLE, Bucket, Failed, PutOff
+from worker.delivery.bucket import Bucket, Failed, PutOff
+from worker.delivery.failure_policy import (
+    ADDRESSES,
+    ALONE_TRIES,
+    CROWD,
+    UPLOAD_FAILURES,
+    FailurePolicy,
+)
+from worker.delivery.failures import UPLOAD_UNAVAILABLE, Graces
 from worker.delivery.item import Item
 from worker.delivery.prepare import prepare
-from worker.delivery.uploads import ADDRESSES, Upload, Uploaded, Uploader
+from worker.delivery.uploads import Upload, Uploaded, Uploader
 from worker.kili import (
     AddressRefused,
     ConnectFailed,
@@ -54,7 +62,7 @@ def clock() -> Clock:
 
 def uploads(*names: str, tried_for: float = 0.0) -> list[Upload]:
     """Uploads that have been tried in vain for so many seconds."""
-    tries = tried_again(b"", UNAVAILABLE, 0, int(tried_for * 1000)) if tried_for else b""
+    tries = tried_again(b"", UPLOAD_UNAVAILABLE, 0, int(tried_for * 1000)) if tried_for else b""
     items: list[Item] = prepare(PROJECT, [leased(name) for name in names], Interface.parse(INTERFACE, "IMAGE")).items
     for item in items:
         item.entry = replace(item.entry, tries=tries, leased_ms=int(tried_for * 1000))
@@ -74,7 +82,7 @@ def waiting(uploaded: Uploaded) -> list[str]:
 
 
 def uploader(kili: BucketKili, clock: Clock, *, patience: float = 900.0, once: Any = None) -> Uploader:
-    return Uploader(callers(kili, once=once), Bucket(patience=patience, clock=clock), pause=0.0)
+    return Uploader(callers(kili, once=once), Bucket(FailurePolicy(Graces(upload=patience)), clock=clock), pause=0.0)
 
 
 @pytest.mark.parametrize("error", [CONTENT, ADDRESS])
@@ -136,8 +144,8 @@ def test_what_passes_is_put_off_a_little_longer_each_time_and_its_neighbours_go_
 def test_what_fails_again_and_again_while_others_are_taken_dies(clock: Clock) -> None:
     kili = BucketKili(answers=refusing(PASSING, "bad"))
     tool = uploader(kili, clock)
-    found = [tool.upload(PROJECT, uploads(f"n{wave}", "bad")) for wave in range(FAILURES + 1)]
-    assert [causes(one) for one in found[:-2]] == [{}] * (FAILURES - 1)
+    found = [tool.upload(PROJECT, uploads(f"n{wave}", "bad")) for wave in range(UPLOAD_FAILURES + 1)]
+    assert [causes(one) for one in found[:-2]] == [{}] * (UPLOAD_FAILURES - 1)
     assert {"bad": "upload_refused"} in [causes(one) for one in found[-2:]]
 
 
@@ -181,7 +189,7 @@ def test_a_bucket_that_refuses_everybody_is_at_fault_for_as_long_as_the_patience
 @pytest.mark.parametrize("error", [ADDRESS, PASSING])
 def test_one_that_fails_alone_dies_when_the_patience_ends(clock: Clock, error: KiliError) -> None:
     tool = uploader(BucketKili(answers=lambda url, content: error), clock, patience=100.0)
-    for _ in range(ALONE_TRIES + FAILURES):
+    for _ in range(ALONE_TRIES + UPLOAD_FAILURES):
         assert waiting(tool.upload(PROJECT, uploads("a"))) == ["a"]
     found = tool.upload(PROJECT, uploads("a", tried_for=101.0))
     assert causes(found) == {"a": "upload_unavailable"}
@@ -230,7 +238,7 @@ def test_kili_that_gives_nobody_a_url_fails_as_a_whole(clock: Clock) -> None:
 
 
 def test_a_verdict_is_a_cause_or_a_wait(clock: Clock) -> None:
-    bucket = Bucket(patience=10.0, clock=clock)
+    bucket = Bucket(FailurePolicy(Graces(upload=10.0)), clock=clock)
     [wait, cause] = bucket.verdicts([Failed("x", PASSING, 0.0), Failed("y", TooLarge("413"), 0.0)])
     assert wait == PutOff(1.0, "upload_unavailable")
     assert isinstance(cause, Cause)

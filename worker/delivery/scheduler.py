@@ -1,0 +1,168 @@
+"""The scheduler of a process: it looks for projects with a wave due, and runs the waves here.
+
+Every process looks, and takes no more projects than it can begin at once; what is left is another's. A project that was
+taken is not offered again until its wave has ended, or for two seconds if the wave never began. The project's lock
+decides in the end, so looking twice does no harm. No message is needed for it: what frees a full Redis needs no room
+there.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+import redis
+
+from worker.environment import clock, machine
+from worker.spool import Spool
+
+logger = logging.getLogger(__name__)
+
+
+class Scheduler:
+    """Runs the waves that are due, several side by side.
+
+    Args:
+        spool: asked for due projects.
+        deliver: runs one wave of a project; True when much is left.
+        beat: called at every tick with what keeps delivery waiting, empty when nothing does (the heartbeat).
+        full: waiting predictions that make a batch.
+        linger: longest wait for a batch to fill, in seconds.
+        every: seconds between ticks.
+        threads: waves that may run here at once.
+        stop: ends the scheduler.
+        executor: runs the waves.
+    """
+
+    SILENCE_MS = 2000
+    AHEAD = 1.5
+    """Ticks by which a wave begins before the linger time is over."""
+
+    SOONEST = 0.25
+    """Of a tick: how soon one look may follow another because something was admitted."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        deliver: Callable[[str], bool],
+        beat: Callable[[str], None],
+        *,
+        full: int,
+        linger: float,
+        every: float,
+        threads: int,
+        stop: threading.Event,
+        executor: Callable[[int, str], Executor] = machine.threads,
+    ) -> None:
+        self._spool = spool
+        self._deliver = deliver
+        self._beat = beat
+        self._full = full
+        self._linger_ms = max(0, int((linger - self.AHEAD * every) * 1000))
+        self._every = every
+        self._threads = threads
+        self._stop = stop
+        self._pool = executor(threads, "wave")
+        self._running: set[str] = set()
+        self._guard = threading.Lock()
+        self._woken = threading.Event()
+        self._looked = float("-inf")
+        self._trouble = ""
+
+    def run(self) -> None:
+        """Look at every tick, and when woken, until the worker stops; survives every failure of Redis."""
+        tick = clock.monotonic()
+        while not self._stop.is_set():
+            if clock.monotonic() >= tick:
+                self.step()
+                tick = clock.monotonic() + self._every
+            else:
+                self.look()
+            clock.wait(self._woken, max(0.0, tick - clock.monotonic()))
+            self._woken.clear()
+
+    def step(self) -> None:
+        """Tick once."""
+        self.look()
+        self._beat(self._trouble)
+
+    def look(self) -> None:
+        """Begin what is due."""
+        trouble = self._start_due()
+        if trouble and trouble != self._trouble:
+            logger.warning("delivery waits: %s", trouble, extra={"action": "delivery_waits"})
+        elif self._trouble and not trouble:
+            logger.info("delivery goes on", extra={"action": "delivery_resumed"})
+        self._trouble = trouble
+
+    def wake(self) -> None:
+        """Look at once."""
+        self._woken.set()
+
+    def came(self) -> None:
+        """Something may be due now; look at once, unless that was just done."""
+        if clock.monotonic() - self._looked >= self.SOONEST * self._every:
+            self._woken.set()
+
+    def run_wave(self, project: str) -> None:
+        """Run one wave of a project, in the thread that calls."""
+        self._after(much_is_left=self._wave(project))
+
+    def close(self) -> None:
+        """Wait for the waves that run here."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start_due(self) -> str:
+        self._looked = clock.monotonic()
+        free = self._threads - len(self._running)
+        if free <= 0:
+            return self._trouble
+        try:
+            projects = self._spool.due(
+                full=self._full, linger_ms=self._linger_ms, silence_ms=self.SILENCE_MS, most=free
+            )
+        except (redis.RedisError, OSError) as error:
+            return f"{type(error).__name__}: {error}"[:200]
+        for project in projects:
+            self._start(project)
+        return ""
+
+    def _start(self, project: str) -> None:
+        with self._guard:
+            if project in self._running:
+                return
+            self._running.add(project)
+        try:
+            self._pool.submit(self._run, project)
+        except RuntimeError:  # closed: the worker is ending
+            self._ended(project)
+
+    def _run(self, project: str) -> None:
+        much_is_left = False
+        try:
+            much_is_left = self._wave(project)
+        except Exception:
+            logger.exception("wave failed", extra={"action": "wave_failed", "project": project})
+        finally:
+            self._ended(project)
+        self._after(much_is_left=much_is_left)
+
+    def _wave(self, project: str) -> bool:
+        try:
+            return self._deliver(project)
+        except redis.RedisError as error:
+            logger.warning("wave ended: %s", error, extra={"action": "wave_ended", "project": project})
+            return False
+
+    def _after(self, *, much_is_left: bool) -> None:
+        """A slot is free again; only what is known to be due is worth a look in any case."""
+        if much_is_left:
+            self.wake()
+        else:
+            self.came()
+
+    def _ended(self, project: str) -> None:
+        with self._guard:
+            self._running.discard(project)
