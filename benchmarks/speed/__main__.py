@@ -33,7 +33,7 @@ def bench(quick: bool, sections: tuple[str, ...], as_json: bool, output: Path | 
     """
     missing = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
     if missing:
-        fail(f"{missing[0]} is missing; install the extra: pip install 'kili-prediction-worker[bench]'")
+        fail(f"{missing[0]} is missing; install what the benchmarks need: make .venv/.dev")
     for name in (*PROXIES, *map(str.lower, PROXIES)):
         os.environ.pop(name, None)
     _run(quick, sections, as_json, output)
