@@ -10,7 +10,7 @@ DAYS ?= 1
 # The server's binary for test-redis: a path, or a name on PATH.
 REDIS_SERVER ?= redis-server
 
-.PHONY: demo test fuzz fuzz-formats test-redis test-servers test-browser lint bench bench-quick faults-one-document soak simulate lock clean
+.PHONY: demo test fuzz fuzz-formats test-redis test-servers test-browser test-alerts lint bench bench-quick faults-one-document soak simulate lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -35,6 +35,11 @@ test-servers: $(VENV)/.dev
 # Looks at the report's page in a real browser; needs Chromium (Debian: apt-get install chromium), or its path in CHROMIUM.
 test-browser: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+# The alerts with the real Prometheus and Alertmanager, each fired and resolved while harm is done; some minutes. Needs
+# both (Debian: apt-get install prometheus prometheus-alertmanager); their services need not run.
+test-alerts: $(VENV)/.dev
+	$(BIN)/python -m pytest -s tests/alerts $(ARGS)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -81,6 +81,8 @@ def drain_on_signals(drain: Callable[[], None], end_at_once: Callable[[], None])
 
 
 SETTLED_SECONDS = 0.5
+FORKING_POOL = "celery.concurrency.prefork"
+"""``start`` never uses it; an application that hosts the worker may."""
 
 
 def create_app(settings: Settings) -> Celery:
@@ -132,6 +134,9 @@ class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, parent: Any) -> None:
         """Called by Celery when the worker starts."""
         runtime = parent.app.runtime
+        if type(parent.pool).__module__ == FORKING_POOL:
+            words = "waves run in forked processes here: /metrics lacks what they deliver; use the pool threads"
+            logger.warning(words, extra={"action": "pool_not_counted"})
         drain_on_signals(runtime.drain, runtime.end_at_once)
         runtime.start()
 

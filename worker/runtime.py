@@ -23,6 +23,9 @@ from worker.feedback.reading import Reader as LabelReader
 from worker.intake import QueueDoor, Reader, ReaderLimits
 from worker.kili import CallRecord
 from worker.monitoring.health import Pulse
+from worker.monitoring.probes import Probes
+from worker.monitoring.serving import worker_endpoint
+from worker.monitoring.worker_monitor import WorkerMonitor
 from worker.projects.results import ResultPlaces, ResultReader
 from worker.settings.tree import Settings
 from worker.spool import Watch
@@ -63,13 +66,19 @@ class Runtime:
         self.stop_event = threading.Event()
         self.connected = threading.Event()
         """Set while Celery's consumer works on the broker."""
-        self.spool = spool_of(settings, environment)
+        self.monitor = WorkerMonitor(settings.http.stalled_seconds, settings.http.max_projects)
+        self._pace = Pace(slots=settings.delivery.parallel_batches, batch_bytes=settings.delivery.batch_bytes)
+        self._observer = self.monitor if settings.http.listen else None
+        """Nothing is counted that nobody can see."""
+        self.spool = spool_of(settings, environment, observer=self._observer)
         self._projects = projects_of(settings)
         self.admitter = admitter_of(settings, self.spool, self._projects)
         self._policy_of_awaited = policy_of(settings, self.spool)
         self._pulse = Pulse(settings.heartbeat_file)
         self._pool = environment.executor(settings.delivery.parallel_batches, "batch")
         self.deliverer = self._deliverer()
+        self.probes = Probes(self.monitor.progress, self.deliverer.pauses.all, environment.worker, self.stop_event)
+        self._endpoint = worker_endpoint(settings.http.listen, self.monitor, self.probes, self._pace)
         self.scheduler = Scheduler(
             self.spool,
             self.deliverer.deliver,
@@ -95,6 +104,9 @@ class Runtime:
         """Begin to take, tick and deliver."""
         gc.collect()
         gc.freeze()  # what is there now stays: no collection while work goes on looks through it again
+        self.monitor.progress.begin()
+        if self._endpoint is not None:
+            self._endpoint.start()
         self._threads = [
             threading.Thread(target=self._keep_running, args=(run,), name=name, daemon=True)
             for name, run in (("intake", self.reader.run), ("scheduler", self.scheduler.run))
@@ -134,13 +146,21 @@ class Runtime:
         self._say_remaining("drained")
         self._end_pulse()
         self._end_pause()
+        if self._endpoint is not None:
+            self._endpoint.close()
         self._ended.set()
 
     @contextmanager
     def rounds(self) -> Iterator[Rounds]:
         """The feedback rooms, with connections of their own."""
         budget = budget_of(self.settings, self.spool)
-        observe = CallCounter(self.spool.redis, self.spool.prefix).observe
+        counter = CallCounter(self.spool.redis, self.spool.prefix)
+
+        def observe(record: CallRecord) -> None:
+            counter.observe(record)
+            if self._observer is not None:
+                self._observer.called(record)
+
         policy = policy_of(self.settings, self.spool)
         environment, stop = self._environment, self.stop_event
         kili = kili_of(self.settings, budget, stop=stop, observe=observe, environment=environment)
@@ -155,7 +175,14 @@ class Runtime:
         )
         try:
             yield rounds_of(
-                self.settings, self.spool, policy=policy, kili=kili, reader=reader, budget=budget, stop=stop
+                self.settings,
+                self.spool,
+                policy=policy,
+                kili=kili,
+                reader=reader,
+                budget=budget,
+                stop=stop,
+                judged=self._observer.judged if self._observer else None,
             )
         finally:
             kili.close()
@@ -172,6 +199,8 @@ class Runtime:
             self._pulse.beat(trouble or self.reader.trouble or connection)
         except OSError as error:  # a full disk; whoever reads the heartbeat sees that it grows old
             self._say_beat_failed(error)
+        if self._endpoint is not None:
+            self.probes.beat({"delivery": trouble, "intake": self.reader.trouble, "broker": connection})
         self._watch.tick()
         self._housekeeping.tick()
         self._keep_counts()
@@ -232,14 +261,14 @@ class Runtime:
         logger.info("%s: %s", action.replace("_", " "), remaining, extra={"action": action, **remaining})
 
     def _deliverer(self) -> Deliverer:
-        delivery = self.settings.delivery
         budget = budget_of(self.settings, self.spool)
         counter = CallCounter(self.spool.redis, self.spool.prefix)
-        pace = Pace(slots=delivery.parallel_batches, batch_bytes=delivery.batch_bytes)
 
         def observe(record: CallRecord) -> None:
-            pace.observe(record)
+            self._pace.observe(record)
             counter.observe(record)
+            if self._observer is not None:
+                self._observer.called(record)
 
         clients = [
             kili_of(
@@ -257,7 +286,7 @@ class Runtime:
             self.spool,
             *clients,
             budget=budget,
-            pace=pace,
+            pace=self._pace,
             pool=self._pool,
             rules=rules,
             projects=self._projects,
@@ -293,6 +322,7 @@ class Runtime:
             same_redis=same,
             stop=self.stop_event,
             admitted=self.scheduler.came,
+            observer=self.monitor,
         )
 
     def _broker_is_spool(self) -> bool:

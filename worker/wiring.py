@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from worker import __version__
@@ -29,16 +29,17 @@ from worker.projects.results import ResultPlaces
 from worker.projects.review_policy import review_policy
 from worker.review import RankedPolicy, ReviewPolicy
 from worker.settings.tree import Settings
-from worker.spool import Spool
+from worker.spool import Spool, SpoolObserver
 
 
-def spool_of(settings: Settings, environment: Environment = MACHINE) -> Spool:
+def spool_of(settings: Settings, environment: Environment = MACHINE, observer: SpoolObserver | None = None) -> Spool:
     """The spool that the settings name."""
     return Spool(
         environment.connect(settings.redis),
         prefix=settings.spool.prefix,
         lease_ms=int(settings.spool.lease_seconds * 1000),
         remember_ms=int(settings.spool.remember_hours * 3_600_000),
+        observer=observer,
     )
 
 
@@ -214,8 +215,8 @@ def feedback_rules_of(settings: Settings) -> FeedbackRules:
     )
 
 
-def ears_of(settings: Settings, policy: ReviewPolicy) -> Ears:
-    """Who is told: the policy that can learn, and the webhook."""
+def ears_of(settings: Settings, policy: ReviewPolicy, judged: Callable[[Sequence[float]], None] | None = None) -> Ears:
+    """Who is told: the policy that can learn, the webhook, and who counts how long verdicts take."""
     url = settings.feedback.webhook_url
     webhook = Webhook(url.get_secret_value(), Shape(settings.feedback.webhook_shape)) if url else None
     learner = policy if isinstance(policy, RankedPolicy) else None
@@ -223,6 +224,7 @@ def ears_of(settings: Settings, policy: ReviewPolicy) -> Ears:
         lessons=learner.learn if learner else None,
         pace=learner.set_reviewers if learner else None,
         alarm=webhook.post if webhook else None,
+        delays=judged,
     )
 
 
@@ -260,9 +262,10 @@ def rounds_of(
     reader: Reader,
     budget: CallBudget,
     stop: threading.Event,
+    judged: Callable[[Sequence[float]], None] | None = None,
 ) -> Rounds:
-    """The clock that visits the feedback rooms of all projects."""
-    ears = ears_of(settings, policy)
+    """The clock that visits the feedback rooms of all projects; ``judged`` is notified of how long verdicts took."""
+    ears = ears_of(settings, policy, judged)
     interfaces = InterfaceCache(spool.redis, spool.prefix, settings.delivery.interface_seconds, kili.project_interface)
 
     def may_read() -> bool:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.faults.house import ONE_DOCUMENT, House, predictions
-from worker.monitoring.status import prometheus_text, text
+from worker.monitoring.fleet import prometheus_text
+from worker.monitoring.status import text
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,8 @@ def test_failed_and_repeated_calls_show_in_status_and_metrics(at_once: House) ->
     assert "2 failed, 2 repeated" in text(found)
     assert "  appendManyLabels: 2 UnknownOutcome" in text(found)
     metrics = prometheus_text(found)
-    assert 'prediction_worker_calls_total{operation="appendManyLabels",outcome="UnknownOutcome"} 2' in metrics
-    assert 'prediction_worker_repeated_calls_total{operation="appendManyLabels",outcome="UnknownOutcome"} 1' in metrics
-    assert 'prediction_worker_repeated_calls_total{operation="appendManyLabels",outcome="ok"} 1' in metrics
+    assert 'prediction_worker_calls_total{operation="appendManyLabels",outcome="UnknownOutcome"} 2.0' in metrics
+    assert (
+        'prediction_worker_repeated_calls_total{operation="appendManyLabels",outcome="UnknownOutcome"} 1.0' in metrics
+    )
+    assert 'prediction_worker_repeated_calls_total{operation="appendManyLabels",outcome="ok"} 1.0' in metrics

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.faults.house import COLOURS, House
-from worker.monitoring.status import prometheus_text, text
+from worker.monitoring.fleet import prometheus_text
+from worker.monitoring.status import text
 from worker.review import RedisState, Source
 from worker.sandbox.labelers import Labelers
 
@@ -109,9 +110,9 @@ def test_verdicts_reach_policy_status_metrics_and_webhook(tmp_path: Path) -> Non
     assert f"agreement      {project} colour:1: " in text(found)
     assert "DRIFT: " in text(found)
     metrics = prometheus_text(found)
-    assert f'prediction_worker_agreement_ratio{{project="{project}",model="colour:1"}} 0.' in metrics
+    assert f'prediction_worker_agreement_ratio{{model="colour:1",project="{project}"}} 0.' in metrics
     assert (
-        f'prediction_worker_drift_alarm{{project="{project}",model="colour:1",detector="{alarm["detector"]}"}} 1'
+        f'prediction_worker_drift_alarm{{detector="{alarm["detector"]}",model="colour:1",project="{project}"}} 1.0'
         in metrics
     )
 

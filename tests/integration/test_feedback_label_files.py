@@ -22,7 +22,9 @@ from worker.feedback.service import Feedback, summary_of
 from worker.feedback.store import FeedbackStore
 from worker.feedback.unread import ROUNDS
 from worker.kili import NewAsset, RetryPolicy
-from worker.monitoring.feedback_summary import metric_lines, status_lines
+from worker.monitoring.feedback_summary import status_lines
+from worker.monitoring.fleet import Limits, quality_families
+from worker.monitoring.series import plain_text
 from worker.ontology import Interface
 from worker.reports.export import export_rows
 
@@ -105,7 +107,7 @@ def test_a_file_that_never_comes_is_given_up_after_so_many_rounds_and_costs_no_f
     assert rounds == [2] * ROUNDS + [0, 0]
     summary = summary_of(feedback.figures())
     assert (summary["label_files"]["waiting"], summary["label_files"]["unreadable"]) == (0, 2)
-    assert 'state="unreadable"} 2' in "\n".join(metric_lines({"P": summary}))
+    assert 'state="unreadable"} 2.0' in plain_text(quality_families({"P": summary}, Limits(10)))
 
 
 def test_an_export_leaves_out_what_cannot_be_read_rather_than_give_an_empty_response(

@@ -14,7 +14,8 @@ from tests.unit.feedback.feedback_records import traffic
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.housekeeping import Housekeeping, Limits
 from worker.feedback.store import FeedbackStore
-from worker.monitoring.status import collect, prometheus_text, text
+from worker.monitoring.fleet import prometheus_text
+from worker.monitoring.status import collect, text
 from worker.settings.tree import Settings
 from worker.spool import Arrival, Dead, Fate, Settlement, Spool, Waiting
 from worker.spool.dead_letters import DeadLetters
@@ -163,11 +164,11 @@ def test_status_and_metrics_say_that_letters_end(
     shown = text(collect(settings))
     assert "LETTERS END    5 of 15 dead letters are over the limit" in shown
     assert "WORKER_SPOOL__MAX_DEAD_LETTERS" in shown
-    assert "prediction_worker_dead_letters_ending 1" in prometheus_text(collect(settings))
+    assert "prediction_worker_dead_letters_ending 1.0" in prometheus_text(collect(settings))
     clock.pass_hours(25)
     keeper.look()
     assert "5 were dropped for their age or number" in text(collect(settings))
-    assert "prediction_worker_dead_letters_expired_total 5" in prometheus_text(collect(settings))
+    assert "prediction_worker_dead_letters_expired_total 5.0" in prometheus_text(collect(settings))
 
 
 def test_one_process_of_the_fleet_looks_once_a_minute(spool: Spool, clock: Time) -> None:

@@ -23,6 +23,7 @@ from worker.spool import Arrival, Counted, Dead, Fate, Item, Leased, Settlement,
 
 SCRIPTS = {
     ("worker.intake", "scripts/take.lua"),
+    ("worker.intake", "scripts/oldest.lua"),
     ("worker.kili", "budget.lua"),
     ("worker.review", "untested.lua"),
     *(
@@ -39,6 +40,7 @@ SCRIPTS = {
             "forget",
             "oldest",
             "hasten",
+            "lanes",
         )
     ),
 }
@@ -206,7 +208,14 @@ class Tour:
         self.put(self.item("stale", stamp=4), self.item("stale", stamp=6), self.item("same", digest="aa"))
         self.put(self.item("same", digest="cc"), *(self.item(f"r{n}", lane=9) for n in range(30)))
         self.put(self.item("shown", stamp=4, lane=9), self.item("shown", stamp=6, lane=9, payload=b'{"asset":{}}'))
+        before = self.spool.backlog(["p"])["p"]
         self.lease(token, items=1, aging_ms=0)
+        lanes = self.spool.backlog(["nobody", "p"])
+        assert [lane.entries for lane in lanes["nobody"]] == [0] * 10
+        assert sum(lane.waiting + lane.leased for lane in before) == sum(lane.entries for lane in before)
+        assert sum(lane.leased for lane in lanes["p"]) == self.spool.ledger("p").leased == 1
+        assert sum(lane.waiting for lane in lanes["p"]) == self.spool.ledger("p").waiting
+        assert min(lane.oldest_ms for lane in lanes["p"] if lane.oldest_ms) == self.spool.oldest_ms("p")
         entries = self.lease(token)
         assert self.lease(token) == []
         self.settle(token, entries[:2], Fate.DELIVERED)
@@ -305,9 +314,12 @@ class Tour:
         assert inbox.take(items=10, max_bytes=1000) == []
         inbox.open()
         assert inbox.take(items=10, max_bytes=1000) == []
+        assert inbox.oldest_ms() is None
         self.client.lpush("celery", "a", "b")
+        assert inbox.backlogs() == {"inbox": 0, "celery": 2}
         self.client.set("celery:1", "no list")
         assert len(inbox.take(items=10, max_bytes=1000, insist=True)) == 2
+        assert abs((inbox.oldest_ms() or 0) / 1000 - time.time()) < 60
         self.client.lpush("celery", *("c" * 10 for _ in range(20)))
         assert len(inbox.take(items=16, max_bytes=1000)) == 16
         assert inbox.take(items=10, max_bytes=1000)

@@ -76,6 +76,16 @@ def test_the_fix_for_the_visibility_timeout_is_accepted(read: Read) -> None:
     assert read(**{name: needed})[name].level == "ok"
 
 
+def test_a_standstill_is_longer_than_the_longest_call(read: Read) -> None:
+    name = "WORKER_HTTP__STALLED_SECONDS"
+    assert read()[name].level == "ok"
+    short = read(**{name: "300"})[name]
+    assert short.level == "warning"
+    needed = short.fix.removeprefix("set it to at least ").partition(",")[0]
+    assert read(**{name: needed})[name].level == "ok"
+    assert read(**{name: "300", "WORKER_HTTP__LISTEN": ""})[name].level == "ok"
+
+
 def test_a_root_that_leads_to_everything_by_a_link_is_refused(read: Read, tmp_path: Path) -> None:
     (tmp_path / "all").symlink_to("/")
     assert read(WORKER_INTAKE__PATH_ROOTS=f'["{tmp_path}/all"]')["WORKER_INTAKE__PATH_ROOTS"].level == "refused"

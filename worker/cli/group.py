@@ -15,6 +15,7 @@ COMMANDS = {
     "demo": "the whole loop on this machine, nothing to install or start",
     "evaluate": "a model against an already labeled project",
     "explain": "what would become of a message; sends nothing",
+    "exporter": "the fleet's figures for Prometheus",
     "formats": "list the formats, test mappings",
     "health": "cheap liveness and readiness of a running worker",
     "policy": "test, try out and look at the review policy",

@@ -13,7 +13,8 @@ from worker.cli.loading import fail, load_settings, print_json
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def status(form: str, as_json: bool) -> None:
     """Show backlog, lanes, leases, dead letters, pauses, budget and the conservation sum."""
-    from worker.monitoring.status import collect, prometheus_text, text
+    from worker.monitoring.fleet import prometheus_text
+    from worker.monitoring.status import collect, text
 
     try:
         found = collect(load_settings())

@@ -85,6 +85,11 @@ class Pace:
         return int(self._limit)
 
     @property
+    def in_flight(self) -> int:
+        """Batches that are in flight now."""
+        return self._under_way
+
+    @property
     def batch_bytes(self) -> int:
         """Bytes that a batch may have."""
         return int(self._bytes)

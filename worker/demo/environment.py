@@ -120,7 +120,12 @@ class WorkerProcess:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "worker", "start"],
-                env={**os.environ, **environment, "WORKER_HEARTBEAT_FILE": str(self._heartbeat)},
+                env={
+                    **os.environ,
+                    "WORKER_HTTP__LISTEN": "",  # many run on one machine, and the default port is somebody's
+                    **environment,
+                    "WORKER_HEARTBEAT_FILE": str(self._heartbeat),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log if output is None else output,
                 stderr=log if output is None else output,

@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
 from worker.feedback.reading import Kind, ReadAsset, Row
-from worker.feedback.records import AssetRecord
+from worker.feedback.records import AssetRecord, delays_of
 from worker.feedback.store import Difference, FeedbackStore, LockLost
 from worker.feedback.unread import UnreadBook
 from worker.feedback.verdicts import record_of
@@ -76,6 +76,7 @@ class Collector:
         may_read: asked before each page of predictions: whether the call budget has room beside delivery.
         horizon_days: how far back labels are kept.
         unread: remembers whose label files could not be read; without it they are not come back to.
+        delays: notified of how many seconds after the model's answer each new verdict came.
     """
 
     def __init__(
@@ -89,6 +90,7 @@ class Collector:
         may_read: Callable[[], bool] = lambda: True,
         horizon_days: int = HORIZON_DAYS,
         unread: UnreadBook | None = None,
+        delays: Callable[[Sequence[float]], None] | None = None,
     ) -> None:
         self._source = source
         self._store = store
@@ -98,6 +100,7 @@ class Collector:
         self._may_read = may_read
         self._horizon_days = horizon_days
         self._unread = unread
+        self._delays = delays
         self._changed = 0
         self._removed = 0
         self._unread_now = 0
@@ -198,13 +201,30 @@ class Collector:
         pairs = [(asset, record_of(asset, self._interface)) for asset in found]
         better = self._better([record for _, record in pairs], self._note_unread(found))
         if better:
+            before = self._verdicts_before(better)
             changed = self._store.put(better)
+            self._note_delays(better, changed, before)
             self._changed += len(changed)
             self._store.await_mark(better, self._now())
             news = [(asset, record) for asset, record in pairs if record.asset_id in changed and record.verdicts]
             if self._judged is not None and news:
                 self._teach(news)
         return [record for _, record in pairs]
+
+    def _verdicts_before(self, records: Sequence[AssetRecord]) -> set[str]:
+        """Ids of the verdicts that are known already; nobody need know them where nobody is notified."""
+        if self._delays is None:
+            return set()
+        known = self._store.records_at((one.created, one.asset_id) for one in records if one.verdicts)
+        return {verdict.label_id for one in known.values() for answer in one.answers for verdict in answer.verdicts}
+
+    def _note_delays(self, records: Sequence[AssetRecord], changed: set[str], before: set[str]) -> None:
+        if self._delays is None:
+            return
+        news = [one for one in records if one.asset_id in changed]
+        delays = [seconds for one in news for label_id, seconds in delays_of(one).items() if label_id not in before]
+        if delays:
+            self._delays(delays)
 
     def _note_unread(self, assets: Sequence[ReadAsset]) -> set[str]:
         """Remember the assets with label files that could not be read."""

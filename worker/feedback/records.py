@@ -137,6 +137,17 @@ class AssetRecord:
         )
 
 
+def delays_of(record: AssetRecord) -> dict[str, float]:
+    """Per verdict, the seconds since the newest answer that was there before it."""
+    delays: dict[str, float] = {}
+    for answer in record.answers:
+        for verdict in answer.verdicts:
+            seconds = verdict.at - answer.at
+            if seconds >= 0:
+                delays[verdict.label_id] = min(seconds, delays.get(verdict.label_id, seconds))
+    return delays
+
+
 def _verdict_row(verdict: Verdict) -> list[Any]:
     return [getattr(verdict, name) for name in Verdict.__slots__]
 

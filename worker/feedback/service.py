@@ -86,12 +86,14 @@ class Ears:
     """Who is told: of verdicts to learn from, of new alarms, of the reviewers' pace.
 
     ``alarm`` returns whether the alarm was taken; one that was not is told again after the next figures. ``pace`` is
-    told project, rule name and reviews a day.
+    told project, rule name and reviews a day. ``delays`` is told how many seconds after the model's answer each new
+    verdict came.
     """
 
     lessons: Callable[[list[Verdict]], None] | None = None
     alarm: Callable[[Notice], bool] | None = None
     pace: Callable[[str, str, float], None] | None = None
+    delays: Callable[[Sequence[float]], None] | None = None
 
 
 class Feedback:
@@ -147,6 +149,7 @@ class Feedback:
             may_read=may_read,
             horizon_days=rules.horizon_days,
             unread=self._unread,
+            delays=ears.delays,
         )
 
     def tick(self) -> Round:

@@ -33,6 +33,7 @@ class Inbox:
         self._consumer = consumer
         self._keys = [key, *lists_of(queue)] if queue else [key]
         self._take = script_of(client, "worker.intake", "scripts/take.lua")
+        self._oldest = script_of(client, "worker.intake", "scripts/oldest.lua")
 
     def open(self) -> None:
         """Create the consumer group so that entries added before it are read too."""
@@ -82,12 +83,22 @@ class Inbox:
             self._redis.xgroup_delconsumer(self.key, INBOX_GROUP, self._consumer)
 
     def backlog(self) -> int:
-        """Messages at the doors: entries of the inbox and envelopes still in the queue's lists."""
+        """Messages that are not admitted yet: entries of the inbox and envelopes still in the queue's lists."""
+        return sum(self.backlogs().values())
+
+    def backlogs(self) -> dict[str, int]:
+        """The same by source: ``inbox``, and ``celery`` where the queue is in the same Redis."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.xlen(self.key)
             for key in self._keys[1:]:
                 pipe.llen(key)
-            return sum(length for length in pipe.execute(raise_on_error=False) if isinstance(length, int))
+            inbox, *lists = (found if isinstance(found, int) else 0 for found in pipe.execute(raise_on_error=False))
+        return {"inbox": inbox} | ({"celery": sum(lists)} if lists else {})
+
+    def oldest_ms(self) -> int | None:
+        """When the oldest entry of the inbox came, in ms since the epoch; None when it is empty."""
+        found = self._oldest(keys=[self.key])
+        return int(found) if found else None
 
 
 def lists_of(queue: str) -> list[str]:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import redis
 
@@ -36,6 +37,16 @@ class ReaderLimits:
     max_waiting: int
 
 
+class IntakeObserver(Protocol):
+    """Notified of what intake does; must be quick and must not raise."""
+
+    def took(self, source: str, messages: int) -> None:
+        """Messages of a source were admitted or dead-lettered."""
+
+    def stepped(self) -> None:
+        """Intake has looked for messages, with or without success."""
+
+
 class Reader:
     """Reads the inbox until stopped.
 
@@ -47,6 +58,7 @@ class Reader:
         same_redis: whether inbox and spool share one Redis, so that an entry moves in one transaction.
         stop: set when the worker drains.
         admitted: called when something was admitted.
+        observer: notified of what it does.
     """
 
     def __init__(
@@ -59,6 +71,7 @@ class Reader:
         same_redis: bool,
         stop: threading.Event,
         admitted: Callable[[], None] = lambda: None,
+        observer: IntakeObserver | None = None,
     ) -> None:
         self._inbox = inbox
         self._admitter = admitter
@@ -67,6 +80,7 @@ class Reader:
         self._same_redis = same_redis
         self._stop = stop
         self._admitted = admitted
+        self._observer = observer
         self._in_hand: list[InboxEntry] = []
         self.trouble = ""
         """What keeps it from taking, empty when nothing does."""
@@ -87,7 +101,10 @@ class Reader:
 
     def step(self) -> bool:
         """Take and admit once; whether there was anything."""
-        return self._guarded(self._step)
+        found = self._guarded(self._step)
+        if self._observer is not None:
+            self._observer.stepped()
+        return found
 
     def leave(self) -> None:
         """Read no more."""
@@ -114,6 +131,10 @@ class Reader:
             ids = [entry.entry_id for entry in entries]
             self._inbox.remove(ids)
             self._spool.forget(ids)
+        if self._observer is not None:
+            enveloped = sum(b"envelope" in entry.fields for entry in entries)
+            self._observer.took("celery", enveloped)
+            self._observer.took("stream", len(entries) - enveloped)
         logger.debug(
             "admitted",
             extra={

@@ -38,7 +38,8 @@ class CallRecord:
 
     ``outcome`` is ``ok`` or the name of the error class (of several mutations in one call: of the first that failed),
     ``status`` None where no answer came, ``attempt`` counts from 1 within a call, ``bytes_sent`` is the body on the
-    wire, ``waited`` the seconds spent waiting for the budget and ``seconds`` those of the exchange.
+    wire, ``waited`` the seconds spent waiting for the budget and ``seconds`` those of the exchange. ``project`` is that
+    of the call, None where it has none.
     """
 
     operation: str
@@ -49,6 +50,7 @@ class CallRecord:
     attempt: int
     bytes_sent: int
     waited: float
+    project: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +222,8 @@ class Caller:
         finally:
             seconds = clock.monotonic() - begun
             sent = len(payload.content)
-            self._record(CallRecord(request.operation, request.items, seconds, status, outcome, number, sent, waited))
+            about = (request.operation, request.items, seconds, status, outcome, number, sent, waited)
+            self._record(CallRecord(*about, request.project_id))
 
     def _take_from_budget(self, request: _Request[Any]) -> float:
         if self._budget is None or not request.costs_a_call:

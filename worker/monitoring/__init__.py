@@ -1,1 +1,1 @@
-"""What operators see: status, metrics, health, checks before the start, housekeeping."""
+"""What an on-call engineer needs to see: metrics, probes, and the server that shows them."""

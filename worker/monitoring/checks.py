@@ -57,6 +57,7 @@ def setting_checks(settings: Settings) -> Iterator[Check]:
     yield _sizes(settings)
     yield _doors(settings)
     yield _heartbeat(settings)
+    yield _stalled(settings)
     yield _projects_file(settings)
     yield from _review(settings)
     yield from _names(settings)
@@ -202,6 +203,15 @@ def _heartbeat(settings: Settings) -> Check:
         return Check(name, "refused", f"{path} is a folder", "name a file in it")
     if not os.access(path.parent, os.W_OK | os.X_OK) or not path.parent.is_dir():
         return Check(name, "refused", f"no file can be written in {path.parent}", "name a folder that is there")
+    return Check(name, "ok")
+
+
+def _stalled(settings: Settings) -> Check:
+    """A worker that waits for one long call is not stuck."""
+    name, longest = "WORKER_HTTP__STALLED_SECONDS", longest_call_seconds(settings)
+    if settings.http.listen and settings.http.stalled_seconds < longest:
+        problem = f"{settings.http.stalled_seconds:g} s is shorter than the longest call ({longest:g} s)"
+        return Check(name, "warning", problem, f"set it to at least {int(longest) + 1}, or /livez may end it")
     return Check(name, "ok")
 
 

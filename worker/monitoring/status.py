@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from worker.delivery import Documents, Pause, Pauses
 from worker.environment import clock
 from worker.feedback.service import summaries
-from worker.monitoring.exposition import sample
-from worker.monitoring.feedback_summary import metric_lines, status_lines
+from worker.intake import Inbox
+from worker.monitoring.feedback_summary import status_lines
 from worker.projects.review_policy import review_words
 from worker.settings.tree import Settings
-from worker.spool import Ledger, Spool, replacement_of
+from worker.spool import Lane, Ledger, Spool, replacement_of
 from worker.spool.call_counters import CallCounter
 from worker.spool.dead_letters import DeadLetters
 from worker.wiring import budget_of, inbox_of, spool_of
 
 
-def collect(settings: Settings) -> dict[str, Any]:
-    """Everything ``status`` shows, as plain data. Raises redis.RedisError when Redis is away."""
-    spool = spool_of(settings)
+def collect(settings: Settings, spool: Spool | None = None, inbox: Inbox | None = None) -> dict[str, Any]:
+    """Everything that ``status`` and the exporter show, as plain data.
+
+    Args:
+        settings: of the fleet.
+        spool, inbox: to ask; connections are opened where they are not given.
+
+    Raises:
+        redis.RedisError: Redis is away.
+    """
+    spool, inbox = spool or spool_of(settings), inbox or inbox_of(settings)
     letters = DeadLetters(spool.redis, spool.prefix)
     pauses = Pauses(spool.redis, spool.prefix, first=0, cap=0).all()
     ledger = spool.ledger()
@@ -29,19 +37,23 @@ def collect(settings: Settings) -> dict[str, Any]:
     replaced = replacement_of(spool.redis, spool.prefix)
     projects = spool.projects()
     notice = letters.notice()
+    backlogs = inbox.backlogs()
     return {
-        "at_the_doors": inbox_of(settings).backlog(),
+        "at_the_doors": sum(backlogs.values()),
+        "sources": {"backlogs": backlogs, "oldest_seconds": _age(inbox.oldest_ms())},
         "doors_closed": ledger.waiting >= settings.intake.max_waiting,
         "ledger": _ledger(ledger),
-        "projects": {project: _project(spool, project) for project in projects},
+        "projects": _projects(spool, projects),
         "review": review_words(settings.review),
         "feedback": summaries(spool.redis, spool.prefix, projects),
         "dead_letters": letters.causes(),
+        "dead_letters_oldest_seconds": {cause: _age(at) for cause, at in letters.oldest().items()},
         "dead_letters_expired": letters.expired(),
         "dead_letters_notice": asdict(notice) | {"words": str(notice)} if notice else None,
         "pauses": [_pause(pause) for pause in pauses],
         "calls": [asdict(count) for count in CallCounter(spool.redis, spool.prefix).counts()],
         "budget": budget_of(settings, spool).peek() if settings.kili_api_key else None,
+        "memory": _memory(spool),
         "one_document_refused": asdict(refusal) if refusal else None,
         "replaced": asdict(replaced) | {"words": str(replaced)} if replaced else None,
     }
@@ -67,10 +79,32 @@ def _ledger(ledger: Ledger) -> dict[str, int]:
     return asdict(ledger) | {"balance": ledger.balance}
 
 
-def _project(spool: Spool, project: str) -> dict[str, Any]:
-    oldest = spool.oldest_ms(project)
-    waited = round(max(0.0, clock.now() - oldest / 1000), 1) if oldest is not None else 0.0
-    return _ledger(spool.ledger(project)) | {"lanes": spool.lanes(project), "oldest_seconds": waited}
+def _projects(spool: Spool, projects: Sequence[str]) -> dict[str, Any]:
+    ledgers, backlog = spool.ledgers(projects), spool.backlog(projects)
+    return {project: _ledger(ledgers[project]) | _backlog(backlog[project]) for project in projects}
+
+
+def _backlog(lanes: Sequence[Lane]) -> dict[str, Any]:
+    """Entries, leased ones and the oldest's age by lane; of all lanes the age alone."""
+    ages = [_age(lane.oldest_ms) for lane in lanes]
+    return {
+        "lanes": [lane.entries for lane in lanes],
+        "lanes_leased": [lane.leased for lane in lanes],
+        "lanes_oldest_seconds": ages,
+        "oldest_seconds": max(ages),
+    }
+
+
+def _age(moment_ms: int | None) -> float:
+    """Seconds since a moment; 0.0 for none."""
+    return round(max(0.0, clock.now() - moment_ms / 1000), 1) if moment_ms is not None else 0.0
+
+
+def _memory(spool: Spool) -> dict[str, int]:
+    """Bytes that Redis uses and may use, as far as it tells."""
+    info: Any = spool.redis.info("memory")
+    limit = int(info.get("maxmemory", 0)) or int(info.get("total_system_memory", 0))
+    return {"used": int(info.get("used_memory", 0)), "limit": limit}
 
 
 def text(found: dict[str, Any]) -> str:
@@ -122,39 +156,3 @@ def _waiting_for(found: dict[str, Any], pause: dict[str, Any]) -> Iterator[str]:
         yield f"               {count} predictions wait, the oldest for {one['oldest_seconds']:.0f} s; nothing is lost"
     if pause["remedy"]:
         yield f"               {pause['remedy']}"
-
-
-def prometheus_text(found: dict[str, Any]) -> str:
-    """The status in Prometheus' text exposition format."""
-    return "\n".join(_metrics(found)) + "\n"
-
-
-def _metrics(found: dict[str, Any]) -> Iterator[str]:
-    ledger = found["ledger"]
-    yield "# TYPE prediction_worker_received_total counter"
-    yield sample("received_total", ledger["received"])
-    yield "# TYPE prediction_worker_predictions gauge"
-    for state in ("delivered", "superseded", "sampled_out", "dead", "dropped", "waiting", "leased"):
-        yield sample("predictions", ledger[state], state=state)
-    yield "# TYPE prediction_worker_conservation_error gauge"
-    yield sample("conservation_error", ledger["balance"])
-    yield "# TYPE prediction_worker_redis_replaced gauge"
-    yield sample("redis_replaced", int(found["replaced"] is not None))
-    yield "# TYPE prediction_worker_at_the_doors gauge"
-    yield sample("at_the_doors", found["at_the_doors"])
-    yield "# TYPE prediction_worker_dead_letters gauge"
-    for cause, count in found["dead_letters"].items():
-        yield sample("dead_letters", count, cause=cause)
-    yield "# TYPE prediction_worker_dead_letters_expired_total counter"
-    yield sample("dead_letters_expired_total", found["dead_letters_expired"])
-    yield "# TYPE prediction_worker_dead_letters_ending gauge"
-    yield sample("dead_letters_ending", int(found["dead_letters_notice"] is not None))
-    yield "# TYPE prediction_worker_paused gauge"
-    yield sample("paused", len(found["pauses"]))
-    yield "# TYPE prediction_worker_calls_total counter"
-    for count in found["calls"]:
-        yield sample("calls_total", count["calls"], operation=count["operation"], outcome=count["outcome"])
-    yield "# TYPE prediction_worker_repeated_calls_total counter"
-    for count in found["calls"]:
-        yield sample("repeated_calls_total", count["repeats"], operation=count["operation"], outcome=count["outcome"])
-    yield from metric_lines(found["feedback"])

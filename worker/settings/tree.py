@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from worker.environment.connections import check_broker_url, check_redis_url, is_redis
+from worker.monitoring.address import Address
 from worker.settings.secret_files import SecretFiles
 
 LARGEST = {"seconds": 3_155_760_000, "hours": 876_600, "days": 36_525}
@@ -250,6 +251,28 @@ class LogSettings(_Group):
     format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text for a terminal.")
 
 
+class HttpSettings(_Group):
+    """Metrics and probes over HTTP."""
+
+    listen: str = Field(
+        "127.0.0.1:9464",
+        description="HOST:PORT of /metrics, /livez and /readyz, or HOST:FIRST-LAST for several workers; empty: off.",
+    )
+    stalled_seconds: float = Field(
+        600.0, ge=1, description="A worker that cannot lease, send or settle for so long is not live."
+    )
+    max_projects: int = Field(
+        100, ge=1, le=10_000, description="Projects with a label of their own in metrics; the others are summed."
+    )
+
+    @field_validator("listen")
+    @classmethod
+    def _an_address(cls, given: str) -> str:
+        if given.strip():
+            Address.parse(given)
+        return given.strip()
+
+
 class _Environment(EnvSettingsSource):
     """The environment; one of the names that users already have counts as not set when it is empty.
 
@@ -306,6 +329,7 @@ class Settings(BaseSettings):
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     review: ReviewSettings = Field(default_factory=ReviewSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
+    http: HttpSettings = Field(default_factory=HttpSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

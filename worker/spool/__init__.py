@@ -13,7 +13,8 @@ from worker.spool.entries import (
     Settlement,
     Waiting,
 )
-from worker.spool.spool import INBOX_GROUP, LeaseLost, Spool
+from worker.spool.observer import SpoolObserver
+from worker.spool.spool import INBOX_GROUP, Lane, LeaseLost, Spool
 from worker.spool.watch import Replacement, Watch, replacement_of
 
 __all__ = [
@@ -25,12 +26,14 @@ __all__ = [
     "Dead",
     "Fate",
     "Item",
+    "Lane",
     "LeaseLost",
     "Leased",
     "Ledger",
     "Replacement",
     "Settlement",
     "Spool",
+    "SpoolObserver",
     "Waiting",
     "Watch",
     "replacement_of",

@@ -132,6 +132,15 @@ class DeadLetters:
         counts = {name.decode(): int(count) for name, count in found.items()}
         return dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
 
+    def oldest(self) -> dict[str, int]:
+        """When the oldest letter of each cause was written, in ms since the epoch."""
+        causes = list(self.causes())
+        with self._redis.pipeline(transaction=False) as pipe:
+            for cause in causes:
+                pipe.zrange(f"{self._prefix}dead:of:{cause}", 0, 0)
+            found = pipe.execute()
+        return {cause: _age(ids[0].decode())[0] for cause, ids in zip(causes, found, strict=True) if ids}
+
     def count(self) -> int:
         """Letters in all."""
         return int(self._redis.xlen(f"{self._prefix}dead"))

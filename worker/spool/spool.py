@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import redis
@@ -29,8 +29,30 @@ from worker.spool.entries import (
     Settlement,
     Waiting,
 )
+from worker.spool.observer import SpoolObserver
 
 INBOX_GROUP = "intake"
+
+
+PROJECTS_AT_ONCE = 20
+"""So many projects one script looks at: meanwhile Redis does nothing else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """What is in a lane of a project: entries, those leased among them, and when the oldest was admitted.
+
+    ``oldest_ms`` is in milliseconds since the epoch; None when the lane is empty.
+    """
+
+    entries: int
+    leased: int
+    oldest_ms: int | None
+
+    @property
+    def waiting(self) -> int:
+        """Entries that no wave has leased."""
+        return max(0, self.entries - self.leased)
 
 
 class LeaseLost(Exception):
@@ -45,10 +67,20 @@ class Spool:
         prefix: of every key.
         lease_ms: after this time without renewal a wave's lock falls to others.
         remember_ms: how long the newest prediction of a settled asset is remembered.
+        observer: notified of what happens here.
     """
 
-    def __init__(self, client: redis.Redis, *, prefix: str, lease_ms: int, remember_ms: int) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        prefix: str,
+        lease_ms: int,
+        remember_ms: int,
+        observer: SpoolObserver | None = None,
+    ) -> None:
         self.redis = client
+        self._observer = observer
         self.prefix = prefix
         self.lease_ms = lease_ms
         self._remember_ms = remember_ms
@@ -66,6 +98,7 @@ class Spool:
                 "forget",
                 "oldest",
                 "hasten",
+                "lanes",
             )
         }
 
@@ -84,7 +117,10 @@ class Spool:
             args += (arrival.entry_id, arrival.replayed, len(arrival.items))
             for item in arrival.items:
                 args += _fields_of(item)
-        return Admission(*(int(number) for number in self._run("admit", args)))
+        result = Admission(*(int(number) for number in self._run("admit", args)))
+        if self._observer is not None:
+            self._observer.admitted(arrivals, result)
+        return result
 
     def forget(self, entry_ids: Sequence[str]) -> None:
         """Entries of an inbox in another Redis have left it."""
@@ -94,6 +130,8 @@ class Spool:
         """Take a project for one wave: a token, or None when another wave has it."""
         token = secrets.token_hex(8)
         taken, _ = self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES])
+        if taken and self._observer is not None:
+            self._observer.acquired(project)
         return token if taken else None
 
     def renew(self, project: str, token: str) -> bool:
@@ -105,8 +143,12 @@ class Spool:
 
         So it is also when the lock has ended and nobody has taken it since; else the taker has seen to it.
         """
-        self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES])
-        self._run("release", [self.prefix, project, token])
+        try:
+            self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES])
+            self._run("release", [self.prefix, project, token])
+        finally:
+            if self._observer is not None:
+                self._observer.released(project)
 
     def lease(
         self, project: str, token: str, *, items: int, max_bytes: int, aging_ms: int, lanes: int = LANES
@@ -119,7 +161,10 @@ class Spool:
         reply = self._run("lease", [self.prefix, project, token, lanes, items, max_bytes, aging_ms, LANES])
         if reply is None:
             raise LeaseLost(project)
-        return sorted((_leased(row, int(reply[2])) for row in reply[1]), key=lambda entry: entry.lane)
+        entries = sorted((_leased(row, int(reply[2])) for row in reply[1]), key=lambda entry: entry.lane)
+        if self._observer is not None:
+            self._observer.leased(project, entries, int(reply[0]))
+        return entries
 
     def settle(self, project: str, token: str, settlements: Sequence[Settlement]) -> None:
         """Record the fate of leased entries.
@@ -136,6 +181,8 @@ class Spool:
             args += (word, one.letter or one.tries, original)
         if self._run("settle", args) == -1:
             raise LeaseLost(project)
+        if self._observer is not None:
+            self._observer.settled(project, settlements)
 
     def drop(self, letter_id: str) -> bool:
         """Drop a dead letter for good; False when it is not there."""
@@ -161,14 +208,14 @@ class Spool:
         They are not offered again before their wave has ended, or for ``silence_ms`` when none begins.
         """
         found = self._run("due", [self.prefix, full, linger_ms, silence_ms, most])
+        if self._observer is not None:
+            self._observer.looked()
         return [name.decode() for name in found]
 
     def ledger(self, project: str | None = None) -> Ledger:
         """The counters of one project, or of all together."""
         key = f"{self.prefix}ledger" + (f":{project}" if project is not None else "")
-        counts: Any = self.redis.hgetall(key)
-        known = {field.name for field in fields(Ledger)}
-        return Ledger(**{k.decode(): int(v) for k, v in counts.items() if k.decode() in known})
+        return _ledger(self.redis.hgetall(key))
 
     def others_wait(self, project: str) -> bool:
         """Whether another project has predictions waiting."""
@@ -200,13 +247,42 @@ class Spool:
                 pipe.xlen(f"{self.prefix}lane:{lane}:{project}")
             return [int(length) for length in pipe.execute()]
 
+    def backlog(self, wanted: Sequence[str]) -> dict[str, list[Lane]]:
+        """What is in each lane of some projects."""
+        found: dict[str, list[Lane]] = {}
+        for start in range(0, len(wanted), PROJECTS_AT_ONCE):
+            part = wanted[start : start + PROJECTS_AT_ONCE]
+            flat = [int(number) for number in self._run("lanes", [self.prefix, LANES, *part])]
+            lanes = [Lane(flat[n], flat[n + 1], flat[n + 2] or None) for n in range(0, len(flat), 3)]
+            found |= {project: lanes[place * LANES : (place + 1) * LANES] for place, project in enumerate(part)}
+        return found
+
+    def ledgers(self, wanted: Sequence[str]) -> dict[str, Ledger]:
+        """The counters of some projects."""
+        with self.redis.pipeline(transaction=False) as pipe:
+            for project in wanted:
+                pipe.hgetall(f"{self.prefix}ledger:{project}")
+            return dict(zip(wanted, map(_ledger, pipe.execute()), strict=True))
+
     def measured(self) -> tuple[int, int]:
         """(entries in the lanes, dead letters) counted from the streams themselves: a check on the ledger."""
         in_lanes = sum(sum(self.lanes(project)) for project in self.projects())
         return in_lanes, int(self.redis.xlen(f"{self.prefix}dead"))
 
     def _run(self, script: str, args: Iterable[Any]) -> Any:
-        return self._scripts[script](keys=[], args=list(args))
+        try:
+            return self._scripts[script](keys=[], args=list(args))
+        except redis.RedisError as error:
+            if self._observer is not None:
+                self._observer.failed(script, error)
+            raise
+
+
+_COUNTERS = frozenset(field.name for field in fields(Ledger))
+
+
+def _ledger(counts: Any) -> Ledger:
+    return Ledger(**{k.decode(): int(v) for k, v in counts.items() if k.decode() in _COUNTERS})
 
 
 def _fields_of(item: Item) -> tuple[Any, ...]:

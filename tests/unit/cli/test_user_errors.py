@@ -115,6 +115,10 @@ WORDS = [
     ["sandbox", "--host", "203.0.113.1", "--expose"],
     ["sandbox", "--port", "70000"],
     ["sandbox", "--port", "0", "--api-key", ""],
+    ["exporter", "--listen", "nowhere"],
+    ["exporter", "--listen", "203.0.113.1:9465"],
+    ["exporter", "--listen", "127.0.0.1:70000"],
+    ["exporter", "--rate-seconds", "0"],
     ["webhook", "--host", "203.0.113.1"],
     ["webhook", "--port", "x"],
     ["waiting", "drop"],
@@ -123,6 +127,7 @@ WORDS = [
     ["status", "--format", "xml"],
 ]
 SETTINGS = {
+    "WORKER_HTTP__LISTEN": ["9464", "h:port", "h:70000", "h:9-8"],
     "REDIS_URL": ["http://h", "redis://h:port", "redis://h/x", "redis://:pa/ss@h:1", "redis://h?no=1", "unix:", "h:1"],
     "CELERY_BROKER_URL": ["nonsense", "no-such://h", "amqp://h:port", "redis://h?no=1"],
     "KILI_API_KEY_FILE": ["/no/such", "/", "binary.json"],
@@ -254,6 +259,7 @@ def test_a_port_that_is_taken_is_said() -> None:
         port = str(taken.getsockname()[1])
         for arguments in (["redis"], ["sandbox"], ["webhook"]):
             assert port in is_refused(*arguments, "--port", port)
+        assert port in is_refused("exporter", "--listen", f"127.0.0.1:{port}")
 
 
 def test_every_command_and_every_file_that_it_takes_has_its_cases() -> None:

@@ -446,3 +446,28 @@ def test_of_several_human_labels_one_that_is_unread_makes_the_others_count_for_n
     kili.files = {"review": Unread("gone")}
     [asset] = kili.assets("P", [asset_id])
     assert record_of(asset, INTERFACE).verdicts == 0
+
+
+def test_each_verdict_is_told_once_with_the_time_that_it_took(kili, make) -> None:
+    heard: list[float] = []
+    first, second = predict(kili, 1), predict(kili, 2)
+    answer(kili, first, at=START + 60)
+    for _ in range(2):
+        make(delays=heard.extend)[0].collect()
+    assert heard == [60.0]
+    answer(kili, first, "DOG", at=START + 90, label_id="again", author="another")
+    answer(kili, second, at=START + 30)
+    make(delays=heard.extend)[0].collect()
+    assert sorted(heard) == [30.0, 60.0, 90.0]
+    make(delays=heard.extend)[0].verify(datetime.fromtimestamp(START, UTC).date())
+    assert len(heard) == 3
+
+
+def test_a_verdict_counts_from_the_newest_answer_before_it(kili, make) -> None:
+    heard: list[float] = []
+    asset_id = predict(kili, 1)
+    kili.write(asset_id, label_of("later", "INFERENCE", "DOG", START + 40, model="m:2", author="bot"))
+    answer(kili, asset_id, at=START + 60)
+    kili.write(asset_id, label_of("last", "INFERENCE", "DOG", START + 80, model="m:3", author="bot"))
+    make(delays=heard.extend)[0].collect()
+    assert heard == [20.0]

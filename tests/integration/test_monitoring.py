@@ -1,0 +1,201 @@
+"""A running worker and the exporter over HTTP, while Redis and Kili are there and while they are not."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.alerts.station import await_that, free_port
+from tests.faults.house import House, predictions
+from worker.demo.environment import WorkerProcess
+
+STALLED = "3"
+"""Shorter than any answer of Redis may take is no use: a look with its repeats ends within two seconds here."""
+
+
+@pytest.fixture
+def house() -> Iterator[House]:
+    with House() as house:
+        yield house
+
+
+def values(url: str) -> dict[str, float]:
+    """Samples by name and labels, as they are written."""
+    answer = httpx.get(f"{url}/metrics", timeout=10)
+    assert answer.status_code == 200
+    return {
+        one.name.removeprefix("prediction_worker_")
+        + "".join(f" {k}={v}" for k, v in sorted(one.labels.items())): one.value
+        for family in text_string_to_metric_families(answer.text)
+        for one in family.samples
+    }
+
+
+def said(url: str, path: str) -> tuple[int, dict[str, Any]]:
+    answer = httpx.get(f"{url}/{path}", timeout=10)
+    return answer.status_code, answer.json()
+
+
+def reasons(url: str) -> dict[str, str]:
+    """What keeps a worker from working, by part."""
+    status, found = said(url, "readyz")
+    assert (status == 200) is (found["reasons"] == [])
+    return {one["part"]: one["reason"] for one in found["reasons"]}
+
+
+def start(house: House, **settings: str) -> tuple[WorkerProcess, str]:
+    """A worker that serves at a port of its own."""
+    address = f"127.0.0.1:{free_port()}"
+    worker = house.worker(wait=False, WORKER_HTTP__LISTEN=address, **settings).wait_ready(90)
+    return worker, f"http://{address}"
+
+
+class Exporting:
+    """The exporter as a process."""
+
+    def __init__(self, house: House, folder: Path) -> None:
+        address = f"127.0.0.1:{free_port()}"
+        self.url = f"http://{address}"
+        self.log = folder / "exporter.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker", "exporter", "--listen", address],
+                env={**os.environ, **house.environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+        await_that(self._answers, "the exporter answers")
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.log.read_text()
+        try:
+            return httpx.get(f"{self.url}/livez", timeout=2).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def __enter__(self) -> Exporting:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait(10)
+
+
+def test_a_worker_counts_what_it_does_and_the_exporter_what_the_fleet_has(house: House, tmp_path: Path) -> None:
+    worker, url = start(house)
+    project = house.project()
+    house.publish(predictions(project, 120))
+    house.publish(predictions(project, 30, start=120), door="celery")
+    house.publish([b"{"])
+    house.await_settled()
+    own = values(url)
+    assert own["messages_total source=stream"] == 121
+    assert own["messages_total source=celery"] == 30
+    assert own["admitted_total outcome=waiting"] == 150
+    assert own[f"settled_total outcome=delivered project={project}"] == 150
+    assert own["dead_lettered_total cause=not_json"] == 1
+    assert own["prediction_to_label_seconds_count"] == 150
+    waits = [value for name, value in own.items() if name.startswith("backlog_wait_seconds_count")]
+    assert sum(waits) == 150
+    labels = "call_duration_seconds_count operation=appendManyLabels outcome=ok"
+    assert own[labels] == house.calls_with("appendManyLabels")
+    assert (own["live"], own["ready"], own["held_projects"]) == (1, 1, 0)
+    with Exporting(house, tmp_path) as exporter:
+        fleet = values(exporter.url)
+        assert fleet["received_total"] == 151
+        assert fleet[f"ended_total outcome=delivered project={project}"] == 150
+        assert fleet["dead_letters cause=not_json"] == 1
+        assert fleet["conservation_error"] == 0
+        assert fleet["at_the_doors"] == 0
+        exporter.process.send_signal(signal.SIGTERM)
+        assert exporter.process.wait(20) == 0
+    house.judge()
+    assert worker.stop() == 0
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{url}/livez")
+
+
+def test_redis_away_for_long_is_no_longer_live_and_readiness_says_why(house: House, tmp_path: Path) -> None:
+    house.troubles.expect("wave_ended")
+    worker, url = start(house, WORKER_HTTP__STALLED_SECONDS=STALLED)
+    await_that(lambda: said(url, "readyz")[0] == 200, "ready")
+    assert said(url, "livez")[0] == 200
+    with Exporting(house, tmp_path) as exporter:
+        house.redis.kill()
+        await_that(lambda: reasons(url).keys() & {"delivery", "intake", "broker"}, "not ready")
+        await_that(lambda: said(url, "livez")[0] == 503, "not live")
+        (stuck,) = [one for one in said(url, "livez")[1]["stuck"] if one["what"] == "lease"]
+        assert stuck["seconds"] > float(STALLED)
+        assert "Error" in stuck["reason"]
+        assert values(url)["live"] == 0
+        assert values(exporter.url) == {"redis_up": 0}
+        answer = httpx.get(f"{exporter.url}/readyz", timeout=10)
+        assert (answer.status_code, "Redis cannot be asked" in answer.text) == (503, True)
+        house.redis.restart()
+        await_that(lambda: said(url, "livez")[0] == said(url, "readyz")[0] == 200, "live and ready again")
+        await_that(lambda: values(exporter.url)["redis_up"] == 1, "the exporter has figures again")
+    assert worker.stop() == 0
+
+
+def test_an_outage_of_kili_leaves_a_worker_live_and_not_ready(house: House) -> None:
+    _, url = start(house, WORKER_HTTP__STALLED_SECONDS="1")
+    project = house.project()
+    house.harm({"action": {"kind": "status", "status": 401, "body": "no"}})
+    house.publish(predictions(project, 5))
+    await_that(lambda: "endpoint" in reasons(url), "not ready for want of the endpoint")
+    assert "Kili is paused and probed" in reasons(url)["endpoint"]
+    assert house.calls_with("projects") >= 1
+    assert said(url, "livez")[0] == 200
+    house.heal()
+    await_that(lambda: said(url, "readyz")[0] == 200, "ready again")
+    house.await_settled()
+    house.judge()
+
+
+def test_a_port_in_use_keeps_nobody_from_working(house: House) -> None:
+    first, url = start(house)
+    second = house.worker(WORKER_HTTP__LISTEN=url.removeprefix("http://"))
+    assert '"http_not_listening"' in second.tail()
+    first.kill()
+    project = house.project()
+    house.publish(predictions(project, 20))
+    house.await_settled()
+    await_that(lambda: '"http_listening"' in second.tail(), "the second has the address now", 30)
+    assert said(url, "livez")[1]["worker"].endswith(f"-{second.pid}")
+    house.judge()
+
+
+def test_off_is_off(house: House) -> None:
+    worker = house.worker(WORKER_HTTP__LISTEN="")
+    listening = [one for one in Path(f"/proc/{worker.pid}/net/tcp").read_text().splitlines() if " 0A " in one]
+    inodes = {str(one.readlink()) for one in Path(f"/proc/{worker.pid}/fd").iterdir()}
+    assert not [row for row in listening if f"socket:[{row.split()[9]}]" in inodes]
+
+
+def test_an_address_of_the_exporter_that_is_none_or_in_use_ends_it_with_words(house: House) -> None:
+    def ended(address: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-m", "worker", "exporter", "--listen", address],
+            env={**os.environ, **house.environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode, done.stderr
+
+    code, words = ended("nowhere")
+    assert (code, "write HOST:PORT" in words) == (1, True)
+    taken = house.redis.url.removeprefix("redis://").partition("@")[2] or house.redis.url.removeprefix("redis://")
+    code, words = ended(taken.partition("/")[0])
+    assert (code, "cannot listen on" in words) == (1, True)

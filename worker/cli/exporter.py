@@ -1,0 +1,55 @@
+"""``prediction-worker exporter``."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+
+import click
+
+from worker.cli.loading import fail, load_settings, start_logging
+
+
+@click.command()
+@click.option(
+    "--listen",
+    default="127.0.0.1:9465",
+    show_default=True,
+    envvar="EXPORTER_LISTEN",
+    show_envvar=True,
+    help="HOST:PORT of /metrics, /livez and /readyz.",
+)
+@click.option(
+    "--rate-seconds",
+    type=click.FloatRange(min=1),
+    default=300.0,
+    show_default=True,
+    help="Time that the rate behind the drain time looks back.",
+)
+def exporter(listen: str, rate_seconds: float) -> None:
+    """Serve the fleet's figures to Prometheus: once, however many workers run."""
+    from worker.monitoring.address import Address
+    from worker.monitoring.endpoint import Endpoint
+    from worker.monitoring.exporter import Exporter
+
+    settings = load_settings()
+    start_logging(settings)
+    try:
+        address = Address.parse(listen)
+    except ValueError as error:
+        fail(f"--listen: {error}")
+    endpoint = Endpoint(address, Exporter(settings, rate_seconds).routes())
+    stop = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    try:
+        endpoint.open()
+    except OSError as error:
+        fail(f"cannot listen on {address}: {error}")
+    stop.wait()
+    endpoint.close()

@@ -1,0 +1,126 @@
+"""The fleet's figures over HTTP, read from Redis when somebody asks, at most once a second."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import redis
+from prometheus_client import CollectorRegistry
+
+from worker.environment import clock
+from worker.monitoring import metrics
+from worker.monitoring.endpoint import Answer, Route
+from worker.monitoring.fleet import ENDS, Limits, families
+from worker.monitoring.series import Families, Family, exposition, family_of
+from worker.monitoring.status import collect
+from worker.settings.tree import Settings
+from worker.wiring import inbox_of, spool_of
+
+logger = logging.getLogger(__name__)
+
+AGE_SECONDS = 1.0
+"""Whoever asks again so soon is given the same figures."""
+
+
+class Rates:
+    """What ended lately in each project, and how long its backlog will last at that rate.
+
+    Args:
+        window: seconds that the rate looks back.
+    """
+
+    def __init__(self, window: float) -> None:
+        self._window = window
+        self._seen: deque[tuple[float, dict[str, int]]] = deque()
+
+    def drains(self, projects: Mapping[str, Mapping[str, Any]], now: float) -> dict[str, float]:
+        """Seconds until each project's backlog is gone; nothing where there was no earlier look."""
+        ended = {name: sum(one[end] for end in ENDS) + one["dead"] for name, one in projects.items()}
+        while len(self._seen) > 1 and self._seen[1][0] <= now - self._window:
+            self._seen.popleft()
+        earlier = self._seen[0] if self._seen else None
+        self._seen.append((now, ended))
+        if earlier is None or now <= earlier[0]:
+            return {}
+        return {name: self._drain(one, ended[name], name, earlier, now) for name, one in projects.items()}
+
+    def _drain(
+        self, one: Mapping[str, Any], ended: int, name: str, earlier: tuple[float, dict[str, int]], now: float
+    ) -> float:
+        backlog = one["waiting"] + one["leased"]
+        rate = (ended - earlier[1].get(name, 0)) / (now - earlier[0])
+        if backlog <= 0:
+            return 0.0
+        return float(backlog) / rate if rate > 0 else float("inf")
+
+
+class Exporter:
+    """Collects the fleet's figures.
+
+    Args:
+        settings: of the fleet.
+        window: seconds that rates look back.
+    """
+
+    def __init__(self, settings: Settings, window: float) -> None:
+        self._settings = settings
+        self._spool = spool_of(settings)
+        self._inbox = inbox_of(settings)
+        self._limits = Limits(settings.http.max_projects)
+        self._rates = Rates(window)
+        self._guard = threading.Lock()
+        self._collected = float("-inf")
+        self._families: list[Family] = []
+        self.trouble = ""
+        """Why the last look found nothing, empty when it found something."""
+
+    def families(self) -> Iterator[Family]:
+        """The figures now; that Redis is away is one of them, and then the only one."""
+        with self._guard:
+            if clock.monotonic() - self._collected >= AGE_SECONDS:
+                self._look()
+                self._collected = clock.monotonic()
+            yield from self._families
+
+    def routes(self) -> dict[str, Route]:
+        """``/metrics``, ``/livez`` and ``/readyz`` of the exporter itself."""
+        registry = CollectorRegistry()
+        registry.register(Families(self.families))
+        return {
+            "/metrics": lambda accept: Answer(HTTPStatus.OK, *exposition(registry, accept)),
+            "/livez": lambda _: _words(HTTPStatus.OK, "live"),
+            "/readyz": lambda _: self._ready(),
+        }
+
+    def _look(self) -> None:
+        try:
+            found = collect(self._settings, self._spool, self._inbox)
+        except (redis.RedisError, OSError) as error:
+            self._families = [family_of(metrics.REDIS_UP, 0.0)]
+            self._say(f"{type(error).__name__}: {error}"[:200])
+            return
+        drains = self._rates.drains(found["projects"], clock.monotonic())
+        self._families = list(families(found, self._limits, drains))
+        self._say("")
+
+    def _ready(self) -> Answer:
+        list(self.families())
+        if self.trouble:
+            return _words(HTTPStatus.SERVICE_UNAVAILABLE, f"Redis cannot be asked: {self.trouble}")
+        return _words(HTTPStatus.OK, "ready")
+
+    def _say(self, trouble: str) -> None:
+        if trouble and not self.trouble:
+            logger.warning("no figures: %s", trouble, extra={"action": "figures_wait"})
+        elif self.trouble and not trouble:
+            logger.info("figures are back", extra={"action": "figures_resumed"})
+        self.trouble = trouble
+
+
+def _words(status: HTTPStatus, words: str) -> Answer:
+    return Answer(status, "text/plain; charset=utf-8", f"{words}\n".encode())

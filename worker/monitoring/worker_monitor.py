@@ -1,0 +1,170 @@
+"""What one worker counts of its own work, and what its probes answer from."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterator, Sequence
+
+import redis
+from prometheus_client import CollectorRegistry
+from prometheus_client.process_collector import ProcessCollector
+
+from worker import __version__
+from worker.environment import clock
+from worker.kili import CallRecord
+from worker.monitoring import metrics
+from worker.monitoring.progress import Activity, Progress
+from worker.monitoring.series import Counter, Families, Family, Histogram, LabelLimit, family_of
+from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement
+
+CAUSES = 50
+"""Most causes of dead letters with a series of their own: some come from Kili's words."""
+
+LEASING = frozenset({"due", "acquire", "lease"})
+OWN_FAULT = "LocalFault"
+
+COUNTERS = (
+    metrics.MESSAGES,
+    metrics.ADMITTED,
+    metrics.SETTLED,
+    metrics.DEAD_LETTERED,
+    metrics.SENT_BYTES,
+    metrics.RETRIES,
+    metrics.RATE_LIMITED,
+    metrics.BUDGET_WAIT,
+)
+HISTOGRAMS = (
+    metrics.CALL_SECONDS_OF,
+    metrics.CALL_ITEMS,
+    metrics.BACKLOG_WAIT,
+    metrics.TO_LABEL,
+    metrics.TO_VERDICT,
+)
+
+
+class WorkerMonitor:
+    """Observes spool, calls, intake and feedback of one process; its threads share it.
+
+    Args:
+        stalled_seconds: without progress for so long, the worker is not live.
+        projects: most projects with a series of their own.
+    """
+
+    def __init__(self, stalled_seconds: float, projects: int) -> None:
+        self.progress = Progress(stalled_seconds)
+        self._counters = {metric.name: Counter(metric) for metric in COUNTERS}
+        self._histograms = {metric.name: Histogram(metric) for metric in HISTOGRAMS}
+        self._projects = LabelLimit(projects)
+        self._causes = LabelLimit(CAUSES)
+
+    def took(self, source: str, messages: int) -> None:
+        """Messages of a source are in hand."""
+        if messages:
+            self._count(metrics.MESSAGES, messages, source)
+
+    def stepped(self) -> None:
+        """Intake has looked for messages, with or without success."""
+        self.progress.came_round("intake")
+
+    def admitted(self, arrivals: Sequence[Arrival], result: Admission) -> None:
+        """Items were admitted."""
+        for outcome in ("admitted", "superseded", "dead", "sampled_out"):
+            number = getattr(result, outcome)
+            if number:
+                self._count(metrics.ADMITTED, number, "waiting" if outcome == "admitted" else outcome)
+        if result.dead and not result.skipped:  # of entries that others admitted the causes are theirs to count
+            self._note_causes(Tally(item.cause for one in arrivals for item in one.items if isinstance(item, Dead)))
+
+    def looked(self) -> None:
+        """Redis has told which projects are due."""
+        self.progress.done(Activity.LEASE)
+
+    def acquired(self, project: str) -> None:
+        """A wave begins."""
+        self.progress.holds(project)
+
+    def released(self, project: str) -> None:
+        """A wave has ended."""
+        self.progress.released(project)
+
+    def leased(self, project: str, entries: Sequence[Leased], superseded: int) -> None:
+        """Entries were leased."""
+        self.progress.moved(project)
+        waits: dict[int, list[float]] = {}
+        for entry in entries:
+            if entry.deliveries == 1:
+                waited = (entry.leased_ms - int(entry.entry_id.partition("-")[0])) / 1000
+                waits.setdefault(entry.lane, []).append(waited if waited > 0 else 0.0)
+        for lane, seconds in waits.items():
+            self._histograms[metrics.BACKLOG_WAIT.name].observe(seconds, str(lane))
+        if superseded:
+            self._count(metrics.SETTLED, superseded, self._projects.of(project), Fate.SUPERSEDED.value)
+
+    def settled(self, project: str, settlements: Sequence[Settlement]) -> None:
+        """Outcomes were recorded."""
+        self.progress.done(Activity.SETTLE)
+        self.progress.moved(project)
+        label, delivered = self._projects.of(project), Fate.DELIVERED
+        stamps = [one.entry.stamp for one in settlements if one.fate is delivered]
+        if stamps:
+            now = clock.now()
+            self._count(metrics.SETTLED, len(stamps), label, delivered.value)
+            self._histograms[metrics.TO_LABEL.name].observe([max(0.0, now - stamp / 1e6) for stamp in stamps])
+        if len(stamps) < len(settlements):
+            others = [one for one in settlements if one.fate is not delivered]
+            for fate, number in Tally(one.fate for one in others).items():
+                self._count(metrics.SETTLED, number, label, fate.value)
+            self._note_causes(Tally(one.cause for one in others if one.fate is Fate.DEAD))
+
+    def failed(self, script: str, error: redis.RedisError) -> None:
+        """Redis refused or did not answer."""
+        activity = Activity.LEASE if script in LEASING else Activity.SETTLE if script == "settle" else None
+        if activity is not None:
+            self.progress.failed(activity, f"{type(error).__name__}: {error}")
+
+    def called(self, record: CallRecord) -> None:
+        """One exchange with Kili has ended."""
+        if record.outcome == OWN_FAULT:
+            self.progress.failed(Activity.SEND, f"{record.operation}: {record.outcome}")
+        else:
+            self.progress.done(Activity.SEND)
+        self.progress.moved(record.project)
+        operation = record.operation
+        self._histograms[metrics.CALL_SECONDS_OF.name].observe((record.seconds,), operation, record.outcome)
+        self._count(metrics.SENT_BYTES, record.bytes_sent, operation)
+        if record.items and record.outcome == "ok":
+            self._histograms[metrics.CALL_ITEMS.name].observe((record.items,), operation)
+        if record.attempt > 1:
+            self._count(metrics.RETRIES, 1, operation)
+        if record.status == 429:
+            self._count(metrics.RATE_LIMITED, 1, operation)
+        if record.waited > 0:
+            self._count(metrics.BUDGET_WAIT, record.waited)
+
+    def judged(self, delays: Sequence[float]) -> None:
+        """Humans have answered, so many seconds after the model."""
+        self._histograms[metrics.TO_VERDICT.name].observe(delays)
+
+    def families(self) -> Iterator[Family]:
+        """What was counted."""
+        yield family_of(metrics.BUILD, {(__version__,): 1.0})
+        yield family_of(metrics.LAST_DONE, {(name,): age for name, age in self.progress.ages().items()})
+        yield family_of(metrics.HELD, float(self.progress.held))
+        yield from (counter.family() for counter in self._counters.values())
+        yield from (histogram.family() for histogram in self._histograms.values())
+
+    def registry(self, *more: Callable[[], Iterator[Family]]) -> CollectorRegistry:
+        """Everything that this process exposes: what was counted, what the process uses, and what ``more`` yield."""
+        registry = CollectorRegistry()
+        registry.register(Families(self.families))
+        for families in more:
+            registry.register(Families(families))
+        ProcessCollector(registry=registry)
+        return registry
+
+    def _count(self, metric: metrics.Metric, number: float, *labels: str) -> None:
+        self._counters[metric.name].add(number, *labels)
+
+    def _note_causes(self, causes: Tally[str]) -> None:
+        for cause, number in causes.items():
+            self._count(metrics.DEAD_LETTERED, number, self._causes.of(cause))
