@@ -44,6 +44,9 @@ def found(name: str) -> dict[str, Any]:
     model = dict.fromkeys(("value", "low", "high", "verdicts", "audits", "overdue_audits"), 0.25)
     return {
         "at_the_doors": 1,
+        "sources": {name: 1},
+        "source_lags": {name: 1},
+        "pairs": {name: 1},
         "ledger": {**ledger, "waiting": 0, "leased": 0, "balance": 0},
         "dead_letters": {name: 2},
         "dead_letters_expired": 0,

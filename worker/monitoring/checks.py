@@ -22,6 +22,7 @@ from worker.projects.review_policy import review_gaps, review_words, scorer_miss
 from worker.review import PolicyError
 from worker.settings.names import unknown_names
 from worker.settings.tree import Settings
+from worker.sources import make_sources
 from worker.wiring import access_of, budget_of, kili_of, projects_of, spool_of
 
 OLDEST_REDIS = (6, 2)
@@ -57,6 +58,7 @@ def setting_checks(settings: Settings) -> Iterator[Check]:
     yield _sizes(settings)
     yield _doors(settings)
     yield _heartbeat(settings)
+    yield _sources(settings)
     yield _projects_file(settings)
     yield from _review(settings)
     yield from _names(settings)
@@ -203,6 +205,14 @@ def _heartbeat(settings: Settings) -> Check:
     if not os.access(path.parent, os.W_OK | os.X_OK) or not path.parent.is_dir():
         return Check(name, "refused", f"no file can be written in {path.parent}", "name a folder that is there")
     return Check(name, "ok")
+
+
+def _sources(settings: Settings) -> Check:
+    try:
+        make_sources(settings)
+    except ValueError as error:
+        return Check("WORKER_SOURCES", "refused", str(error), "correct it; docs/operations.md lists the sources")
+    return Check("WORKER_SOURCES", "ok", ", ".join(settings.sources))
 
 
 def _projects_file(settings: Settings) -> Check:

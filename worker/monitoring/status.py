@@ -22,6 +22,7 @@ from worker.wiring import budget_of, inbox_of, spool_of
 def collect(settings: Settings) -> dict[str, Any]:
     """Everything ``status`` shows, as plain data. Raises redis.RedisError when Redis is away."""
     spool = spool_of(settings)
+    inbox = inbox_of(settings)
     letters = DeadLetters(spool.redis, spool.prefix)
     pauses = Pauses(spool.redis, spool.prefix, first=0, cap=0).all()
     ledger = spool.ledger()
@@ -30,8 +31,11 @@ def collect(settings: Settings) -> dict[str, Any]:
     projects = spool.projects()
     notice = letters.notice()
     return {
-        "at_the_doors": inbox_of(settings).backlog(),
+        "at_the_doors": inbox.backlog(),
         "doors_closed": ledger.waiting >= settings.intake.max_waiting,
+        "sources": spool.sources(),
+        "source_lags": spool.lags(),
+        "pairs": inbox.pairs(),
         "ledger": _ledger(ledger),
         "projects": {project: _project(spool, project) for project in projects},
         "review": review_words(settings.review),
@@ -84,6 +88,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     closed = " (closed: the spool is full)" if found["doors_closed"] else ""
     yield f"at the doors   {found['at_the_doors']}{closed}"
     yield f"received       {ledger['received']} = " + " + ".join(f"{ledger[part]} {part}" for part in parts)
+    yield from _source_lines(found)
     if found["replaced"]:
         yield f"REDIS REPLACED {clock.now() - found['replaced']['at']:.0f} s ago: {found['replaced']['words']}"
     yield "conservation   " + ("holds" if ledger["balance"] == 0 else f"OFF BY {ledger['balance']}")
@@ -115,6 +120,15 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"  {count['operation']}: {count['calls']} {count['outcome']}"
 
 
+def _source_lines(found: dict[str, Any]) -> Iterator[str]:
+    if found["sources"]:
+        yield "sources        " + ", ".join(f"{count} {name}" for name, count in found["sources"].items())
+    if found["source_lags"]:
+        yield "source lag     " + ", ".join(f"{count} {name}" for name, count in found["source_lags"].items())
+    if any(found["pairs"].values()):
+        yield "logged pairs   " + ", ".join(f"{count} {state}" for state, count in found["pairs"].items())
+
+
 def _waiting_for(found: dict[str, Any], pause: dict[str, Any]) -> Iterator[str]:
     one = found["projects"].get(pause["scope"].removeprefix("project:"))
     if one is not None:
@@ -133,6 +147,15 @@ def _metrics(found: dict[str, Any]) -> Iterator[str]:
     ledger = found["ledger"]
     yield "# TYPE prediction_worker_received_total counter"
     yield sample("received_total", ledger["received"])
+    yield "# TYPE prediction_worker_source_received_total counter"
+    for source, count in found["sources"].items():
+        yield sample("source_received_total", count, source=source)
+    yield "# TYPE prediction_worker_source_lag gauge"
+    for source, count in found["source_lags"].items():
+        yield sample("source_lag", count, source=source)
+    yield "# TYPE prediction_worker_logged_events gauge"
+    for state, count in found["pairs"].items():
+        yield sample("logged_events", count, state=state)
     yield "# TYPE prediction_worker_predictions gauge"
     for state in ("delivered", "superseded", "sampled_out", "dead", "dropped", "waiting", "leased"):
         yield sample("predictions", ledger[state], state=state)
