@@ -10,7 +10,7 @@ DAYS ?= 1
 # The server's binary for test-redis: a path, or a name on PATH.
 REDIS_SERVER ?= redis-server
 
-.PHONY: demo test fuzz fuzz-formats test-redis test-servers test-browser test-alerts lint bench bench-quick faults-one-document soak simulate lock clean
+.PHONY: demo test fuzz fuzz-formats fuzz-http test-redis test-servers test-sources test-browser test-alerts lint bench bench-quick faults-one-document soak simulate lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -31,6 +31,18 @@ test-redis: $(VENV)/.dev
 # The whole job with foreign producers on the oldest server, the one that is installed, and the newest: same results?
 test-servers: $(VENV)/.dev
 	$(BIN)/python -m tests.faults.foreign $(ARGS)
+
+# Every source with 5,000 messages and ten kills; RabbitMQ needs rabbitmq-server (Debian: apt-get install rabbitmq-server).
+test-sources: $(VENV)/.dev
+	SOURCES_MESSAGES=5000 SOURCES_KILLS=10 $(BIN)/python -m pytest -n 2 --timeout 900 tests/conformance/sources $(ARGS)
+
+# Random requests by docs/openapi.json against a real gateway, with a tool of its own environment.
+fuzz-http: $(VENV)/.dev $(VENV)/.fuzz/bin/schemathesis
+	$(BIN)/python -m tests.conformance.sources.fuzz $(VENV)/.fuzz/bin/schemathesis $(ARGS)
+
+$(VENV)/.fuzz/bin/schemathesis: $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/.fuzz
+	$(VENV)/.fuzz/bin/pip install --quiet 'schemathesis>=4'
 
 # Looks at the report's page in a real browser; needs Chromium (Debian: apt-get install chromium), or its path in CHROMIUM.
 test-browser: $(VENV)/.dev

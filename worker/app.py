@@ -18,7 +18,6 @@ from celery.worker import state
 from kombu import Queue
 
 from worker.environment.connections import broker_ssl, celery_url
-from worker.intake import queue_step
 from worker.runtime import Runtime
 from worker.settings.tree import Settings
 
@@ -119,8 +118,6 @@ def bind_runtime(app: Celery, settings: Settings) -> Runtime:
     """Give the app the runtime that its tasks and its bootstep work with."""
     runtime = Runtime(settings)
     app.runtime = runtime
-    if not settings.broker_is_redis:
-        app.steps["consumer"].add(queue_step(runtime.queue_door, settings.intake.queue))
     say_safely()
     signals.worker_shutting_down.connect(lambda **_: runtime.drain(), weak=False)
     return runtime

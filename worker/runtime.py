@@ -20,7 +20,7 @@ from worker.environment.connections import same_server
 from worker.environment.machine import MACHINE, Environment
 from worker.feedback.collection_cycle import Rounds
 from worker.feedback.reading import Reader as LabelReader
-from worker.intake import QueueDoor, Reader, ReaderLimits
+from worker.intake import Reader, ReaderLimits
 from worker.kili import CallRecord
 from worker.monitoring.health import Pulse
 from worker.monitoring.probes import Probes
@@ -28,6 +28,7 @@ from worker.monitoring.serving import worker_endpoint
 from worker.monitoring.worker_monitor import WorkerMonitor
 from worker.projects.results import ResultPlaces, ResultReader
 from worker.settings.tree import Settings
+from worker.sources import SourceHost
 from worker.spool import Watch
 from worker.spool.call_counters import CallCounter
 from worker.wiring import (
@@ -91,7 +92,7 @@ class Runtime:
             executor=environment.executor,
         )
         self.reader = self._make_reader()
-        self.queue_door = QueueDoor(inbox_of(settings, environment=environment), lambda: self.reader.closed)
+        self.sources = SourceHost(settings, lambda: self.reader.closed, self.stop_event, environment)
         self._watch = Watch(self.spool)
         self._housekeeping = housekeeping_of(settings, self.spool)
         self._feedback = threading.Thread(target=self._keep_running, args=(self._listen,), name="feedback", daemon=True)
@@ -113,6 +114,7 @@ class Runtime:
         ]
         for thread in (self._watchdog, *self._threads):
             thread.start()
+        self.sources.start()
         if self.settings.feedback.enabled:
             self._feedback.start()
         logger.info("started", extra={"action": "started", "version": __version__, "pid": os.getpid()})
@@ -139,6 +141,7 @@ class Runtime:
         self.drain()
         for thread in self._threads:
             thread.join(self.settings.delivery.drain_seconds)
+        self.sources.join(self.settings.delivery.drain_seconds)
         self.scheduler.close()
         self.deliverer.leases.wait_released(self.settings.delivery.drain_seconds)
         self._pool.shutdown(wait=True, cancel_futures=True)

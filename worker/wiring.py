@@ -19,7 +19,7 @@ from worker.feedback.label_files import FileRules
 from worker.feedback.notifications import Shape, Webhook
 from worker.feedback.reading import Reader
 from worker.feedback.service import Ears, Feedback, FeedbackRules, Scope
-from worker.intake import Admitter, Inbox, Rules
+from worker.intake import Admitter, EventRules, Inbox, PutLimits, Rules
 from worker.intake.parsing import NO_PROJECT
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
 from worker.kili.interfaces import InterfaceCache
@@ -78,15 +78,32 @@ def projects_of(settings: Settings) -> Projects:
 
 def admitter_of(settings: Settings, spool: Spool, projects: Projects | None = None) -> Admitter:
     """The one admission behind both doors."""
+    return Admitter(spool, policy_of(settings, spool), rules_of(settings), projects or projects_of(settings))
+
+
+def rules_of(settings: Settings) -> Rules:
+    """What admission is told."""
     limits = ReadingLimits(settings.intake.max_message_bytes, settings.intake.max_depth)
     places = ResultPlaces(settings.intake.result_places)
-    rules = Rules(settings.default_project, limits, tuple(settings.intake.path_roots), places)
-    return Admitter(spool, policy_of(settings, spool), rules, projects or projects_of(settings))
+    own = settings.kserve
+    events = EventRules(own.mode, own.id_key, own.url_key, own.text_key, own.model_version)
+    return Rules(settings.default_project, limits, tuple(settings.intake.path_roots), places, events)
+
+
+def put_limits_of(settings: Settings) -> PutLimits:
+    """What putting messages into the inbox keeps to."""
+    return PutLimits(
+        max_entries=settings.intake.max_inbox,
+        remember_ms=int(settings.intake.repeat_seconds * 1000),
+        max_halves=settings.kserve.max_halves,
+        pair_ms=int(settings.kserve.pair_seconds * 1000),
+    )
 
 
 def inbox_of(settings: Settings, consumer: str = "reader", environment: Environment = MACHINE) -> Inbox:
     """The inbox in the broker's Redis, or in the spool's when the broker is no Redis."""
-    queue = f"{settings.intake.broker_key_prefix}{settings.intake.queue}" if settings.broker_is_redis else ""
+    moves = settings.broker_is_redis and "celery" in settings.sources
+    queue = f"{settings.intake.broker_key_prefix}{settings.intake.queue}" if moves else ""
     url = settings.broker if settings.broker_is_redis else settings.redis
     return Inbox(environment.connect(url), key=settings.intake.inbox, queue=queue, consumer=consumer)
 

@@ -14,7 +14,7 @@ from worker.ontology import Interface, to_json_response
 from worker.projects.outputs import output_of
 from worker.review import RankedPolicy, ReviewPolicy, Subject, ThresholdPolicy, Verdict
 from worker.review.subjects import subject_of
-from worker.settings.tree import THRESHOLD
+from worker.settings.groups import THRESHOLD
 
 BOXES = 20
 TOGETHER = 200

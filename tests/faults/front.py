@@ -13,12 +13,13 @@ class Front:
 
     Args:
         url: of the server.
+        port: to listen on; 0 takes a free one.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, port: int = 0) -> None:
         parts = urlsplit(url)
         self._server = (parts.hostname or "", parts.port or 0)
-        self._port = 0
+        self._port = port
         self._listener: socket.socket | None = None
         self._open: set[socket.socket] = set()
         self._guard = threading.Lock()

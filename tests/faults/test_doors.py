@@ -256,7 +256,7 @@ def settings(
 @pytest.mark.guarantee(
     "Redis",
     fault="a broker that is no Redis (kombu's in-memory transport)",
-    promise="late acknowledgement; RabbitMQ itself is not in the suite",
+    promise="late acknowledgement",
 )
 def test_a_broker_that_is_no_redis_is_consumed_without_loss_and_only_while_the_doors_are_open(
     settings: Settings,

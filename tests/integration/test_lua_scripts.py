@@ -16,14 +16,14 @@ import redis
 from tests.integration.marked_scripts import heard, marked_script_of, marks_in, marks_of, text_of
 from worker.environment.connections import WorkerScript, script_of
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.intake import Inbox
+from worker.intake import IdReused, Inbox, InboxFull, PutLimits, RawMessage
+from worker.intake.inbox import Side
 from worker.kili.budget import CallBudget
 from worker.review.histogram import Histogram, UntestedPool
 from worker.spool import Arrival, Counted, Dead, Fate, Item, Leased, Settlement, Spool, Waiting
 
 SCRIPTS = {
-    ("worker.intake", "scripts/take.lua"),
-    ("worker.intake", "scripts/oldest.lua"),
+    *(("worker.intake", f"scripts/{name}.lua") for name in ("expire_halves", "oldest", "put", "take")),
     ("worker.kili", "budget.lua"),
     ("worker.review", "untested.lua"),
     *(
@@ -159,6 +159,7 @@ class Tour:
         self.look_for_due_projects()
         self.forget_projects()
         self.take_from_the_doors()
+        self.put_and_join()
         self.spend_the_budget()
         self.compare_scores()
 
@@ -166,7 +167,7 @@ class Tour:
         return Waiting("p", lane, name, "m:1", stamp, digest, payload, b"{}")
 
     def put(self, *items: Item, replayed: str = "", entry_id: str = "", inbox: str = "", insist: bool = False) -> None:
-        self.spool.admit([Arrival(entry_id, items, replayed)], inbox=inbox, insist=insist)
+        self.spool.admit([Arrival(entry_id, items, replayed, "stream")], inbox=inbox, insist=insist)
 
     def lease(self, token: str, **options: int) -> list[Leased]:
         wanted = {"items": 100, "max_bytes": 10**6, "aging_ms": 60_000, **options}
@@ -323,6 +324,30 @@ class Tour:
         self.client.lpush("celery", *("c" * 10 for _ in range(20)))
         assert len(inbox.take(items=16, max_bytes=1000)) == 16
         assert inbox.take(items=10, max_bytes=1000)
+
+    def put_and_join(self) -> None:
+        self.client.delete("doors")
+        inbox = Inbox(self.client, key="doors", queue="", consumer="one")
+        roomy, brief = PutLimits(), PutLimits(max_entries=100, max_halves=1, pair_ms=0)
+        one = RawMessage(b"{}", id="1")
+        assert [stored.state for stored in inbox.put([one, RawMessage(b"{}")], "kafka", roomy)] == ["new", "new"]
+        assert [stored.state for stored in inbox.put([one], "kafka", roomy, strict=True)] == ["repeated"]
+        assert [stored.state for stored in inbox.put([RawMessage(b"[]", id="1")], "kafka", roomy)] == ["new"]
+        with pytest.raises(IdReused):
+            inbox.put([one], "kafka", roomy, strict=True)
+        halves: list[tuple[str, Side]] = [(key, side) for key in "ab" for side in ("request", "response")]
+        events = [RawMessage(b"{}", "event", pair=half) for half in halves]
+        assert [inbox.put([event], "http", roomy)[0].state for event in events[:2]] == ["waiting", "joined"]
+        assert inbox.put([events[0]], "http", roomy)[0].state == "repeated"
+        assert inbox.put([events[3]], "http", brief)[0].state == "waiting"
+        with pytest.raises(InboxFull):
+            inbox.put([RawMessage(b"{}", "event", pair=("c", "request"))], "http", brief)
+        assert inbox.expire_halves() == 1
+        assert inbox.put([events[3]], "http", brief)[0].state == "waiting"
+        assert inbox.put([events[2]], "http", brief)[0].state == "joined"
+        with pytest.raises(InboxFull):
+            inbox.put([one], "http", PutLimits(max_entries=1))
+        assert inbox.pairs() == {"joined": 2, "repeated": 1, "orphan_responses": 1, "waiting": 0}
 
     def spend_the_budget(self) -> None:
         budget = CallBudget(self.client, scope="s", calls_per_minute=4, burst=4, window=0.2, margin=0)

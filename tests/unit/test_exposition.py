@@ -49,8 +49,12 @@ def found(name: str) -> dict[str, Any]:
     lanes = {"lanes": [3] + [0] * 9, "lanes_leased": [1] + [0] * 9, "lanes_oldest_seconds": [7.5] + [0.0] * 9}
     return {
         "at_the_doors": 1,
-        "sources": {"backlogs": {"inbox": 1, "celery": 0}, "oldest_seconds": 2.5},
+        "backlogs": {"inbox": 1, "celery": 0},
+        "inbox_oldest_seconds": 2.5,
         "doors_closed": False,
+        "sources": {name: 1},
+        "source_lags": {name: 1},
+        "pairs": {name: 1},
         "ledger": {**ledger, "waiting": 0, "leased": 0, "balance": 0},
         "projects": {name: {**ledger, "waiting": 2, "leased": 1, "balance": 0, **lanes}},
         "dead_letters": {name: 2},

@@ -21,6 +21,7 @@ LAYERS = (
     {"projects", "feedback"},
     {"intake", "delivery", "reports"},
     {"wiring"},
+    {"sources"},
     {"monitoring"},
     {"runtime", "demo"},
     {"app"},

@@ -29,9 +29,9 @@ from worker.cli.loading import fail, load_settings, start_logging
 )
 def exporter(listen: str, rate_seconds: float) -> None:
     """Serve the fleet's figures to Prometheus: once, however many workers run."""
-    from worker.monitoring.address import Address
     from worker.monitoring.endpoint import Endpoint
     from worker.monitoring.exporter import Exporter
+    from worker.settings.address import Address
 
     settings = load_settings()
     start_logging(settings)

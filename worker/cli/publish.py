@@ -9,7 +9,8 @@ import stat
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING, Literal
+from itertools import islice
+from typing import IO, TYPE_CHECKING
 
 import click
 import redis
@@ -19,16 +20,19 @@ from worker.cli.loading import fail, load_settings
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
 
+    from worker.settings.tree import Settings
+
+VIA = ("celery", "stream", "http", "kafka", "rabbitmq", "sqs")
 GZIP = b"\x1f\x8b"
 
 
 @click.command()
 @click.argument("file", type=click.File("rb"))
-@click.option("--via", type=click.Choice(["celery", "stream"]), default="stream", help="The door to use.")
+@click.option("--via", type=click.Choice(VIA), default="stream", help="The source to send to.")
 @click.option("--chunk", type=click.IntRange(1, 10_000), default=100, help="Predictions sent at once.")
 @click.option("--quiet", is_flag=True, help="No progress bar.")
-def publish(file: IO[bytes], via: Literal["celery", "stream"], chunk: int, quiet: bool) -> None:
-    """Send FILE (JSON Lines, one prediction a line, gzip or not; - for standard input) to a door.
+def publish(file: IO[bytes], via: str, chunk: int, quiet: bool) -> None:
+    """Send FILE (JSON Lines, one prediction a line, gzip or not; - for standard input) to a source.
 
     Lines are sent as they are: the worker says what is wrong with them.
     """
@@ -37,10 +41,19 @@ def publish(file: IO[bytes], via: Literal["celery", "stream"], chunk: int, quiet
     from worker.producer import Publisher
 
     settings = load_settings()
+    if via not in ("celery", "stream"):
+        _send(file, via, settings, chunk, quiet)
+        return
     if via == "stream" and not settings.broker_is_redis:
-        fail("the stream door needs a Redis broker; use --via celery")
+        fail("the stream needs a Redis broker; use --via celery")
     intake = settings.intake
-    publisher = Publisher(settings.broker, via=via, queue=intake.queue, inbox=intake.inbox, chunk=chunk)
+    publisher = Publisher(
+        settings.broker,
+        via="celery" if via == "celery" else "stream",
+        queue=intake.queue,
+        inbox=intake.inbox,
+        chunk=chunk,
+    )
     try:
         with publisher, _progress(file, quiet) as advance:
             for line, read in _lines(file):
@@ -51,6 +64,27 @@ def publish(file: IO[bytes], via: Literal["celery", "stream"], chunk: int, quiet
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         fail(f"{file.name}: the gzip file is broken: {error}; {publisher.sent} predictions were sent")
     click.echo(f"{publisher.sent} predictions sent")
+
+
+def _send(file: IO[bytes], via: str, settings: Settings, chunk: int, quiet: bool) -> None:
+    """Send to a source that has a server of its own, chunk by chunk."""
+    from worker.cli.sending import NotSent, sending
+
+    sent = 0
+    try:
+        with sending(via, settings) as send, _progress(file, quiet) as advance:
+            lines = _lines(file)
+            while part := list(islice(lines, chunk)):
+                send([line for line, _ in part])
+                sent += len(part)
+                advance(sum(read for _, read in part))
+    except NotSent as error:
+        fail(f"the {via} source took {sent} predictions and then no more: {error}")
+    except ModuleNotFoundError as error:
+        fail(f"--via {via} needs {error.name}: pip install 'kili-prediction-worker[{via}]'")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        fail(f"{file.name}: the gzip file is broken: {error}; {sent} predictions were sent")
+    click.echo(f"{sent} predictions sent")
 
 
 def _lines(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:

@@ -8,6 +8,13 @@ from pydantic import TypeAdapter
 
 from worker.contract.message import SCHEMA_NAME, Prediction, PredictionBatch
 
+OTHER_CHANNELS = {
+    "kafka": "Topics of WORKER_KAFKA__TOPICS; a record's value is one prediction as JSON, or a CloudEvent.",
+    "rabbitmq": "Queue of WORKER_RABBITMQ__QUEUE; a body is one prediction as JSON, or a CloudEvent.",
+    "sqs": "Queues of WORKER_SQS__QUEUE_URLS; a body is one prediction as JSON, or a notification of SNS.",
+}
+"""Sources whose addresses are not the same for everybody."""
+
 EXAMPLE: dict[str, Any] = {
     "schema": SCHEMA_NAME,
     "project_id": "clx0000000000000000000000",
@@ -31,7 +38,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def asyncapi_document(*, version: str, queue: str, inbox: str) -> dict[str, Any]:
-    """AsyncAPI document of the two doors.
+    """AsyncAPI document of the sources that are queues.
 
     Args:
         version: of the product.
@@ -49,10 +56,11 @@ def asyncapi_document(*, version: str, queue: str, inbox: str) -> dict[str, Any]
                 queue, "Celery task predictions.ingest; its argument is a prediction or a list of them."
             ),
             "stream": _channel(inbox, "Redis stream; the field `payload` holds one prediction as JSON."),
+            **{name: _channel(None, text) for name, text in OTHER_CHANNELS.items()},
         },
         "operations": {
             f"receiveFrom{door.capitalize()}": {"action": "receive", "channel": {"$ref": f"#/channels/{door}"}}
-            for door in ("celery", "stream")
+            for door in ("celery", "stream", *OTHER_CHANNELS)
         },
         "components": {
             "messages": {
@@ -64,12 +72,12 @@ def asyncapi_document(*, version: str, queue: str, inbox: str) -> dict[str, Any]
                     "examples": [{"name": "classification", "payload": EXAMPLE}],
                 }
             },
-            "schemas": _moved({"Message": schema, **definitions}),
+            "schemas": moved({"Message": schema, **definitions}),
         },
     }
 
 
-def _channel(address: str, description: str) -> dict[str, Any]:
+def _channel(address: str | None, description: str) -> dict[str, Any]:
     return {
         "address": address,
         "description": description,
@@ -77,11 +85,12 @@ def _channel(address: str, description: str) -> dict[str, Any]:
     }
 
 
-def _moved(node: Any) -> Any:
+def moved(node: Any) -> Any:
+    """A JSON Schema whose definitions lie under components/schemas, where OpenAPI and AsyncAPI have them."""
     if isinstance(node, dict):
         return {
-            key: value.replace("#/$defs/", "#/components/schemas/") if key == "$ref" else _moved(value)
+            key: value.replace("#/$defs/", "#/components/schemas/") if key == "$ref" else moved(value)
             for key, value in node.items()
             if key not in ("$schema", "$id")
         }
-    return [_moved(item) for item in node] if isinstance(node, list) else node
+    return [moved(item) for item in node] if isinstance(node, list) else node

@@ -141,7 +141,12 @@ class _Wave:
             return Settlement(entry, Fate.SAMPLED_OUT)
         history = ReviewDecision.history_in(entry.decision)
         payload = whole.model_dump_json(by_alias=True, exclude_none=True).encode()
-        return replace(entry, payload=payload, decision=decision.to_bytes(history), original=entry.payload)
+        return replace(
+            entry,
+            payload=payload,
+            decision=decision.to_bytes(history, ReviewDecision.source_in(entry.decision)),
+            original=entry.payload,
+        )
 
     def _read(self, location: str) -> Any:
         """One result. One that cannot be read says nothing of its neighbours; only several do, and none that can."""

@@ -104,8 +104,15 @@ class Burial:
     def of(self, entry: Leased, prediction: Prediction | None, cause: Cause, stage: str) -> Settlement:
         """The settlement that moves the entry to the dead letters."""
         sender = sender_of(entry, prediction, self.project)
-        letter = write_letter(cause, sender, stage=stage, history=[*history_of(entry), *self.history])
+        letter = write_letter(
+            cause, sender, stage=stage, history=[*history_of(entry), *self.history], source=source_of(entry)
+        )
         return Settlement(entry, Fate.DEAD, cause.slug, letter)
+
+
+def source_of(entry: Leased) -> str:
+    """The source that brought the message; empty when that is not known."""
+    return ReviewDecision.source_in(entry.decision)
 
 
 def history_of(entry: Leased) -> list[dict[str, Any]]:

@@ -1,21 +1,27 @@
-"""The doors and the one admission behind them."""
+"""The inbox and the one admission behind it."""
 
 from worker.intake.admission import Admitter
 from worker.intake.celery_messages import TASK, messages_of
-from worker.intake.inbox import Inbox
-from worker.intake.parsing import InboxEntry, Rules
-from worker.intake.queue_door import QueueDoor, queue_step
+from worker.intake.events import EventRules, pair_of
+from worker.intake.inbox import IdReused, Inbox, InboxFull, PutLimits, RawMessage, Stored
+from worker.intake.parsing import InboxEntry, Rules, Understanding
 from worker.intake.reader import Reader, ReaderLimits
 
 __all__ = [
     "TASK",
     "Admitter",
+    "EventRules",
+    "IdReused",
     "Inbox",
     "InboxEntry",
-    "QueueDoor",
+    "InboxFull",
+    "PutLimits",
+    "RawMessage",
     "Reader",
     "ReaderLimits",
     "Rules",
+    "Stored",
+    "Understanding",
     "messages_of",
-    "queue_step",
+    "pair_of",
 ]

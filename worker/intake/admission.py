@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 
@@ -59,18 +59,17 @@ class Admitter:
         """
         total = Admission(0, 0, 0, 0)
         found = ((entry.entry_id, one) for entry in entries for one in self._understanding.of_entry(entry))
-        for arrivals in _transactions(self._arrivals(found)):
+        sources = {entry.entry_id: entry.source for entry in entries}
+        for arrivals in _transactions(self._arrivals(found, sources)):
             total += self._spool.admit(arrivals, inbox=inbox, insist=insist)
         return total
 
     def replay(self, letter: DeadLetter) -> Admission:
         """Admit a dead letter's original again; the letter goes in the same transaction, or nothing happens."""
-        history = letter.about.get("history", [])
-        found: Iterable[Understood | Dead]
-        if letter.about.get("form") == "envelope":
-            found = self._understanding.of_envelope(letter.original, history, check_expiry=False)
-        else:
-            found = self._understanding.of_message(letter.original, history)
+        about = letter.about
+        found = self._understanding.of_original(
+            about.get("form", "message"), letter.original, about.get("history", []), about.get("source", "")
+        )
         items = [item for part in _parts(("", one) for one in found) for _, item in self._decided(part)]
         return self._spool.admit([Arrival("", tuple(items), replayed=letter.id)])
 
@@ -82,10 +81,10 @@ class Admitter:
         """
         self._policy.keep()
 
-    def _arrivals(self, found: Iterable[Found]) -> Iterator[Arrival]:
+    def _arrivals(self, found: Iterable[Found], sources: Mapping[str, str]) -> Iterator[Arrival]:
         decided = (one for part in _parts(found) for one in self._decided(part))
         for entry_id, items in groupby(decided, key=itemgetter(0)):
-            yield Arrival(entry_id, tuple(item for _, item in items))
+            yield Arrival(entry_id, tuple(item for _, item in items), source=sources[entry_id])
 
     def _decided(self, part: Sequence[Found]) -> Iterator[tuple[str, Item]]:
         """Items in the order of the messages; the policy is asked about all of them together."""
@@ -107,7 +106,7 @@ class Admitter:
             raise  # the policy's memory is away: the entries stay in the inbox
         except Exception as error:  # noqa: BLE001 - whatever a message does to this code, the doors stay open
             if len(asked) == 1:
-                return [self._understanding.refused(error, asked[0].message, asked[0].history)]
+                return [self._understanding.refused(error, asked[0].message, asked[0].history, asked[0].source)]
             words, kind = "the policy failed on %d predictions and is asked one by one: %s", type(error).__name__
             logger.warning(words, len(asked), kind, extra={"action": "policy_failed", "error": kind})
             return [decision for one in asked for decision in self._decisions([one])]
@@ -130,7 +129,7 @@ def _item(one: Understood, decision: ReviewDecision) -> Waiting | Counted:
         stamp=one.stamp,
         digest=hashlib.blake2b(one.message, digest_size=8).hexdigest(),
         payload=one.message,
-        decision=decision.to_bytes(one.history),
+        decision=decision.to_bytes(one.history, one.source),
     )
 
 

@@ -184,10 +184,10 @@ def _messages(args: Any, kwargs: Any) -> Iterator[bytes]:
         raise MessageError("invalid_message", unknown[0], "unknown keyword argument", "pass the prediction as argument")
     for value in [*args, *kwargs.values()]:
         for message in value if isinstance(value, list) else [value]:
-            yield _as_json(message)
+            yield as_json(message)
 
 
-def _as_json(message: Any) -> bytes:
+def as_json(message: Any) -> bytes:
     """One message as JSON; a text is taken as JSON already.
 
     Raises:

@@ -1,9 +1,11 @@
-"""The inbox: a Redis stream in the broker's Redis, where both doors end and from which admission reads in bulk."""
+"""The inbox: a Redis stream in the broker's Redis, where all sources end and from which admission reads in bulk."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import redis
 
@@ -15,6 +17,56 @@ PRIORITY_SEPARATORS = ("\x06\x16", ":")
 PRIORITIES = range(1, 10)
 """kombu's lists of a queue on Redis: the plain name, and one for each further priority that the producer's
 ``priority_steps`` have; the separator is kombu's own, or the one that Celery's documentation sets."""
+
+
+Side = Literal["request", "response"]
+
+
+class InboxFull(Exception):
+    """As many entries wait for admission as may, or as many logged events for their other half."""
+
+
+class IdReused(Exception):
+    """An id that is known came again with other content; ``number`` is the message's place in the call."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"message {number} has an id that is known with other content")
+        self.number = number
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """A message as a source brings it.
+
+    Attributes:
+        body: what arrived.
+        form: what ``body`` is: a prediction, a Celery message, or a CloudEvent in its JSON format.
+        id: what the source knows the message by; one that comes again with the same content is taken once. May be
+            empty.
+        pair: of a logged request or response: the key of the inference, and which of both it is.
+    """
+
+    body: bytes
+    form: Literal["payload", "envelope", "event"] = "payload"
+    id: str = ""
+    pair: tuple[str, Side] | None = None
+
+
+class Stored(NamedTuple):
+    """What became of a message that was put: its state, and the id of its entry where it has one."""
+
+    state: Literal["new", "repeated", "waiting", "joined"]
+    entry_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutLimits:
+    """What a put keeps to: entries at which the inbox is full, for how long ids are remembered and halves wait."""
+
+    max_entries: int = 100_000
+    remember_ms: int = 3_600_000
+    max_halves: int = 10_000
+    pair_ms: int = 600_000
 
 
 class Inbox:
@@ -34,6 +86,8 @@ class Inbox:
         self._keys = [key, *lists_of(queue)] if queue else [key]
         self._take = script_of(client, "worker.intake", "scripts/take.lua")
         self._oldest = script_of(client, "worker.intake", "scripts/oldest.lua")
+        self._put = script_of(client, "worker.intake", "scripts/put.lua")
+        self._expire_halves = script_of(client, "worker.intake", "scripts/expire_halves.lua")
 
     def open(self) -> None:
         """Create the consumer group so that entries added before it are read too."""
@@ -43,9 +97,45 @@ class Inbox:
             if "BUSYGROUP" not in str(error):
                 raise
 
-    def put(self, envelope: bytes) -> None:
-        """Add an envelope that came from another broker; it is durable when this returns."""
-        self._redis.xadd(self.key, {"envelope": envelope})
+    def put(
+        self, messages: Sequence[RawMessage], source: str, limits: PutLimits, *, strict: bool = False
+    ) -> list[Stored]:
+        """Add messages that a source brings, all or none; they are durable when this returns.
+
+        Args:
+            messages: in their order.
+            source: name of the source, kept with each.
+            limits: what the put keeps to.
+            strict: refuse everything when a known id comes with other content, which is taken as new otherwise.
+
+        Raises:
+            InboxFull: nothing was put; it can be later.
+            IdReused: nothing was put.
+            redis.OutOfMemoryError: memory is full; nothing was put.
+        """
+        args: list[Any] = [source, limits.max_entries, limits.max_halves, limits.remember_ms, limits.pair_ms]
+        args += ["1" if strict else "", len(messages)]
+        for message in messages:
+            key, side = message.pair or ("", "")
+            once = _short(f"{source}\n{message.id}") if message.id else ""
+            digest = hashlib.blake2b(message.body, digest_size=8).hexdigest() if message.id else ""
+            args += (message.form, message.body, once, digest, _short(key), side)
+        state, *rows = self._put(keys=[self.key], args=args)
+        if state == b"full":
+            raise InboxFull(self.key)
+        if state == b"conflict":
+            raise IdReused(int(rows[0]))
+        return [Stored(found.decode(), entry_id.decode()) for found, entry_id in rows]
+
+    def expire_halves(self, most: int = 200) -> int:
+        """End the wait of logged events whose other half has not come in time; how many, at most ``most`` at once."""
+        return int(self._expire_halves(keys=[self.key], args=[most]))
+
+    def pairs(self) -> dict[str, int]:
+        """Logged events: ``joined`` pairs, ``orphan_requests``, ``orphan_responses``, ``repeated``, and ``waiting``."""
+        found: Any = self._redis.hgetall(f"{self.key}:pairs")
+        counts = {name.decode(): int(count) for name, count in found.items()}
+        return {**counts, "waiting": int(self._redis.zcard(f"{self.key}:halves"))}
 
     def length(self) -> int:
         """Entries in the inbox, those included that are being admitted."""
@@ -99,6 +189,11 @@ class Inbox:
         """When the oldest entry of the inbox came, in ms since the epoch; None when it is empty."""
         found = self._oldest(keys=[self.key])
         return int(found) if found else None
+
+
+def _short(text: str) -> str:
+    """A key of 32 characters for a text of any length; empty for an empty one."""
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest() if text else ""
 
 
 def lists_of(queue: str) -> list[str]:

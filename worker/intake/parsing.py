@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import redis
 
@@ -22,6 +23,7 @@ from worker.contract import (
 from worker.environment import clock
 from worker.formats import OutputError
 from worker.intake.celery_messages import messages_of
+from worker.intake.events import EventRules, message_of_event, message_of_pair
 from worker.kili.ids import derived_asset_id
 from worker.projects.configuration import ProjectConfig, Projects
 from worker.projects.outputs import ResultElsewhere, output_of, rows_of
@@ -29,7 +31,7 @@ from worker.projects.results import ResultPlaces, allowed_path
 from worker.review import Subject
 from worker.review.subjects import subject_of
 from worker.spool import Dead
-from worker.spool.dead_letters import Cause, Sender, write_letter
+from worker.spool.dead_letters import Cause, Form, Sender, write_letter
 
 NO_PROJECT = "-"
 
@@ -43,7 +45,8 @@ def refusal(
     history: History = (),
     *,
     default_project: str | None = None,
-    form: Literal["message", "envelope"] = "message",
+    form: Form = "message",
+    source: str = "",
 ) -> Dead:
     """The dead letter of a message.
 
@@ -53,10 +56,12 @@ def refusal(
         value: the same as parsed JSON, as far as that went; tells whose message it is.
         history: of earlier letters.
         default_project: of messages that name none.
+        form: of the original.
+        source: name of the source that brought it.
     """
     cause = Cause(getattr(error, "cause", "unreadable_output"), "message", error.field, error.problem, error.fix)
     sender = _sender(value, default_project)
-    letter = write_letter(cause, sender, stage="intake", history=history, form=form)
+    letter = write_letter(cause, sender, stage="intake", history=history, form=form, source=source)
     return Dead(sender.project_id or NO_PROJECT, cause.slug, letter, original)
 
 
@@ -76,16 +81,32 @@ def _text(value: Any) -> str | None:
     return value[:1024] if isinstance(value, str) and value else None
 
 
+FORMS: Mapping[bytes, Form] = {b"payload": "message", b"envelope": "envelope", b"event": "event", b"pair": "pair"}
+"""Fields of an inbox entry, and the form of the message in each."""
+
+SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 FUTURE_SECONDS = 86_400
 BATCH_BYTES = 64_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class InboxEntry:
-    """An entry of the inbox stream: ``payload`` from the stream door, ``envelope`` from the Celery door."""
+    """An entry of the inbox stream.
+
+    Its message stands in one of the fields ``payload`` (a prediction), ``envelope`` (a Celery message), ``event`` (a
+    CloudEvent) or ``pair`` (a logged request with its response). ``source`` names what brought it.
+    """
 
     entry_id: str
     fields: Mapping[bytes, bytes]
+
+    @property
+    def source(self) -> str:
+        """The source's name; entries that name none came from the stream, or from Celery when they are envelopes."""
+        named = self.fields.get(b"source", b"").decode("utf-8", "replace")
+        if SOURCE_NAME.fullmatch(named):
+            return named
+        return "celery" if b"envelope" in self.fields else "stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +117,7 @@ class Rules:
     limits: ReadingLimits = field(default_factory=ReadingLimits)
     path_roots: tuple[Path, ...] = ()
     result_places: ResultPlaces = field(default_factory=ResultPlaces)
+    events: EventRules = field(default_factory=EventRules)
 
 
 @dataclass(slots=True)
@@ -109,6 +131,7 @@ class Understood:
     message: bytes
     history: History
     subject: Subject | None
+    source: str = ""
 
 
 class Understanding:
@@ -117,72 +140,87 @@ class Understanding:
     Args:
         rules: limits and defaults.
         projects: the operator's word on each project's outputs.
+        judges_only: what is found is not to be admitted here; what admission alone needs is left out.
     """
 
-    def __init__(self, rules: Rules, projects: Projects) -> None:
+    def __init__(self, rules: Rules, projects: Projects, *, judges_only: bool = False) -> None:
+        self._judges_only = judges_only
         self._rules = rules
         self._projects = projects
 
     def of_entry(self, entry: InboxEntry) -> Iterable[Understood | Dead]:
         """What an inbox entry holds; never nothing, and never an error but of Redis."""
-        payload, envelope = entry.fields.get(b"payload"), entry.fields.get(b"envelope")
-        if payload is not None:
-            return self.of_message(payload)
-        if envelope is not None:
-            return self.of_envelope(envelope)
+        for name, form in FORMS.items():
+            original = entry.fields.get(name)
+            if original is not None:
+                return self.of_original(form, original, (), entry.source, check_expiry=True)
         error = MessageError("no_payload", "payload", "is missing from the stream entry", "XADD … payload <json>")
-        original = json.dumps(
-            {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in entry.fields.items()}
-        )
-        return [refusal(error, original.encode(), None)]
+        fields = {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in entry.fields.items()}
+        return [refusal(error, json.dumps(fields).encode(), source=entry.source)]
 
-    def of_envelope(
-        self, envelope: bytes, history: History = (), *, check_expiry: bool = True
+    def of_original(
+        self, form: Form, original: bytes, history: History = (), source: str = "", *, check_expiry: bool = False
+    ) -> Iterable[Understood | Dead]:
+        """The predictions of what arrived in a form; ``check_expiry`` refuses Celery messages that have expired."""
+        if form == "message":
+            return self.of_message(original, history, source)
+        return self._of_wrapped(form, original, history, source, check_expiry)
+
+    def _of_wrapped(
+        self, form: Form, original: bytes, history: History, source: str, check_expiry: bool
     ) -> Iterator[Understood | Dead]:
-        """The predictions of a Celery message."""
         try:
-            messages = messages_of(envelope, check_expiry=check_expiry)
-        except MessageError as error:
-            yield refusal(error, envelope, None, history, form="envelope")
+            messages = self._messages_in(form, original, check_expiry)
+        except (MessageError, OutputError) as error:
+            yield refusal(error, original, None, history, form=form, source=source)
             return
         except Exception as error:  # noqa: BLE001 - as in of_message
-            yield refusal(not_understood(error), envelope, None, history, form="envelope")
+            yield refusal(not_understood(error), original, None, history, form=form, source=source)
             return
         for message in messages:
-            yield from self.of_message(message, history)
+            yield from self.of_message(message, history, source)
 
-    def of_message(self, message: bytes, history: History = ()) -> list[Understood | Dead]:
+    def _messages_in(self, form: Form, original: bytes, check_expiry: bool) -> list[bytes]:
+        if form == "envelope":
+            return messages_of(original, check_expiry=check_expiry)
+        convert = message_of_pair if form == "pair" else message_of_event
+        return [convert(original, self._rules.events, self._rules.limits)]
+
+    def of_message(self, message: bytes, history: History = (), source: str = "") -> list[Understood | Dead]:
         """The predictions of one message."""
         try:
             found = read_raw(message, self._rules.limits)
             if isinstance(found, Prediction):
-                return [self._understood(found, message, history)]
+                return [self._understood(found, message, history, source)]
             rows = _within_limit(_with_json(rows_of(found, self._config(found))))
-            return [self._understood(row, raw, history) for row, raw in rows]
+            return [self._understood(row, raw, history, source) for row, raw in rows]
         except redis.RedisError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever a message does to this code, the doors stay open
-            return [self.refused(error, message, history)]
+            return [self.refused(error, message, history, source)]
 
-    def refused(self, error: Exception, message: bytes, history: History) -> Dead:
+    def refused(self, error: Exception, message: bytes, history: History, source: str = "") -> Dead:
         """The dead letter of a message."""
         try:
             value = read_json(message, self._rules.limits)
         except MessageError:
             value = None
-        if isinstance(error, MessageError | OutputError):
-            return refusal(error, message, value, history, default_project=self._rules.default_project)
-        return refusal(not_understood(error), message, value, history)
+        if not isinstance(error, MessageError | OutputError):
+            return refusal(not_understood(error), message, value, history, source=source)
+        default = self._rules.default_project
+        return refusal(error, message, value, history, default_project=default, source=source)
 
     def _config(self, message: Prediction | PredictionBatch) -> ProjectConfig:
         return self._projects.of(message.project_id or self._rules.default_project or NO_PROJECT)
 
-    def _understood(self, prediction: Prediction, message: bytes, history: History) -> Understood:
+    def _understood(self, prediction: Prediction, message: bytes, history: History, source: str) -> Understood:
         project, stamp = self._project(prediction), prediction.stamp
         self._check(prediction, stamp)
         subject = self._subject(prediction, project)
+        if self._judges_only:
+            return Understood(project, "", "", stamp, message, history, None, source)
         asset_id = subject.asset_id if subject else derived_asset_id(project, prediction.external_id)
-        return Understood(project, asset_id, prediction.model.label, stamp, message, history, subject)
+        return Understood(project, asset_id, prediction.model.label, stamp, message, history, subject, source)
 
     def _subject(self, prediction: Prediction, project: str) -> Subject | None:
         """None for a result that lies elsewhere: it is fetched, and decided on, by the wave."""
@@ -191,7 +229,7 @@ class Understanding:
         except ResultElsewhere as elsewhere:
             self._rules.result_places.address(elsewhere.location)
             return None
-        return subject_of(prediction, output, project)
+        return None if self._judges_only else subject_of(prediction, output, project)
 
     def _project(self, prediction: Prediction) -> str:
         project = prediction.project_id or self._rules.default_project

@@ -22,6 +22,7 @@ from worker.projects.review_policy import review_gaps, review_words, scorer_miss
 from worker.review import PolicyError
 from worker.settings.names import unknown_names
 from worker.settings.tree import Settings
+from worker.sources import make_sources
 from worker.wiring import access_of, budget_of, kili_of, projects_of, spool_of
 
 OLDEST_REDIS = (6, 2)
@@ -58,6 +59,7 @@ def setting_checks(settings: Settings) -> Iterator[Check]:
     yield _doors(settings)
     yield _heartbeat(settings)
     yield _stalled(settings)
+    yield _sources(settings)
     yield _projects_file(settings)
     yield from _review(settings)
     yield from _names(settings)
@@ -213,6 +215,14 @@ def _stalled(settings: Settings) -> Check:
         problem = f"{settings.http.stalled_seconds:g} s is shorter than the longest call ({longest:g} s)"
         return Check(name, "warning", problem, f"set it to at least {int(longest) + 1}, or /livez may end it")
     return Check(name, "ok")
+
+
+def _sources(settings: Settings) -> Check:
+    try:
+        make_sources(settings)
+    except ValueError as error:
+        return Check("WORKER_SOURCES", "refused", str(error), "correct it; docs/operations.md lists the sources")
+    return Check("WORKER_SOURCES", "ok", ", ".join(settings.sources))
 
 
 def _projects_file(settings: Settings) -> Check:

@@ -18,7 +18,7 @@ from socketserver import TCPServer
 from typing import Any
 
 from worker.environment import clock
-from worker.monitoring.address import Address
+from worker.settings.address import Address
 
 logger = logging.getLogger(__name__)
 

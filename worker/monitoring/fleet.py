@@ -83,11 +83,16 @@ def _totals(found: Found) -> Iterator[Family]:
 
 
 def _sources(found: Found) -> Iterator[Family]:
-    sources = found["sources"]
     yield family_of(metrics.AT_THE_DOORS, float(found["at_the_doors"]))
-    yield family_of(metrics.SOURCE_BACKLOG, {(name,): float(count) for name, count in sources["backlogs"].items()})
-    yield family_of(metrics.SOURCE_LAG, {("inbox",): sources["oldest_seconds"]})
+    yield family_of(metrics.SOURCE_BACKLOG, _by_name(found["backlogs"] | found["source_lags"]))
+    yield family_of(metrics.SOURCE_LAG, {("inbox",): found["inbox_oldest_seconds"]})
+    yield family_of(metrics.SOURCE_RECEIVED, _by_name(found["sources"]))
+    yield family_of(metrics.LOGGED_EVENTS, _by_name(found["pairs"]))
     yield family_of(metrics.INTAKE_PAUSED, float(found["doors_closed"]))
+
+
+def _by_name(counts: Mapping[str, int]) -> dict[Labels, float]:
+    return {(name,): float(count) for name, count in counts.items()}
 
 
 def _projects(found: Found, limits: Limits, drains: Mapping[str, float] | None) -> Iterator[Family]:

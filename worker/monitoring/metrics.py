@@ -130,7 +130,13 @@ PREDICTIONS = _gauge("predictions", "Predictions of all projects by state; toget
 CONSERVATION = _gauge("conservation_error", "Received minus the sum of all outcomes: 0, or something was lost.")
 REPLACED = _gauge("redis_replaced", "1 for a week after Redis was emptied or replaced by one that knows less.")
 AT_THE_DOORS = _gauge("at_the_doors", "Messages of all sources that are not admitted yet.")
-SOURCE_BACKLOG = _gauge("source_backlog", "Messages in the inbox, and in the Celery queue's lists.", "source")
+SOURCE_BACKLOG = _gauge(
+    "source_backlog", "Messages in the inbox, in the Celery queue's lists, and behind each other source.", "source"
+)
+SOURCE_RECEIVED = _counter("source_received", "Messages taken into the inbox, by source.", "source")
+LOGGED_EVENTS = _gauge(
+    "logged_events", "Requests and responses that were logged apart: joined, orphans, waiting.", "state"
+)
 SOURCE_LAG = _gauge("source_lag_seconds", "Age of the oldest message in the inbox.", "source")
 INTAKE_PAUSED = _gauge("intake_paused", "1 while so many predictions wait that no more are taken.")
 PROJECT_RECEIVED = _counter("project_received", "Predictions received, by project.", "project")
@@ -181,6 +187,8 @@ FLEET = (
     REPLACED,
     AT_THE_DOORS,
     SOURCE_BACKLOG,
+    SOURCE_RECEIVED,
+    LOGGED_EVENTS,
     SOURCE_LAG,
     INTAKE_PAUSED,
     PROJECT_RECEIVED,

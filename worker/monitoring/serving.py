@@ -7,11 +7,11 @@ from http import HTTPStatus
 
 from worker.delivery import Pace
 from worker.monitoring import metrics
-from worker.monitoring.address import Address
 from worker.monitoring.endpoint import Answer, Endpoint, Route
 from worker.monitoring.probes import Probes
 from worker.monitoring.series import Family, exposition, family_of
 from worker.monitoring.worker_monitor import WorkerMonitor
+from worker.settings.address import Address
 
 
 def worker_routes(monitor: WorkerMonitor, probes: Probes, pace: Pace) -> dict[str, Route]:

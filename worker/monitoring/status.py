@@ -40,8 +40,12 @@ def collect(settings: Settings, spool: Spool | None = None, inbox: Inbox | None 
     backlogs = inbox.backlogs()
     return {
         "at_the_doors": sum(backlogs.values()),
-        "sources": {"backlogs": backlogs, "oldest_seconds": _age(inbox.oldest_ms())},
+        "backlogs": backlogs,
+        "inbox_oldest_seconds": _age(inbox.oldest_ms()),
         "doors_closed": ledger.waiting >= settings.intake.max_waiting,
+        "sources": spool.sources(),
+        "source_lags": spool.lags(),
+        "pairs": inbox.pairs(),
         "ledger": _ledger(ledger),
         "projects": _projects(spool, projects),
         "review": review_words(settings.review),
@@ -118,6 +122,7 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     closed = " (closed: the spool is full)" if found["doors_closed"] else ""
     yield f"at the doors   {found['at_the_doors']}{closed}"
     yield f"received       {ledger['received']} = " + " + ".join(f"{ledger[part]} {part}" for part in parts)
+    yield from _source_lines(found)
     if found["replaced"]:
         yield f"REDIS REPLACED {clock.now() - found['replaced']['at']:.0f} s ago: {found['replaced']['words']}"
     yield "conservation   " + ("holds" if ledger["balance"] == 0 else f"OFF BY {ledger['balance']}")
@@ -147,6 +152,15 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"calls          {calls}, {sum(count['calls'] for count in failed)} failed, {repeats} repeated"
     for count in failed:
         yield f"  {count['operation']}: {count['calls']} {count['outcome']}"
+
+
+def _source_lines(found: dict[str, Any]) -> Iterator[str]:
+    if found["sources"]:
+        yield "sources        " + ", ".join(f"{count} {name}" for name, count in found["sources"].items())
+    if found["source_lags"]:
+        yield "source lag     " + ", ".join(f"{count} {name}" for name, count in found["source_lags"].items())
+    if any(found["pairs"].values()):
+        yield "logged pairs   " + ", ".join(f"{count} {state}" for state, count in found["pairs"].items())
 
 
 def _waiting_for(found: dict[str, Any], pause: dict[str, Any]) -> Iterator[str]:

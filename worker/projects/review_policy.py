@@ -16,7 +16,7 @@ from worker.review import (
     built_in_policy,
     read_policy,
 )
-from worker.settings.tree import ReviewSettings
+from worker.settings.groups import ReviewSettings
 from worker.spool import Spool
 
 

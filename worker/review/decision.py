@@ -86,8 +86,10 @@ class ReviewDecision:
     predicted: str = ""
     runner_up: str = ""
 
-    def to_bytes(self, history: Sequence[Mapping[str, Any]] = ()) -> bytes:
-        """Compact JSON, kept beside the prediction in the spool; ``history`` tells of earlier dead letters.
+    def to_bytes(self, history: Sequence[Mapping[str, Any]] = (), source: str = "") -> bytes:
+        """Compact JSON, kept beside the prediction in the spool.
+
+        ``history`` tells of earlier dead letters, ``source`` is the name of the source that brought the message.
 
         What is as by default is left out.
         """
@@ -95,6 +97,8 @@ class ReviewDecision:
         known: dict[str, Any] = {name: value for name, value, default in values if value != default}
         if history:
             known["history"] = list(history)
+        if source:
+            known["source"] = source
         try:
             return to_json(known, inf_nan_mode="constants")
         except PydanticSerializationError:  # a lone surrogate in a name
@@ -105,6 +109,11 @@ class ReviewDecision:
         """The history that ``to_bytes`` was given."""
         history: list[dict[str, Any]] = json.loads(raw).get("history", [])
         return history
+
+    @staticmethod
+    def source_in(raw: bytes) -> str:
+        """The source that ``to_bytes`` was given; empty for entries of before sources were named."""
+        return str(json.loads(raw).get("source", ""))
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> ReviewDecision:

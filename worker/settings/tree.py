@@ -7,12 +7,10 @@ Everything else is nested with two underscores: ``WORKER_DELIVERY__LINGER_SECOND
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
@@ -23,254 +21,23 @@ from pydantic_settings import (
 )
 
 from worker.environment.connections import check_broker_url, check_redis_url, is_redis
-from worker.monitoring.address import Address
+from worker.settings.groups import (
+    KILI_ENDPOINT,
+    NONE_IF_EMPTY,
+    DeliverySettings,
+    FeedbackSettings,
+    Group,
+    HttpSettings,
+    IntakeSettings,
+    KiliSettings,
+    LogSettings,
+    ReviewSettings,
+    SpoolSettings,
+    is_http,
+    listed,
+)
 from worker.settings.secret_files import SecretFiles
-
-LARGEST = {"seconds": 3_155_760_000, "hours": 876_600, "days": 36_525}
-"""A hundred years: the longest time that a setting may name, by the unit that its name ends with."""
-
-LARGEST_NUMBER = 10**12
-"""The largest count or size that a setting may name."""
-
-KILI_ENDPOINT = "https://cloud.kili-technology.com/api/label/v2/graphql"
-
-
-NONE_IF_EMPTY = BeforeValidator(lambda given: None if given == "" else given)
-"""For what is not set by default: a compose file's ``${NAME:-}`` leaves it so."""
-
-
-def _listed(given: Any) -> Any:
-    """A list as JSON, or as words with commas between them."""
-    if not isinstance(given, str):
-        return given
-    if given.lstrip().startswith("["):
-        try:
-            return json.loads(given)
-        except ValueError as error:
-            raise ValueError(f"no JSON list: {error}") from None
-    return [word.strip() for word in given.split(",") if word.strip()]
-
-
-class _Group(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @field_validator("*")
-    @classmethod
-    def _in_reach(cls, given: Any, info: ValidationInfo) -> Any:
-        """Refuse numbers that clocks, sockets and Redis cannot hold."""
-        if isinstance(given, int | float):
-            unit = str(info.field_name).rpartition("_")[2]
-            largest = LARGEST.get(unit, LARGEST_NUMBER)
-            if not given <= largest:
-                raise ValueError(f"is too large; at most {largest}")
-        return given
-
-
-class KiliSettings(_Group):
-    """How Kili is called."""
-
-    calls_per_minute: int = Field(500, ge=1, description="Call budget of all workers together, per endpoint and key.")
-    burst: int = Field(8, ge=1, le=50, description="Calls that may go at once before the budget's pace applies.")
-    timeout_seconds: float = Field(60.0, gt=0, description="Limit of one call; more is granted to large bodies.")
-    connect_timeout_seconds: float = Field(10.0, gt=0, description="Limit for opening a connection.")
-    attempts: int = Field(4, ge=1, le=20, description="Attempts of one call before its wave is given back.")
-    backoff_seconds: float = Field(0.5, gt=0, description="First upper bound of the random wait between attempts.")
-    backoff_cap_seconds: float = Field(8.0, gt=0, description="Last upper bound of the random wait.")
-    retry_after_cap_seconds: float = Field(60.0, gt=0, description="Longest wait a server may ask for.")
-    compress_from_bytes: int = Field(100_000, ge=0, description="Bodies from this size on are sent gzipped.")
-    max_response_bytes: int = Field(64_000_000, gt=0, description="Largest answer that is read.")
-    read_lag_seconds: float = Field(3.0, ge=0, description="How far Kili's reads may lag behind its writes.")
-
-
-class IntakeSettings(_Group):
-    """The two doors."""
-
-    queue: str = Field("predictions", min_length=1, description="Celery queue of the predictions.")
-    inbox: str = Field(
-        "predictions:inbox", min_length=1, description="Redis stream of the predictions, in the broker's Redis."
-    )
-    broker_key_prefix: str = Field("", description="The producers' Celery global_keyprefix, if they use one.")
-    batch: int = Field(500, ge=1, le=10_000, description="Entries admitted at once.")
-    max_message_bytes: int = Field(8_000_000, gt=0, description="Larger messages become dead letters.")
-    max_depth: int = Field(48, ge=4, le=100, description="Deeper nested messages become dead letters.")
-    max_waiting: int = Field(1_000_000, ge=1, description="Waiting predictions above which the doors stop taking.")
-    recover_seconds: float = Field(
-        15.0, gt=0, description="Idle time after which a dead worker's entries are taken over."
-    )
-    visibility_seconds: int = Field(
-        600, ge=1, description="The broker's visibility timeout; must outlast the longest call with its repeats."
-    )
-    path_roots: Annotated[list[Path], NoDecode, BeforeValidator(_listed)] = Field(
-        default_factory=list, description="Folders below which asset.path is honoured, with commas or as a JSON list."
-    )
-    result_places: Annotated[list[str], NoDecode, BeforeValidator(_listed)] = Field(
-        default_factory=list,
-        description="Places that results are read from: https://host/folder/, or s3://bucket/folder/=https://host/folder/.",
-    )
-    result_grace_seconds: float = Field(
-        900.0, ge=0, description="How long a result is waited for that a message points to."
-    )
-
-
-class SpoolSettings(_Group):
-    """The waiting room in Redis."""
-
-    prefix: str = Field("pw:", min_length=1, description="Prefix of every key of the worker.")
-    lease_seconds: float = Field(30.0, ge=1, description="A dead worker's wave is taken over after this time.")
-    remember_hours: float = Field(168.0, gt=0, description="How long the newest prediction of an asset is remembered.")
-    dead_letter_days: float = Field(90.0, gt=0, description="Age at which dead letters are dropped.")
-    max_dead_letters: int = Field(
-        100_000, ge=1, description="Dead letters beyond this number are dropped, oldest first."
-    )
-    dead_letter_notice_hours: float = Field(
-        24.0, ge=0, description="How long dead letters are announced to be dropped."
-    )
-    project_days: float = Field(180.0, gt=0, description="Silence after which a project without anything is forgotten.")
-
-
-class DeliverySettings(_Group):
-    """Waves and batches."""
-
-    wave_items: int = Field(1000, ge=1, le=1000, description="Predictions leased at once.")
-    wave_bytes: int = Field(64_000_000, ge=1_000_000, description="Bytes of predictions leased at once.")
-    batch_items: int = Field(100, ge=1, le=100, description="Items of one mutation; 100 is Kili's documented limit.")
-    batch_bytes: int = Field(2_000_000, ge=10_000, description="Bytes of one mutation.")
-    one_document: bool = Field(
-        False, description="Send the mutations of a batch in one GraphQL document: about half as many calls."
-    )
-    linger_seconds: float = Field(2.0, ge=0, description="Longest wait for a batch to fill.")
-    parallel_batches: int = Field(8, ge=1, le=64, description="Batches of one wave under way at once.")
-    concurrency: int = Field(
-        4, ge=1, le=64, description="Waves (of different projects) under way at once in a process."
-    )
-    tick_seconds: float = Field(0.1, gt=0, le=5, description="How often due projects are looked for.")
-    drain_seconds: float = Field(25.0, ge=0, description="Limit of a drain after SIGTERM.")
-    missing_asset_grace_seconds: float = Field(
-        10.0, ge=0, description="How long a prediction without content waits for its asset to appear in Kili."
-    )
-    fault_grace_seconds: float = Field(
-        86_400.0,
-        ge=0,
-        description="How long predictions are tried whose writes fail in general words while Kili answers other calls.",
-    )
-    upload_grace_seconds: float = Field(
-        900.0, ge=0, description="How long an upload is tried again that Kili's bucket does not take."
-    )
-    import_seconds: float = Field(
-        3600.0, gt=0, description="How long Kili may take to import a video or another asset in the background."
-    )
-    aging_seconds: float = Field(
-        60.0, gt=0, description="Wait after which routine predictions get a share of each wave."
-    )
-    interface_seconds: float = Field(600.0, gt=0, description="Age at which a project's interface is read anew.")
-    probe_seconds: float = Field(2.0, gt=0, description="First pause of a project or endpoint that refuses.")
-    probe_cap_seconds: float = Field(5.0, gt=0, description="Longest pause between probes of the endpoint.")
-
-
-THRESHOLD = 0.8
-
-
-class ReviewSettings(_Group):
-    """What humans see first: a policy file, or without one the built-in policy or a threshold of confidence."""
-
-    policy: Annotated[Path | None, NONE_IF_EMPTY] = Field(
-        None, description="Review policy (TOML, YAML or JSON); see docs/review.md."
-    )
-    rule: Literal["ranked", "threshold"] | None = Field(
-        None, description="Without a policy file: ranked, or threshold. Ranked, unless WORKER_REVIEW__THRESHOLD is set."
-    )
-    capacity: float = Field(
-        0.1, ge=0, le=1, description="Ranked: share of the traffic that humans are asked to review."
-    )
-    audit_rate: float = Field(
-        0.03, ge=0, le=1, description="Ranked: share of the traffic in the audit sample, which is part of the capacity."
-    )
-    threshold: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description=f"Threshold: predictions below this confidence get a priority; {THRESHOLD} if not set.",
-    )
-
-    @property
-    def in_force(self) -> Literal["file", "ranked", "threshold"]:
-        """Which of the three decides."""
-        if self.policy is not None:
-            return "file"
-        return self.rule or ("ranked" if self.threshold is None else "threshold")
-
-    @property
-    def confidence_threshold(self) -> float:
-        """The threshold of the threshold rule."""
-        return THRESHOLD if self.threshold is None else self.threshold
-
-
-class FeedbackSettings(_Group):
-    """What is done with the humans' labels; see docs/feedback.md."""
-
-    enabled: bool = Field(True, description="Collect the humans' labels, teach the review policy, look for drift.")
-    every_seconds: float = Field(300.0, ge=0.1, description="Time between two looks at a project's labels.")
-    budget_share: float = Field(
-        0.1, gt=0, le=1, description="Share of the call budget for looking; many projects are looked at less often."
-    )
-    figures_seconds: float = Field(300.0, ge=0.1, description="Least time between two computations of the figures.")
-    verify_seconds: float = Field(3600.0, ge=0.1, description="How often a day of labels is read anew on purpose.")
-    horizon_days: int = Field(90, ge=1, description="How far back labels are kept.")
-    report_days: float = Field(30.0, gt=0, description="How far back the figures look.")
-    audit_hours: float = Field(72.0, gt=0, description="Age at which an audit without an answer is overdue.")
-    drift_run_length: float = Field(
-        140_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
-    )
-    drift_scope: Literal["detector", "version", "fleet"] = Field(
-        "detector", description="What the run length is of: each detector, a model version, or all of them together."
-    )
-    label_hosts: list[str] = Field(
-        ["kili-technology.com", "storage.googleapis.com", "blob.core.windows.net", "amazonaws.com"],
-        description="Hosts, with their subdomains, that label files are read from, beside the endpoint's own.",
-    )
-    label_file_bytes: int = Field(16_000_000, gt=0, description="Larger label files are not read.")
-    webhook_url: Annotated[SecretStr | None, NONE_IF_EMPTY] = Field(
-        None, description="Where drift alarms are posted to."
-    )
-    webhook_shape: Literal["generic", "slack", "alertmanager"] = Field(
-        "generic", description="What the webhook's receiver understands."
-    )
-
-    @field_validator("webhook_url")
-    @classmethod
-    def _a_url(cls, given: SecretStr | None) -> SecretStr | None:
-        if given is not None and not _is_http(given.get_secret_value()):
-            raise ValueError("no URL that alarms can be posted to; write https://host/path")
-        return given
-
-
-class LogSettings(_Group):
-    """Logs on standard error."""
-
-    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level that is written.")
-    format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text for a terminal.")
-
-
-class HttpSettings(_Group):
-    """Metrics and probes over HTTP."""
-
-    listen: str = Field(
-        "127.0.0.1:9464",
-        description="HOST:PORT of /metrics, /livez and /readyz, or HOST:FIRST-LAST for several workers; empty: off.",
-    )
-    stalled_seconds: float = Field(
-        600.0, ge=1, description="A worker that cannot lease, send or settle for so long is not live."
-    )
-    max_projects: int = Field(
-        100, ge=1, le=10_000, description="Projects with a label of their own in metrics; the others are summed."
-    )
-
-    @field_validator("listen")
-    @classmethod
-    def _an_address(cls, given: str) -> str:
-        if given.strip():
-            Address.parse(given)
-        return given.strip()
+from worker.settings.source_groups import KafkaSettings, KserveSettings, RabbitMqSettings, ServeSettings, SqsSettings
 
 
 class _Environment(EnvSettingsSource):
@@ -282,14 +49,6 @@ class _Environment(EnvSettingsSource):
     def __call__(self) -> dict[str, Any]:
         known = aliased_names()
         return {name: value for name, value in super().__call__().items() if value != "" or name not in known}
-
-
-def _is_http(given: str) -> bool:
-    try:
-        parts = urlsplit(given)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 class Settings(BaseSettings):
@@ -323,8 +82,17 @@ class Settings(BaseSettings):
         Path("/tmp/prediction-worker.heartbeat"),  # noqa: S108 - a plain status file, overwritten by each start
         description="File that the running worker touches; read by `prediction-worker health`.",
     )
+    sources: Annotated[list[str], NoDecode, BeforeValidator(listed)] = Field(
+        default_factory=lambda: ["celery", "stream"],
+        description="Where messages come from, with commas or as a JSON list.",
+    )
     kili: KiliSettings = Field(default_factory=KiliSettings)
     intake: IntakeSettings = Field(default_factory=IntakeSettings)
+    serve: ServeSettings = Field(default_factory=ServeSettings)
+    rabbitmq: RabbitMqSettings = Field(default_factory=RabbitMqSettings)
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    sqs: SqsSettings = Field(default_factory=SqsSettings)
+    kserve: KserveSettings = Field(default_factory=KserveSettings)
     spool: SpoolSettings = Field(default_factory=SpoolSettings)
     delivery: DeliverySettings = Field(default_factory=DeliverySettings)
     review: ReviewSettings = Field(default_factory=ReviewSettings)
@@ -347,7 +115,7 @@ class Settings(BaseSettings):
     @field_validator("kili_api_endpoint")
     @classmethod
     def _an_endpoint(cls, given: str) -> str:
-        if not _is_http(given):
+        if not is_http(given):
             raise ValueError(f"no URL of an API; write https://host/api/label/v2/graphql, as {KILI_ENDPOINT}")
         return given
 
@@ -388,7 +156,7 @@ def environment_names() -> set[str]:
 
 def is_group(name: str) -> bool:
     """Whether a setting of the tree holds others."""
-    return isinstance(_default_of(Settings.model_fields[name]), _Group)
+    return isinstance(_default_of(Settings.model_fields[name]), Group)
 
 
 def _default_of(field: FieldInfo) -> Any:
@@ -400,7 +168,7 @@ def explain() -> list[tuple[str, str, str]]:
     rows: list[tuple[str, str, str]] = []
     for name, field in Settings.model_fields.items():
         default = _default_of(field)
-        if isinstance(default, _Group):
+        if isinstance(default, Group):
             rows += [
                 (f"WORKER_{name}__{sub}".upper(), _shown(getattr(default, sub)), child.description or "")
                 for sub, child in type(default).model_fields.items()

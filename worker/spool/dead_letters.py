@@ -17,6 +17,9 @@ import redis
 from worker.environment import clock
 from worker.environment.connections import insist
 
+Form = Literal["message", "envelope", "event", "pair"]
+"""What an original is: a prediction, a Celery message, a CloudEvent, or a logged request with its response."""
+
 MAX_WORDS = 2000
 MAX_FIELD = 300
 MAX_HISTORY = 50
@@ -54,9 +57,13 @@ def write_letter(
     *,
     stage: str,
     history: Sequence[dict[str, Any]] = (),
-    form: Literal["message", "envelope"] = "message",
+    form: Form = "message",
+    source: str = "",
 ) -> bytes:
-    """The letter as the spool stores it; ``form`` tells what the original kept beside it is."""
+    """The letter as the spool stores it.
+
+    ``form`` tells what the original kept beside it is, ``source`` which source brought it (empty: not known).
+    """
     now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
     event = {"at": now, "stage": stage, "cause": cause.slug}
     return json.dumps(
@@ -69,6 +76,7 @@ def write_letter(
             "words": cause.words[:MAX_WORDS],
             "stage": stage,
             "form": form,
+            "source": source,
             "at": now,
             "project_id": sender.project_id,
             "external_id": sender.external_id,

@@ -91,11 +91,15 @@ Item = Waiting | Dead | Counted
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """The items of one inbox entry (its id, or empty when they came another way), or of a letter that is replayed."""
+    """The items of one inbox entry (its id, or empty when they came another way), or of a letter that is replayed.
+
+    They are counted as received from ``source``, unless it is empty.
+    """
 
     entry_id: str
     items: tuple[Item, ...]
     replayed: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

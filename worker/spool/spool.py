@@ -7,6 +7,7 @@ refuses admissions before anything has moved, and never refuses what frees memor
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -14,7 +15,8 @@ from typing import Any
 
 import redis
 
-from worker.environment.connections import script_of
+from worker.environment import clock
+from worker.environment.connections import insist, script_of
 from worker.spool import names
 from worker.spool.entries import (
     LANES,
@@ -32,6 +34,8 @@ from worker.spool.entries import (
 from worker.spool.observer import SpoolObserver
 
 INBOX_GROUP = "intake"
+LAG_KEPT_SECONDS = 60.0
+LAG_FORGOTTEN_SECONDS = 86_400.0
 
 
 PROJECTS_AT_ONCE = 20
@@ -114,13 +118,35 @@ class Spool:
         """
         args: list[Any] = [self.prefix, inbox, INBOX_GROUP, "1" if insist else "", len(arrivals)]
         for arrival in arrivals:
-            args += (arrival.entry_id, arrival.replayed, len(arrival.items))
+            args += (arrival.entry_id, arrival.replayed, len(arrival.items), arrival.source)
             for item in arrival.items:
                 args += _fields_of(item)
         result = Admission(*(int(number) for number in self._run("admit", args)))
         if self._observer is not None:
             self._observer.admitted(arrivals, result)
         return result
+
+    def sources(self) -> dict[str, int]:
+        """Messages received from each source, since sources have been counted."""
+        found: Any = self.redis.hgetall(f"{self.prefix}sources")
+        return {name.decode(): int(count) for name, count in sorted(found.items())}
+
+    def note_lag(self, source: str, worker: str, lag: int) -> None:
+        """Remember how many messages a source's server still holds for one worker."""
+        row = json.dumps({"lag": lag, "at": clock.now()})
+        insist(self.redis, "HSET", f"{self.prefix}sources:lag", f"{source}\n{worker}", row)
+
+    def lags(self) -> dict[str, int]:
+        """Messages that the servers of sources still hold; what nobody has told of for a minute is left out."""
+        found: Any = self.redis.hgetall(f"{self.prefix}sources:lag")
+        lags: dict[str, int] = {}
+        for name, row in found.items():
+            told, source = json.loads(row), name.decode().partition("\n")[0]
+            if clock.now() - told["at"] < LAG_KEPT_SECONDS:
+                lags[source] = lags.get(source, 0) + told["lag"]
+            elif clock.now() - told["at"] > LAG_FORGOTTEN_SECONDS:
+                self.redis.hdel(f"{self.prefix}sources:lag", name)
+        return lags
 
     def forget(self, entry_ids: Sequence[str]) -> None:
         """Entries of an inbox in another Redis have left it."""

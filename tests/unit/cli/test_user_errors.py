@@ -89,6 +89,7 @@ WORDS = [
     ["bench", "--section", "no-such"],
     ["bench", "--section", "micro", "--output", "good.json"],
     ["bench", "--section", "micro", "--output", "good.json/folder"],
+    ["serve", "surplus"],
     ["dead-letters", "show", "bogus"],
     ["dead-letters", "replay", "bogus"],
     ["dead-letters", "drop", "bogus", "--yes"],
@@ -254,12 +255,15 @@ def test_no_command_shows_a_traceback_for_a_wrong_setting(
     assert found.exception is None or isinstance(found.exception, SystemExit)
 
 
-def test_a_port_that_is_taken_is_said() -> None:
+def test_a_port_that_is_taken_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         for arguments in (["redis"], ["sandbox"], ["webhook"]):
             assert port in is_refused(*arguments, "--port", port)
         assert port in is_refused("exporter", "--listen", f"127.0.0.1:{port}")
+        monkeypatch.setenv("WORKER_SERVE__PORT", port)
+        monkeypatch.setenv("WORKER_SERVE__HOST", "127.0.0.1")
+        assert port in is_refused("serve")
 
 
 def test_every_command_and_every_file_that_it_takes_has_its_cases() -> None:

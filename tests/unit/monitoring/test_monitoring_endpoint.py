@@ -14,9 +14,9 @@ import pytest
 from pydantic import ValidationError
 
 from worker.monitoring import endpoint as module
-from worker.monitoring.address import Address
 from worker.monitoring.endpoint import MOST_CONNECTIONS, Answer, Endpoint
-from worker.settings.tree import HttpSettings
+from worker.settings.address import Address
+from worker.settings.groups import HttpSettings
 
 
 def hello(accept: str) -> Answer:

@@ -9,7 +9,7 @@ import pytest
 from tests.unit.review.review_subjects import answers
 from worker.projects.review_policy import review_gaps, review_policy, scorer_missing
 from worker.review import RankedPolicy, ThresholdPolicy
-from worker.settings.tree import ReviewSettings
+from worker.settings.groups import ReviewSettings
 
 
 def shares(review: ReviewSettings) -> tuple[float, float]:

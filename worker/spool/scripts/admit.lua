@@ -1,7 +1,8 @@
 -- Admit messages: into a lane, or into the dead letters, and out of the inbox; all or nothing.
 -- ARGV: prefix, inbox key (or '' when the inbox is in another Redis), inbox group, insist ('1' or ''),
 --   number of entries,
---   then per entry: entry id or '', id of the replayed letter or '', number of items, and per item nine fields:
+--   then per entry: entry id or '', id of the replayed letter or '', number of items, name of the source or '',
+--   and per item nine fields:
 --     'waiting', project, lane, asset id, model, stamp, digest, payload, decision
 --     'dead',    project, cause, letter, original, '', '', '', ''
 --     'counted', project, '', '', '', '', '', '', ''
@@ -48,7 +49,7 @@ local function look_for_pending()
   for _ = 1, n do
     local id = ARGV[i]
     if id ~= '' then first, last = first or id, id end
-    i = i + 3 + 9 * tonumber(ARGV[i + 2])
+    i = i + 4 + 9 * tonumber(ARGV[i + 2])
   end
   if not first then return end
   local rows = redis.pcall('XPENDING', inbox, group, first, last, 2 * n)
@@ -137,12 +138,12 @@ end
 
 local admit = { waiting = wait, dead = bury, counted = sample_out }
 local result = { admitted = 0, superseded = 0, dead = 0, skipped = 0, sampled_out = 0 }
-local done = {}
+local done, from = {}, {}
 if inbox ~= '' then look_for_pending() end
 local i = entries_from
 for _ = 1, tonumber(ARGV[5]) do
-  local id, letter, items = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2])
-  i = i + 3
+  local id, letter, items, source = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
+  i = i + 4
   note_arrival(id)
   local here = is_here(id) and (letter == '' or take_from_dead(letter))
   for _ = 1, items do
@@ -155,6 +156,7 @@ for _ = 1, tonumber(ARGV[5]) do
     end
     i = i + 9
   end
+  if here and source ~= '' then from[source] = (from[source] or 0) + items end
   if id ~= '' and inbox ~= '' then done[#done + 1] = id end
 end
 
@@ -169,6 +171,7 @@ for project, names in pairs(moved) do
     redis.call('HINCRBY', P .. 'ledger:' .. project, name, by)
   end
 end
+for source, items in pairs(from) do redis.call('HINCRBY', P .. 'sources', source, items) end
 redis.call('ZREMRANGEBYSCORE', P .. 'admitted', '-inf', now - 86400000)
 for first = 1, #done, AT_ONCE do
   local last = math.min(first + AT_ONCE - 1, #done)

@@ -1,0 +1,158 @@
+"""``prediction-worker serve``: logged inferences joined across instances and restarts, and clients that misbehave."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conformance.sources.worlds import TOKEN, Http, await_that, opened
+
+SECONDS = {"WORKER_SERVE__BODY_SECONDS": "1"}
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Http]:
+    with opened(Http, **SECONDS) as world:
+        assert isinstance(world, Http)
+        world.serve()
+        yield world
+
+
+def halves(world: Http, number: int) -> list[tuple[dict[str, str], bytes]]:
+    """The two requests of KServe's logger for one inference: CloudEvents' binary mode, all attributes that it sets."""
+    request = {"instances": [{"external_id": f"k/{number}.jpg", "image_url": f"https://example.com/k/{number}.jpg"}]}
+    response = {"predictions": [{"scores": [0.9, 0.1], "classes": ["RED", "BLACK"]}]}
+    annotations = {"prediction-worker/project": world.project, "prediction-worker/model-version": "1"}
+    headers = {
+        "Ce-Specversion": "1.0",
+        "Ce-Id": f"inference-{number}",
+        "Ce-Source": "http://localhost:9081/",
+        "Ce-Time": "2026-11-23T10:15:00.123456789Z",
+        "Ce-Inferenceservicename": "m",
+        "Ce-Namespace": "default",
+        "Ce-Component": "predictor",
+        "Ce-Endpoint": "",
+        "Ce-Metadata": "null",
+        "Ce-Annotations": json.dumps(annotations),
+        "Content-Type": "application/json",
+        "User-Agent": "Go-http-client/1.1",
+        "Accept-Encoding": "gzip",
+    }
+    kinds = (("request", request), ("response", response))
+    return [
+        ({**headers, "Ce-Type": f"org.kubeflow.serving.inference.{side}"}, json.dumps(data).encode())
+        for side, data in kinds
+    ]
+
+
+@pytest.mark.guarantee(
+    "Sources",
+    fault="KServe's logged requests and responses come shuffled, doubled or never, and the gateway is killed",
+    promise="joined once each; a response alone is a dead letter, a request alone is counted",
+)
+def test_logged_inferences_are_joined_across_instances_and_restarts(world: Http) -> None:
+    count, dice = 40, random.Random(5)
+    posts = [half for number in range(count) for half in halves(world, number)]
+    posts += dice.sample(posts, 10)
+    dice.shuffle(posts)
+    path = f"/?token={TOKEN}"  # the logger sets no header of its own
+    for at, (headers, body) in enumerate(posts):
+        if at == len(posts) // 2:
+            world.kill()
+            world.serve()
+        assert world.request(body, {**headers, "Authorization": ""}, path) == 202
+    world.kill()
+    world.serve(WORKER_KSERVE__PAIR_SECONDS="1")
+    for headers, body in (halves(world, 100)[1], halves(world, 101)[0]):
+        assert world.request(body, {**headers, "Authorization": ""}, path) == 202
+    for number in range(count):
+        answer = {"external_id": f"k/{number}.jpg", "asset": {"url": f"https://example.com/k/{number}.jpg"}}
+        model = {"name": "m", "version": "1"}
+        expected = {"project_id": world.project, "model": model, "output": {"scores": {"RED": 0.9, "BLACK": 0.1}}}
+        world.house.published.note({**expected, **answer, "predicted_at": "2026-11-23T10:15:00Z"})
+    world.house.published.count += count + 1
+    world.house.condemn(1)
+    world.house.worker()
+    await_that(lambda: world.house.status()["pairs"]["waiting"] == 0, "no half waits any more")
+    world.house.await_settled()
+    world.house.judge()
+    pairs = world.house.status()["pairs"]
+    assert pairs == {"joined": count, "repeated": 10, "orphan_requests": 1, "orphan_responses": 1, "waiting": 0}
+    (letter,) = world.house.case_letters()
+    assert (letter.cause, letter.about["source"], letter.about["form"]) == ("request_missing", "http", "event")
+
+
+def raw(world: Http, data: bytes, limit: float = 8) -> bytes:
+    """What the gateway answers to bytes, until it ends the connection or nothing comes for a while."""
+    with socket.create_connection(("127.0.0.1", world.port), timeout=limit) as one:
+        one.sendall(data)
+        found = b""
+        while part := one.recv(65_536):
+            found += part
+            if b"\r\n\r\n" in found and b"HTTP/1.1 100" not in found:
+                break
+        return found
+
+
+HEAD = (
+    f"POST /v1/predictions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "status"),
+    [
+        ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
+        ("Content-Length: 5\r\nContent-Length: 6\r\n\r\nabcde", b"400"),
+        ("Content-Length: -5\r\n\r\n", b"400"),
+        ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+        ("Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"400"),
+        ("Content-Length: 99999999999\r\n\r\n{", b"408"),
+        ("X: " + "y" * 200_000 + "\r\n\r\n", b"400"),
+        ("Content-Length: 50\r\n\r\n{", b"408"),
+    ],
+    ids=["both", "two-lengths", "negative", "no-chunk", "two-codings", "never-so-long", "large-head", "slow-body"],
+)
+def test_requests_that_contradict_themselves_or_never_end_are_refused_in_time(
+    world: Http, more: str, status: bytes
+) -> None:
+    before = world.house.client.xlen("predictions:inbox")
+    answer = raw(world, (HEAD + more).encode())
+    assert answer.startswith(b"HTTP/1.1 " + status), answer
+    assert world.house.client.xlen("predictions:inbox") == before
+
+
+def test_a_connection_that_sends_no_whole_head_is_ended(world: Http) -> None:
+    begun = time.monotonic()
+    assert raw(world, b"") == b""
+    assert raw(world, HEAD.encode()[:30]) == b""
+    first = f"{HEAD}Content-Length: 2\r\n\r\n{{}}".encode()
+    with socket.create_connection(("127.0.0.1", world.port), timeout=8) as one:
+        one.sendall(first)
+        assert b" 422 " in one.recv(65_536)
+        one.sendall(b"POST / HT")
+        assert b"" in iter(lambda: one.recv(65_536), b"never"), "the second head is waited for no longer than the first"
+    assert time.monotonic() - begun < 20
+
+
+def test_a_gateway_that_is_asked_to_stop_answers_what_it_has_begun(world: Http) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", world.port, timeout=10)
+    body: dict[str, Any] = {}
+    connection.putrequest("POST", "/v1/predictions?on_error=keep")
+    for name, value in (("Authorization", f"Bearer {TOKEN}"), ("Content-Type", "application/json")):
+        connection.putheader(name, value)
+    data = json.dumps(body).encode()
+    connection.putheader("Content-Length", str(len(data)))
+    connection.endheaders()
+    assert world.gateway is not None
+    world.gateway.terminate()
+    connection.send(data)
+    assert connection.getresponse().status == 202
+    assert world.gateway.wait(15) == 0

@@ -1,0 +1,18 @@
+-- End the wait of logged events whose other half has not come in time: a response goes into the inbox, where it becomes
+-- a dead letter or a prediction by itself; a request holds no prediction and is only counted.
+-- KEYS: inbox.
+-- ARGV: most halves at once.
+-- Returns how many have ended.
+local inbox = KEYS[1]
+local waiting, counts = inbox .. ':halves', inbox .. ':pairs'
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local late = redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, ARGV[1])
+for _, half in ipairs(late) do
+  local known = redis.call('HMGET', half, 'side', 'body', 'source')
+  if known[1] == 'response' then redis.call('XADD', inbox, '*', 'event', known[2], 'source', known[3]) end
+  if known[1] then redis.call('HINCRBY', counts, 'orphan_' .. known[1] .. 's', 1) end
+  redis.call('DEL', half)
+  redis.call('ZREM', waiting, half)
+end
+return #late
