@@ -111,6 +111,27 @@ def number(value: Any, *path: str | int) -> float:
     return result
 
 
+_NUMBERS = frozenset((int, float))
+
+
+def finite_numbers(values: Sequence[Any]) -> list[float] | None:
+    """Return plain finite numbers as floats; None where any is something else, for a slower look at each."""
+    if not _NUMBERS.issuperset(map(type, values)):
+        return None
+    try:
+        exact = list(map(float, values))
+    except OverflowError:
+        return None
+    return exact if math.isfinite(sum(exact)) else None
+
+
+def sides(box: Any, names: Sequence[str], at: Path) -> list[float]:
+    """Return the numbers under these keys of an object."""
+    outer = mapping(box, *at)
+    exact = finite_numbers([outer.get(name) for name in names])
+    return [number(member(outer, name, at), *at, name) for name in names] if exact is None else exact
+
+
 def integer(value: Any, *path: str | int) -> int:
     """Return a whole number; ``3.0`` counts as 3, true and false do not count."""
     result = number(value, *path)

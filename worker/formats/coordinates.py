@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from worker.contract.output import Point, Shape
-from worker.formats.checks import Path, array, describe, fail, number
+from worker.formats.checks import Path, array, describe, fail, finite_numbers, number
 from worker.formats.options import BoxOrder, ReadOptions, Units
 from worker.formats.selection import LeftOut
 
@@ -153,7 +153,8 @@ def numbers(value: Any, count: int, at: Path) -> list[float]:
     items = array(value, *at)
     if len(items) != count:
         fail(at, f"{len(items)} numbers where {count} are needed")
-    return [number(item, *at, i) for i, item in enumerate(items)]
+    exact = finite_numbers(items)
+    return [number(item, *at, i) for i, item in enumerate(items)] if exact is None else exact
 
 
 def _check_side(value: float, extent: float, slack: float, axis: str, at: Path) -> None:

@@ -17,7 +17,7 @@ from worker.contract.output import ModelOutput
 _GEOMETRY = re.compile(
     r"(box|boxes|bbox|bboxes|box2d|bbox2d|mask|masks|segment|segments|segmentation|segmentations|polygons?|polylines?|poly"
     r"|keypoints?|landmarks?|contours?|vertices|outlines?|obb|rbox|rle|corners|quads?|xyxyn?|xywhn?|cxcywh|skeletons?"
-    r"|pose|poses|dets|detections|rect|rects|rectangles?|regions?|points?|coords?|coordinates|geometry|boundingpoly)$"
+    r"|pose|poses|dets|detections|rect|rects|rectangles?|regions?|points?(2d)?|coords?|coordinates|geometry|boundingpoly)$"
 )
 _FLAT = frozenset(("xmin", "ymin", "xmax", "ymax", "x1", "y1", "x2", "y2", "xcenter", "ycenter", "cx", "cy"))
 _FLAT_PAIRS = (("x", "y"), ("left", "top"))

@@ -13,7 +13,7 @@ from worker.formats.checks import ROOT, AmbiguousFormat, Path, ResultPointer, Un
 from worker.formats.mappings import catalogue_of, shipped
 from worker.formats.meaning import carries_geometry, with_evidence
 from worker.formats.options import ReadOptions
-from worker.formats.recognise import choose
+from worker.formats.recognise import choose, refuse_page
 from worker.formats.registry import answers, envelopes, find, formats
 from worker.formats.selection import selected
 from worker.formats.structure import Envelope, Family, Match, Unwrapped, holds_no_answer
@@ -69,7 +69,7 @@ def _parts(payload: Any) -> list[Any]:
     """The events of a batch, each of which is an envelope; none where the payload is no batch."""
     if not isinstance(payload, list) or not payload or not isinstance(payload[0], Mapping):
         return []
-    batching = [one for one in envelopes() if one.batches and one.detect(payload[0])]
+    batching = [one for one in envelopes().candidates(payload[0]) if one.batches and one.detect(payload[0])]
     return payload if batching and all(batching[0].detect(one) for one in payload) else []
 
 
@@ -87,6 +87,7 @@ def _read_one(payload: Any, chosen: ReadOptions, at: Path) -> Reading:
     wanted = _wanted(chosen)
     inside = _unwrap(_Inside(payload, at), chosen, any(isinstance(one, Family) for one in wanted))
     _require_envelope(wanted, inside)
+    refuse_page(inside.payload, inside.at)
     empty = _nothing(wanted, inside, chosen)
     if empty is not None:
         return empty
@@ -154,7 +155,7 @@ def _read_inside(item: Unwrapped, options: ReadOptions, names: dict[str, None]) 
         return options.output(Nothing(), evidence=item.evidence)
     options = replace(options, in_reply=True)
     mapped = catalogue_of(options).answers_that_fit(item.payload, options, item.at)
-    family, _ = choose(item.payload, answers(), item.at, envelopes(), mapped)
+    family, _ = choose(item.payload, answers(), item.at, envelopes().formats, mapped)
     outputs = family.read(item.payload, options, item.at)
     if len(outputs) != 1 or isinstance(outputs[0], Unwrapped):
         fail(item.at, f"holds {len(outputs)} items where there is one", "send one item per answer")
@@ -227,7 +228,7 @@ def _unwrapped(envelope: Envelope, inside: _Inside, options: ReadOptions) -> Unw
 
 
 def _envelope(inside: _Inside, options: ReadOptions, is_named: bool) -> Envelope | None:
-    matches = [(family, match) for family in envelopes() if (match := family.detect(inside.payload))]
+    matches = [(one, match) for one in envelopes().candidates(inside.payload) if (match := one.detect(inside.payload))]
     mapped = catalogue_of(options).families_that_fit(inside.payload, options, inside.at, envelopes_only=is_named)
     matches += [(family, match) for family, match in mapped if isinstance(family, Envelope)]
     inside.mapped = [(family, match) for family, match in mapped if isinstance(family, Family)]
@@ -260,7 +261,7 @@ def _family(wanted: list[Family | Envelope], inside: _Inside) -> tuple[Family, s
     if named:
         match = named[0].detect(inside.payload) if named[0].is_cheap else None
         return named[0], f"named {named[0].name}" + (f", and it is {match.reason}" if match else "")
-    family, match = choose(inside.payload, answers(), inside.at, envelopes(), inside.mapped)
+    family, match = choose(inside.payload, answers(), inside.at, envelopes().formats, inside.mapped)
     return family, match.reason
 
 

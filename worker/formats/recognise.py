@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from worker.formats.checks import AmbiguousFormat, Path, UnknownFormat, describe, fail, show
+from worker.formats.index import FormatIndex
 from worker.formats.meaning import foreign_key
 from worker.formats.structure import Family, Match, Miss, Recognised, describe_key, first_item
 
 
 def choose(
     payload: Any,
-    families: Iterable[Family],
+    families: FormatIndex[Family],
     at: Path,
     neighbours: Iterable[Recognised] = (),
     mapped: Iterable[tuple[Family, Match]] = (),
@@ -23,8 +24,7 @@ def choose(
     the mappings that recognise the payload: a family that is a catch-all yields to them.
     Raises UnknownFormat, AmbiguousFormat, and OutputError for a serving stack's error answer.
     """
-    candidates = tuple(families)
-    matches = [(family, match) for family in candidates if (match := family.detect(payload))]
+    matches = [(family, match) for family in families.candidates(payload) if (match := family.detect(payload))]
     if mapped:
         matches = [*(pair for pair in matches if not pair[0].catch_all), *mapped]
     if len(matches) == 1:
@@ -33,28 +33,51 @@ def choose(
         reasons = "; ".join(f"{family.name}: {match.reason}" for family, match in matches)
         raise AmbiguousFormat(show(at), f"fits {reasons}", [family.name for family, _ in matches])
     _refuse_error_answer(payload, at)
-    raise _unknown(payload, (*candidates, *neighbours), at)
+    raise _unknown(payload, (*families.formats, *neighbours), at)
 
 
 _PUBLISH_NONE = "publish only successful responses"
 
 
 def _refuse_error_answer(payload: Any, at: Path) -> None:
+    """Raise OutputError for what servers send instead of an answer, with what they say of it."""
     if not isinstance(payload, Mapping):
         return
-    error = payload.get("error")
-    if isinstance(error, Mapping):
-        error = error.get("message")
-    if isinstance(error, str):
-        fail((*at, "error"), f"the serving stack answered with an error: {error[:200]}", _PUBLISH_NONE)
+    for key, told in _errors_of(payload):
+        if isinstance(told, str) and told.strip():
+            fail((*at, key), f"the serving stack answered with an error: {told.strip()[:200]}", _PUBLISH_NONE)
+
+
+def _errors_of(payload: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Where an error may be told, and what stands there."""
+    error, status = payload.get("error"), payload.get("status")
+    yield "error", error.get("message") if isinstance(error, Mapping) else error
+    yield "errorMessage", payload.get("errorMessage")
     code = payload.get("code")
-    if isinstance(code, int) and code not in _GOOD_CODES and isinstance(payload.get("message"), str):
-        message = payload["message"][:200]
-        fail((*at, "message"), f"the serving stack answered with an error: {message}", _PUBLISH_NONE)
+    if (isinstance(code, int) and code not in _GOOD_CODES) or isinstance(payload.get("error_code"), str):
+        yield "message", payload.get("message")
+    if isinstance(status, Mapping) and status.get("status") == "FAILURE":
+        yield "status", status.get("info") or status.get("reason")
+    if payload.keys() == {"detail"}:
+        detail = payload["detail"]
+        first = detail[0] if isinstance(detail, list) and detail else detail
+        yield "detail", first.get("msg") if isinstance(first, Mapping) else first
 
 
 _GOOD_CODES = (0, 200, 201)
 """What home-made services answer where all went well."""
+
+_NEXT_PAGE = frozenset(("NextToken", "nextToken", "nextPageToken", "next_page_token", "nextLink", "@odata.nextLink"))
+
+
+def refuse_page(payload: Any, at: Path) -> None:
+    """Raise OutputError for a page of an answer that goes on: what is on the next one would be missing."""
+    if not isinstance(payload, Mapping) or _NEXT_PAGE.isdisjoint(payload):
+        return
+    key = next((key for key in payload if key in _NEXT_PAGE and payload[key]), None)
+    if key is not None:
+        fail((*at, key), "the answer goes on in another page", "join all pages, and leave it out")
+
 
 NEAR = 0.5
 """Least share of a format's structure that must be there for it to be named as the nearest."""

@@ -47,6 +47,7 @@ from worker.formats.families import (
     triton,
     ultralytics,
 )
+from worker.formats.index import FormatIndex
 from worker.formats.mappings import Catalogue, MappingError, parse_mappings, shipped
 from worker.formats.structure import Envelope, Family
 
@@ -134,6 +135,7 @@ ENVELOPES: tuple[Envelope, ...] = (
     open_inference_grpc.ENVELOPE,
     *aws_envelopes.ENVELOPES,
     *cloud_envelopes.ENVELOPES,
+    *seldon.ENVELOPES,
     *job_envelopes.ENVELOPES,
 )
 """Wrappers around payloads of the families."""
@@ -150,15 +152,15 @@ def plugins() -> Plugins:
 
 
 @lru_cache(maxsize=1)
-def answers() -> tuple[Family, ...]:
+def answers() -> FormatIndex[Family]:
     """Families that are code, those of plugins included."""
-    return (*ANSWERS, *(one for one in plugins().formats if isinstance(one, Family)))
+    return FormatIndex((*ANSWERS, *(one for one in plugins().formats if isinstance(one, Family))))
 
 
 @lru_cache(maxsize=1)
-def envelopes() -> tuple[Envelope, ...]:
+def envelopes() -> FormatIndex[Envelope]:
     """Envelopes that are code, those of plugins included."""
-    return (*ENVELOPES, *(one for one in plugins().formats if isinstance(one, Envelope)))
+    return FormatIndex((*ENVELOPES, *(one for one in plugins().formats if isinstance(one, Envelope))))
 
 
 def find(name: str, mappings: Catalogue) -> Family | Envelope | None:
@@ -168,7 +170,7 @@ def find(name: str, mappings: Catalogue) -> Family | Envelope | None:
 
 @lru_cache(maxsize=1)
 def _code() -> Mapping[str, Family | Envelope]:
-    known: tuple[Family | Envelope, ...] = (*answers(), *envelopes())
+    known: tuple[Family | Envelope, ...] = (*answers().formats, *envelopes().formats)
     return {item.name: item for item in known}
 
 

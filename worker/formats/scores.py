@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from worker.contract.output import Classification, ClassScore
-from worker.formats.checks import Path, describe, fail, integer, is_number, number
+from worker.formats.checks import Path, describe, fail, finite_numbers, integer, is_number, number
 from worker.formats.options import ReadOptions
 
 
@@ -68,7 +68,7 @@ def name_by_id(identifier: int, options: ReadOptions, at: Path) -> str:
 
 def label_of(label: Any, options: ReadOptions, at: Path) -> str:
     """Name a class given as index or label; a label that ``classes`` maps is renamed, others stay."""
-    if is_number(label):
+    if type(label) is not str and is_number(label):
         return name_of(integer(label, *at), options, at)
     if not isinstance(label, str) or not label.strip():
         fail(at, f"{describe(label)} is neither a class name nor a class index")
@@ -151,7 +151,8 @@ def label_scores(
     if not labels:
         fail(at, "no scores")
     _refuse_repeats(labels, place)
-    raw = [number(value, *place(i)) for i, value in enumerate(values)]
+    exact = finite_numbers(values)
+    raw = [number(value, *place(i)) for i, value in enumerate(values)] if exact is None else exact
     if options.score_kind == "logit" and options.exclusive is not False and not whole:
         _require_every_class(labels, options, at)
     scores = _probabilities(raw, options, place)
@@ -178,6 +179,8 @@ def probability(value: Any, options: ReadOptions, at: Path) -> float | None:
         return None
     if options.score_kind == "logit":
         fail(at, "a lone logit cannot become a probability", "send probabilities for this format")
+    if type(value) is float and 0.0 <= value <= 1.0:
+        return value
     return in_range(number(value, *at), at, "send probabilities between 0 and 1")
 
 

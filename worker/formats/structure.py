@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Literal
 
 from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, describe, fail, is_number, is_object, show
@@ -38,6 +38,9 @@ class Unwrapped:
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
+PayloadKind = Literal["object", "objects", "list", "text", "other"]
+"""``objects`` are a list of them, or a list of such lists."""
+
 MISSPELT = 0.8
 """How alike (difflib's ratio) a key must be to one of a format of which no other key is there."""
 
@@ -59,6 +62,10 @@ class Recognised:
     near: Callable[[Any], Miss | None]
     options: tuple[str, ...] = ()
     limits: str = ""
+    needs: tuple[tuple[str, ...], ...] = ()
+    """Alternatives of keys that the payload's first object must have: on others the format is not tried."""
+    takes: tuple[PayloadKind, ...] = ("object", "objects", "list", "text", "other")
+    """Without ``needs``: on payloads of which kind the format is tried."""
     is_cheap: bool = True
     """Whether detecting costs much less than reading; a mapping's does not."""
 
@@ -132,11 +139,11 @@ class Keys:
     def stranger(self, value: Mapping[str, Any]) -> str | None:
         """The first key that says something else: an optional one of another kind, or a foreign one."""
         for key, kind in self.optional.items():
-            if value.get(key) is not None and not kind.test(value[key]):
+            if key in value and value[key] is not None and not kind.test(value[key]):
                 return key
         if self.closed:
             return next((key for key in value if key not in self.known and value[key] not in (None, "", [], {})), None)
-        return foreign_key(value, self.known)
+        return None if self.known.issuperset(value) else foreign_key(value, self.known)
 
     def refuse_stranger(self, value: Mapping[str, Any], at: Path) -> None:
         """Raise OutputError for an object that says more than is read of it."""
@@ -174,7 +181,8 @@ class Keys:
         if close:
             return Miss(show((*at, key)), f"missing (is it {close[0]!r}?)", share + 0.5 / len(self.required))
         carries_more = not self.open and self.stranger(value) is not None
-        return Miss(show((*at, key)), "missing", share * 0.5 if carries_more else share)
+        weight = 0.5 if carries_more else 0.9 if self.open else 1.0
+        return Miss(show((*at, key)), "missing", share * weight)
 
     def _misspelt(self, value: Mapping[str, Any], at: Path) -> Miss | None:
         names = [key for key in value if isinstance(key, str)]
@@ -213,6 +221,8 @@ def refuse_foreign(value: Mapping[str, Any], known: Collection[str], at: Path) -
 
 def first_item(payload: Any) -> tuple[Any, Path]:
     """Return the first object of an object, a list of objects or a list of such lists, and its path."""
+    if type(payload) is dict:
+        return payload, ROOT
     if isinstance(payload, list):
         for i, row in enumerate(payload):
             if isinstance(row, list):
@@ -232,6 +242,11 @@ def holds_no_answer(payload: Any) -> bool:
     inner = list(payload.values()) if isinstance(payload, Mapping) else payload
     held = [value for value in inner if isinstance(value, list | Mapping)]
     return bool(held) and all(map(holds_no_answer, held)) and (isinstance(payload, Mapping) or len(held) == len(inner))
+
+
+def needed(*alternatives: Keys) -> tuple[tuple[str, ...], ...]:
+    """What a format needs that is recognised by one of these structures."""
+    return tuple(tuple(keys.required) for keys in alternatives)
 
 
 def detect_object(keys: Keys, reason: str) -> Callable[[Any], Match | None]:

@@ -19,7 +19,9 @@ from worker.contract.output import (
     Shape,
     Transcription,
 )
-from worker.formats import ModelOutput, ReadOptions
+from worker.formats import ModelOutput, ReadOptions, read_payload
+from worker.formats.documentation import shipped_examples
+from worker.formats.mappings.mapping import Example
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -33,9 +35,28 @@ def golden_cases() -> list[dict[str, Any]]:
     ]
 
 
+def mapping_cases() -> list[dict[str, Any]]:
+    """Every payload beside the shipped mappings that must be read, in the notation of the golden cases."""
+    return [
+        _mapping_case(name, example)
+        for name, examples in sorted(shipped_examples().items())
+        for example in examples
+        if not example.refused
+    ]
+
+
+def _mapping_case(name: str, example: Example) -> dict[str, Any]:
+    case = {"family": name, "name": example.name, "payload": example.payload, "options": dict(example.options)}
+    outputs = read_payload(example.payload, options_of(case)).outputs
+    return case | {"expected": [plain(output) for output in outputs]}
+
+
 def options_of(case: dict[str, Any], **changes: Any) -> ReadOptions:
     """A case's options."""
-    return ReadOptions(**{**case["options"], **changes})
+    options = {**case["options"], **changes}
+    if isinstance(options.get("image_size"), list):
+        options["image_size"] = tuple(options["image_size"])
+    return ReadOptions(**options)
 
 
 def plain(output: ModelOutput) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Mutated payloads of every format, with fresh seeds: no crash, and no other answer where the meaning is the same.
+"""Mutated payloads of every format and mapping: no crash, and no other answer where the meaning is the same.
+
+Seeds are fresh unless one is given.
 
     make fuzz-formats ARGS="--count 100000 --seed N"
 
@@ -16,9 +18,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from format_cases import golden_cases, options_of
+from format_cases import golden_cases, mapping_cases, options_of
 from golden_projects import project_for
-from mutations import GEOMETRY, SAME, said, with_fewer_objects, with_geometry, with_more_objects
+from mutations import GEOMETRY, SAME, means_another, said, with_fewer_objects, with_geometry, with_more_objects
 
 from worker.contract.output import Classification, Either
 from worker.formats import OutputError, read_payload
@@ -40,10 +42,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument(
+        "--only", default="", help="formats whose name holds this word; `mappings` are those that are shipped"
+    )
     arguments = parser.parse_args()
     seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**32)
     begun = time.monotonic()
-    found, examples, outcomes = run(arguments.count, random.Random(seed))
+    found, examples, outcomes = run(arguments.count, random.Random(seed), arguments.only)
     for finding, times in found.most_common():
         print(f"{times:6} x {' | '.join(finding)}\n         {examples[finding]}")
     told = ", ".join(f"{times:,} {outcome}" for outcome, times in sorted(outcomes.items()))
@@ -51,12 +56,13 @@ def main() -> int:
     return 1 if found else 0
 
 
-def run(count: int, chance: random.Random) -> tuple[Counter[Finding], dict[Finding, str], Counter[str]]:
+def run(count: int, chance: random.Random, only: str = "") -> tuple[Counter[Finding], dict[Finding, str], Counter[str]]:
     """Findings with how often, an example of each, and what became of all payloads."""
     found: Counter[Finding] = Counter()
     examples: dict[Finding, str] = {}
     outcomes: Counter[str] = Counter()
-    cases = golden_cases()
+    cases = [] if only == "mappings" else golden_cases()
+    cases = [case for case in cases + mapping_cases() if only == "mappings" or only in case["family"]]
     before = {id(case): said(read_payload(case["payload"], options_of(case)).outputs) for case in cases}
     interfaces = {id(case): Interface.parse(*project_for(case)) for case in cases}
     for _ in range(count):
@@ -78,7 +84,7 @@ def mutate(case: dict[str, Any], chance: random.Random) -> tuple[list[str], Any]
         changed = OTHERS[name](case["payload"], chance)
         return [name], case["payload"] if changed is None else changed
     names, payload = [], case["payload"]
-    for name in chance.choices(list(SAME), k=chance.randint(1, 3)):
+    for name in chance.choices([name for name in SAME if not means_another(case, name)], k=chance.randint(1, 3)):
         changed = SAME[name](payload, chance)
         if changed is not None:
             payload = changed

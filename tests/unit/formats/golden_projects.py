@@ -14,6 +14,7 @@ def project_for(case: dict[str, Any]) -> tuple[dict[str, Any], str]:
     if "interface" in case:
         return case["interface"], case["input_type"]
     answers = [answer for expected in case["expected"] for answer in _single(expected)]
+    answers = [answer for answer in answers if answer["kind"] in JOBS] or [{"kind": "transcription"}]
     kinds = {answer["kind"]: [one for one in answers if one["kind"] == answer["kind"]] for answer in answers}
     jobs = {name: JOBS[kind](found) for kind, found in kinds.items() for name in [job_name(kind)]}
     is_video = any(expected["kind"] == "frames" for expected in case["expected"])
@@ -33,6 +34,8 @@ def key_of(label: str) -> str:
 def _single(expected: Answer) -> list[Answer]:
     if expected["kind"] == "frames":
         return [answer for _, answer in expected["frames"]]
+    if expected["kind"] == "several":
+        return list(expected["answers"].values())
     return [expected["answers"][0] if expected["kind"] == "either" else expected]
 
 

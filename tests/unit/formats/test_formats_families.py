@@ -90,11 +90,29 @@ def test_true_and_false_are_classes_only_where_several_may_apply() -> None:
     assert refusal(tensor(datatype="BOOL", shape=[2], data=[True, False]), classes=["a", "b"]).fix
 
 
-@pytest.mark.parametrize("key", ["strData", "binData", "jsonData"])
-def test_seldon_answers_without_rows_are_called_so(key: str) -> None:
-    error = refusal({key: "cat", "meta": {}})
-    assert error.field == f"payload.{key}"
+def test_seldon_answers_without_rows_are_called_so() -> None:
+    error = refusal({"binData": "cat", "meta": {}})
+    assert error.field == "payload.binData"
     assert "nearest is seldon" in error.problem
+
+
+@pytest.mark.parametrize("data", [{"jsonData": {"label": "cat", "score": 0.9}}, {"strData": "cat"}])
+def test_a_failure_beside_what_seldon_sends_is_refused(data: dict[str, Any]) -> None:
+    status = {"code": 500, "info": "out of memory", "status": "FAILURE"}
+    assert "out of memory" in refusal({**data, "status": status}).problem
+
+
+def test_the_scores_of_one_asset_are_no_scores_of_several() -> None:
+    scores = [0.1, 0.7, 0.2]
+    for told in ({"classes": ["a", "b", "c"]}, {"classes": ["a", "b"], "external_ids": ["x"]}):
+        assert refusal(scores, **told).field == "payload[0]"
+    assert refusal(scores, classes=["a", "b", "c"], external_ids=["x", "y", "z"]).field == "payload[0]"
+
+
+def test_an_id_that_is_null_needs_the_only_asset() -> None:
+    found = [{"image_id": None, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9, "category_name": "cat"}]
+    for ids in (None, ["a", "b"]):
+        assert refusal(found, image_size=[9, 9], external_ids=ids).field == "payload[0].image_id"
 
 
 def test_several_sqs_messages_at_once_are_refused() -> None:

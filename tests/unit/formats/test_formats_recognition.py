@@ -89,7 +89,6 @@ def test_an_ambiguous_payload_is_read_when_the_format_is_named() -> None:
             "'0' is not a number or null",
         ),
         ({"data": {"ndarray": "no"}}, "seldon", "payload.data.ndarray", "'no' is not a list"),
-        ([0.1, 0.9], "sklearn", "payload[0]", "neither a class index nor a row"),
         ([{"person": [1, 2, 3, 4], "score": 0.5, "label": "x"}], "hf-classification", "payload[0].person", "geometry"),
         ({"J": {"categories": []}, "K": 3}, "kili", "payload.K", "not a job"),
         ({"choices": [{"delta": {}}]}, "openai", "payload.choices[0].delta", ""),
@@ -112,8 +111,49 @@ def test_a_near_miss_names_the_nearest_format_and_the_field(
     assert nearest in str(caught.value)
 
 
-@pytest.mark.parametrize("payload", [None, True, 3, {}, {"foo": {"bar": 1}}, [None]])
+@pytest.mark.parametrize("payload", [None, True, 3, {}, {"foo": {"bar": 1}}, [None, 3]])
 def test_a_payload_of_no_format_is_refused(payload: Any) -> None:
+    with pytest.raises(UnknownFormat) as caught:
+        read_payload(payload)
+    assert caught.value.nearest is None
+
+
+@pytest.mark.parametrize(
+    ("payload", "field", "told"),
+    [
+        ({"error": "out of memory"}, "error", "out of memory"),
+        ({"error": {"message": "quota", "code": 429}}, "error", "quota"),
+        (
+            {"errorMessage": "division by zero", "errorType": "ZeroDivisionError", "stackTrace": []},
+            "errorMessage",
+            "zero",
+        ),
+        ({"error_code": "BAD_REQUEST", "message": "no schema"}, "message", "no schema"),
+        ({"code": 503, "message": "no worker"}, "message", "no worker"),
+        ({"status": {"code": 500, "info": "boom", "status": "FAILURE"}}, "status", "boom"),
+        ({"detail": "Not Found"}, "detail", "Not Found"),
+        ({"detail": [{"loc": ["body", "file"], "msg": "Field required"}]}, "detail", "Field required"),
+    ],
+)
+def test_a_server_s_error_is_called_one(payload: Any, field: str, told: str) -> None:
+    with pytest.raises(OutputError, match="answered with an error") as caught:
+        read_payload(payload)
+    assert caught.value.field == f"payload.{field}"
+    assert told in caught.value.problem
+
+
+@pytest.mark.parametrize("key", ["NextToken", "nextPageToken", "@odata.nextLink"])
+def test_a_page_of_an_answer_is_refused(key: str) -> None:
+    page = {"Labels": [{"Name": "cat", "Confidence": 90.0}]}
+    assert read_payload({**page, key: None}).format == "rekognition-labels"
+    with pytest.raises(OutputError, match="another page"):
+        read_payload({**page, key: "abc"})
+    with pytest.raises(OutputError, match="another page"):
+        read_payload({"version": "0", "detail-type": "x", "source": "y", "detail": {**page, key: "abc"}})
+
+
+@pytest.mark.parametrize("payload", [{"request_id": "r", "objects": []}, {"key": "r", "custom": 1}])
+def test_one_usual_key_of_two_is_not_near(payload: Any) -> None:
     with pytest.raises(UnknownFormat) as caught:
         read_payload(payload)
     assert caught.value.nearest is None

@@ -133,7 +133,7 @@ def test_one_message_a_list_and_lines_are_stored_and_answered_with_ids(desk: Des
         (message(), {"content_type": "application/x-www-form-urlencoded"}, 415, "application/json"),
         (message(), {"content_encoding": "br"}, 415, "gzip"),
         (b"no gzip", {"content_encoding": "gzip"}, 400, "gzip"),
-        (gzip.compress(b"{}" * 100)[:-9], {"content_encoding": "gzip"}, 400, "too soon"),
+        (gzip.compress(b"{}" * 100, mtime=0)[:-9], {"content_encoding": "gzip"}, 400, "too soon"),
         (message(extrenal_id="x"), {}, 422, "did you mean external_id"),
         (message(output={"scores": {"RED": 2.0}}), {}, 422, "output"),
         (message(project_id=None), {}, 422, "project_id"),

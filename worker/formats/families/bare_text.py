@@ -30,6 +30,7 @@ FAMILY = Family(
     rule="a text that is no JSON",
     detect=_detect,
     near=_near,
+    takes=("text",),
     read=read,
     options=("strings", "classes", "exclusive"),
     limits="A class or a text: the project's job decides, or `strings`.",

@@ -10,7 +10,7 @@ from worker.formats.checks import ROOT, Path, array, fail, mapping
 from worker.formats.families.rows import read_row
 from worker.formats.meaning import texts_of, unused_keys, with_evidence, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.structure import LABEL, TEXT, Family, Keys, detect_items, near_items, refuse_foreign
+from worker.formats.structure import LABEL, TEXT, Family, Keys, detect_items, near_items, needed, refuse_foreign
 
 _KEYS = Keys({"timestamp": TEXT, "request_id": LABEL}, open=True)
 
@@ -54,6 +54,7 @@ FAMILY = Family(
     rule="an object (or a list of them) with `timestamp`, `request_id` and further columns",
     detect=detect_items(_KEYS, "an object with timestamp and request_id"),
     near=near_items(_KEYS),
+    needs=needed(_KEYS),
     read=read,
     options=("field", "classes", "score_kind", "exclusive", "strings"),
     limits="A line does not say which column is the prediction: with several columns `field` names it.",

@@ -160,6 +160,7 @@ HTTP_ANSWER = Envelope(
     + ", ".join(f"`{key}`" for key in _HOLDS),
     detect=_detect_answer,
     near=_near_answer,
+    needs=tuple((key,) for key in _SAYS_SO),
     unwrap=_unwrap_answer,
     limits=f"Code 0 or 200, `success: true` and a status such as {describe('ok')} are good; anything else is refused.",
     sources=("https://jsonapi.org/format/", "https://github.com/omniti-labs/jsend"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from worker.formats.answer_text import parse_base64_json, parse_json
-from worker.formats.checks import ROOT, Path, fail, mapping, member, string
+from worker.formats.checks import ROOT, Path, fail, is_object, mapping, member, string
 from worker.formats.meaning import texts_of
 from worker.formats.structure import TEXT, Envelope, Keys, Match, Miss, Unwrapped
 
@@ -113,14 +113,14 @@ def _read_record(record: Mapping[str, Any], at: Path) -> Event:
 
 
 def _has_ce_headers(fields: Any) -> bool:
-    if not isinstance(fields, Mapping):
+    if not is_object(fields):
         return False
     names = {key[3:].lower() for key in fields if key[:3].lower() in _PREFIXES}
     return {"id", "type"} <= names
 
 
 def _detect(payload: Any) -> Match | None:
-    if not isinstance(payload, Mapping):
+    if not is_object(payload):
         return None
     if _STRUCTURED.fits(payload):
         return Match("an event with specversion, id, type and source")
@@ -144,6 +144,7 @@ ENVELOPE = Envelope(
     ),
     detect=_detect,
     near=_near,
+    takes=("object",),
     unwrap=unwrap,
     batches=True,
     limits="What is inside is read by its own family; a list of events is read event by event. Request events hold no "

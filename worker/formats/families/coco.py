@@ -28,11 +28,16 @@ from worker.formats.structure import (
     Miss,
     detect_items,
     first_item,
+    needed,
     refuse_foreign,
 )
 
 _MASK = Kind("polygons or a run-length mask", lambda value: isinstance(value, list | Mapping))
-_COMMON = {"image_id": LABEL, "category_id": INDEX, "score": NUMBER}
+_IMAGE = Kind(
+    "a name, a whole number or null",
+    lambda value: value is None or LABEL.test(value) or (type(value) is float and value.is_integer()),
+)
+_COMMON = {"image_id": _IMAGE, "category_id": INDEX, "score": NUMBER}
 _GEOMETRY = {"bbox": LIST, "segmentation": _MASK, "keypoints": LIST, "poly": LIST, "rbox": LIST}
 _FORMS = [Keys({**_COMMON, key: _GEOMETRY[key]}, _GEOMETRY) for key in ("bbox", "segmentation", "keypoints", "poly")]
 _DETECTORS = [detect_items(keys, "objects with image_id, category_id, score and a geometry") for keys in _FORMS]
@@ -46,7 +51,7 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
     for i, value in enumerate(items):
         item, place = without_nulls(mapping(value, *at, i)), (*at, i)
         refuse_foreign(item, _GEOMETRY, place)
-        images.setdefault(_image_id(member(item, "image_id", place), (*place, "image_id")), []).append((item, place))
+        images.setdefault(_image_id(item.get("image_id"), options, (*place, "image_id")), []).append((item, place))
     return tuple(_image(name, found, options.of_asset(name)) for name, found in images.items())
 
 
@@ -62,8 +67,13 @@ def _shown(item: Mapping[str, Any]) -> str:
     return next((key for key in ("keypoints", "segmentation", "poly") if item.get(key)), "bbox")
 
 
-def _image_id(value: Any, at: Path) -> str:
-    if not LABEL.test(value) or value == "":
+def _image_id(value: Any, options: ReadOptions, at: Path) -> str:
+    """The image's id as a text: 7 and 7.0 are "7", as a text is what it says; without one, the message's only asset."""
+    if value is None:
+        if options.external_ids is None or len(options.external_ids) != 1:
+            fail(at, "missing: which image is it?", "set image_id to the asset's external id")
+        return options.external_ids[0]
+    if not _IMAGE.test(value) or value == "":
         fail(at, f"{describe(value)} is neither a string nor a whole number")
     return str(value) if isinstance(value, str) else str(integer(value, *at))
 
@@ -138,6 +148,7 @@ FAMILY = Family(
     rule="a list of objects with `image_id`, `category_id`, `score` and `bbox`, `segmentation`, `keypoints` or `poly`",
     detect=_detect,
     near=_near,
+    needs=needed(*_FORMS),
     read=read,
     by_id=True,
     options=("classes", "image_size", "units", "point_names"),

@@ -7,7 +7,7 @@ from worker.formats.checks import Path, member
 from worker.formats.families.items import Row, row_reader
 from worker.formats.options import ReadOptions
 from worker.formats.scores import label_of, label_scores
-from worker.formats.structure import LABEL, NUMBER, Family, Keys, detect_items, near_items
+from worker.formats.structure import LABEL, NUMBER, Family, Keys, detect_items, near_items, needed
 
 _KEYS = Keys({"label": LABEL, "score": NUMBER})
 
@@ -25,6 +25,7 @@ FAMILY = Family(
     rule="a list (per item) of objects with `label` and `score` and no geometry",
     detect=detect_items(_KEYS, "objects with label and score"),
     near=near_items(_KEYS),
+    needs=needed(_KEYS),
     read=row_reader(read_row, _KEYS),
     options=("classes", "score_kind", "exclusive"),
     limits=(

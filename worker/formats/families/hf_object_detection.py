@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.contract.output import DetectedObject, Detection, ModelOutput
-from worker.formats.checks import Path, mapping, member, number
+from worker.formats.checks import Path, member, sides
 from worker.formats.coordinates import Canvas, canvas_for
 from worker.formats.families.items import Row, row_reader
 from worker.formats.options import ReadOptions
 from worker.formats.scores import label_of, probability
 from worker.formats.selection import keep
-from worker.formats.structure import LABEL, NUMBER, OBJECT, Family, Keys, detect_items, near_items
+from worker.formats.structure import LABEL, NUMBER, OBJECT, Family, Keys, detect_items, near_items, needed
 
 _KEYS = Keys({"label": LABEL, "score": NUMBER, "box": OBJECT})
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
@@ -28,8 +28,7 @@ def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
 
 def _object(item: Mapping[str, Any], options: ReadOptions, canvas: Canvas, at: Path) -> DetectedObject:
     place = (*at, "box")
-    box = mapping(member(item, "box", at), *place)
-    x1, y1, x2, y2 = [number(member(box, side, place), *place, side) for side in _SIDES]
+    x1, y1, x2, y2 = sides(member(item, "box", at), _SIDES, place)
     return DetectedObject(
         label_of(member(item, "label", at), options, (*at, "label")),
         canvas.box(x1, y1, x2, y2, place),
@@ -43,6 +42,7 @@ FAMILY = Family(
     rule="a list (per image) of objects with `label`, `score` and a `box` object",
     detect=detect_items(_KEYS, "objects with label, score and box"),
     near=near_items(_KEYS),
+    needs=needed(_KEYS),
     read=row_reader(_read_row, _KEYS),
     options=("image_size", "units", "classes"),
     limits="Boxes are in pixels unless `units` says otherwise.",

@@ -10,16 +10,7 @@ from worker.formats.checks import Path, fail, integer, member, string
 from worker.formats.families.items import Row, row_reader
 from worker.formats.options import ReadOptions
 from worker.formats.scores import label_of, probability
-from worker.formats.structure import (
-    LIST,
-    NUMBER,
-    NUMBER_OR_NULL,
-    TEXT,
-    Family,
-    Keys,
-    detect_items,
-    near_items,
-)
+from worker.formats.structure import LIST, NUMBER, NUMBER_OR_NULL, TEXT, Family, Keys, detect_items, near_items, needed
 
 _KEYS = Keys(
     {"answer": TEXT, "score": NUMBER},
@@ -61,6 +52,7 @@ FAMILY = Family(
     rule="an object (or a list of candidates, or a list of such lists) with `answer` and `score`",
     detect=detect_items(_KEYS, "objects with answer and score"),
     near=near_items(_KEYS),
+    needs=needed(_KEYS),
     read=row_reader(_read_row, _KEYS),
     options=("strings", "classes"),
     limits=(

@@ -12,7 +12,7 @@ from worker.formats.masks import shape_of_png
 from worker.formats.options import ReadOptions
 from worker.formats.scores import label_of, probability
 from worker.formats.selection import LeftOut, keep
-from worker.formats.structure import LABEL, NUMBER_OR_NULL, OBJECT, TEXT, Family, Keys, detect_items, near_items
+from worker.formats.structure import LABEL, NUMBER_OR_NULL, OBJECT, TEXT, Family, Keys, detect_items, near_items, needed
 
 _KEYS = Keys({"label": LABEL, "mask": TEXT}, {"score": NUMBER_OR_NULL, "box": OBJECT})
 _USED = frozenset(("label", "mask", "score"))
@@ -38,6 +38,7 @@ FAMILY = Family(
     rule="a list (per image) of objects with `label`, `mask` and perhaps `score`",
     detect=detect_items(_KEYS, "objects with label and mask"),
     near=near_items(_KEYS),
+    needs=needed(_KEYS),
     read=row_reader(_read_row, _KEYS, _USED),
     options=("classes",),
     limits=(

@@ -9,7 +9,7 @@ from worker.contract.output import ModelOutput, Transcription
 from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.structure import ANY, TEXT, Family, Keys, detect_items, near_items
+from worker.formats.structure import ANY, TEXT, Family, Keys, detect_items, near_items, needed
 
 _BESIDE = ("chunks", "segments", "words", "timestamps", "x_groq", "usage", "duration", "language", "language_code")
 _MORE = ("language_probability", "task", "id", "model", "request_id", "timestamp", "processing_time")
@@ -40,6 +40,7 @@ FAMILY = Family(
     rule="an object (or a list, one per recording) with `text`, and beside it at most times, the language and the like",
     detect=detect_items(_KEYS, "an object with a text and its times"),
     near=near_items(_KEYS),
+    needs=needed(_KEYS),
     read=read,
     limits="The pipeline sends no probability, so the transcription has none; times are not used.",
     sources=("https://huggingface.co/docs/inference-providers/tasks/automatic-speech-recognition",),

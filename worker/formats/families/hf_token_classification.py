@@ -24,6 +24,7 @@ from worker.formats.structure import (
     Miss,
     detect_items,
     near_items,
+    needed,
     refuse_foreign,
 )
 
@@ -194,6 +195,7 @@ FAMILY = Family(
     rule="a list (per text) of objects with `entity_group` or `entity`, `word`, `score`, `start` and `end`",
     detect=_detect,
     near=_near,
+    needs=needed(_GROUPED, _TOKENS),
     read=read,
     options=("text", "classes"),
     limits=(

@@ -14,7 +14,7 @@ from worker.formats.families.items import Row, rows_of
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import SUM_TOLERANCE, label_of, label_scores
-from worker.formats.structure import LIST, TEXT, Family, Keys, detect_items, near_items
+from worker.formats.structure import LIST, TEXT, Family, Keys, detect_items, near_items, needed
 
 _KEYS = Keys({"sequence": TEXT, "labels": LIST, "scores": LIST})
 
@@ -66,6 +66,7 @@ FAMILY = Family(
     rule="an object (or a list of them) with `sequence`, `labels` and `scores`",
     detect=detect_items(_KEYS, "an object with sequence, labels and scores"),
     near=near_items(_KEYS),
+    needs=needed(_KEYS),
     read=read,
     options=("classes", "score_kind", "exclusive"),
     limits=(

@@ -131,6 +131,15 @@ ENVELOPES = (
         limits="A request that failed is refused.",
     ),
     wrapper(
+        "gemini-batch-key",
+        "Gemini API batch output, one line",
+        Keys({"key": TEXT, "response": OBJECT}, open=True),
+        inside_of("response"),
+        ("https://ai.google.dev/gemini-api/docs/batch-api",),
+        rule="an object with `key` and `response`",
+        evidence={"key": "key"},
+    ),
+    wrapper(
         "vertex-batch",
         "Vertex AI batch prediction, one line",
         Keys({"instance": ANY, "prediction": ANY}, open=True),

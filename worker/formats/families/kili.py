@@ -82,6 +82,7 @@ FAMILY = Family(
     rule="an object of jobs, each with `categories`, `annotations` or `text`; or of frames of such jobs",
     detect=_detect,
     near=_near,
+    takes=("object",),
     read=read,
     limits="Passed on as it is; the project's interface decides whether it is valid.",
     sources=("https://docs.kili-technology.com/reference/export-classification",),

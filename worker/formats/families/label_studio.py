@@ -26,7 +26,7 @@ from worker.formats.meaning import texts_of, with_evidence, with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import label_of, probability
 from worker.formats.selection import keep
-from worker.formats.structure import LIST, OBJECT, Family, Keys, Match, Miss, first_item, refuse_foreign
+from worker.formats.structure import LIST, OBJECT, Family, Keys, Match, Miss, first_item, needed, refuse_foreign
 
 Results = list[tuple[Mapping[str, Any], Path]]
 """Results, each with its path."""
@@ -296,6 +296,7 @@ FAMILY = Family(
     rule="an object with a `result` list of objects, or a task with `data` and `predictions`; or a list of either",
     detect=_detect,
     near=_near,
+    needs=needed(_PREDICTION, _TASK, _ANNOTATED),
     read=read,
     options=("field", "text", "classes", "exclusive"),
     limits=(

@@ -35,13 +35,15 @@ def _is_pair(value: Any) -> bool:
 
 
 def _pages(payload: Any) -> list[Sequence[Any]] | None:
-    """The lines of each page; a page on which nothing was found is null or empty."""
+    """The lines of each page; a page on which PaddleOCR finds nothing is null, or empty beside others."""
     if not isinstance(payload, list) or not payload:
         return None
     if all(_line(one) for one in payload):
         return [payload]
     pages = [one or [] for one in payload]
-    if all(isinstance(page, list) and all(_line(one) for one in page) for page in pages) and any(pages):
+    if all(isinstance(page, list) and all(_line(one) for one in page) for page in pages) and (
+        any(pages) or None in payload
+    ):
         return pages
     return None
 
@@ -76,6 +78,7 @@ FAMILY = Family(
     rule="a list (or a list of pages) of lines: four corners, the text, its score",
     detect=_detect,
     near=_near,
+    takes=("list",),
     read=read,
     limits="Lines are joined by line breaks; the score is the least of them. Places of the lines are not used.",
     sources=("https://www.jaided.ai/easyocr/documentation/", "https://github.com/PaddlePaddle/PaddleOCR"),

@@ -91,6 +91,7 @@ FAMILY = Family(
     rule="an object whose `outputs` is a list of objects with `name`, `shape`, `datatype` and `data`",
     detect=_detect,
     near=_near,
+    needs=(("outputs",),),
     read=read,
     options=("classes", "score_kind", "exclusive", "field", "strings", "image_size", "units", "text"),
     limits=(

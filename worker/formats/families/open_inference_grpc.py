@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.formats.answer_text import decode_base64
 from worker.formats.checks import ROOT, Path, array, fail, integer, mapping, member
-from worker.formats.structure import Envelope, Keys, Kind, Match, Miss, Unwrapped
+from worker.formats.structure import Envelope, Keys, Kind, Match, Miss, Unwrapped, needed
 
 _CONTENTS = ("boolContents", "intContents", "int64Contents", "uintContents", "uint64Contents")
 _FLOATS = ("fp32Contents", "fp64Contents")
@@ -135,6 +135,7 @@ ENVELOPE = Envelope(
     rule="an object whose `outputs` have `contents` instead of `data`, or with `rawOutputContents`",
     detect=_detect,
     near=_near,
+    needs=needed(_KEYS),
     unwrap=unwrap,
     limits="What is inside is read as `open-inference` or `triton-classification`.",
     sources=(

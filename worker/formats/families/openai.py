@@ -10,7 +10,7 @@ from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, me
 from worker.formats.meaning import texts_of, with_evidence
 from worker.formats.options import ReadOptions
 from worker.formats.reply import Tokens, chat_tokens, completion_tokens, reply_output
-from worker.formats.structure import LIST, Family, Keys, Match, Miss, Unwrapped, near_object, refuse_foreign
+from worker.formats.structure import LIST, Family, Keys, Match, Miss, Unwrapped, near_object, needed, refuse_foreign
 
 _KEYS = Keys({"choices": LIST}, open=True)
 
@@ -160,6 +160,7 @@ FAMILY = Family(
     rule="an object (or a list, one per item) whose `choices` hold a `message` or a `text`",
     detect=_detect,
     near=_near,
+    needs=needed(_KEYS),
     read=read,
     options=("classes", "strings", "field", "exclusive"),
     limits=(

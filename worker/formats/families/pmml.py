@@ -58,6 +58,7 @@ FAMILY = Family(
     "`probability(CLASS)`",
     detect=_detect,
     near=_near,
+    takes=("object", "objects"),
     read=read,
     options=("classes", "exclusive"),
     limits="The probabilities are read; the predicted class and other columns are told as ignored.",

@@ -24,6 +24,7 @@ from worker.formats.families import (
     ultralytics,
 )
 from worker.formats.families.tables import refuse_box, refuse_table
+from worker.formats.index import FormatIndex
 from worker.formats.mappings import catalogue_of
 from worker.formats.meaning import foreign_key, unused_keys, with_evidence, with_ignored
 from worker.formats.options import ReadOptions
@@ -31,19 +32,21 @@ from worker.formats.recognise import choose
 from worker.formats.scores import bare_label, bare_labels, known_names, label_of, label_scores, name_of, vector_scores
 from worker.formats.structure import Family, Match, Unwrapped, refuse_foreign
 
-OBJECT_FAMILIES: tuple[Family, ...] = (
-    hf_classification.FAMILY,
-    hf_token_classification.FAMILY,
-    hf_object_detection.FAMILY,
-    hf_zero_shot.FAMILY,
-    hf_segmentation.FAMILY,
-    hf_question_answering.FAMILY,
-    hf_speech.FAMILY,
-    ultralytics.FAMILY,
-    torchvision.FAMILY,
-    torchserve.CLASSIFIER,
-    torchserve.DETECTOR,
-    pmml.FAMILY,
+OBJECT_FAMILIES = FormatIndex[Family](
+    (
+        hf_classification.FAMILY,
+        hf_token_classification.FAMILY,
+        hf_object_detection.FAMILY,
+        hf_zero_shot.FAMILY,
+        hf_segmentation.FAMILY,
+        hf_question_answering.FAMILY,
+        hf_speech.FAMILY,
+        ultralytics.FAMILY,
+        torchvision.FAMILY,
+        torchserve.CLASSIFIER,
+        torchserve.DETECTOR,
+        pmml.FAMILY,
+    )
 )
 """Families of plain objects: what a handler returns, which servers then wrap."""
 

@@ -8,7 +8,7 @@ from typing import Any
 from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json
 from worker.formats.checks import ROOT, Path, ResultPointer, describe, fail, mapping, member, show, string
 from worker.formats.meaning import texts_of
-from worker.formats.structure import TEXT, Envelope, Keys, Unwrapped, detect_object, near_object
+from worker.formats.structure import TEXT, Envelope, Keys, Unwrapped, detect_object, near_object, needed
 
 _NOTICE = Keys({"invocationStatus": TEXT, "inferenceId": TEXT}, open=True)
 _SNS = Keys({"Type": TEXT, "Message": TEXT}, open=True)
@@ -75,6 +75,7 @@ NOTICE = Envelope(
     rule="an object with `invocationStatus` and `inferenceId`",
     detect=detect_object(_NOTICE, "a notice with invocationStatus and inferenceId"),
     near=near_object(_NOTICE),
+    needs=needed(_NOTICE),
     unwrap=unwrap_notice,
     limits=(
         "A response that is included (up to 128 KB, when the endpoint asks for it) is read by its own family. "
@@ -92,6 +93,7 @@ SNS = Envelope(
     rule="an object with `Type` and a `Message` string",
     detect=detect_object(_SNS, "a notification with Type and Message"),
     near=near_object(_SNS),
+    needs=needed(_SNS),
     unwrap=unwrap_sns,
     limits="The message must be JSON; it is read by its own family.",
     sources=("https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html",),

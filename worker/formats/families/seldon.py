@@ -10,15 +10,16 @@ from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member, show, string
 from worker.formats.families.rows import as_indices, read_row
 from worker.formats.families.tensors import read_shape, rows_of_tensor
+from worker.formats.families.wrappers import Opener, inside_of, wrapper
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import known_names, vector_scores
-from worker.formats.structure import LIST, OBJECT, Family, Keys, Kind, Match, Miss, refuse_foreign
+from worker.formats.structure import ANY, LIST, OBJECT, TEXT, Family, Keys, Kind, Match, Miss, needed, refuse_foreign
 
 _ARRAY = Keys({"ndarray": LIST}, {"names": LIST})
 _TENSOR = Keys({"tensor": OBJECT}, {"names": LIST})
 _KEYS = Keys({"data": Kind("an object with ndarray or tensor", lambda v: _ARRAY.fits(v) or _TENSOR.fits(v))}, open=True)
-_OTHERS = ("strData", "binData", "jsonData")
+_OTHERS = ("binData",)
 
 _DEFAULT_NAME = re.compile(r"t:\d+")
 """Column names that Seldon makes up where the model gives none."""
@@ -96,10 +97,37 @@ FAMILY = Family(
     rule="an object whose `data` object holds `ndarray` or `tensor`, and perhaps `names`",
     detect=_detect,
     near=_near,
+    needs=needed(_KEYS),
     read=read,
     options=("classes", "score_kind", "exclusive", "strings"),
-    limits=(
-        "Column names like t:0 are Seldon's own and name no class. strData, binData, jsonData and tftensor are refused."
-    ),
+    limits=("Column names like t:0 are Seldon's own and name no class. binData and tftensor are refused."),
     sources=("https://docs.seldon.io/projects/seldon-core/en/v1.1.0/reference/apis/prediction.html",),
+)
+
+
+def _inside(key: str) -> Opener:
+    def opened(outer: Mapping[str, Any], at: Path) -> tuple[Any, Path]:
+        _refuse_failure(outer, at)
+        return inside_of(key)(outer, at)
+
+    return opened
+
+
+ENVELOPES = (
+    wrapper(
+        "seldon-json",
+        "Seldon Core v1, JSON of the model's own",
+        Keys({"jsonData": ANY}, open=True),
+        _inside("jsonData"),
+        ("https://docs.seldon.io/projects/seldon-core/en/v1.1.0/reference/apis/prediction.html",),
+        rule="an object with `jsonData`",
+    ),
+    wrapper(
+        "seldon-text",
+        "Seldon Core v1, a text",
+        Keys({"strData": TEXT}, open=True),
+        _inside("strData"),
+        ("https://docs.seldon.io/projects/seldon-core/en/v1.1.0/reference/apis/prediction.html",),
+        rule="an object with `strData`",
+    ),
 )

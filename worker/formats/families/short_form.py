@@ -31,7 +31,8 @@ def _fits(item: Any) -> bool:
 
 
 def _is_labelled(one: Any) -> bool:
-    return isinstance(one, Mapping) and "label" in one
+    """Whether this is an object of the short form, whose box is a list: Azure's ``boxes`` hold objects."""
+    return isinstance(one, Mapping) and "label" in one and not isinstance(one.get("box"), Mapping)
 
 
 def _detect(payload: Any) -> Match | None:
@@ -50,6 +51,7 @@ FAMILY = Family(
     "objects with `label`",
     detect=_detect,
     near=_near,
+    needs=tuple((key,) for key in _LISTS),
     read=read,
     options=("classes", "first_class", "image_size", "units", "box_order", "point_names", "text"),
     limits="As in [messages](messages.md#the-short-form); entities without offsets are looked for in the text.",

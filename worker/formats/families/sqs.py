@@ -7,7 +7,7 @@ from typing import Any
 
 from worker.formats.answer_text import parse_json
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member, string
-from worker.formats.structure import LIST, TEXT, Envelope, Keys, Match, Miss, Unwrapped
+from worker.formats.structure import LIST, TEXT, Envelope, Keys, Match, Miss, Unwrapped, needed
 
 _RECEIVED = Keys({"MessageId": TEXT, "ReceiptHandle": TEXT, "Body": TEXT}, open=True)
 _RECORD = Keys({"messageId": TEXT, "receiptHandle": TEXT, "body": TEXT}, open=True)
@@ -48,6 +48,7 @@ ENVELOPE = Envelope(
     rule="an object with `MessageId`, `ReceiptHandle` and a `Body` string, or Lambda's event with one such record",
     detect=_detect,
     near=_near,
+    needs=needed(_RECEIVED, _RECORD, _EVENT),
     unwrap=unwrap,
     limits="The body must be JSON; it is read by its own family. Lambda's event may hold one record.",
     sources=(

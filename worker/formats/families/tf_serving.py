@@ -11,7 +11,7 @@ from worker.formats.families.rows import as_indices, read_row, rows_of_columns
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import label_of, label_scores
-from worker.formats.structure import Family, Keys, Kind, Match, near_object, refuse_foreign
+from worker.formats.structure import Family, Keys, Kind, Match, near_object, needed, refuse_foreign
 
 
 def _columns(value: Any) -> bool:
@@ -117,6 +117,7 @@ ROWS = Family(
     rule="an object whose `predictions` is a list of rows, or an object of columns",
     detect=_detect_rows,
     near=near_object(_ROWS),
+    needs=needed(_ROWS),
     read=read_rows,
     options=("classes", "score_kind", "exclusive", "field", "strings", "image_size", "units", "text"),
     limits=(
@@ -136,6 +137,7 @@ COLUMNS = Family(
     rule="an object whose `outputs` is an object of columns, or a list whose items lack name, shape and datatype",
     detect=_detect_columns,
     near=near_object(_COLUMNS),
+    needs=needed(_COLUMNS),
     read=read_columns,
     options=("classes", "score_kind", "exclusive", "field", "strings", "image_size", "units", "text"),
     limits="Columns must be of one length; with several that are not understood together, `field` names one.",
@@ -149,6 +151,7 @@ CLASSIFY = Family(
     rule="an object whose `results` is a list, per item, of [label, score] pairs",
     detect=lambda payload: Match("an object whose results are lists of pairs") if _RESULTS.fits(payload) else None,
     near=near_object(_RESULTS),
+    needs=needed(_RESULTS),
     read=read_results,
     options=("classes", "score_kind", "exclusive"),
     sources=("https://www.tensorflow.org/tfx/serving/api_rest",),

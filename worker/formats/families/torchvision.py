@@ -14,7 +14,7 @@ from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import check_first_class, label_of, probability
 from worker.formats.selection import LeftOut, keep
-from worker.formats.structure import INDEX, LIST, Family, Keys, detect_items, near_items
+from worker.formats.structure import INDEX, LIST, Family, Keys, detect_items, near_items, needed
 
 KEYS = Keys(
     {"boxes": LIST, "labels": LIST, "scores": LIST},
@@ -98,6 +98,7 @@ FAMILY = Family(
     rule="an object (or a list, one per image) with the lists `boxes`, `labels` and `scores`",
     detect=detect_items(KEYS, "an object with boxes, labels and scores"),
     near=near_items(KEYS),
+    needs=needed(KEYS),
     read=read,
     options=("classes", "image_size", "units", "point_names"),
     limits=(

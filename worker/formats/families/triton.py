@@ -132,6 +132,7 @@ FAMILY = Family(
     rule="an Open Inference response with a BYTES (or STRING) output of `value:index` or `value:index:label` strings",
     detect=_detect,
     near=_near,
+    needs=(("outputs",),),
     read=read,
     options=("score_kind", "classes", "exclusive", "field"),
     limits=(

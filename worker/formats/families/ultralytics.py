@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.contract.output import DetectedObject, Detection, ModelOutput, Shape
-from worker.formats.checks import Path, array, integer, mapping, member, number, same_length
+from worker.formats.checks import Path, array, integer, mapping, member, number, same_length, sides
 from worker.formats.coordinates import Canvas, canvas_of
 from worker.formats.families.items import Row, row_reader
 from worker.formats.families.poses import pose_shape
@@ -14,7 +14,7 @@ from worker.formats.meaning import with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import label_of, label_scores, probability
 from worker.formats.selection import LeftOut, keep
-from worker.formats.structure import INDEX, NUMBER, OBJECT, TEXT, Family, Keys, detect_items, near_items
+from worker.formats.structure import INDEX, NUMBER, OBJECT, TEXT, Family, Keys, detect_items, near_items, needed
 
 _KEYS = Keys(
     {"name": TEXT, "class": INDEX, "confidence": NUMBER},
@@ -37,7 +37,7 @@ def _read_row(row: Row, options: ReadOptions, at: Path) -> ModelOutput:
         return _classes(row, options, at)
     canvas = canvas_of(_coordinates(row), options, at)
     kept = keep(row, lambda one: _object(one[0], options, canvas, one[1]), options)
-    unused = {key for item, _ in row for key in _GEOMETRY if key in item and key != _shown(item)}
+    unused = {key for item, _ in row for key in _GEOMETRY[1:] if key in item and key != _shown(item)}
     return with_ignored(options.output(Detection(tuple(kept.found)), evidence=kept.evidence()), sorted(unused))
 
 
@@ -59,7 +59,10 @@ def _object(item: Item, options: ReadOptions, canvas: Canvas, at: Path) -> Detec
 
 def _shown(item: Item) -> str:
     """The geometry that is read of an object."""
-    return next((key for key in _GEOMETRY if key in item), "box")
+    for key in _GEOMETRY:
+        if key in item:
+            return key
+    return "box"
 
 
 def _shape(item: Item, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
@@ -72,11 +75,11 @@ def _shape(item: Item, options: ReadOptions, canvas: Canvas, at: Path) -> Shape:
         if not outline:
             raise LeftOut("empty_masks")
         return canvas.polygon(outline, (*at, "segments"))
-    box, place = mapping(member(item, "box", at), *at, "box"), (*at, "box")
-    if "x3" in box:
+    box, place = member(item, "box", at), (*at, "box")
+    if "x3" in mapping(box, *place):
         corners = [(_value(box, x, place), _value(box, y, place)) for x, y in _TURNED]
         return canvas.corners(corners, place)
-    x1, y1, x2, y2 = [_value(box, side, place) for side in _UPRIGHT]
+    x1, y1, x2, y2 = sides(box, _UPRIGHT, place)
     return canvas.box(x1, y1, x2, y2, place)
 
 
@@ -111,6 +114,7 @@ FAMILY = Family(
     rule="a list (per image) of objects with `name`, `class`, `confidence` and perhaps `box`, `segments`, `keypoints`",
     detect=detect_items(_KEYS, "objects with name, class and confidence"),
     near=near_items(_KEYS),
+    needs=needed(_KEYS),
     read=row_reader(_read_row, _KEYS, _USED),
     options=("image_size", "units", "point_names", "classes", "score_kind", "exclusive"),
     limits=(

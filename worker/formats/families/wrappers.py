@@ -11,7 +11,7 @@ from typing import Any
 from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json
 from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
 from worker.formats.meaning import texts_of
-from worker.formats.structure import Envelope, Keys, Kind, Unwrapped, detect_object, near_object
+from worker.formats.structure import Envelope, Keys, Kind, Unwrapped, detect_object, near_object, needed
 
 Opener = Callable[[Mapping[str, Any], Path], tuple[Any, Path]]
 
@@ -57,6 +57,7 @@ def wrapper(
         rule=rule,
         detect=detect_object(keys, reason),
         near=near_object(keys),
+        needs=needed(keys),
         unwrap=unwrap,
         limits=limits,
         sources=sources,

@@ -5,18 +5,31 @@ A payload whose keys no mapping names costs a look-up per key.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, cast
 
-from worker.contract.output import Classification, Detection, Either, ModelOutput, OutputError
+from worker.contract.output import Answer, Classification, Detection, Either, ModelOutput, OutputError
 from worker.formats.checks import ROOT, Path, fail, show
 from worker.formats.mappings.mapping import FormatMapping, MappingError
 from worker.formats.mappings.process import Job, JqProcess, Outcome
+from worker.formats.meaning import carries_geometry
 from worker.formats.options import ReadOptions
 from worker.formats.short_form import read_item, read_open_item
-from worker.formats.structure import ANY, Envelope, Family, Keys, Match, Miss, Unwrapped, first_item, near_items
+from worker.formats.structure import (
+    ANY,
+    Envelope,
+    Family,
+    Keys,
+    Match,
+    Miss,
+    Reader,
+    Unwrapped,
+    Unwrapper,
+    first_item,
+    near_items,
+)
 
 _PROCESS = JqProcess()
 
@@ -58,6 +71,10 @@ class Catalogue:
         """The mappings as formats of the registry."""
         return {name: self._format(one) for name, one in self.mappings.items()}
 
+    @cached_property
+    def _jobs(self) -> Mapping[str, Job]:
+        return {name: Job(one.program, one.recognising) for name, one in self.mappings.items()}
+
     def with_mappings(self, mappings: Mapping[str, FormatMapping]) -> Catalogue:
         """These mappings and more; one of the same name takes the other's place."""
         return Catalogue({**self.mappings, **mappings}.values(), self._process)
@@ -81,7 +98,7 @@ class Catalogue:
         candidates = [one for one in self.candidates(payload) if one.inside or not envelopes_only]
         if not candidates:
             return []
-        outcomes = self._process.run([Job(one.program, one.recognising) for one in candidates], told(payload, options))
+        outcomes = self._process.run([self._jobs[one.name] for one in candidates], told(payload, options))
         found = []
         for one, outcome in zip(candidates, outcomes, strict=True):
             if outcome.stage == "when":
@@ -118,7 +135,7 @@ class Catalogue:
 
         Raises MappingFailed for an expression that fails, OutputError for a payload that it does not recognise.
         """
-        (outcome,) = self._process.run([Job(mapping.program, mapping.recognising)], told(payload, options))
+        (outcome,) = self._process.run([self._jobs[mapping.name]], told(payload, options))
         if outcome.stage:
             raise _failed(mapping, outcome, at)
         if outcome.value is None:
@@ -133,8 +150,8 @@ class Catalogue:
         match = Match(f"what the mapping {found.mapping.name} recognises: {rule_of(found.mapping)}")
         given = partial(_given, found)
         if isinstance(family, Envelope):
-            return _envelope(found.mapping, given), match
-        return _family(found.mapping, given), match
+            return replace(family, unwrap=_unwrapper(given)), match
+        return replace(family, read=_reader(found.mapping, given)), match
 
     def _format(self, mapping: FormatMapping) -> Family | Envelope:
         apply = partial(self.apply, mapping)
@@ -180,24 +197,34 @@ def rule_of(mapping: FormatMapping) -> str:
 Apply = Callable[[Any, ReadOptions, Path], Found]
 
 
-def _family(mapping: FormatMapping, apply: Apply) -> Family:
+def _reader(mapping: FormatMapping, apply: Apply) -> Reader:
     def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput | Unwrapped, ...]:
-        return read_found(apply(payload, options, at), options, at)
+        outputs = read_found(apply(payload, options, at), options, at)
+        _refuse_unused_geometry(mapping, payload, outputs, at)
+        return outputs
 
+    return read
+
+
+def _family(mapping: FormatMapping, apply: Apply) -> Family:
     return Family(
         **_recognised(mapping, apply),
-        read=read,
+        read=_reader(mapping, apply),
         by_id=mapping.by_id,
         options=tuple(mapping.uses),
         limits=mapping.limits,
     )
 
 
-def _envelope(mapping: FormatMapping, apply: Apply) -> Envelope:
+def _unwrapper(apply: Apply) -> Unwrapper:
     def unwrap(payload: Any, at: Path = ROOT) -> Unwrapped:
         return _inside(apply(payload, ReadOptions(), at), payload, at)
 
-    return Envelope(**_recognised(mapping, apply), unwrap=unwrap, limits=mapping.limits)
+    return unwrap
+
+
+def _envelope(mapping: FormatMapping, apply: Apply) -> Envelope:
+    return Envelope(**_recognised(mapping, apply), unwrap=_unwrapper(apply), limits=mapping.limits)
 
 
 def _recognised(mapping: FormatMapping, apply: Apply) -> dict[str, Any]:
@@ -241,6 +268,34 @@ def read_found(found: Found, options: ReadOptions, at: Path) -> tuple[ModelOutpu
     alone = len(items) == 1
     where = [(one, i, place if alone else (*place, i)) for one, i in items]
     return tuple([_read(one, found.mapping, _options(one, i, found.mapping, options), path) for one, i, path in where])
+
+
+def _refuse_unused_geometry(
+    mapping: FormatMapping, payload: Any, outputs: Iterable[ModelOutput | Unwrapped], at: Path
+) -> None:
+    """Raise OutputError for what is read as a class though it carries geometry that the mapping does not name."""
+    if not any(isinstance(one, ModelOutput) and _is_class(one.answer) for one in outputs):
+        return
+    named = {key for keys in mapping.keys for key in keys}
+    for item, place in _objects(payload, at):
+        for key, value in item.items():
+            is_used = key in named and not carries_geometry(key, [])
+            if not is_used and carries_geometry(key, value):
+                fix = "leave it out only if it says nothing about the answer"
+                fail((*place, key), f"carries geometry, which the mapping {mapping.name} does not use", fix)
+
+
+def _is_class(answer: Answer) -> bool:
+    return isinstance(answer.answers[0] if isinstance(answer, Either) else answer, Classification)
+
+
+def _objects(payload: Any, at: Path) -> Iterator[tuple[Mapping[str, Any], Path]]:
+    """The payload's object, or those of its list, or of the lists in it."""
+    if isinstance(payload, Mapping):
+        yield payload, at
+    for i, one in enumerate(payload) if isinstance(payload, list) else ():
+        if isinstance(one, Mapping | list):
+            yield from _objects(one, (*at, i))
 
 
 def _options(item: Any, index: int, mapping: FormatMapping, options: ReadOptions) -> ReadOptions:

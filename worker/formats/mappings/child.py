@@ -1,8 +1,9 @@
 """The process in which jq runs: reads requests from standard input, answers each on standard output.
 
-A request is two lines: a JSON list of jobs (``[program, expression to blame first]``), and the payload as JSON. The
-answer is one line: a JSON list with ``{"value": …}`` or ``{"stage", "error"}`` per job. ``JqProcess`` starts it with
-bounded memory and hardly any environment; it ends with its parent, whose end of the pipe then closes.
+A request is two lines: a JSON list of new programs by number and of jobs (``[program, expression to blame first]``, by
+their numbers), and the payload as JSON. The answer is one line: a JSON list with ``{"value": …}`` or
+``{"stage", "error"}`` per job. ``JqProcess`` starts it with bounded memory and hardly any environment; it
+ends with its parent, whose end of the pipe then closes.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ LARGEST_EXACT = 2**53
 """jq computes with 64-bit floats: whole numbers from here on are not exact."""
 
 _LONG = re.compile(r"(?<![\d.])\d{16}")
+_texts: dict[str, str] = {}
 _programs: dict[str, Any] = {}
 
 
@@ -29,9 +31,11 @@ def serve(memory_bytes: int, answer_bytes: int) -> None:
     requests, answers = sys.stdin.buffer, sys.stdout.buffer
     answers.write(b"ready\n")
     answers.flush()
-    while jobs := requests.readline():
+    while request := requests.readline():
         payload = requests.readline().decode().strip()
-        found = f"[{', '.join([_run(program, first, payload) for program, first in json.loads(jobs)])}]"
+        new, jobs = json.loads(request)
+        _texts.update(new)
+        found = f"[{', '.join([_run(_texts[str(job)], _texts[str(first)], payload) for job, first in jobs])}]"
         if len(found) > answer_bytes:
             found = json.dumps([{"stage": "size", "error": f"gives more than {answer_bytes} bytes"}])
         answers.write(found.encode() + b"\n")

@@ -84,8 +84,20 @@ class FormatMapping:
 
 def _program(when: str, read: str, each: Each) -> str:
     """The payload comes with the options beside it, which the expressions know as ``$options``."""
-    return f".[1] as $options | .[0] |\ndef mapped_when: (\n{when}\n); def mapped_read: {read};\n{_PROGRAMS[each]}"
+    expressions = f"def mapped_when: (\n{when}\n); def mapped_read: {read};"
+    return f".[1] as $options | .[0] |\n{_COMPARISONS}\n{expressions}\n{_PROGRAMS[each]}"
 
+
+_COMPARISONS = """
+def mapped_alike: if [.[] | select(. != null) | type] | unique | length > 1
+  then error("values of several types are compared: \\(map(type) | unique | join(", "))") else . end;
+def mapped_min: min; def min: mapped_alike | mapped_min;
+def mapped_max: max; def max: mapped_alike | mapped_max;
+def mapped_min_by(f): min_by(f); def min_by(f): (map(f) | mapped_alike) as $alike | mapped_min_by(f);
+def mapped_max_by(f): max_by(f); def max_by(f): (map(f) | mapped_alike) as $alike | mapped_max_by(f);
+def mapped_sort_by(f): sort_by(f); def sort_by(f): (map(f) | mapped_alike) as $alike | mapped_sort_by(f);
+"""
+"""jq orders every text after every number: of 0.95 and "0.9" it would call 0.95 the least. Here that is an error."""
 
 _PROGRAMS: Mapping[Each, str] = {
     "object": '(if type == "array" then . else [.] end) | '

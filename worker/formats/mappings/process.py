@@ -32,6 +32,7 @@ MEMORY_BYTES = 512 * 1024 * 1024
 """Address space of the jq process, its programs included."""
 
 START_SECONDS = 20.0
+_STRICT = json.JSONEncoder(allow_nan=False)
 _NOISE = re.compile(r"jq: error: | at <top-level>(?=,)|\n?jq: \d+ compile errors?")
 _CHILD = Path(__file__).with_name("child.py")
 
@@ -69,6 +70,7 @@ class JqProcess:
     memory_bytes: int = MEMORY_BYTES
     most_bytes: int = MOST_BYTES
     _child: subprocess.Popen[bytes] | None = None
+    _numbers: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -78,7 +80,7 @@ class JqProcess:
     def run(self, jobs: Sequence[Job], payload: Any) -> list[Outcome]:
         """Run every program on the payload: one outcome each, in order."""
         try:
-            text = json.dumps(payload, allow_nan=False).encode()
+            text = _STRICT.encode(payload).encode()
         except ValueError:
             return [
                 Outcome(stage="limit", error="the payload holds NaN or Infinity, which mappings cannot read")
@@ -86,9 +88,8 @@ class JqProcess:
         if len(text) > self.most_bytes:
             problem = f"the payload has {len(text):,} bytes; mappings read up to {self.most_bytes:,}"
             return [Outcome(stage="limit", error=problem)] * len(jobs)
-        request = json.dumps([[job.program, job.first] for job in jobs]).encode()
         with self._lock:
-            answer = self._asked(request + b"\n" + text + b"\n")
+            answer = self._asked(jobs, text)
         if isinstance(answer, str):
             return self._one_by_one(jobs, text) if len(jobs) > 1 else [Outcome(stage="limit", error=answer)]
         return [Outcome(one.get("value"), one.get("stage", ""), one.get("error", "")) for one in answer]
@@ -98,7 +99,7 @@ class JqProcess:
         found = []
         for job in jobs:
             with self._lock:
-                one = self._asked(json.dumps([[job.program, job.first]]).encode() + b"\n" + text + b"\n")
+                one = self._asked([job], text)
             told = {"stage": "limit", "error": one} if isinstance(one, str) else one[0]
             found.append(Outcome(told.get("value"), told.get("stage", ""), told.get("error", "")))
         return found
@@ -106,7 +107,7 @@ class JqProcess:
     def compile_error(self, expression: str) -> str:
         """What jq says against an expression; an empty text when it compiles."""
         with self._lock:
-            answer = self._asked(json.dumps([[expression, ""]]).encode() + b"\n\n")
+            answer = self._asked([Job(expression)], b"")
         error = answer if isinstance(answer, str) else str(answer[0].get("error", ""))
         return _NOISE.sub("", error).strip()
 
@@ -115,11 +116,11 @@ class JqProcess:
         with self._lock:
             self._end()
 
-    def _asked(self, request: bytes) -> list[dict[str, Any]] | str:
+    def _asked(self, jobs: Sequence[Job], text: bytes) -> list[dict[str, Any]] | str:
         """Send a request and wait for its answer; a text says which limit it broke."""
         child = self._running()
         try:
-            line = self._exchange(child, request)
+            line = self._exchange(child, self._request(jobs) + b"\n" + text + b"\n")
         except (BrokenPipeError, ConnectionResetError):
             line = b""
         if line is None:
@@ -130,6 +131,16 @@ class JqProcess:
             return f"used more than {self.memory_bytes // 1024**2} MB of memory, or broke jq"
         answer: list[dict[str, Any]] = json.loads(line)
         return answer[0]["error"] if answer and answer[0].get("stage") == "size" else answer
+
+    def _request(self, jobs: Sequence[Job]) -> bytes:
+        """The jobs by the numbers of their programs, and those programs that the child does not know yet."""
+        new: dict[int, str] = {}
+        for program in [text for job in jobs for text in (job.program, job.first)]:
+            if program not in self._numbers:
+                self._numbers[program] = len(self._numbers)
+                new[self._numbers[program]] = program
+        numbers = [[self._numbers[job.program], self._numbers[job.first]] for job in jobs]
+        return json.dumps([new, numbers]).encode()
 
     def _exchange(self, child: subprocess.Popen[bytes], request: bytes) -> bytes | None:
         """The line that the child answers; None when it takes too long, nothing when it has ended."""
@@ -156,6 +167,7 @@ class JqProcess:
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is not None and self._child.poll() is None:
             return self._child
+        self._numbers.clear()
         command = [sys.executable, "-S", "-P", str(_CHILD), str(self.memory_bytes), str(self.most_bytes)]
         try:
             self._child = subprocess.Popen(  # noqa: S603
@@ -184,4 +196,4 @@ class JqProcess:
         """In a forked process: the parent keeps its jq process, this one starts its own."""
         if self._child is not None:
             self._child.returncode = 0
-        self._child, self._lock = None, threading.Lock()
+        self._child, self._lock, self._numbers = None, threading.Lock(), {}
