@@ -19,7 +19,7 @@ from worker.delivery.bisect import Sent, may_be_items, send_each
 from worker.delivery.bucket import PutOff
 from worker.delivery.content import UPLOAD_TYPES
 from worker.delivery.imports import FIRST_DELAY
-from worker.delivery.item import Burial, Item
+from worker.delivery.item import Burial, Item, newest_of
 from worker.delivery.leasing import Lease
 from worker.delivery.prepare import cause_of, refit
 from worker.delivery.tools import WaveTools
@@ -109,9 +109,10 @@ class Steps:
         self._lease.check()
         new, batch = self._with_content(batch)
         done = self._together(batch, new)
-        labelled = self._label(batch, done) if done.assets else self._label(self._create(new, batch), done)
+        there = self._without_carriers(batch if done.assets else self._create(new, batch))
+        labelled = self._label(there, done)
         self._prioritise(labelled)
-        if done.refusal and len(labelled) == len(batch) and not isinstance(done.refusal, TooLarge):
+        if done.refusal and len(labelled) == len(_newest(batch)) and not isinstance(done.refusal, TooLarge):
             self._tools.documents.refused(done.refusal)
 
     def update(self, *, at_least: int) -> None:
@@ -215,7 +216,7 @@ class Steps:
                 written = self._tools.callers.first.write_batch(
                     self._project,
                     assets=[asset for _, asset in new],
-                    labels=_labels(batch),
+                    labels=_labels(_newest(batch)),
                     updates=[_update(item) for item in updates],
                 )
         except KiliError as error:
@@ -247,6 +248,13 @@ class Steps:
         if item.prediction.asset is None:
             return Settlement(item.entry, Fate.LATER, MISSING, delay_ms=LOOK_AGAIN_MS)
         return self._letter(item, cause, "create")
+
+    def _without_carriers(self, batch: list[Item]) -> list[Item]:
+        """Older predictions that have brought their asset are superseded now that it is there; the others."""
+        newest = _newest(batch)
+        kept = {id(item) for item in newest}
+        self._settle([Settlement(item.entry, Fate.SUPERSEDED) for item in batch if id(item) not in kept])
+        return newest
 
     def _label(self, batch: list[Item], done: Together) -> list[Item]:
         """The items whose labels are there; those that need no priority are settled."""
@@ -333,6 +341,12 @@ def _own_faults() -> Iterator[None]:
     except Exception as error:
         logger.exception("a call cannot be made", extra={"action": "call_failed"})
         raise WorkerFault(f"{type(error).__name__}: {error}") from error
+
+
+def _newest(batch: Sequence[Item]) -> list[Item]:
+    """The items that are labelled: of an asset and model version the newest, in their order."""
+    newest = newest_of(batch)
+    return [item for item in batch if newest[item.answer] is item]
 
 
 def _labels(part: Sequence[Item]) -> list[NewLabel]:
