@@ -10,7 +10,7 @@ DAYS ?= 1
 # The server's binary for test-redis: a path, or a name on PATH.
 REDIS_SERVER ?= redis-server
 
-.PHONY: demo test fuzz fuzz-formats fuzz-http test-redis test-servers test-sources test-browser test-alerts lint bench bench-quick faults-one-document soak simulate lock clean
+.PHONY: demo test fuzz fuzz-formats fuzz-http test-redis test-servers test-sources test-browser test-alerts lint bench bench-quick faults-one-document soak simulate simulate-memory lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -81,6 +81,10 @@ soak: $(VENV)/.dev
 # The worker's real code in a simulated world, by seed; a failing seed prints the line that replays it: docs/simulation.md
 simulate: $(VENV)/.dev
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) --days $(DAYS) $(ARGS)
+
+# Keys and bytes in Redis over 120 simulated days of thin traffic: flat after the retentions?
+simulate-memory: $(VENV)/.dev
+	$(BIN)/python -m tests.simulation.memory --daily 6 $(ARGS)
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -41,12 +41,13 @@ class Plan:
     """How much is simulated: ``drifts`` are days."""
 
     days: int = 180
-    daily: int = 400
+    daily: int = 250
     drifts: tuple[int, ...] = (40, 85, 130)
-    queues: int = 8
+    streams: int = 10
+    """Of each kind; the queues take turns."""
 
 
-SHORT = Plan(days=40, daily=250, drifts=(20,), queues=1)
+SHORT = Plan(days=40, daily=250, drifts=(20,), streams=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +143,11 @@ def _answer(world: Production, one: Prediction, at: float, dice: random.Random) 
 
 def part(plan: Plan, spread: Spread[Outcome]) -> Part:
     """Every queue calm and drifting, each with a run length for each detector and with one for a fleet of 20."""
-    queues = [queue.name for queue in load_queues()][: plan.queues]
+    names = [queue.name for queue in load_queues()]
+    streams = [(names[number % len(names)], 900 + number) for number in range(plan.streams)]
     scopes = (Scope.DETECTOR, Scope.FLEET)
-    cases = [Case(name, drifting, scope.value) for name in queues for scope in scopes for drifting in (False, True)]
+    kinds = [(scope.value, drifting) for scope in scopes for drifting in (False, True)]
+    cases = [Case(name, drifting, scope, seed) for name, seed in streams for scope, drifting in kinds]
     return summary(spread(run, [(case, plan) for case in cases]), plan)
 
 

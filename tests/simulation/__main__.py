@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 HASHES = "PYTHONHASHSEED"
@@ -22,6 +23,9 @@ def main() -> int:
     parser.add_argument("--no-shrink", action="store_true", help="do not look for a smaller plan that fails too")
     parser.add_argument("--plant", action="store_true", help="let Kili forget labels, to see that it is found")
     parser.add_argument("--bare", action="store_true", help="new answers about known assets may have no content")
+    parser.add_argument(
+        "--revert", default="", help="take a mending back: carrier, grace, upload, read-lag, lost-lease"
+    )
     options = parser.parse_args()
     if os.environ.get(HASHES) != "0":  # the order of sets is a part of what a seed decides
         os.environ[HASHES] = "0"
@@ -35,6 +39,7 @@ def main() -> int:
             plan_of(seed, options.days, options.messages, forgets=options.plant, bare=options.bare),
             time.process_time(),
         )
+        plan = replace(plan, reverted=options.revert)
         left_out = [int(part) for part in options.without.split(",") if part]
         for part in left_out:
             plan = plan.without(part)

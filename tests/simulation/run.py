@@ -13,6 +13,7 @@ from tests.simulation.actors import BELOW_HTTP, OF_REDIS, PASSING, Episode, Misf
 from tests.simulation.actors import make_project as make
 from tests.simulation.fleet import Broker, Complaints, Worker, settings_of
 from tests.simulation.judge import Judge, Published
+from tests.simulation.reverted import reverted
 from tests.simulation.servers import SimulatedKili, SimulatedRedis, fakeredis_time
 from tests.simulation.world import BEGIN, Violation, VirtualClock, World
 from worker.environment import clock
@@ -44,6 +45,8 @@ class Plan:
     forgets: bool = False
     """A planted fault of Kili."""
     mean_between_harm: float = 900.0
+    reverted: str = ""
+    """Name of a mending that is taken back."""
 
     @property
     def end_of_faults(self) -> float:
@@ -122,7 +125,7 @@ class Outcome:
 def simulate(plan: Plan, trace: TextIO | None = None) -> Outcome:
     """Live through a plan."""
     world = World(plan.seed, trace)
-    with _surroundings(world):
+    with surroundings(world), reverted(plan.reverted):
         simulation = Simulation(world, plan)
         problem = ""
         try:
@@ -243,7 +246,7 @@ class Simulation:
 
 
 @contextmanager
-def _surroundings(world: World) -> Iterator[None]:
+def surroundings(world: World) -> Iterator[None]:
     """The world's clock and its dice for all of the worker's code, meanwhile."""
     before, state = clock.use(VirtualClock(world)), random.getstate()
     random.seed(world.seed)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.run import plan_of
+
 ROOT = Path(__file__).parents[2]
 SMALL = ("--days", "0.003", "--messages", "40000", "--no-shrink")
 
@@ -27,9 +29,10 @@ def run(*options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("seed", [3])
-def test_a_seed_holds_all_that_is_promised(seed: int) -> None:
-    found = run("--seeds", str(seed), *SMALL)
+@pytest.mark.parametrize("options", [(), ("--bare",)])
+def test_a_seed_holds_all_that_is_promised(options: tuple[str, ...]) -> None:
+    seed = 3
+    found = run("--seeds", str(seed), *SMALL, *options)
     assert found.returncode == 0, found.stdout + found.stderr
     assert f"seed {seed}: ok" in found.stdout
 
@@ -53,3 +56,25 @@ def test_a_planted_fault_is_found_and_replayed_by_the_line_that_is_printed() -> 
     again = run(*line.group(1).split())
     assert again.returncode == 1
     assert line.group(2) in again.stdout
+
+
+def test_a_failing_seed_is_made_smaller_and_the_smaller_one_replays() -> None:
+    tiny = ("--days", "0.0008", "--messages", "80000")
+    plan = plan_of(3, 0.0008, 80_000, forgets=True)
+    few = ["0"] * (len(plan.episodes) - 2)  # leaving out all faults but two, so that it takes seconds
+    found = run("--seeds", "3", *tiny, "--plant", "--without", ",".join(few))
+    assert found.returncode == 1, found.stdout + found.stderr
+    line = re.search(r"python -m tests\.simulation (.*?--without (\S+).*?)  # .*\(trace (\w+)\)", found.stdout)
+    assert line is not None, found.stdout
+    left_out = line.group(2).split(",")
+    assert left_out[: len(few)] == few
+    assert len(left_out) >= len(few) + 2, "neither the faults nor the harm done to workers are needed to forget labels"
+    again = run(*line.group(1).split())
+    assert again.returncode == 1
+    assert line.group(3) in again.stdout
+
+
+def test_a_fault_is_found_when_its_mending_is_taken_back() -> None:
+    found = run("--seeds", "3", *SMALL, "--bare", "--revert", "carrier")
+    assert found.returncode == 1, found.stdout + found.stderr
+    assert "not delivered although nothing is in the way" in found.stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
@@ -45,6 +46,15 @@ class Item:
         """The asset's name within the project."""
         return self.prediction.external_id
 
+    @property
+    def answer(self) -> tuple[str, str]:
+        """What a newer prediction of it would replace: the label of a model version on an asset."""
+        return self.entry.asset_id, self.entry.model
+
+    def outlasts(self, newest: Item) -> bool:
+        """Whether the newest of its answer does not supersede it yet: it is that, or alone has the asset's content."""
+        return self is newest or not (self.exists or self.prediction.asset is None or newest.prediction.asset)
+
     def is_known_to_hold(self, properties: Properties) -> None:
         """The asset is in Kili with these properties."""
         self.exists, self.found = True, properties
@@ -85,6 +95,16 @@ class Item:
     @property
     def _moment(self) -> str:
         return self.prediction.predicted_at.astimezone(UTC).isoformat(timespec="microseconds")
+
+
+def newest_of(items: Iterable[Item]) -> dict[tuple[str, str], Item]:
+    """Of each model's predictions on an asset the newest."""
+    newest: dict[tuple[str, str], Item] = {}
+    for item in items:
+        known = newest.get(item.answer)
+        if known is None or item.entry.rank > known.entry.rank:
+            newest[item.answer] = item
+    return newest
 
 
 def sender_of(entry: Leased, prediction: Prediction | None, project: str) -> Sender:

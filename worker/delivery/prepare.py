@@ -96,16 +96,25 @@ def cause_of(error: Exception) -> Cause:
 
 
 def _newest(entries: Sequence[Leased], prepared: Prepared) -> list[Leased]:
-    """One entry per asset and model; after lost memories two may meet here."""
-    newest: dict[tuple[str, str], Leased] = {}
+    """One entry per asset and model, and the one that brings the asset where the newest may not; others are superseded.
+
+    Several meet here after lost memories, and where an older one was admitted for the content that the newest lacks.
+    """
+    known: dict[tuple[str, str], list[Leased]] = {}
     for entry in entries:
-        key = (entry.asset_id, entry.model)
-        other = newest.get(key)
-        if other is not None:
-            older, entry = sorted((other, entry), key=lambda one: (one.stamp, one.digest))
-            prepared.settled.append(Settlement(older, Fate.SUPERSEDED))
-        newest[key] = entry
-    return list(newest.values())
+        known.setdefault((entry.asset_id, entry.model), []).append(entry)
+    kept: list[Leased] = []
+    for same in known.values():
+        *older, newest = sorted(same, key=lambda one: one.rank)
+        wanted = None if _may_hold_content(newest) else next(filter(_may_hold_content, reversed(older)), None)
+        kept += [newest] if wanted is None else [newest, wanted]
+        prepared.settled += [Settlement(entry, Fate.SUPERSEDED) for entry in older if entry is not wanted]
+    return kept
+
+
+def _may_hold_content(entry: Leased) -> bool:
+    """Whether a payload may hold an asset's content, as the spool's scripts guess."""
+    return b'"asset"' in entry.payload
 
 
 def _read(payload: bytes) -> Prediction:

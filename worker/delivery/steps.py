@@ -17,7 +17,7 @@ from worker.delivery.bucket import PutOff
 from worker.delivery.content import UPLOAD_TYPES
 from worker.delivery.failures import Action, Failure, Stage, Trouble
 from worker.delivery.imports import FIRST_DELAY
-from worker.delivery.item import Burial, Item
+from worker.delivery.item import Burial, Item, newest_of
 from worker.delivery.leasing import Lease
 from worker.delivery.prepare import cause_of, refit
 from worker.delivery.tools import WaveTools
@@ -104,9 +104,10 @@ class Steps:
         self._lease.check()
         new, batch = self._with_content(batch)
         done = self._together(batch, new)
-        labelled = self._label(batch, done) if done.assets else self._label(self._create(new, batch), done)
+        there = self._without_carriers(batch if done.assets else self._create(new, batch))
+        labelled = self._label(there, done)
         self._prioritise(labelled)
-        if done.refusal and len(labelled) == len(batch) and not isinstance(done.refusal, TooLarge):
+        if done.refusal and len(labelled) == len(_newest(batch)) and not isinstance(done.refusal, TooLarge):
             self._tools.documents.refused(done.refusal)
 
     def update(self, *, at_least: int) -> None:
@@ -210,7 +211,7 @@ class Steps:
                 written = self._tools.callers.first.write_batch(
                     self._project,
                     assets=[asset for _, asset in new],
-                    labels=_labels(batch),
+                    labels=_labels(_newest(batch)),
                     updates=[_update(item) for item in updates],
                 )
         except KiliError as error:
@@ -243,6 +244,13 @@ class Steps:
             decision = self._failures.decide(Failure(Stage.ASSET, Trouble.MISSING))
             return Settlement(item.entry, Fate.LATER, decision.counted_as, delay_ms=decision.delay_ms)
         return self._letter(item, cause, "create")
+
+    def _without_carriers(self, batch: list[Item]) -> list[Item]:
+        """Older predictions that have brought their asset are superseded now that it is there; the others."""
+        newest = _newest(batch)
+        kept = {id(item) for item in newest}
+        self._settle([Settlement(item.entry, Fate.SUPERSEDED) for item in batch if id(item) not in kept])
+        return newest
 
     def _label(self, batch: list[Item], done: Together) -> list[Item]:
         """The items whose labels are there; those that need no priority are settled."""
@@ -328,6 +336,12 @@ class Steps:
 
     def _letter(self, item: Item, cause: Cause, stage: str) -> Settlement:
         return self._burial.of(item.entry, item.prediction, cause, stage)
+
+
+def _newest(batch: Sequence[Item]) -> list[Item]:
+    """The items that are labelled: of an asset and model version the newest, in their order."""
+    newest = newest_of(batch)
+    return [item for item in batch if newest[item.answer] is item]
 
 
 def _labels(part: Sequence[Item]) -> list[NewLabel]:

@@ -18,7 +18,7 @@ from worker.delivery.blame import Blame
 from worker.delivery.failure_policy import INTERFACE_DOUBT_SECONDS
 from worker.delivery.failures import Action, Failure, Stage
 from worker.delivery.in_flight import Flight, batches, grouped
-from worker.delivery.item import Burial, Item
+from worker.delivery.item import Burial, Item, newest_of
 from worker.delivery.leasing import Lease, Supply
 from worker.delivery.prepare import Prepared, cause_of, prepare
 from worker.delivery.steps import Steps, ms
@@ -131,14 +131,14 @@ class Wave:
         self._queue = self._batched(self._without_older([*queued, *self._ready(entries)]))
 
     def _without_older(self, items: Sequence[Item]) -> list[Item]:
-        """Of each model's predictions on an asset the newest; an older one that has not begun is superseded."""
-        newest: dict[tuple[str, str], tuple[int, str]] = {}
-        for entry in (item.entry for item in items):
-            key = entry.asset_id, entry.model
-            newest[key] = max(newest.get(key, entry.rank), entry.rank)
-        older = [item.entry for item in items if item.entry.rank < newest[item.entry.asset_id, item.entry.model]]
-        self._settle([Settlement(entry, Fate.SUPERSEDED) for entry in older])
-        gone = {entry.key for entry in older}
+        """Of each model's predictions on an asset the newest; an older one that has not begun is superseded.
+
+        Not one that brings the asset which the newest has no content for: it stays until the asset is there.
+        """
+        newest = newest_of(items)
+        older = [item for item in items if not item.outlasts(newest[item.answer])]
+        self._settle([Settlement(item.entry, Fate.SUPERSEDED) for item in older])
+        gone = {item.entry.key for item in older}
         return [item for item in items if item.entry.key not in gone]
 
     def _ready(self, entries: Sequence[Leased]) -> list[Item]:

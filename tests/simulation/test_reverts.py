@@ -1,0 +1,37 @@
+"""Faults that were mended once are found when their mending is taken back, and nothing is found with it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.simulation.actors import Episode
+from tests.simulation.run import Plan, plan_of, simulate
+from tests.simulation.world import BEGIN
+
+OUTAGE_THEN_BAD_BUCKET = Plan(
+    seed=5,
+    days=0.03,
+    workers=2,
+    producers=((2, "m0", "1", 0.05),),
+    episodes=(
+        Episode("521", BEGIN, 1500.0),
+        Episode("503", BEGIN + 1500, 900.0, chance=0.4, operation="upload"),
+    ),
+    kinds=(),
+    pauses=0.02,
+)
+"""Texts wait for 25 minutes; when Kili is back, uploads fail now and then."""
+
+
+@pytest.mark.parametrize(
+    ("name", "plan", "words"),
+    [
+        pytest.param("upload", plan_of(6, 0.003, 40_000), "not delivered although nothing is in the way", id="upload"),
+        pytest.param("grace", OUTAGE_THEN_BAD_BUCKET, "valid predictions became dead letters", id="grace"),
+    ],
+)
+def test_what_was_mended_is_found_when_the_mending_is_taken_back(name: str, plan: Plan, words: str) -> None:
+    assert simulate(plan).problem == ""
+    assert words in simulate(replace(plan, reverted=name)).problem
