@@ -66,11 +66,20 @@ class Producer:
     def live(self) -> None:
         """Send until the end: single messages and bursts, wrong ones, repeats, new answers about old assets."""
         while self.world.now < self.until:
-            burst = self.dice.choices((1, self.dice.randint(2, 40), self.dice.randint(100, 600)), (65, 33, 2))[0]
+            burst, wait = self._burst()
             for message in [self._message() for _ in range(burst)]:
                 self._send(message)
             self.came()
-            self.world.sleep(self.dice.expovariate(self.rate / burst))
+            self.world.sleep(wait)
+
+    def _burst(self) -> tuple[int, float]:
+        """How many come at once, and after how many seconds the next do."""
+        burst = self.dice.choices((1, self.dice.randint(2, 40), self.dice.randint(100, 600)), (65, 33, 2))[0]
+        return burst, self.dice.expovariate(self.rate / burst)
+
+    def _answer(self, name: str) -> tuple[str, float]:
+        """What the model says of an asset, and how sure it is."""
+        return self.dice.choice(COLOURS), self.dice.choice((0.97, 0.95, 0.9, 0.55))
 
     def _message(self) -> bytes:
         kind = self.dice.random()
@@ -87,7 +96,7 @@ class Producer:
         has_content = is_new or not self.omits_content or self.dice.random() < 0.5 or name in self.published.condemned
         self.number += is_new
         late = self.dice.expovariate(1 / 30) if self.dice.random() < 0.1 else 0.0
-        answer, score = self.dice.choice(COLOURS), self.dice.choice((0.97, 0.95, 0.9, 0.55))
+        answer, score = self._answer(name)
         at = moment(self.world.now - late + self.dice.uniform(0, 0.5))  # no two of an asset have the same moment
         asset = {"text": f"text of {name}"} if self.of_texts else {"url": f"https://example.com/{name}"}
         message = self._written(name, at, answer, score, asset=asset if has_content else None)
@@ -174,7 +183,7 @@ class Supervisor:
         while self.world.now < end and self.worker is not None and self.worker.is_up:
             self.world.sleep(end - self.world.now)
         if self.worker is not None and not self.worker.is_up:
-            self.world.sleep(self.dice.uniform(0.5, 20.0))
+            self.world.sleep(self.dice.uniform(0.5, 20.0) if not self.worker.is_refused else 900.0)
 
     def _harm(self, worker: Worker) -> None:
         kind = self.dice.choice(self.kinds)

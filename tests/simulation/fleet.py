@@ -16,6 +16,7 @@ from tests.simulation.servers import API_KEY, ENDPOINT, Gate, SimulatedKili, Sim
 from tests.simulation.world import Crash, Process, Task, World
 from worker.environment import clock
 from worker.environment.machine import Environment
+from worker.review.policy_file import PolicyError
 from worker.runtime import Runtime
 from worker.settings.tree import Settings
 
@@ -89,12 +90,15 @@ class Worker(Process):
         *,
         pauses: float,
         pace: float,
+        slowest: float = 60.0,
     ) -> None:
         super().__init__(name)
         self._world = world
         self._broker = broker
         self._dice = random.Random(world.dice.random())
         self.pace = pace
+        self.slowest = slowest
+        self._slower = 1.6 if slowest <= 60.0 else 4.0
         self.gate = Gate(world, self, pauses, dice=random.Random(world.dice.random()))
         self._wave_thread = WaveThread(world)
         environment = Environment(
@@ -108,6 +112,8 @@ class Worker(Process):
         self._make = lambda: Runtime(settings, environment)
         self.runtime: Runtime
         self.has_ended = False
+        self.is_refused = False
+        """Whether its settings were not taken."""
         self._delivers = False
         world.say(name, "starts")
         self._life = world.spawn(name, self._live, self)
@@ -130,7 +136,14 @@ class Worker(Process):
         return self.is_up and hasattr(self, "runtime") and not self.runtime.stop_event.is_set()
 
     def _live(self) -> None:
-        self.runtime = self._make()
+        try:
+            self.runtime = self._make()
+        except PolicyError as error:  # as the process does: it says so and ends
+            self._world.say(self.name, f"does not start: {str(error)[:100]}")
+            self.has_ended = self.is_refused = True
+            if self.watcher is not None:
+                self._world.wake(self.watcher)
+            return
         runtime, world = self.runtime, self._world
         runtime.connected.set()
         bodies = {"intake": self._intake, "wave": self._waves, "keeper": self._keep}
@@ -163,7 +176,7 @@ class Worker(Process):
             while not stop.is_set():
                 busy = runtime.reader.step()
                 runtime.scheduler.step()
-                idle = self.pace if busy else min(idle * 1.6, 60.0)
+                idle = self.pace if busy else min(idle * self._slower, self.slowest)
                 task.is_idle, before = True, self._world.now
                 wait = self._dice.uniform(0.05, 0.5) if busy else self._dice.uniform(0.3, 1.0) * idle
                 self._world.sleep(0.0 if stop.is_set() else wait)

@@ -52,6 +52,7 @@ class Judge:
         self._published = published
         self.spool = Spool(store.plain, prefix="pw:", lease_ms=30_000, remember_ms=1000)
         self.letters = DeadLetters(store.plain, "pw:")
+        self.compare_priorities = self.compare_with_threshold
         self.keys: list[tuple[float, int, int]] = []
 
     def ledger(self) -> Ledger:
@@ -101,7 +102,7 @@ class Judge:
             raise Violation(f"{published.wrong} wrong messages, letters: {Counter(one.cause for one in letters)}")
         buried = {_key_of(letter.about) for letter in letters}
         self._compare(buried)
-        self._compare_priorities(buried)
+        self.compare_priorities(buried)
 
     def _is_rightly_dead(self, about: Mapping[str, Any]) -> bool:
         if about["kind"] == "message" or about["project_id"] in self._published.may_die:
@@ -115,7 +116,9 @@ class Judge:
             if label.label_type == "INFERENCE":
                 asset = tables.assets[label.asset_id]
                 found[asset.project_id, asset.external_id, str(label.model_name)] = answer_of(label.json_response)
-        wanted = {key: answer for key, (_, answer, _) in self._published.newest.items()}
+        gone = self._published.may_die
+        wanted = {key: answer for key, (_, answer, _) in self._published.newest.items() if key[0] not in gone}
+        found = {key: answer for key, answer in found.items() if key[0] not in gone}
         missing = [key for key in wanted if key not in found and key not in buried]
         other = [key for key in wanted if key in found and found[key] != wanted[key] and key not in buried]
         strange = [key for key in found if key not in wanted]
@@ -125,7 +128,7 @@ class Judge:
                 f"{(missing + other + strange)[:3]}"
             )
 
-    def _compare_priorities(self, buried: set[Key]) -> None:
+    def compare_with_threshold(self, buried: set[Key]) -> None:
         """An asset about which one model version has spoken has the priority of that version's newest word."""
         tables = self._kili.sandbox.store.tables
         versions = Counter((project, name) for project, name, _ in self._published.newest)

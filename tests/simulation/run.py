@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TextIO
+from typing import ClassVar, TextIO
 
 from tests.simulation.actors import BELOW_HTTP, OF_REDIS, PASSING, Episode, Misfortune, Producer, Supervisor
 from tests.simulation.actors import make_project as make
@@ -18,6 +18,7 @@ from tests.simulation.servers import SimulatedKili, SimulatedRedis, fakeredis_ti
 from tests.simulation.world import BEGIN, Violation, VirtualClock, World
 from worker.environment import clock
 from worker.kili import derived_asset_id
+from worker.settings.tree import Settings
 
 DAY = 86_400.0
 KINDS = ("IMAGE", "IMAGE", "TEXT")
@@ -48,18 +49,26 @@ class Plan:
     reverted: str = ""
     """Name of a mending that is taken back."""
 
+    PARTS: ClassVar[tuple[str, ...]] = ("episodes", "producers", "kinds")
+    OPTION: ClassVar[str] = ""
+    """What the command says for plans of this kind."""
+
     @property
     def end_of_faults(self) -> float:
         """When nothing goes wrong any more, and nothing more is sent."""
         return BEGIN + self.days * DAY
 
+    def make(self, world: World) -> Simulation:
+        """The world of this plan."""
+        return Simulation(world, self)
+
     def parts(self) -> int:
         """How many parts may be left out."""
-        return len(self.episodes) + len(self.producers) + len(self.kinds)
+        return sum(len(getattr(self, name)) for name in self.PARTS)
 
     def without(self, part: int) -> Plan:
         """The plan without one of its parts."""
-        for name in ("episodes", "producers", "kinds"):
+        for name in self.PARTS:
             known = getattr(self, name)
             if part < len(known):
                 return replace(self, **{name: known[:part] + known[part + 1 :]})
@@ -126,7 +135,7 @@ def simulate(plan: Plan, trace: TextIO | None = None) -> Outcome:
     """Live through a plan."""
     world = World(plan.seed, trace)
     with surroundings(world), reverted(plan.reverted):
-        simulation = Simulation(world, plan)
+        simulation = plan.make(world)
         problem = ""
         try:
             simulation.run()
@@ -146,20 +155,23 @@ def simulate(plan: Plan, trace: TextIO | None = None) -> Outcome:
 
 
 class Simulation:
-    """The world of one plan."""
+    """The world of one plan.
+
+    ``quiet`` seconds after the last fault everything must be delivered; every ``thorough_every`` seconds the judge
+    looks at what is too dear for every step; ``pace`` and ``slowest`` are how often an idle worker looks.
+    """
+
+    quiet = QUIET_SECONDS
+    thorough_every = 3600.0
+    pace = 1.0
+    slowest = 60.0
 
     def __init__(self, world: World, plan: Plan) -> None:
         self.world = world
         self.plan = plan
         self.store = SimulatedRedis(world)
         dice = random.Random(plan.seed + 1)
-        self.settings = settings_of(
-            delivery={"tick_seconds": 1.0, "missing_asset_grace_seconds": 1200.0},
-            kili={"calls_per_minute": dice.choice((60, 200, 500))},
-            spool={"lease_seconds": dice.choice((5.0, 30.0))},
-            feedback={"enabled": False},
-            review={"threshold": 0.8},
-        )
+        self.settings = self._settings(dice)
         self.kili = SimulatedKili(
             world,
             plan.seed,
@@ -174,21 +186,7 @@ class Simulation:
         self.broker = Broker(world)
         self.workers: list[Worker] = []
         self.complaints = Complaints(world)
-        projects = [make(self.kili, f"p{number}", kind) for number, kind in enumerate(KINDS)]
-        refused: list[str] = []
-        for project, model, version, rate in plan.producers:
-            own = random.Random(dice.random())
-            producer = Producer(
-                world, self.store, self.published, projects[project], (model, version), rate, own, self.broker.came
-            )
-            producer.until = plan.end_of_faults
-            producer.omits_content = plan.omits_content
-            producer.of_texts = KINDS[project] == "TEXT"
-            if producer.of_texts and plan.refuses_uploads:
-                names = [f"{model}/{number}.jpg" for number in (3, 4, 11)]
-                self.published.condemned |= set(names)
-                refused += [derived_asset_id(projects[project], name) for name in names]
-            world.spawn(f"producer {project}/{model}:{version}", producer.live, delay=own.uniform(0, 60))
+        refused = self._populate(dice)
         for number in range(plan.workers):
             keeper = Supervisor(
                 world,
@@ -204,6 +202,35 @@ class Simulation:
         self._checked = 0.0
         self._counted = 0
 
+    def _settings(self, dice: random.Random) -> Settings:
+        return settings_of(
+            delivery={"tick_seconds": 1.0, "missing_asset_grace_seconds": 1200.0},
+            kili={"calls_per_minute": dice.choice((60, 200, 500))},
+            spool={"lease_seconds": dice.choice((5.0, 30.0))},
+            feedback={"enabled": False},
+            review={"threshold": 0.8},
+        )
+
+    def _populate(self, dice: random.Random) -> list[str]:
+        """Projects and producers; the ids of assets whose uploads are refused."""
+        plan, world = self.plan, self.world
+        projects = [make(self.kili, f"p{number}", kind) for number, kind in enumerate(KINDS)]
+        refused: list[str] = []
+        for project, model, version, rate in plan.producers:
+            own = random.Random(dice.random())
+            producer = Producer(
+                world, self.store, self.published, projects[project], (model, version), rate, own, self.broker.came
+            )
+            producer.until = plan.end_of_faults
+            producer.omits_content = plan.omits_content
+            producer.of_texts = KINDS[project] == "TEXT"
+            if producer.of_texts and plan.refuses_uploads:
+                names = [f"{model}/{number}.jpg" for number in (3, 4, 11)]
+                self.published.condemned |= set(names)
+                refused += [derived_asset_id(projects[project], name) for name in names]
+            world.spawn(f"producer {project}/{model}:{version}", producer.live, delay=own.uniform(0, 60))
+        return refused
+
     def run(self) -> None:
         """Live until all is over."""
         handler, log = self.complaints, logging.getLogger("worker")
@@ -214,12 +241,15 @@ class Simulation:
         try:
             self.world.run(self.plan.end_of_faults, self._after_step)
             self.world.say("world", "nothing goes wrong any more")
-            self.world.run(self.plan.end_of_faults + QUIET_SECONDS, self._after_step)
-            self.judge.final()
+            self.world.run(self.plan.end_of_faults + self.quiet, self._after_step)
+            self._judge_end()
         finally:
             log.removeHandler(handler)
             log.setLevel(level)
             log.propagate = propagate
+
+    def _judge_end(self) -> None:
+        self.judge.final()
 
     def end(self) -> None:
         """Nobody lives on."""
@@ -229,7 +259,15 @@ class Simulation:
 
     def _start(self, name: str) -> Worker:
         worker = Worker(
-            name, self.world, self.store, self.kili, self.broker, self.settings, pauses=self.plan.pauses, pace=1.0
+            name,
+            self.world,
+            self.store,
+            self.kili,
+            self.broker,
+            self.settings,
+            pauses=self.plan.pauses,
+            pace=self.pace,
+            slowest=self.slowest,
         )
         self.workers = [*(one for one in self.workers if one.is_up), worker]
         return worker
@@ -240,7 +278,7 @@ class Simulation:
             self.judge.ledger()
         if self.complaints.found:
             raise Violation(self.complaints.found[0])
-        if self.world.now - self._checked >= 3600:
+        if self.world.now - self._checked >= self.thorough_every:
             self._checked = self.world.now
             self.judge.thorough()
 

@@ -28,6 +28,7 @@ from tests.simulation.world import ClockModule, Crash, Process, Violation, World
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.core import Sandbox
 from worker.sandbox.envelope import Answer, answer_call
+from worker.sandbox.faults import Script
 from worker.sandbox.files import answer_bucket, answer_label_file
 
 HAVE_TIME: tuple[ModuleType, ...] = (_helpers, _base, server_mixin, _stream)
@@ -157,7 +158,11 @@ class SimulatedKili:
     def graphql(self, query: str, variables: dict[str, Any]) -> Any:
         """A call of somebody who is no worker; nothing goes wrong on its way."""
         request = httpx.Request("POST", ENDPOINT, json={"query": query, "variables": variables}, headers=KEY)
-        answer = httpx.Response(200, content=self.answer(request).body).json()
+        script, self.sandbox.script = self.sandbox.script, Script()
+        try:
+            answer = httpx.Response(200, content=self.answer(request).body).json()
+        finally:
+            self.sandbox.script = script
         if answer.get("errors"):
             raise Violation(f"Kili refuses what the simulation does: {answer['errors']}")
         return answer["data"]

@@ -23,7 +23,7 @@ def shrunk(plan: Plan, outcome: Outcome, left_out: list[int]) -> tuple[list[int]
 
 def line_of(plan: Plan, messages: float, left_out: list[int], outcome: Outcome) -> str:
     """The command that replays a failure exactly."""
-    planted = (" --plant" if plan.forgets else "") + (" --bare" if plan.omits_content else "")
+    planted = (" --plant" if plan.forgets else "") + (" --bare" if plan.omits_content else "") + plan.OPTION
     planted += f" --revert {plan.reverted}" if plan.reverted else ""
     without = f" --without {','.join(map(str, left_out))}" if left_out else ""
     return (

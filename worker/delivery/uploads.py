@@ -15,7 +15,7 @@ from worker.delivery.failures import UPLOAD_UNAVAILABLE, Action, Failure, Stage,
 from worker.delivery.in_flight import grouped
 from worker.delivery.item import Item
 from worker.environment import clock
-from worker.kili import KiliClient, KiliError, NotSent, RefusedItems
+from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, UnknownOutcome
 from worker.spool.dead_letters import Cause
 
 PAUSE = 0.2
@@ -80,6 +80,8 @@ class _Batch:
         self.uploaded = Uploaded()
         self._taken: tuple[int, Upload, str] | None = None
         self._in_a_row: list[KiliError] = []
+        self._unanswered: list[tuple[Upload, KiliError]] = []
+        """Whose request for a URL has no usable answer, while others' has."""
 
     def run(self, uploads: Sequence[Upload]) -> None:
         """Try each upload, those that another URL may cure with a few, and judge what failed at the end.
@@ -101,7 +103,8 @@ class _Batch:
                 self._let_rest(untried)
             else:
                 clock.wait(self._callers.stop, self._pause * 2**attempt)
-        self._judge([*failed, *curable])
+        self._judge([*failed, *curable, *self._unanswered])
+        self._unanswered = []
 
     def _try(self, uploads: Sequence[Upload]) -> tuple[list[tuple[Upload, KiliError]], list[Upload]]:
         """Upload each with a URL of its own; what failed and why, and who had no turn since nothing is taken."""
@@ -128,7 +131,7 @@ class _Batch:
         return PutOff(max(FIRST_DELAY, self._bucket.closed_for))
 
     def _addressed(self, uploads: Sequence[Upload]) -> list[tuple[Upload, str]]:
-        """Each upload with its URL; those for which Kili refuses one are dead."""
+        """Each upload with its URL; those for which Kili refuses one are dead, those without an answer failed."""
         if not uploads or self._bucket.closed_for:
             self.uploaded.later += [(upload.item, self._rest()) for upload in uploads]
             return []
@@ -140,7 +143,12 @@ class _Batch:
 
         sent = send_each(uploads, ask, self._callers, sift=self._sift)
         sent.check()
-        self.uploaded.refused += [(upload.item, _no_url(problem)) for upload, problem in sent.refused]
+        for upload, problem in sent.refused:
+            if isinstance(problem, UnknownOutcome):
+                self._bucket.failed(upload.item.asset_id)
+                self._unanswered.append((upload, problem))
+            else:
+                self.uploaded.refused.append((upload.item, _no_url(problem)))
         return [(upload, urls[upload.item.asset_id]) for upload in sent.accepted]
 
     def _sift(self, _: Sequence[Upload], error: KiliError) -> None:

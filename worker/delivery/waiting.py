@@ -58,25 +58,27 @@ def wait_of(spool: Spool, project: str, pause: Pause | None) -> Wait:
     return Wait(project, ledger.waiting, ledger.leased, oldest, pause)
 
 
-def dead_letter(spool: Spool, wait: Wait, *, patience: float = 30.0) -> int:
+def dead_letter(spool: Spool, wait: Wait, *, patience: float = 30.0, keeper: LeaseKeeper | None = None) -> int:
     """Move what waits for a project to the dead letters, from where it can be replayed; how many.
+
+    ``keeper`` holds the project's lock meanwhile, by default one of this call's own.
 
     Raises:
         ProjectBusy: a wave has the project for longer than ``patience`` seconds.
         LeaseLost: another took the project meanwhile; what was moved until then is moved.
     """
     burial, cause = Burial(wait.project), _cause_of(wait)
-    return _settle_all(spool, wait.project, lambda one: burial.of(one, _read(one), cause, "operator"), patience)
+    return _settle_all(spool, wait.project, lambda one: burial.of(one, _read(one), cause, "operator"), patience, keeper)
 
 
-def drop(spool: Spool, wait: Wait, *, patience: float = 30.0) -> int:
+def drop(spool: Spool, wait: Wait, *, patience: float = 30.0, keeper: LeaseKeeper | None = None) -> int:
     """Drop what waits for a project for good; how many. Raises as ``dead_letter`` does."""
-    return _settle_all(spool, wait.project, lambda one: Settlement(one, Fate.DROPPED), patience)
+    return _settle_all(spool, wait.project, lambda one: Settlement(one, Fate.DROPPED), patience, keeper)
 
 
-def _settle_all(spool: Spool, project: str, settle: Settle, patience: float) -> int:
+def _settle_all(spool: Spool, project: str, settle: Settle, patience: float, keeper: LeaseKeeper | None = None) -> int:
     """Settle what waits now, block by block under the project's lock; what comes meanwhile stays."""
-    keeper, end = LeaseKeeper(spool), clock.monotonic() + patience
+    keeper, end = keeper or LeaseKeeper(spool), clock.monotonic() + patience
     while True:
         with keeper.hold(project) as lease:
             if lease is not None:

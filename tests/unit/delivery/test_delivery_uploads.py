@@ -217,6 +217,24 @@ def test_one_for_which_kili_gives_no_url_dies_alone(clock: Clock) -> None:
     assert len(found.addresses) == 2
 
 
+def test_one_whose_url_gets_no_usable_answer_is_put_off_and_dies_only_after_many_waves(clock: Clock) -> None:
+    bad = derived_asset_id(PROJECT, "bad")
+
+    def rule(step: str, ids: Sequence[str]) -> KiliError | None:
+        return UnknownOutcome("the answer was cut") if step == "signed_upload_urls" and bad in ids else None
+
+    tool = uploader(BucketKili(rule=rule), clock)
+    found = []
+    for _ in range(UPLOAD_FAILURES + 2):
+        found.append(tool.upload(PROJECT, uploads("a", "bad", "b")))
+        clock.now += 5.0
+    assert waiting(found[0]) == ["bad"]
+    assert len(found[0].addresses) == 2
+    dead = [number for number, one in enumerate(found) if causes(one)]
+    assert dead[0] >= UPLOAD_FAILURES - 1
+    assert causes(found[dead[0]]) == {"bad": "upload_refused"}
+
+
 def test_urls_refused_for_want_of_rights_are_the_projects_fault_only_if_it_says_so(clock: Clock) -> None:
     gone: set[str] = {"project_interface"}
 
