@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,15 @@ def _server_of(item: pytest.Item) -> object:
     return getattr(getattr(item, "callspec", None), "params", {}).get("redis_binary")
 
 
+@cache
+def _binary(name: str) -> Path | None:
+    """A server's binary, looked for once: asking one on PATH for its version starts it."""
+    find, _ = FOUND[name]
+    return find()
+
+
 def _parameter(name: str) -> Any:
-    find, missing = FOUND[name]
-    binary = find()
+    _, missing = FOUND[name]
+    binary = _binary(name)
     marks = [] if binary else [pytest.mark.skip(reason=f"{name}: {missing}")]
     return pytest.param(binary, id=name, marks=marks)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from kili.client import Kili
 
 from tests.conformance.sdk_cars import HTTP, Cars, create_project
 from worker.sandbox.process import SandboxProcess
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,6 +39,9 @@ def sandbox() -> Iterator[SandboxProcess]:
 
 @pytest.fixture(scope="module")
 def kili(sandbox: SandboxProcess) -> Kili:
+    """The SDK, imported here: it takes seconds, and the process that only hands out the tests needs none of it."""
+    from kili.client import Kili
+
     return Kili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint, disable_tqdm=True)
 
 

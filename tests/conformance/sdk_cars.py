@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
-from kili.client import Kili
 
 from worker.sandbox.process import SandboxProcess
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 #: One client for all that goes past the SDK: making one takes longer than most calls.
 HTTP = httpx.Client(timeout=30)

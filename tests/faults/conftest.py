@@ -29,10 +29,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The forms of a case are shared out among the servers."""
     here = [item for item in items if Path(__file__).parent in item.path.parents]
-    stay = {id(item) for item in shared_out(here)}
-    left = [item for item in here if id(item) not in stay]
+    left = set(here).difference(shared_out(here))
     if left:
-        config.hook.pytest_deselected(items=left)
+        config.hook.pytest_deselected(items=[item for item in here if item in left])
         items[:] = [item for item in items if item not in left]
 
 
@@ -70,9 +69,9 @@ class Keeper:
             self.close(binary)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def keeper() -> Iterator[Keeper]:
-    """The houses of the session."""
+    """The houses of the fault cases; they close before the other tests begin, for their workers are busy even idle."""
     keeper = Keeper()
     yield keeper
     keeper.close_all()

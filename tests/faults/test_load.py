@@ -20,9 +20,9 @@ SCARCE = {"WORKER_KILI__CALLS_PER_MINUTE": "1200", "WORKER_KILI__BURST": "2", "W
     promise="bounded memory, the figure below",
 )
 def test_a_backlog_is_worked_off_by_two_workers_in_bounded_memory() -> None:
-    found = work_off(messages=8000, workers=2, limit=100)
+    found = work_off(messages=4000, workers=2, limit=100)
     assert found.most_megabytes < 200
-    assert found.calls < 8000 * 2.1 / 100 + 8000 * 0.2 / 100 + 150
+    assert found.calls < 4000 * 2.1 / 100 + 4000 * 0.2 / 100 + 150
     assert found.samples > 20
 
 

@@ -14,6 +14,7 @@ from broken_responses import WRITTEN
 
 from tests.faults.house import House
 from worker.cli.explained import explain_message
+from worker.environment.trust import trusted
 from worker.ontology import Interface
 from worker.settings.tree import Settings
 
@@ -125,5 +126,6 @@ def refused_by_kili(house: House, case: Any) -> bool:
         house.kili.endpoint,
         json={"query": write, "variables": {"d": data, "w": {"idIn": [asset_id]}}},
         headers={"Authorization": f"X-API-Key: {house.kili.api_key}"},
+        verify=trusted(),
     ).json()
     return "jsonResponseMalformed" in answer.get("errors", [{"message": ""}])[0]["message"]

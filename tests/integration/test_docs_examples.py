@@ -206,7 +206,7 @@ def test_the_first_steps_lead_to_a_prediction_in_the_local_kili(tmp_path: Path) 
     )
     told = found.stdout
     assert "ok       project: Digits" in told, told + found.stderr
-    assert "1 predictions sent" in told
+    assert "1 prediction sent" in told
     assert " = 1 delivered" in told
     state: dict[str, Any] = (
         json.loads(told.strip().splitlines()[-1]) if told.strip().splitlines()[-1][:1] == "{" else {}

@@ -67,6 +67,7 @@ def test_a_dangerous_setting_is_named_with_its_fix(
 ) -> None:
     check = read(**environment)[name]
     assert (check.level, bool(check.problem)) == (level, True)
+    assert name not in check.problem, "the line begins with it"
     assert fix in check.fix
 
 

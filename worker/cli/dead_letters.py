@@ -12,6 +12,7 @@ import click
 import redis
 
 from worker.cli.loading import fail, load_settings, print_json, start_logging
+from worker.cli.wording import counted
 from worker.spool import Admission, Spool
 from worker.spool.dead_letters import DeadLetter, DeadLetters
 from worker.wiring import admitter_of, spool_of
@@ -85,7 +86,7 @@ def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: floa
     letters = _stored(spool)
     chosen = _chosen(letters, ids, cause, everything)
     if dry_run:
-        click.echo(f"{len(chosen)} letters would be replayed")
+        click.echo(f"{counted(len(chosen), 'letter')} would be replayed")
         return
     admitter, total = admitter_of(settings, spool), Admission(0, 0, 0, 0)
     gone = Admission(0, 0, 0, skipped=1)
@@ -110,7 +111,7 @@ def drop(ids: tuple[str, ...], cause: str | None, everything: bool, yes: bool) -
     spool = _spool()
     chosen = _chosen(_stored(spool), ids, cause, everything)
     if not yes:
-        click.confirm(f"Drop {len(chosen)} dead letters for good?", abort=True)
+        click.confirm(f"Drop {counted(len(chosen), 'dead letter')} for good?", abort=True)
     dropped = sum(spool.drop(letter_id) for letter_id in chosen)
     if ids and not dropped:
         fail(f"none of these is a dead letter: {', '.join(ids)}")

@@ -16,6 +16,7 @@ import click
 import redis
 
 from worker.cli.loading import fail, load_settings
+from worker.cli.wording import counted
 
 if TYPE_CHECKING:
     from click._termui_impl import ProgressBar
@@ -60,10 +61,10 @@ def publish(file: IO[bytes], via: str, chunk: int, quiet: bool) -> None:
                 publisher.send(line)
                 advance(read)
     except (redis.RedisError, OperationalError) as error:
-        fail(f"the broker took {publisher.sent} predictions and then no more: {error}")
+        fail(f"the broker took {counted(publisher.sent, 'prediction')} and then no more: {error}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        fail(f"{file.name}: the gzip file is broken: {error}; {publisher.sent} predictions were sent")
-    click.echo(f"{publisher.sent} predictions sent")
+        fail(f"{file.name}: the gzip file is broken: {error}; sent before: {counted(publisher.sent, 'prediction')}")
+    click.echo(f"{counted(publisher.sent, 'prediction')} sent")
 
 
 def _send(file: IO[bytes], via: str, settings: Settings, chunk: int, quiet: bool) -> None:

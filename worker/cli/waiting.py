@@ -11,6 +11,7 @@ import click
 import redis
 
 from worker.cli.loading import fail, load_settings, print_json
+from worker.cli.wording import counted
 from worker.delivery import Pauses
 from worker.delivery.waiting import ProjectBusy, Wait, waits
 from worker.delivery.waiting import dead_letter as dead_letter_all
@@ -87,12 +88,13 @@ def _end(
     count = wait.waiting + wait.leased
     if not dry_run:
         if not yes:
-            click.confirm(f"{count} predictions of {project} will be {done}. Go on?", abort=True)
+            click.confirm(f"{counted(count, 'prediction')} of {project} will be {done}. Go on?", abort=True)
         count = _asked(lambda spool: _ended(spool, wait, end))
     if as_json:
         print_json({"project": project, "predictions": count, "dry_run": dry_run})
     else:
-        click.echo(f"{count} predictions of {project} {'would be' if dry_run else 'were'} {done}")
+        verb = "would be" if dry_run else "was" if count == 1 else "were"
+        click.echo(f"{counted(count, 'prediction')} of {project} {verb} {done}")
 
 
 def _ended(spool: Spool, wait: Wait, end: Callable[[Spool, Wait], int]) -> int:

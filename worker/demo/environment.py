@@ -22,6 +22,7 @@ from worker.demo.digits import CLASS_NAMES, png
 from worker.demo.display import Progress
 from worker.demo.traffic import JOB
 from worker.environment.embedded_redis import EmbeddedRedis
+from worker.environment.trust import trusted
 from worker.monitoring.health import read_heartbeat
 from worker.sandbox.process import SandboxProcess
 from worker.settings.tree import environment_names
@@ -55,7 +56,8 @@ class LocalKili:
     def __init__(self, endpoint: str, admin_url: str, api_key: str) -> None:
         self._endpoint = endpoint
         self._admin_url = admin_url
-        self._client = httpx.Client(headers={"Authorization": f"X-API-Key: {api_key}"}, timeout=LIMIT_SECONDS)
+        headers = {"Authorization": f"X-API-Key: {api_key}"}
+        self._client = httpx.Client(verify=trusted(), headers=headers, timeout=LIMIT_SECONDS)
 
     def __enter__(self) -> Self:
         return self

@@ -19,6 +19,7 @@ import httpx
 
 from worker.environment import clock
 from worker.environment.machine import threads
+from worker.environment.trust import trusted
 from worker.kili import KiliAccess
 
 SIDE_BY_SIDE = 10
@@ -75,7 +76,7 @@ class LabelFiles:
     ) -> None:
         self._access = access
         self._rules = rules
-        self._http = http or httpx.Client(follow_redirects=False)
+        self._http = http or httpx.Client(verify=trusted(), follow_redirects=False)
         self._stop = stop or threading.Event()
         self._executor = executor
         self._endpoint = urlsplit(access.endpoint)

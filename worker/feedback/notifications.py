@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from worker.environment.trust import trusted
 from worker.feedback.messages import Links, detector_name, estimate_words
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Webhook:
     def post(self, notice: Notice, http: httpx.Client | None = None) -> bool:
         """Post a notice; False when it was not taken, which the log then says."""
         try:
-            with http or httpx.Client(timeout=self.timeout) as client:
+            with http or httpx.Client(verify=trusted(), timeout=self.timeout) as client:
                 client.post(self.url, json=notice.body(self.shape)).raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             logger.warning("webhook not taken: %s", type(error).__name__, extra={"action": "webhook_failed"})

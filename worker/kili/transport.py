@@ -17,6 +17,7 @@ import httpx
 
 from worker import __version__
 from worker.environment import clock
+from worker.environment.trust import trusted
 
 DEFAULT_ENDPOINT = "https://cloud.kili-technology.com/api/label/v2/graphql"
 
@@ -202,6 +203,7 @@ class Transport:
 
     def _open(self) -> httpx.Client:
         return httpx.Client(
+            verify=trusted(),
             limits=httpx.Limits(
                 max_connections=self._access.max_connections,
                 max_keepalive_connections=self._access.max_connections,

@@ -134,7 +134,12 @@ def _key(settings: Settings) -> Check:
     try:
         access_of(settings)
     except ValueError as error:
-        return Check("KILI_API_KEY", "refused", str(error), "set KILI_API_KEY, or KILI_API_KEY_FILE")
+        return Check(
+            "KILI_API_KEY",
+            "refused",
+            str(error).removeprefix("KILI_API_KEY "),
+            "set KILI_API_KEY, or KILI_API_KEY_FILE",
+        )
     return Check("KILI_API_KEY", "ok")
 
 

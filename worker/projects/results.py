@@ -13,6 +13,7 @@ import httpx
 
 from worker.contract import MessageError, ReadingLimits, read_json
 from worker.environment import clock
+from worker.environment.trust import trusted
 from worker.projects.outputs import UnreadableOutput
 
 
@@ -136,7 +137,7 @@ class ResultReader:
         self._places = places
         self._limits = limits
         self._timeout = timeout
-        self._http = http or httpx.Client(follow_redirects=False, timeout=timeout)
+        self._http = http or httpx.Client(verify=trusted(), follow_redirects=False, timeout=timeout)
 
     def read(self, location: str) -> Result:
         """The result at a location.

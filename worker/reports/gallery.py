@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from worker.environment.trust import trusted
 from worker.feedback.messages import percent
 from worker.feedback.reading import Kind, ReadAsset, ReadLabel
 from worker.feedback.verdicts import standing_labels
@@ -54,7 +55,7 @@ class Contents:
     def __init__(self, endpoint: str, api_key: str, http: httpx.Client | None = None) -> None:
         self._origin = urlsplit(endpoint)[:2]
         self._headers = {"Authorization": f"X-API-Key: {api_key}"}
-        self._http = http or httpx.Client(timeout=15, follow_redirects=False)
+        self._http = http or httpx.Client(verify=trusted(), timeout=15, follow_redirects=False)
 
     def of(self, asset: ReadAsset) -> Shown:
         """Fetch what an asset shows; a failure is told, never raised."""

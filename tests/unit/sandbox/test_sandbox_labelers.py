@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.unit.sandbox.scene import APPEND_ASSETS, INTERFACE
+from worker.environment.trust import trusted
 from worker.sandbox.interface import read_interface
 from worker.sandbox.labelers import Labelers, LabelingError, mistake
 from worker.sandbox.process import SandboxProcess
@@ -42,6 +43,7 @@ def call(sandbox: SandboxProcess, query: str, **variables: Any) -> dict[str, Any
         sandbox.endpoint,
         headers={"Authorization": f"X-API-Key: {sandbox.api_key}"},
         json={"query": query, "variables": variables},
+        verify=trusted(),
     ).json()
     assert "errors" not in answer, answer
     return answer["data"]
