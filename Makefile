@@ -12,14 +12,18 @@ REDIS_SERVER ?= redis-server
 # Compiled modules are kept even where the environment forbids it: each of the tests' many processes starts in half the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test fuzz fuzz-formats fuzz-http test-redis test-servers test-sources test-browser test-alerts lint bench bench-quick faults-one-document soak simulate simulate-memory lock clean
+.PHONY: demo test fuzz fuzz-formats fuzz-http test-redis test-long test-servers test-sources test-browser test-alerts lint bench bench-quick faults-one-document soak simulate simulate-memory lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
 
 # In the order of the folders: files with few long cases go first, not last.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+# Cases that take too long for the suite, and every fault case on every server.
+test-long: $(VENV)/.dev
+	EVERY_SERVER=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m 'slow or heavy' $(ARGS)
 
 # Properties with fresh examples, FUZZ times as many; failures are kept in .hypothesis and tried first the next time.
 fuzz: $(VENV)/.dev

@@ -1,7 +1,8 @@
 """The Redis servers that tests run on: the oldest that is promised, the one that is installed here, the newest.
 
 ``REDIS_SERVER=/path/of/redis-server`` puts one in the place of all of them. ``EVERY_SERVER=1`` runs each form of a
-fault case on each server. Without it the forms of a case are shared out, so that every case still runs on every server.
+fault case on each server. Without it the forms of a case are shared out, so that every case still runs on every
+server, but for those marked ``heavy``.
 """
 
 from __future__ import annotations
@@ -43,18 +44,23 @@ def is_absent(item: pytest.Item) -> bool:
 
 
 def shared_out(items: Sequence[pytest.Item]) -> list[pytest.Item]:
-    """The fault cases that stay: of a case's forms every other one on each server, all of a case with one form."""
+    """The fault cases that stay: of a case's forms every other one on each server, all of a case with one form.
+
+    Heavy cases with one form take turns: each runs on one server.
+    """
     forms: dict[tuple[str, object], list[pytest.Item]] = {}
     for item in items:
         forms.setdefault((item.nodeid.partition("[")[0], _server_of(item)), []).append(item)
     servers = {server: number for number, server in enumerate(dict.fromkeys(server for _, server in forms))}
     if os.environ.get("EVERY_SERVER") or len(servers) < 2:
         return list(items)
+    heavy = dict.fromkeys(name for (name, _), found in forms.items() if found[0].get_closest_marker("heavy"))
+    turns = {name: number for number, name in enumerate(heavy)}
     stay = {
         id(item)
-        for (_, server), found in forms.items()
+        for (name, server), found in forms.items()
         for place, item in enumerate(found)
-        if len(found) == 1 or (place + servers[server]) % len(servers) == 0
+        if (len(found) == 1 and name not in turns) or (place + turns.get(name, 0) + servers[server]) % len(servers) == 0
     }
     return [item for item in items if id(item) in stay]
 

@@ -137,6 +137,7 @@ def test_messages_of_another_version_become_dead_letters_that_name_the_key(house
     assert fields == {"schema", "uncertainty"}
 
 
+@pytest.mark.heavy
 @pytest.mark.guarantee(
     "Processes",
     fault="`kill -9` while messages move from the Celery queue and the stream, again and again",
@@ -170,6 +171,7 @@ def test_workers_killed_again_and_again_while_they_move_messages(house: House) -
     house.judge()
 
 
+@pytest.mark.heavy
 @pytest.mark.guarantee(
     "Redis",
     fault="spool and broker on two servers, workers killed",
@@ -201,6 +203,7 @@ def test_spool_and_broker_on_two_servers_count_every_message_once_although_worke
         assert house.client.zcard("pw:admitted") <= 2 * 2, "what has left the inbox is forgotten, but for the kills"
 
 
+@pytest.mark.heavy
 @pytest.mark.guarantee(
     "Redis",
     fault="more waiting than allowed",

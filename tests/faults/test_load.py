@@ -14,6 +14,7 @@ SCARCE = {"WORKER_KILI__CALLS_PER_MINUTE": "1200", "WORKER_KILI__BURST": "2", "W
 """Twenty calls a second: the budget is what everybody waits for, as in production."""
 
 
+@pytest.mark.heavy
 @pytest.mark.guarantee(
     "Dead letters and load",
     fault="a large backlog",
@@ -23,9 +24,10 @@ def test_a_backlog_is_worked_off_by_two_workers_in_bounded_memory() -> None:
     found = work_off(messages=4000, workers=2, limit=100)
     assert found.most_megabytes < 200
     assert found.calls < 4000 * 2.1 / 100 + 4000 * 0.2 / 100 + 150
-    assert found.samples > 20
+    assert found.samples > 8
 
 
+@pytest.mark.heavy
 @pytest.mark.guarantee(
     "Dead letters and load",
     fault="large messages",
@@ -44,6 +46,7 @@ def test_large_messages_do_not_add_up_in_memory() -> None:
         assert most < 350_000_000, f"{most:,} bytes, of 48 MB that waited"
 
 
+@pytest.mark.heavy
 @pytest.mark.guarantee(
     "Dead letters and load",
     fault="a backlog of routine predictions",
@@ -62,6 +65,7 @@ def test_doubtful_predictions_overtake_a_backlog_of_routine_ones() -> None:
         assert last < 1000, "all doubtful ones went before more than half of the routine ones that had come first"
 
 
+@pytest.mark.heavy
 @pytest.mark.guarantee(
     "Dead letters and load",
     fault="a flood in one project",

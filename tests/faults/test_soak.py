@@ -7,6 +7,7 @@ import pytest
 from tests.faults.soak import soak
 
 
+@pytest.mark.heavy
 @pytest.mark.guarantee(
     "Processes",
     fault="everything at once, by a seed",

@@ -42,6 +42,7 @@ def small() -> Figures:
     return Figures(found, SMALL)
 
 
+@pytest.mark.slow
 def test_every_competitor_brings_all_predictions_to_the_same_state(small: Figures) -> None:
     (races,) = small.found.races
     assert [result.competitor for result in races.results] == ["sdk-best", "us", "floor"]
@@ -49,16 +50,19 @@ def test_every_competitor_brings_all_predictions_to_the_same_state(small: Figure
     assert all(result.seconds > 0 and result.cpu >= 0 for result in races.results)
 
 
+@pytest.mark.slow
 def test_calls_are_counted_by_kili(small: Figures) -> None:
     calls = {result.competitor: result.calls - result.project_reads for result in small.found.races[0].results}
     assert calls == {"floor": 3, "us": 4, "sdk-best": 4}
 
 
+@pytest.mark.slow
 def test_costs_are_told_for_every_backlog(small: Figures) -> None:
     assert [level.backlog for level in small.found.growth] == [100, 200]
     assert all(level.delivery_us > 0 and level.redis_bytes > 200 for level in small.found.growth)
 
 
+@pytest.mark.slow
 def test_the_report_holds_every_competitor_and_every_target(small: Figures, tmp_path: Path) -> None:
     written = {path.name: path.read_text("utf-8") for path in report.write(small, tmp_path)}
     assert set(written) == {"results.json", "results.md", "competitors.svg"}

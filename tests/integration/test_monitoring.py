@@ -98,6 +98,7 @@ def test_a_worker_counts_what_it_does_and_the_exporter_what_the_fleet_has(house:
     house.publish(predictions(project, 30, start=120), door="celery")
     house.publish([b"{"])
     house.await_settled()
+    house.await_that(lambda: values(url)["ready"] == 1, "its consumer is connected too")
     own = values(url)
     assert own["messages_total source=stream"] == 121
     assert own["messages_total source=celery"] == 30

@@ -25,6 +25,7 @@ OUTAGE_THEN_BAD_BUCKET = Plan(
 """Texts wait for 25 minutes; when Kili is back, uploads fail now and then."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "plan", "words"),
     [

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.simulation.run import plan_of
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +47,7 @@ def test_the_same_seed_makes_the_same_trace_byte_for_byte(tmp_path: Path) -> Non
     assert len(traces[0].splitlines()) > 100
 
 
+@pytest.mark.slow
 def test_a_planted_fault_is_found_and_replayed_by_the_line_that_is_printed() -> None:
     found = run("--seeds", "3", *SMALL, "--plant")
     assert found.returncode == 1, found.stdout + found.stderr
