@@ -58,6 +58,7 @@ def test_a_planted_fault_is_found_and_replayed_by_the_line_that_is_printed() -> 
     assert line.group(2) in again.stdout
 
 
+@pytest.mark.slow
 def test_a_failing_seed_is_made_smaller_and_the_smaller_one_replays() -> None:
     tiny = ("--days", "0.0008", "--messages", "80000")
     plan = plan_of(3, 0.0008, 80_000, forgets=True)

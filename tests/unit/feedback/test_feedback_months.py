@@ -125,6 +125,7 @@ def test_a_drift_is_found_at_the_same_moment_however_often_the_stream_is_looked_
         assert looked_at_again_and_again("m:1", drifting) == once
 
 
+@pytest.mark.slow
 def test_what_redis_keeps_does_not_grow_after_the_horizon() -> None:
     rules = replace(RULES, horizon_days=10)
     world = Production(rules, acknowledge_after=1.0)
