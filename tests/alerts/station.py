@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import shutil
-import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -22,24 +22,13 @@ import pytest
 import yaml
 
 from tests.alerts.scaled import scaled
+from tests.awaiting import awaited, free_port
 from tests.unit.monitoring.queries import RULES
+
+await_that = partial(awaited, limit=60.0)
 
 NEEDED = {"prometheus": "prometheus", "prometheus-alertmanager": "prometheus-alertmanager", "promtool": "prometheus"}
 """Programs, and the Debian packages that bring them."""
-
-
-def free_port() -> int:
-    """A port that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
-
-
-def await_that(condition: Callable[[], object], what: str, limit: float = 60.0) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, f"not within {limit:g} s: {what}"
-        time.sleep(0.05)
 
 
 @dataclass

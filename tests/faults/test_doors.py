@@ -6,11 +6,11 @@ import base64
 import json
 import random
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import redis
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
 
+from tests.awaiting import awaited
 from tests.faults.chronicle import said
 from tests.faults.house import House, prediction, predictions
 from worker.app import bind_runtime, create_app
@@ -28,6 +29,8 @@ from worker.producer import Publisher
 from worker.settings.tree import Settings
 from worker.spool import Fate, Ledger, Settlement, Spool
 from worker.spool.dead_letters import DeadLetters
+
+await_that = partial(awaited, limit=20.0)
 
 TASK, QUEUE = "predictions.ingest", "predictions"
 
@@ -290,13 +293,6 @@ def deliver(spool: Spool) -> None:
     entries = spool.lease("p", token, items=1000, max_bytes=10**8, aging_ms=60_000)
     spool.settle("p", token, [Settlement(entry, Fate.DELIVERED) for entry in entries])
     spool.release("p", token)
-
-
-def await_that(condition: Callable[[], object], limit: float = 20) -> None:
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def send(app: Celery, args: list[Any], *, name: str = TASK, **options: Any) -> None:

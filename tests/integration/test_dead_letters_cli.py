@@ -8,13 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import redis
 from click.testing import CliRunner, Result
 
+from tests.awaiting import awaited
 from tests.faults.house import INTERFACE, House, prediction, predictions
 from worker.cli import main
 from worker.environment.embedded_redis import EmbeddedRedis
@@ -23,6 +24,8 @@ from worker.settings.tree import Settings
 from worker.spool import Spool
 from worker.spool.dead_letters import DeadLetters
 from worker.wiring import admitter_of, spool_of
+
+await_that = partial(awaited, limit=20.0)
 
 HOMELESS = 20
 
@@ -212,10 +215,3 @@ def test_a_class_that_is_added_in_kili_and_a_replay_deliver_what_had_died_and_an
             assert result.output.startswith(f"{admitted} admitted, {int(admitted > 0)} superseded")
             house.await_settled()
         house.judge()
-
-
-def await_that(condition: Callable[[], object], limit: float = 20) -> None:
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)

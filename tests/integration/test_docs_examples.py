@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 
+from tests.awaiting import free_port
 from worker.cli.group import main
 from worker.contract import ReadingLimits, read_json, read_message
 from worker.environment.embedded_redis import EmbeddedRedis
@@ -162,11 +162,6 @@ def test_the_project_that_a_page_makes_in_the_sandbox_is_made() -> None:
         here = re.sub(r'api_endpoint="[^"]+"', f'api_endpoint="{sandbox.endpoint}"', program)
         here = re.sub(r'api_key="[^"]+"', f'api_key="{sandbox.api_key}"', here)
         subprocess.run([sys.executable, "-c", f"{here}\nassert project['id']"], check=True, timeout=60)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
 
 
 def first_steps() -> str:

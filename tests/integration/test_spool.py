@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import redis
 
+from tests.awaiting import awaited
 from worker.spool import Admission, Arrival, Dead, Fate, Leased, LeaseLost, Settlement, Spool, Waiting
+
+await_that = partial(awaited, limit=5.0)
 
 pytestmark = pytest.mark.servers("all")
 
@@ -55,15 +58,6 @@ def check(spool: Spool) -> None:
     assert ledger.balance == 0, ledger
     assert (ledger.waiting + ledger.leased, ledger.dead) == (in_lanes, dead), ledger
     assert sum(spool.ledger(project).received for project in spool.projects()) == ledger.received
-
-
-def await_that(condition: Callable[[], object], limit: float = 5.0) -> None:
-    import time
-
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 def test_a_prediction_goes_through_the_spool_and_is_counted_at_every_step(spool: Spool) -> None:

@@ -6,9 +6,9 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 
+from tests.awaiting import awaited
 from worker.cli import main
 from worker.demo.environment import LocalKili, WorkerProcess
 from worker.environment.connections import connect
@@ -30,6 +31,8 @@ from worker.settings.tree import Settings
 ROOT = Path(__file__).parents[2]
 ALL = ["~*", "&*", "+@all"]
 LIMIT = 30.0
+
+await_that = partial(awaited, limit=LIMIT)
 
 
 @pytest.fixture
@@ -261,10 +264,3 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
 def trouble(folder: Path) -> str | None:
     beat = read_heartbeat(folder / "worker.heartbeat")
     return beat.trouble if beat else None
-
-
-def await_that(condition: object, limit: float = LIMIT) -> None:
-    end = time.monotonic() + limit
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.05)

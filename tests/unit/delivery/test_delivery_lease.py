@@ -5,13 +5,17 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
+from functools import partial
 
 import pytest
 import redis
 from delivery_doubles import PROJECT, waiting
 
+from tests.awaiting import awaited
 from worker.delivery.leasing import LeaseKeeper
 from worker.spool import Arrival, LeaseLost, Spool
+
+await_that = partial(awaited, limit=5.0)
 
 pytestmark = pytest.mark.servers("all")
 
@@ -23,13 +27,6 @@ def spool(client: redis.Redis) -> Spool:
     spool = Spool(client, prefix="t:", lease_ms=LEASE_MS, remember_ms=60_000)
     spool.admit([Arrival("", (waiting("a"),))])
     return spool
-
-
-def await_that(condition: object, limit: float = 5.0) -> None:
-    end = time.monotonic() + limit
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def test_a_project_is_held_by_one_wave_at_a_time(spool: Spool) -> None:

@@ -7,14 +7,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 import redis
 from delivery_doubles import PROJECT, waiting
 
+from tests.awaiting import awaited
 from worker.delivery import Scheduler
 from worker.spool import Arrival, Fate, Settlement, Spool
+
+await_that = partial(awaited, limit=10.0)
 
 Deliver = Callable[[str], bool]
 
@@ -52,13 +56,6 @@ def scheduler(spool: Any, deliver: Deliver, *, threads: int = 2, every: float = 
         made.close()
     assert not thread.is_alive()
     assert beats
-
-
-def await_that(holds: Callable[[], object]) -> None:
-    end = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.002)
 
 
 def actions(caplog: pytest.LogCaptureFixture) -> list[str]:

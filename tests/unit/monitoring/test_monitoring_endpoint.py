@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import logging
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from http import HTTPStatus
 
 import httpx
 import pytest
 from pydantic import ValidationError
 
+from tests.awaiting import awaited
 from worker.monitoring import endpoint as module
 from worker.monitoring.endpoint import MOST_CONNECTIONS, Answer, Endpoint
 from worker.settings.address import Address
 from worker.settings.groups import HttpSettings
+
+await_that = partial(awaited, limit=10.0)
 
 
 def hello(accept: str) -> Answer:
@@ -35,13 +38,6 @@ def listening(address: str = "127.0.0.1:0") -> Iterator[Endpoint]:
         yield endpoint
     finally:
         endpoint.close()
-
-
-def await_that(condition: Callable[[], object], limit: float = 10.0) -> None:
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def free_ports(count: int) -> int:
