@@ -325,7 +325,7 @@ class Runtime:
             same_redis=same,
             stop=self.stop_event,
             admitted=self.scheduler.came,
-            observer=self.monitor,
+            observer=self._observer,
         )
 
     def _broker_is_spool(self) -> bool:

@@ -120,7 +120,7 @@ class Scene:
             ledger = self.house.spool.ledger()
             return ledger.waiting + ledger.leased == 0 and self.house.client.xlen("predictions:inbox") == 0
 
-        await_that(is_settled, "everything is delivered", 120)
+        await_that(is_settled, "everything is delivered", limit=120)
 
 
 def dull(scene: Scene, project: str, start: int, count: int, *, wrong: float) -> Iterator[Mapping[str, Any]]:

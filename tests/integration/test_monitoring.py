@@ -171,7 +171,7 @@ def test_a_port_in_use_keeps_nobody_from_working(house: House) -> None:
     project = house.project()
     house.publish(predictions(project, 20))
     house.await_settled()
-    await_that(lambda: '"http_listening"' in second.tail(), "the second has the address now", 30)
+    await_that(lambda: '"http_listening"' in second.tail(), "the second has the address now", limit=30)
     assert said(url, "livez")[1]["worker"].endswith(f"-{second.pid}")
     house.judge()
 

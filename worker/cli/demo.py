@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from worker.cli.loading import OutputFile, fail, print_json
+from worker.cli.signals import ended_by_signals
 
 if TYPE_CHECKING:
     from worker.demo.environment import Surroundings
@@ -161,16 +162,9 @@ def _command() -> str:
 @contextmanager
 def _orderly_end(keep: bool) -> Iterator[None]:
     """Let SIGTERM and a closed terminal unwind the stack as Ctrl-C does; Ctrl-C is how a kept demo ends."""
-    before = {number: signal.signal(number, _terminate) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    except KeyboardInterrupt:
-        click.echo("\nstopped, nothing is left over", err=True)
-        raise SystemExit(0 if keep else INTERRUPTED) from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
+    with ended_by_signals(partial(sys.exit, TERMINATED), (signal.SIGTERM, signal.SIGHUP)):
+        try:
+            yield
+        except KeyboardInterrupt:
+            click.echo("\nstopped, nothing is left over", err=True)
+            raise SystemExit(0 if keep else INTERRUPTED) from None

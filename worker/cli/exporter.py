@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from types import FrameType
 
 import click
 
 from worker.cli.loading import fail, load_settings, start_logging
+from worker.cli.signals import ended_by_signals
 
 
 @click.command()
@@ -41,15 +40,10 @@ def exporter(listen: str, rate_seconds: float) -> None:
         fail(f"--listen: {error}")
     endpoint = Endpoint(address, Exporter(settings, rate_seconds).routes())
     stop = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    try:
-        endpoint.open()
-    except OSError as error:
-        fail(f"cannot listen on {address}: {error}")
-    stop.wait()
-    endpoint.close()
+    with ended_by_signals(stop.set):
+        try:
+            endpoint.open()
+        except OSError as error:
+            fail(f"cannot listen on {address}: {error}")
+        stop.wait()
+        endpoint.close()

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from worker.cli.signals import ended_by_signals
+
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=6379, show_default=True, help="Where to listen.")
@@ -25,11 +27,14 @@ def redis(port: int, folder: Path) -> None:
     """
     from worker.environment.embedded_redis import EmbeddedRedis
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with EmbeddedRedis(folder, port=port) as server:
+        with ended_by_signals(_interrupt, (signal.SIGTERM,)), EmbeddedRedis(folder, port=port) as server:
             click.echo(f"Redis: {server.url}, its data in {folder}")
             while True:
                 signal.pause()
     except KeyboardInterrupt:
         click.echo("Redis has ended", err=True)
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt

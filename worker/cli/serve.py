@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 
 import click
 
 from worker.cli.loading import fail, load_settings, start_logging
+from worker.cli.signals import ended_by_signals
 
 DRAIN_SECONDS = 15.0
 
@@ -31,8 +31,7 @@ def serve() -> None:
         check_address(settings)
     except (ValueError, OSError) as error:
         fail(str(error))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    host.start()
-    stop.wait()
-    host.join(DRAIN_SECONDS)
+    with ended_by_signals(stop.set):
+        host.start()
+        stop.wait()
+        host.join(DRAIN_SECONDS)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from types import FrameType
 
 import click
 
 from worker.cli.loading import fail, load_settings, start_logging
+from worker.cli.signals import ended_by_signals
 
 
 @click.command()
@@ -38,12 +37,6 @@ def webhook(host: str, port: int, secret: str) -> None:
         )
     except OSError as error:
         fail(f"cannot listen on {host}:{port}: {error}")
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        threading.Thread(target=server.shutdown).start()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    click.echo(f"webhook receiver: http://{host}:{server.server_port}/", err=True)
-    with server:
+    with server, ended_by_signals(lambda: threading.Thread(target=server.shutdown).start()):
+        click.echo(f"webhook receiver: http://{host}:{server.server_port}/", err=True)
         server.serve_forever(poll_interval=0.1)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -18,6 +17,7 @@ from typing import Any
 
 from kombu import Connection, Consumer, Queue
 
+from worker.environment import clock
 from worker.environment.connections import broker_ssl, celery_url
 from worker.intake import RawMessage
 from worker.settings.tree import Settings
@@ -81,8 +81,8 @@ class QueueReceiver:
         self._guarded(self._beat)
         if self._consumer is None:
             return
-        self._held_since = self._held_since or time.monotonic()
-        if time.monotonic() - self._held_since > HOLD_SECONDS:
+        self._held_since = self._held_since or clock.monotonic()
+        if clock.monotonic() - self._held_since > HOLD_SECONDS:
             raise GivenBack("messages that cannot be taken yet go back to the queue")
 
     def lag(self) -> int:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
+from worker.environment import clock
 from worker.intake import RawMessage
 from worker.settings.source_groups import SqsSettings
 from worker.settings.tree import Settings
@@ -59,7 +59,7 @@ class SqsReceiver:
             WaitTimeSeconds=WAIT_SECONDS if len(urls) == 1 else 0,
             VisibilityTimeout=self._settings.visibility_seconds,
         )
-        self._extended_at = time.monotonic()
+        self._extended_at = clock.monotonic()
         self._taken = answer.get("Messages", [])
         return [raw for message in self._taken for raw in self._read(message)]
 
@@ -72,9 +72,9 @@ class SqsReceiver:
 
     def rest(self) -> None:
         """Keep what was received invisible to others."""
-        if not self._taken or time.monotonic() - self._extended_at < self._settings.visibility_seconds / 3:
+        if not self._taken or clock.monotonic() - self._extended_at < self._settings.visibility_seconds / 3:
             return
-        self._extended_at = time.monotonic()
+        self._extended_at = clock.monotonic()
         entries = [
             {**_entry(place, one), "VisibilityTimeout": self._settings.visibility_seconds}
             for place, one in enumerate(self._taken)

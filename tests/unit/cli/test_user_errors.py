@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -264,6 +265,21 @@ def test_a_port_that_is_taken_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WORKER_SERVE__PORT", port)
         monkeypatch.setenv("WORKER_SERVE__HOST", "127.0.0.1")
         assert port in is_refused("serve")
+
+
+def test_a_command_that_cannot_listen_leaves_signals_as_they_were(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        monkeypatch.setenv("WORKER_SERVE__PORT", port)
+        monkeypatch.setenv("WORKER_SERVE__HOST", "127.0.0.1")
+        for arguments in (
+            ["serve"],
+            *([one, "--port", port] for one in ("redis", "webhook")),
+            ["exporter", "--listen", f"127.0.0.1:{port}"],
+        ):
+            assert port in is_refused(*arguments)
+    assert {number: signal.getsignal(number) for number in before} == before
 
 
 def test_every_command_and_every_file_that_it_takes_has_its_cases() -> None:
