@@ -16,6 +16,7 @@ def awaited(condition: Callable[[], object], what: str = "the condition", *, lim
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        return int(found.getsockname()[1])
+    """A port that nobody uses now, not even a connection that has just ended."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
