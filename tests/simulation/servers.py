@@ -16,6 +16,7 @@ import fakeredis
 import httpx
 import redis
 from fakeredis import _helpers
+from fakeredis._clients._sync import FakeRedisConnection
 from fakeredis._socket import _base
 from fakeredis.commands_mixins import server_mixin
 from fakeredis.model import _stream
@@ -23,7 +24,6 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from starlette.requests import Request
 
-from tests.simulation.fast_redis import Connection, Server
 from tests.simulation.world import ClockModule, Crash, Process, Violation, World
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.core import Sandbox
@@ -93,22 +93,60 @@ class Gate:
         raise Crash
 
 
+class _Lua:
+    """A Lua runtime that compiles each script once, and does not look for garbage after each."""
+
+    COLLECT_EVERY = 500
+
+    def __init__(self, runtime: Any) -> None:
+        self._runtime = runtime
+        self._compiled: dict[Any, Any] = {}
+        self._runs = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+    def execute(self, script: Any) -> Any:
+        """Run a script."""
+        if script == "collectgarbage()":
+            self._runs += 1
+            return self._runtime.execute(script) if self._runs % self.COLLECT_EVERY == 0 else None
+        run = self._compiled.get(script)
+        if run is None:
+            run = self._compiled[script] = self._runtime.compile(script)
+        return run()
+
+
+class _Server(fakeredis.FakeServer):
+    """A server whose scripts cost less."""
+
+    _lua: _Lua
+
+    @property
+    def _lua_runtime(self) -> _Lua:
+        return self._lua
+
+    @_lua_runtime.setter
+    def _lua_runtime(self, runtime: Any) -> None:
+        self._lua = _Lua(runtime)
+
+
 class SimulatedRedis:
     """One server for everybody; ``down`` while its processes cannot reach it."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.server = Server(version=(7,), server_type="redis")
+        self.server = _Server(version=(7,), server_type="redis")
         self.down_until = 0.0
         self.lost_until = 0.0
         self.was_touched = False
-        self.plain = self._client(Connection)
+        self.plain = self._client(FakeRedisConnection)
 
     def client(self, gate: Gate) -> redis.Redis:
         """A client whose calls pass a gate."""
         outer = self
 
-        class Gated(Connection):
+        class Connection(FakeRedisConnection):
             def send_packed_command(self, command: Any, check_health: bool = True) -> None:
                 name = _name_of(command)
                 gate.before(name)
@@ -122,9 +160,9 @@ class SimulatedRedis:
                     self.disconnect()
                     raise redis.ConnectionError("simulated: the connection was cut before the answer")
 
-        return self._client(Gated)
+        return self._client(Connection)
 
-    def _client(self, connection: type[Connection]) -> redis.Redis:
+    def _client(self, connection: type[FakeRedisConnection]) -> redis.Redis:
         # With RESP3 fakeredis gives scripts maps where every real server gives them lists.
         return fakeredis.FakeRedis(
             server=self.server, connection_class=connection, protocol=2, retry=Retry(NoBackoff(), 0)
