@@ -89,15 +89,17 @@ def kinds_of(answer: Detection, target: Target) -> Iterable[Kind]:
     interface = target.interface
     if interface.is_video or interface.is_pdf or interface.is_geospatial:
         return ()
-    return target.kinds.values() if all([_is_plain(item.shape) for item in answer.objects]) else ()
+    return target.kinds.values() if all(_is_plain(item.shape) for item in answer.objects) else ()
 
 
 def _is_plain(shape: Shape) -> bool:
     if len(shape.rings) != 1 or shape.tool not in LOSSLESS:
         return False
     ring = shape.rings[0]
-    enough = len(ring) == 4 if shape.tool == "rectangle" else len(ring) >= 3
-    return enough and all([0.0 <= x <= 1.0 and 0.0 <= y <= 1.0 for x, y in ring])
+    for x, y in ring:  # three times as fast as all()
+        if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
+            return False
+    return len(ring) == 4 if shape.tool == "rectangle" else len(ring) >= 3
 
 
 def _track_twice(item: DetectedObject, place: str) -> OntologyError:
@@ -120,20 +122,22 @@ def _annotations(
     if kind is None:
         return []
     name, tool = kind
-    score = checked(item.score, f"{place}.score")
-    shape = item.shape
+    score, shape = item.score, item.shape
+    if score is not None and not 0.0 <= score <= 1.0:
+        checked(score, f"{place}.score")
     if shape.tool == "pose":
         shape = _coded(shape, target.job.categories[name], f"{place}.shape")
     mid = _mid(item, name, target.job, index, frame)
+    on_pages = target.interface.is_pdf
     found = []
     for geometry in _geometries(shape, tool, mid, target.interface):
         chosen = category(name, score)
         annotation: dict[str, Any] = {"categories": [chosen], "mid": mid}
-        if not (target.interface.is_pdf and tool == "rectangle"):
+        if not (on_pages and tool == "rectangle"):
             annotation["type"] = tool
         if score is not None:
             annotation["score"] = chosen["confidence"]
-        annotation.update(_on_page(geometry, item, tool, place) if target.interface.is_pdf else geometry)
+        annotation.update(_on_page(geometry, item, tool, place) if on_pages else geometry)
         found.append(annotation)
     return found
 

@@ -136,6 +136,11 @@ class Interface:
         return set()
 
     @cached_property
+    def compiled(self) -> dict[object, Any]:
+        """What was compiled for this interface, by whoever did."""
+        return {}
+
+    @cached_property
     def root_jobs(self) -> tuple[Job, ...]:
         """The jobs that a response answers at its top level."""
         return tuple(job for job in self.jobs.values() if not job.is_child)
