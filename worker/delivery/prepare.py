@@ -100,6 +100,8 @@ def _newest(entries: Sequence[Leased], prepared: Prepared) -> list[Leased]:
 
     Several meet here after lost memories, and where an older one was admitted for the content that the newest lacks.
     """
+    if len({(entry.asset_id, entry.model) for entry in entries}) == len(entries):
+        return list(entries)
     known: dict[tuple[str, str], list[Leased]] = {}
     for entry in entries:
         known.setdefault((entry.asset_id, entry.model), []).append(entry)

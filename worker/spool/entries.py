@@ -123,7 +123,7 @@ class Admission:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Leased:
     """A prediction that a wave has taken; ``deliveries`` counts the waves that took it, this one included.
 
@@ -171,7 +171,7 @@ class Fate(StrEnum):
     LATER = "later"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
     """One leased entry and its fate; a dead one carries its letter, a later one its delay.
 
