@@ -189,9 +189,10 @@ def _mid(item: DetectedObject, name: str, job: Job, index: int, frame: int | Non
 
 
 def _geometry(shape: Shape, rings: Rings, tool: str, mid: str) -> dict[str, Any]:
+    if tool == "rectangle":
+        return {"boundingPoly": [{"normalizedVertices": _vertices(_corners(ring))} for ring in rings]}
     if tool in AREA_TOOLS:
-        drawn = map(_corners, rings) if tool == "rectangle" else rings
-        return {"boundingPoly": [{"normalizedVertices": _vertices(ring)} for ring in drawn]}
+        return {"boundingPoly": [{"normalizedVertices": _vertices(ring)} for ring in rings]}
     if tool == "pose":
         return {"points": _pose_points(shape, mid)}
     points = _vertices(tuple(point for ring in rings for point in ring))
@@ -206,7 +207,12 @@ def _corners(ring: tuple[Point, ...]) -> tuple[Point, ...]:
     xs, ys = {x0, x1, x2, x3}, {y0, y1, y2, y3}
     if len(xs) != 2 or len(ys) != 2:
         return ring
-    (left, right), (top, bottom) = sorted(xs), sorted(ys)
+    left, right = xs
+    top, bottom = ys
+    if left > right:
+        left, right = right, left
+    if top > bottom:
+        top, bottom = bottom, top
     return ((left, bottom), (left, top), (right, top), (right, bottom))
 
 
