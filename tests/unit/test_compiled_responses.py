@@ -18,7 +18,8 @@ from worker.ontology import CompiledChoice, Interface, OntologyError, to_json_re
 from worker.projects.configuration import ProjectConfig
 from worker.projects.responses import response_of, response_text
 
-CASES = pytest.mark.parametrize("cases", [2_000, pytest.param(100_000, marks=pytest.mark.slow)])
+LONG = pytest.param(100_000, marks=[pytest.mark.slow, pytest.mark.timeout(900)])
+CASES = pytest.mark.parametrize("cases", [2_000, LONG])
 CLASSES = ("RED", "red", "Red car", "BLUE", "GREY", "WHITE", "Ünï", "no such class", '"confidence":100', " ")
 CATEGORIES = ("RED", "BLUE", "GREY", "WHITE", "Ü", '"confidence":100')
 SHARES = (0.0, 1.0, 0.5, 0.25, 0.005, 0.995, 1.02, 1.021, 0.98, 0.979)
