@@ -23,7 +23,9 @@ LARGEST_EXACT = 2**53
 READ_BYTES = 1 << 16
 """What is read of a request at a time: as much as a pipe holds."""
 
-_LONG = re.compile(r"(?<![\d.])\d{16}")
+_LONG = re.compile(r"[ \[]-?[0-9]{16}")
+"""What a long whole number looks like in an answer; it may stand in a text, too."""
+
 _texts: dict[str, str] = {}
 _programs: dict[str, Any] = {}
 
@@ -89,7 +91,7 @@ def _told(value: Any) -> str:
     if value is None:
         return "{}"
     text = json.dumps(value)
-    if _LONG.search(text) and _is_inexact(value):
+    if _LONG.search(f" {text}") and _is_inexact(value):
         return json.dumps(
             {"stage": "read", "error": "gives a whole number of 2^53 or more, which jq cannot keep exactly"}
         )
