@@ -136,6 +136,8 @@ class Wave:
         Not one that brings the asset which the newest has no content for: it stays until the asset is there.
         """
         newest = newest_of(items)
+        if len(newest) == len(items):
+            return list(items)
         older = [item for item in items if not item.outlasts(newest[item.answer])]
         self._settle([Settlement(item.entry, Fate.SUPERSEDED) for item in older])
         gone = {item.entry.key for item in older}
@@ -191,7 +193,7 @@ class Wave:
         ordered = sorted(items, key=lambda item: (item.exists is not first.exists, item.entry.lane))
         groups = grouped(ordered, key=lambda item: item.asset_id)
         for group in groups:
-            newest = max(group, key=lambda item: item.entry.stamp)
+            newest = max(group, key=lambda item: item.entry.stamp) if len(group) > 1 else group[0]
             for item in group:
                 item.leads = item is newest
         count, max_bytes = self._tools.batch_items, self._tools.pace.batch_bytes

@@ -123,7 +123,7 @@ class Admission:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Leased:
     """A prediction that a wave has taken; ``deliveries`` counts the waves that took it, this one included.
 
@@ -171,7 +171,11 @@ class Fate(StrEnum):
     LATER = "later"
 
 
-@dataclass(frozen=True, slots=True)
+WAITS_AGAIN = (Fate.LATER, Fate.RETURNED)
+"""Fates of entries that a later wave takes."""
+
+
+@dataclass(slots=True)
 class Settlement:
     """One leased entry and its fate; a dead one carries its letter, a later one its delay.
 
@@ -187,12 +191,9 @@ class Settlement:
     @property
     def tries(self) -> bytes:
         """What is to be kept of this attempt and those before; nothing where it changes nothing."""
-        waits = self.fate in (Fate.LATER, Fate.RETURNED)
-        return (
-            tried_again(self.entry.tries, self.cause, self.entry.leased_ms, self.delay_ms)
-            if waits and self.cause
-            else b""
-        )
+        if self.fate not in WAITS_AGAIN or not self.cause:
+            return b""
+        return tried_again(self.entry.tries, self.cause, self.entry.leased_ms, self.delay_ms)
 
 
 @dataclass(frozen=True, slots=True)
