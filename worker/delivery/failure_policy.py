@@ -20,6 +20,7 @@ from worker.delivery.failures import (
     ASSET_MISSING,
     ASSET_NOT_SHOWN,
     FAULT,
+    NOT_IMPORTED,
     RESULT_UNAVAILABLE,
     UPLOAD_UNAVAILABLE,
     Action,
@@ -124,7 +125,7 @@ SHOW_GRACE = Until(
     f"the same, at least {NOT_SHOWN_SECONDS:g} s", lambda g, f: f.tried_for >= max(NOT_SHOWN_SECONDS, g.missing_asset)
 )
 FAULT_GRACE = Until("`WORKER_DELIVERY__FAULT_GRACE_SECONDS` of waves", lambda g, f: f.tried_for >= g.fault)
-IMPORT_LIMIT = Until("`WORKER_DELIVERY__IMPORT_SECONDS` since it was first sent", lambda g, f: f.tried_for >= g.imports)
+IMPORT_LIMIT = Until("`WORKER_DELIVERY__IMPORT_SECONDS` of looks", lambda g, f: f.tried_for >= g.imports)
 UPLOAD_GRACE = Until(
     "`WORKER_DELIVERY__UPLOAD_GRACE_SECONDS` of attempts", lambda g, f: f.tried_for >= g.upload, is_over=True
 )
@@ -276,16 +277,18 @@ RULES: tuple[Rule, ...] = (
             ),
             IMPORT_LIMIT,
         ),
-        delay=_quarter,
+        NOT_IMPORTED,
+        _quarter,
     ),
-    Rule(Stage.IMPORT, (Trouble.IMPORTING,), Fault.KILI, Action.RETRY, (IMPORT_LIMIT,), delay=_quarter),
+    Rule(Stage.IMPORT, (Trouble.IMPORTING,), Fault.KILI, Action.RETRY, (IMPORT_LIMIT,), NOT_IMPORTED, _quarter),
     Rule(
         Stage.IMPORT,
         (Trouble.IMPORTED,),
         Fault.KILI,
         Action.RETRY,
-        (Until(f"{SHOWN_SECONDS:g} s", lambda g, f: f.since_step >= SHOWN_SECONDS),),
-        delay=lambda g, f: max(1.0, g.read_lag),
+        (Until(f"{SHOWN_SECONDS:g} s of looks", lambda g, f: f.tried_for >= SHOWN_SECONDS),),
+        ASSET_NOT_SHOWN,
+        lambda g, f: max(1.0, g.read_lag),
     ),
     Rule(
         Stage.IMPORT,
