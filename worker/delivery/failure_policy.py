@@ -125,6 +125,7 @@ SHOW_GRACE = Until(
     f"the same, at least {NOT_SHOWN_SECONDS:g} s", lambda g, f: f.tried_for >= max(NOT_SHOWN_SECONDS, g.missing_asset)
 )
 FAULT_GRACE = Until("`WORKER_DELIVERY__FAULT_GRACE_SECONDS` of waves", lambda g, f: f.tried_for >= g.fault)
+DOUBT = Until(f"{DOUBT_SECONDS:g} s since it was last sent", lambda g, f: f.since_step >= DOUBT_SECONDS, Action.RESEND)
 IMPORT_LIMIT = Until("`WORKER_DELIVERY__IMPORT_SECONDS` of looks", lambda g, f: f.tried_for >= g.imports)
 UPLOAD_GRACE = Until(
     "`WORKER_DELIVERY__UPLOAD_GRACE_SECONDS` of attempts", lambda g, f: f.tried_for >= g.upload, is_over=True
@@ -267,18 +268,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(Stage.UPLOAD, MAY_PASS, Fault.UNCLEAR, Action.RETRY, (ACCUSED, UPLOAD_GRACE), UPLOAD_UNAVAILABLE, _doubling),
     Rule(
-        Stage.IMPORT,
-        (Trouble.UNCONFIRMED,),
-        Fault.UNCLEAR,
-        Action.RETRY,
-        (
-            Until(
-                f"{DOUBT_SECONDS:g} s since it was last sent", lambda g, f: f.since_step >= DOUBT_SECONDS, Action.RESEND
-            ),
-            IMPORT_LIMIT,
-        ),
-        NOT_IMPORTED,
-        _quarter,
+        Stage.IMPORT, (Trouble.UNCONFIRMED,), Fault.UNCLEAR, Action.RETRY, (DOUBT, IMPORT_LIMIT), NOT_IMPORTED, _quarter
     ),
     Rule(Stage.IMPORT, (Trouble.IMPORTING,), Fault.KILI, Action.RETRY, (IMPORT_LIMIT,), NOT_IMPORTED, _quarter),
     Rule(
