@@ -104,7 +104,7 @@ class Reader:
         """Seconds to the next look, after so many in vain."""
         if self.trouble:
             return TROUBLE_WAIT
-        return IDLE_WAIT if in_vain < QUIET_LOOKS else QUIET_WAIT
+        return QUIET_WAIT if in_vain >= QUIET_LOOKS and not self.closed else IDLE_WAIT
 
     def open(self) -> None:
         """Begin to read."""
