@@ -50,7 +50,7 @@ $(VENV)/.fuzz/bin/schemathesis: $(BIN)/python
 	$(PYTHON) -m venv $(VENV)/.fuzz
 	$(VENV)/.fuzz/bin/pip install --quiet 'schemathesis>=4'
 
-# Looks at the report's page in a real browser; needs Chromium (Debian: apt-get install chromium), or its path in CHROMIUM.
+# Looks at the report's and the operator's page in a real browser; needs Chromium (Debian: apt-get install chromium), or its path in CHROMIUM.
 test-browser: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/browser $(ARGS)
 

@@ -26,6 +26,7 @@ from worker.spool import Spool
 from worker.wiring import access_of, budget_of, feedback_of, file_rules_of, kili_of
 
 MODELS = 30
+ALARMS = 10
 PATIENCE_SECONDS = 20.0
 
 
@@ -64,13 +65,9 @@ class QualityView:
             for model, one in list(reversed(summary["models"].items()))[:MODELS]
         ]
         rows.sort(key=lambda row: ("raised" not in row["drift"].values(), row["project"]))
-        values = paged(rows, asked)
-        return {
-            "at": snapshot.at,
-            "alarms": sorted(alarms, key=lambda one: -one["at"]),
-            "review": snapshot.found["review"],
-            **values,
-        }
+        alarms.sort(key=lambda one: -one["at"])
+        shown = {"alarms": paged(alarms, asked, ALARMS, "alarms"), "models": paged(rows, asked)}
+        return {"at": snapshot.at, "review": snapshot.found["review"], **shown}
 
     def confirm(self, asked: Asked) -> Response:
         """Ask whether an alarm shall be accepted."""

@@ -147,10 +147,10 @@ def raised_of(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def paged(rows: Sequence[T], asked: Asked, size: int = ROWS) -> dict[str, Any]:
-    """One page of rows, by the number that the query asks for."""
+def paged(rows: Sequence[T], asked: Asked, size: int = ROWS, name: str = "page") -> dict[str, Any]:
+    """One page of rows, by the number that the query asks for under a name."""
     pages = max(1, -(-len(rows) // size))
-    number = asked.number("page", 1, pages)
+    number = asked.number(name, 1, pages)
     start = (number - 1) * size
     return {"rows": rows[start : start + size], "page": number, "pages": pages, "total": len(rows)}
 

@@ -100,7 +100,7 @@ class World:
     def wait_for(self, projects: Sequence[str], each: int) -> None:
         """Predictions that wait, some of them in the first lane."""
         items = tuple(
-            Waiting(project, number % 2 * 5, f"asset-{number}", "m:1", number, f"{number:02x}", b"{}", b"{}")
+            Waiting(project, number % 2 * 5, f"{project}/{number}", "m:1", number, f"{number:02x}", b"{}", b"{}")
             for project in projects
             for number in range(each)
         )
