@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from tests.awaiting import awaited, free_port
 from tests.browser.chromium import find
@@ -102,6 +102,7 @@ class Person:
     def log_in(self, token: str = TOKEN) -> Person:
         """By the keyboard alone."""
         self.page.goto("/")
+        expect(self.page.get_by_label("Token")).to_be_focused()
         self.page.keyboard.type(token)
         self.page.keyboard.press("Tab")
         self.page.keyboard.type("Ada")

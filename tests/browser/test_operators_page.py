@@ -131,13 +131,19 @@ def test_by_night_the_page_is_dark(browser: Browser, full: Served) -> None:
     assert ground("dark") < 3 * 40
 
 
-def test_wide_tables_scroll_by_themselves_and_by_keyboard(browser: Browser, full: Served) -> None:
-    person = Person(browser, full, width=PHONE).log_in()
+def test_wide_tables_scroll_by_themselves_and_stay_where_they_are_when_figures_renew(
+    browser: Browser, served: Served
+) -> None:
+    person = Person(browser, served, width=PHONE).log_in()
     region = person.page.get_by_role("region", name="Backlog by project")
     region.focus()
-    for _ in range(5):
-        person.page.keyboard.press("ArrowRight")
+    person.page.keyboard.press("ArrowRight")
     await_that(lambda: region.evaluate("one => one.scrollLeft") > 0, "the table scrolls")
+    served.world.wait_for(["p-1"], 40)
+    expect(person.page.locator("dd", has_text="43").first).to_be_visible(timeout=15_000)
+
+    assert region.evaluate("one => one.scrollLeft") > 0
+    assert region.evaluate("one => document.activeElement === one")
     person.close()
 
 
