@@ -98,6 +98,7 @@ def start_logging(settings: Settings) -> None:
     webhook = settings.feedback.webhook_url.get_secret_value() if settings.feedback.webhook_url else ""
     secrets = [key, webhook, password_of(settings.redis), password_of(settings.broker)]
     secrets += [secret.get_secret_value() for secret in (*settings.serve.tokens, *settings.serve.hmac_keys)]
+    secrets += [token.get_secret_value() for token in (settings.page.token, settings.page.read_token) if token]
     secrets += [settings.kafka.sasl_password.get_secret_value()] if settings.kafka.sasl_password else []
     secrets += [password_of(settings.rabbitmq.url.get_secret_value())] if settings.rabbitmq.url else []
     configure_logging(level=settings.log.level, form=settings.log.format, secrets=secrets)

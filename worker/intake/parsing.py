@@ -180,6 +180,16 @@ class Understanding:
         for message in messages:
             yield from self.of_message(message, history, source)
 
+    def message_in(self, form: Form, original: bytes) -> bytes | None:
+        """The one message that an original carries; None where it carries several, or none that can be read."""
+        if form == "message":
+            return original
+        try:
+            messages = self._messages_in(form, original, check_expiry=False)
+        except (MessageError, OutputError, ValueError, KeyError):
+            return None
+        return messages[0] if len(messages) == 1 else None
+
     def _messages_in(self, form: Form, original: bytes, check_expiry: bool) -> list[bytes]:
         if form == "envelope":
             return messages_of(original, check_expiry=check_expiry)

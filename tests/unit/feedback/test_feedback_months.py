@@ -322,7 +322,7 @@ def test_an_open_alarm_of_a_version_without_recent_predictions_is_in_every_repor
 
     assert figures["models"] == []
     assert "ALARM accuracy_fell/m:1/1" in text(figures, "Letters")
-    assert "report --acknowledge accuracy_fell/m:1/1" in page(figures, "Letters", world.room.links)
+    assert " --acknowledge accuracy_fell/m:1/1" in page(figures, "Letters", world.room.links)
 
 
 def test_an_alarm_that_was_never_raised_cannot_be_acknowledged(eve: Production) -> None:
