@@ -258,7 +258,7 @@ class Understanding:
 
 
 def _with_json(rows: Iterable[Prediction]) -> Iterator[tuple[Prediction, bytes]]:
-    return ((row, row.model_dump_json(by_alias=True, exclude_none=True).encode()) for row in rows)
+    return ((row, row.to_json()) for row in rows)
 
 
 def _within_limit(rows: Iterable[tuple[Prediction, bytes]]) -> Iterator[tuple[Prediction, bytes]]:
