@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
+
+from msgspec.structs import replace
 
 from benchmarks.speed.predictions import INTERFACE, Made
 from worker.contract import ReadingLimits, read_json, read_prediction, read_raw

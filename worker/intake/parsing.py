@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import redis
 
 from worker.contract import (
@@ -89,8 +91,7 @@ FUTURE_SECONDS = 86_400
 BATCH_BYTES = 64_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class InboxEntry:
+class InboxEntry(msgspec.Struct, gc=False):
     """An entry of the inbox stream.
 
     Its message stands in one of the fields ``payload`` (a prediction), ``envelope`` (a Celery message), ``event`` (a
@@ -103,10 +104,13 @@ class InboxEntry:
     @property
     def source(self) -> str:
         """The source's name; entries that name none came from the stream, or from Celery when they are envelopes."""
-        named = self.fields.get(b"source", b"").decode("utf-8", "replace")
-        if SOURCE_NAME.fullmatch(named):
-            return named
-        return "celery" if b"envelope" in self.fields else "stream"
+        return _source(self.fields.get(b"source", b""), b"envelope" in self.fields)
+
+
+@lru_cache(maxsize=256)
+def _source(name: bytes, enveloped: bool) -> str:
+    named = name.decode("utf-8", "replace")
+    return named if SOURCE_NAME.fullmatch(named) else "celery" if enveloped else "stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,7 @@ class Rules:
     events: EventRules = field(default_factory=EventRules)
 
 
-@dataclass(slots=True)
-class Understood:
+class Understood(msgspec.Struct, gc=False):
     """A prediction that can be admitted, and its JSON; ``subject`` is None while its result is awaited."""
 
     project: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -33,8 +33,7 @@ class Source:
         return SEPARATOR.join((self.project, self.job, self.model.rpartition(":")[0] or self.model))
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """What a policy may look at: one prediction, before it is uploaded.
 
     ``confidence`` is the model's own, in [0, 1], or None when nothing in the prediction tells it. ``embedding``
@@ -47,7 +46,7 @@ class Subject:
     model: str
     output: ModelOutput
     confidence: float | None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = {}
     embedding: Sequence[float] | None = None
 
 
