@@ -38,6 +38,7 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
 
     ``confidence`` is the model's own, in [0, 1], or None when nothing in the prediction tells it. ``embedding``
     describes the asset's content (any length, the same for one model); it feeds the optional stronger scorer.
+    ``derived`` tells that the confidence is known to be the output's own, and not stated by the producer.
     """
 
     project: str
@@ -48,6 +49,7 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
     confidence: float | None
     metadata: Mapping[str, Any] = {}
     embedding: Sequence[float] | None = None
+    derived: bool = False
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

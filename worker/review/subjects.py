@@ -20,4 +20,5 @@ def subject_of(prediction: Prediction, output: ModelOutput, project: str) -> Sub
         stated if stated is not None else own_confidence(output),
         prediction.metadata,
         prediction.embedding,
+        stated is None,
     )
