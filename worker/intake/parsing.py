@@ -83,8 +83,8 @@ def _text(value: Any) -> str | None:
     return value[:1024] if isinstance(value, str) and value else None
 
 
-FORMS: Mapping[bytes, Form] = {b"payload": "message", b"envelope": "envelope", b"event": "event", b"pair": "pair"}
-"""Fields of an inbox entry, and the form of the message in each."""
+FORMS: Mapping[bytes, Form] = {b"envelope": "envelope", b"event": "event", b"pair": "pair"}
+"""Fields of an inbox entry other than ``payload``, and the form of the message in each."""
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 FUTURE_SECONDS = 86_400
@@ -153,6 +153,9 @@ class Understanding:
 
     def of_entry(self, entry: InboxEntry) -> Iterable[Understood | Dead]:
         """What an inbox entry holds; never nothing, and never an error but of Redis."""
+        message = entry.fields.get(b"payload")
+        if message is not None:
+            return self.of_message(message, (), entry.source)
         for name, form in FORMS.items():
             original = entry.fields.get(name)
             if original is not None:
