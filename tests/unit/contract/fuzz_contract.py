@@ -18,9 +18,9 @@ from worker.contract import MessageError, ReadingLimits, read_json, read_message
 LIMITS = ReadingLimits(max_bytes=10_000, max_depth=20)
 
 
-def both(raw: bytes) -> tuple[Any, Any]:
+def both(raw: bytes, limits: ReadingLimits = LIMITS) -> tuple[Any, Any]:
     """What the quick way and the way with words make of a message: its representation, or the words of a refusal."""
-    return _outcome(lambda: read_raw(raw, LIMITS)), _outcome(lambda: read_message(read_json(raw, LIMITS)))
+    return _outcome(lambda: read_raw(raw, limits)), _outcome(lambda: read_message(read_json(raw, limits)))
 
 
 def _outcome(read: Any) -> Any:

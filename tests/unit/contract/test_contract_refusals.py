@@ -55,3 +55,20 @@ def _accepts(check: Callable[[str], object], text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+@pytest.mark.parametrize("name", MESSAGES)
+@pytest.mark.parametrize("depth", range(12))
+def test_the_cap_on_nesting_is_the_same_for_both_at_every_depth(name: str, depth: int) -> None:
+    limits = ReadingLimits(max_depth=depth)
+    quick, worded = both(Case(name, ["schema"], "").raw, limits)
+    assert quick == worded
+
+
+def test_run_lengths_may_hold_anything_and_are_not_nested_deeper_either() -> None:
+    deep = '{"size": [2, 2], "counts": ' + "[" * 30 + "]" * 30 + "}"
+    masks = f'[{{"label": "A", "rle": {deep}}}]'
+    for text in (f'{{"masks": {masks}}}', f'{{"jobs": {{"J": {{"masks": {masks}}}}}}}'):
+        quick, worded = both(Case("masks", ["output"], text).raw)
+        assert quick == worded
+        assert quick[0] == "too_deep"
