@@ -82,6 +82,11 @@ SHOWN_SECONDS = 60.0
 """So long Kili may say of an asset that it exists, or that it was imported, without showing it; and an import may be
 on its way without a notification."""
 
+ROUNDS = 3
+MOST_ROUNDS = 8
+"""Of an item alone whose calls get no clear answer: rounds of attempts with others taken until it is at fault, and
+rounds in all until nobody is. A server that fails every second call fails four in a row of one item in sixteen."""
+
 ADDRESSES = 3
 UPLOAD_FAILURES = 6
 CROWD = 3
@@ -138,8 +143,22 @@ FAILED_TOGETHER = Until(
 )
 NONE_TAKEN = Until("none of them is taken", lambda g, f: f.others is Others.REFUSED, Action.END_WAVE)
 ONE_ITEM = Until("one item is left", lambda g, f: f.items == 1)
-GUILTY = Until("others are taken, one item is left", lambda g, f: f.others is Others.TAKEN and f.items == 1)
-SOME_TAKEN = Until("others are taken", lambda g, f: f.others is Others.TAKEN, Action.SPLIT)
+GUILTY = Until(
+    f"one item is left, and {ROUNDS} rounds of its attempts failed while all others that were asked were taken",
+    lambda g, f: f.items == 1 and f.others is Others.TAKEN and f.accused >= ROUNDS,
+)
+UNDECIDED = Until(
+    f"one item is left, and {MOST_ROUNDS} rounds of its attempts failed",
+    lambda g, f: f.items == 1 and f.others is not Others.UNKNOWN and f.attempts >= MOST_ROUNDS,
+    Action.END_WAVE,
+)
+ONE_LEFT = Until(
+    "one item is left, and any other is taken",
+    lambda g, f: f.items == 1 and f.others in (Others.TAKEN, Others.SOME_TAKEN),
+    Action.AFTER_OTHERS,
+)
+SOME_TAKEN = Until("any other is taken", lambda g, f: f.others in (Others.TAKEN, Others.SOME_TAKEN), Action.SPLIT)
+JUDGED = (NONE_TAKEN, GUILTY, UNDECIDED, ONE_LEFT, SOME_TAKEN)
 
 FOR_ALL = (ConnectFailed, RateLimited, Unauthorized, RefusedKey)
 OF_KILI = (KiliError, TransientError, Unavailable, CompressionRefused)
@@ -304,13 +323,13 @@ RULES: tuple[Rule, ...] = (
         Action.END_WAVE,
     ),
     Rule(Stage.REQUEST, (RefusedItems, TooLarge), Fault.ITEM, Action.SPLIT, (ONE_ITEM,)),
-    Rule(Stage.REQUEST, UNCLEAR, Fault.UNCLEAR, Action.ASK_OTHERS, (NONE_TAKEN, GUILTY, SOME_TAKEN)),
+    Rule(Stage.REQUEST, UNCLEAR, Fault.UNCLEAR, Action.ASK_OTHERS, JUDGED),
     Rule(
         Stage.REQUEST,
         (ServerFault,),
         Fault.UNCLEAR,
         Action.ASK_OTHERS,
-        (NONE_TAKEN, GUILTY, SOME_TAKEN),
+        JUDGED,
         when=_general,
         when_text="in general words",
     ),

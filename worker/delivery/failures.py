@@ -80,6 +80,7 @@ class Action(StrEnum):
     JUDGE = "wait for the end of the batch"
     READ_INTERFACE = "read the interface again"
     ASK_OTHERS = "send a few other items alone"
+    AFTER_OTHERS = "send it again after the others"
     APART = "send the steps one by one"
     SPLIT = "send smaller parts"
     DEAD_LETTER = "dead letter"
@@ -98,6 +99,7 @@ class Others(Enum):
     UNKNOWN = "unknown"
     TAKEN_BEFORE = "taken shortly before the first failure"
     TAKEN = "taken"
+    SOME_TAKEN = "some taken, some not"
     REFUSED = "not taken either"
 
 
