@@ -145,10 +145,15 @@ def read_raw(raw: bytes, limits: ReadingLimits) -> Prediction | PredictionBatch:
 
 def _is_shallow(found: Prediction, limits: ReadingLimits) -> bool:
     """What ``check_values`` asks, of the fields that may hold anything; the contract bounds all others."""
-    output, asset, deeper = found.output, found.asset, limits.max_depth - 1
-    masks = [*(output.masks or ()), *(one for job in (output.jobs or {}).values() for one in job.masks or ())]
+    output, asset, deepest = found.output, found.asset, limits.max_depth
     anything = [output.payload, output.json_response, output.answer, asset and asset.json_content]
-    return _is_storable(anything, deeper) and not any(mask.rle for mask in masks)
+    masks = [mask.rle for mask in output.masks or ()]
+    of_jobs = [mask.rle for job in (output.jobs or {}).values() for mask in job.masks or ()]
+    return (
+        _is_storable(anything, deepest - 1)
+        and _is_storable(masks, deepest - 3)  # message, output, masks, object
+        and _is_storable(of_jobs, deepest - 5)
+    )
 
 
 def path_text(path: tuple[Any, ...]) -> str:
