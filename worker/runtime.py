@@ -24,6 +24,7 @@ from worker.intake import Reader, ReaderLimits
 from worker.kili import CallRecord
 from worker.monitoring.health import Pulse
 from worker.monitoring.probes import Probes
+from worker.monitoring.roster import Presence, Roster
 from worker.monitoring.serving import worker_endpoint
 from worker.monitoring.worker_monitor import WorkerMonitor
 from worker.projects.results import ResultPlaces, ResultReader
@@ -95,6 +96,7 @@ class Runtime:
         self.reader = self._make_reader()
         self.sources = SourceHost(settings, lambda: self.reader.closed, self.stop_event, environment)
         self._watch = Watch(self.spool)
+        self._presence = Presence(Roster(self.spool.redis, self.spool.prefix), environment.worker, "worker")
         self._housekeeping = housekeeping_of(settings, self.spool)
         self._feedback = threading.Thread(target=self._keep_running, args=(self._listen,), name="feedback", daemon=True)
         self._watchdog = threading.Thread(target=self._watch_drain, name="watchdog", daemon=True)
@@ -150,6 +152,7 @@ class Runtime:
         self._say_remaining("drained")
         self._end_pulse()
         self._end_pause()
+        self._presence.end()
         if self._endpoint is not None:
             self._endpoint.close()
         self._ended.set()
@@ -205,6 +208,9 @@ class Runtime:
         if self._endpoint is not None:
             self.probes.beat({"delivery": trouble, "intake": self.reader.trouble, "broker": connection})
         self._watch.tick()
+        self._presence.tick(
+            held=len(self.deliverer.leases.held()), trouble=trouble or self.reader.trouble or connection
+        )
         self._housekeeping.tick()
         self._keep_counts()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -52,7 +52,9 @@ def send_each(
 
     A refusal that names items splits them off; any other splits in halves. An item refused alone is at fault. A fault
     of the server that an item may have caused is treated alike, but only while the server shows that it takes other
-    items; else the server is at fault, and ``failure`` says so. The failure policy decides which error is which.
+    items, and only after several rounds of attempts: a server that fails every other call would condemn one in
+    sixteen otherwise. Else the server is at fault, and ``failure`` says so. The failure policy decides which error is
+    which.
 
     Args:
         items: what is sent.
@@ -84,6 +86,8 @@ class _Bisection(Generic[T]):
         self._fits = fits
         self._parts: deque[list[int]] = deque([list(range(len(items)))])
         self._verdicts: dict[int, Exception | None] = {}
+        self._rounds: Counter[int] = Counter()
+        self._accused: Counter[int] = Counter()
         self._answered = False
         self._faulted = False
 
@@ -145,17 +149,33 @@ class _Bisection(Generic[T]):
             self._parts.appendleft(part)
             return
         if is_unclear:
-            action = self._action(part, error, self._others(part, error))
+            others = self._others(part, error)
+            self._count(part, others)
+            action = self._action(part, error, others)
         if action is Action.END_WAVE:
             raise error
         if action is Action.DEAD_LETTER:
             self._verdicts[part[0]] = error
+        elif action is Action.AFTER_OTHERS:
+            self._parts.append(part)
         else:
             self._split(part, getattr(error, "item_indexes", ()))
 
     def _action(self, part: list[int], error: KiliError, others: Others = Others.UNKNOWN) -> Action:
-        failure = Failure(Stage.REQUEST, error, items=len(part), others=others)
+        failure = Failure(
+            Stage.REQUEST,
+            error,
+            items=len(part),
+            attempts=self._rounds[part[0]],
+            accused=self._accused[part[0]],
+            others=others,
+        )
         return self._callers.failures.decide(failure).action
+
+    def _count(self, part: list[int], others: Others) -> None:
+        if len(part) == 1:
+            self._rounds[part[0]] += 1
+            self._accused[part[0]] += others is Others.TAKEN
 
     def _split(self, part: list[int], named: Sequence[int] = ()) -> None:
         alone = sorted({position for position in named if 0 <= position < len(part)})
@@ -168,22 +188,35 @@ class _Bisection(Generic[T]):
         self._parts.extendleft(reversed(parts))
 
     def _others(self, part: list[int], fault: KiliError) -> Others:
-        """Send a few other items alone: one that is taken, or refused for its own sake, clears the server."""
+        """Send a few other items alone: what is taken, or refused for its own sake, clears the server.
+
+        For a part that can be split, one of them is enough.
+        """
+        taken: set[bool] = set()
         for index in self._witnesses(part, 1 if isinstance(fault, TimedOut) else WITNESSES):
-            try:
-                self._call([index], self._callers.once)
-            except RefusedItems:
-                self._answered = True
-                return Others.TAKEN
-            except KiliError:
-                continue
-            return Others.TAKEN
-        return Others.REFUSED
+            taken.add(self._is_taken(index))
+            if len(part) > 1 and True in taken:
+                break
+        if taken == {True, False}:
+            return Others.SOME_TAKEN
+        return Others.TAKEN if True in taken else Others.REFUSED
+
+    def _is_taken(self, index: int) -> bool:
+        try:
+            self._call([index], self._callers.once)
+        except RefusedItems:
+            self._answered = True
+        except KiliError:
+            return False
+        return True
 
     def _witnesses(self, part: list[int], most: int) -> list[int]:
+        """Of one left alone those that were taken before, since others that wait may be as it is."""
+        accepted = [index for index, problem in self._verdicts.items() if problem is None]
+        if len(part) == 1 and accepted:
+            return random.sample(accepted, min(most, len(accepted)))
         waiting = [index for other in self._parts for index in other if index not in self._verdicts]
         waiting += part if len(part) > 1 else []
-        accepted = [index for index, problem in self._verdicts.items() if problem is None]
         return [*random.sample(waiting, min(most, len(waiting))), *accepted[:1]]
 
     def _of(self, part: list[int]) -> list[T]:

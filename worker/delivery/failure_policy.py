@@ -20,6 +20,7 @@ from worker.delivery.failures import (
     ASSET_MISSING,
     ASSET_NOT_SHOWN,
     FAULT,
+    NOT_IMPORTED,
     RESULT_UNAVAILABLE,
     UPLOAD_UNAVAILABLE,
     Action,
@@ -82,6 +83,11 @@ SHOWN_SECONDS = 60.0
 """So long Kili may say of an asset that it exists, or that it was imported, without showing it; and an import may be
 on its way without a notification."""
 
+ROUNDS = 3
+MOST_ROUNDS = 8
+"""Of an item alone whose calls get no clear answer: rounds of attempts with others taken until it is at fault, and
+rounds in all until nobody is. A server that fails every second call fails four in a row of one item in sixteen."""
+
 ADDRESSES = 3
 UPLOAD_FAILURES = 6
 CROWD = 3
@@ -104,6 +110,10 @@ def _quarter(_: Graces, failure: Failure) -> float:
     return min(30.0, max(1.0, failure.since_step / 4))
 
 
+def _look_again(_: Graces, __: Failure) -> float:
+    return LOOK_AGAIN_SECONDS
+
+
 def _machine(_: Graces, failure: Failure) -> bool:
     return isinstance(failure.what, OSError) and is_machine_error(failure.what)
 
@@ -124,7 +134,8 @@ SHOW_GRACE = Until(
     f"the same, at least {NOT_SHOWN_SECONDS:g} s", lambda g, f: f.tried_for >= max(NOT_SHOWN_SECONDS, g.missing_asset)
 )
 FAULT_GRACE = Until("`WORKER_DELIVERY__FAULT_GRACE_SECONDS` of waves", lambda g, f: f.tried_for >= g.fault)
-IMPORT_LIMIT = Until("`WORKER_DELIVERY__IMPORT_SECONDS` since it was first sent", lambda g, f: f.tried_for >= g.imports)
+DOUBT = Until(f"{DOUBT_SECONDS:g} s since it was last sent", lambda g, f: f.since_step >= DOUBT_SECONDS, Action.RESEND)
+IMPORT_LIMIT = Until("`WORKER_DELIVERY__IMPORT_SECONDS` of looks", lambda g, f: f.tried_for >= g.imports)
 UPLOAD_GRACE = Until(
     "`WORKER_DELIVERY__UPLOAD_GRACE_SECONDS` of attempts", lambda g, f: f.tried_for >= g.upload, is_over=True
 )
@@ -138,8 +149,22 @@ FAILED_TOGETHER = Until(
 )
 NONE_TAKEN = Until("none of them is taken", lambda g, f: f.others is Others.REFUSED, Action.END_WAVE)
 ONE_ITEM = Until("one item is left", lambda g, f: f.items == 1)
-GUILTY = Until("others are taken, one item is left", lambda g, f: f.others is Others.TAKEN and f.items == 1)
-SOME_TAKEN = Until("others are taken", lambda g, f: f.others is Others.TAKEN, Action.SPLIT)
+GUILTY = Until(
+    f"one item is left, and {ROUNDS} rounds of its attempts failed while all others that were asked were taken",
+    lambda g, f: f.items == 1 and f.others is Others.TAKEN and f.accused >= ROUNDS,
+)
+UNDECIDED = Until(
+    f"one item is left, and {MOST_ROUNDS} rounds of its attempts failed",
+    lambda g, f: f.items == 1 and f.others is not Others.UNKNOWN and f.attempts >= MOST_ROUNDS,
+    Action.END_WAVE,
+)
+ONE_LEFT = Until(
+    "one item is left, and any other is taken",
+    lambda g, f: f.items == 1 and f.others in (Others.TAKEN, Others.SOME_TAKEN),
+    Action.AFTER_OTHERS,
+)
+SOME_TAKEN = Until("any other is taken", lambda g, f: f.others in (Others.TAKEN, Others.SOME_TAKEN), Action.SPLIT)
+JUDGED = (NONE_TAKEN, GUILTY, UNDECIDED, ONE_LEFT, SOME_TAKEN)
 
 FOR_ALL = (ConnectFailed, RateLimited, Unauthorized, RefusedKey)
 OF_KILI = (KiliError, TransientError, Unavailable, CompressionRefused)
@@ -184,24 +209,8 @@ RULES: tuple[Rule, ...] = (
         when_text="for want of descriptors, memory or the file server",
     ),
     Rule(Stage.FILE, (OSError,), Fault.SENDER, Action.DEAD_LETTER),
-    Rule(
-        Stage.ASSET,
-        (Trouble.MISSING,),
-        Fault.SENDER,
-        Action.RETRY,
-        (ASSET_GRACE,),
-        ASSET_MISSING,
-        lambda g, f: LOOK_AGAIN_SECONDS,
-    ),
-    Rule(
-        Stage.ASSET,
-        (Trouble.NOT_SHOWN,),
-        Fault.KILI,
-        Action.RETRY,
-        (SHOW_GRACE,),
-        ASSET_NOT_SHOWN,
-        lambda g, f: LOOK_AGAIN_SECONDS,
-    ),
+    Rule(Stage.ASSET, (Trouble.MISSING,), Fault.SENDER, Action.RETRY, (ASSET_GRACE,), ASSET_MISSING, _look_again),
+    Rule(Stage.ASSET, (Trouble.NOT_SHOWN,), Fault.KILI, Action.RETRY, (SHOW_GRACE,), ASSET_NOT_SHOWN, _look_again),
     Rule(Stage.ASSET, (Trouble.AMBIGUOUS,), Fault.PROJECT, Action.DEAD_LETTER),
     Rule(
         Stage.ADDRESS,
@@ -266,26 +275,17 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(Stage.UPLOAD, MAY_PASS, Fault.UNCLEAR, Action.RETRY, (ACCUSED, UPLOAD_GRACE), UPLOAD_UNAVAILABLE, _doubling),
     Rule(
-        Stage.IMPORT,
-        (Trouble.UNCONFIRMED,),
-        Fault.UNCLEAR,
-        Action.RETRY,
-        (
-            Until(
-                f"{DOUBT_SECONDS:g} s since it was last sent", lambda g, f: f.since_step >= DOUBT_SECONDS, Action.RESEND
-            ),
-            IMPORT_LIMIT,
-        ),
-        delay=_quarter,
+        Stage.IMPORT, (Trouble.UNCONFIRMED,), Fault.UNCLEAR, Action.RETRY, (DOUBT, IMPORT_LIMIT), NOT_IMPORTED, _quarter
     ),
-    Rule(Stage.IMPORT, (Trouble.IMPORTING,), Fault.KILI, Action.RETRY, (IMPORT_LIMIT,), delay=_quarter),
+    Rule(Stage.IMPORT, (Trouble.IMPORTING,), Fault.KILI, Action.RETRY, (IMPORT_LIMIT,), NOT_IMPORTED, _quarter),
     Rule(
         Stage.IMPORT,
         (Trouble.IMPORTED,),
         Fault.KILI,
         Action.RETRY,
-        (Until(f"{SHOWN_SECONDS:g} s", lambda g, f: f.since_step >= SHOWN_SECONDS),),
-        delay=lambda g, f: max(1.0, g.read_lag),
+        (Until(f"{SHOWN_SECONDS:g} s of looks", lambda g, f: f.tried_for >= SHOWN_SECONDS),),
+        ASSET_NOT_SHOWN,
+        lambda g, f: max(1.0, g.read_lag),
     ),
     Rule(
         Stage.IMPORT,
@@ -304,13 +304,13 @@ RULES: tuple[Rule, ...] = (
         Action.END_WAVE,
     ),
     Rule(Stage.REQUEST, (RefusedItems, TooLarge), Fault.ITEM, Action.SPLIT, (ONE_ITEM,)),
-    Rule(Stage.REQUEST, UNCLEAR, Fault.UNCLEAR, Action.ASK_OTHERS, (NONE_TAKEN, GUILTY, SOME_TAKEN)),
+    Rule(Stage.REQUEST, UNCLEAR, Fault.UNCLEAR, Action.ASK_OTHERS, JUDGED),
     Rule(
         Stage.REQUEST,
         (ServerFault,),
         Fault.UNCLEAR,
         Action.ASK_OTHERS,
-        (NONE_TAKEN, GUILTY, SOME_TAKEN),
+        JUDGED,
         when=_general,
         when_text="in general words",
     ),

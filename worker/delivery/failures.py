@@ -14,6 +14,7 @@ RESULT_UNAVAILABLE = "result_unavailable"
 ASSET_MISSING = "asset_missing"
 ASSET_NOT_SHOWN = "asset_not_shown"
 UPLOAD_UNAVAILABLE = "upload_unavailable"
+NOT_IMPORTED = "not_imported"
 """Names under which the spool counts how long an item has been tried in vain."""
 
 
@@ -80,6 +81,7 @@ class Action(StrEnum):
     JUDGE = "wait for the end of the batch"
     READ_INTERFACE = "read the interface again"
     ASK_OTHERS = "send a few other items alone"
+    AFTER_OTHERS = "send it again after the others"
     APART = "send the steps one by one"
     SPLIT = "send smaller parts"
     DEAD_LETTER = "dead letter"
@@ -98,6 +100,7 @@ class Others(Enum):
     UNKNOWN = "unknown"
     TAKEN_BEFORE = "taken shortly before the first failure"
     TAKEN = "taken"
+    SOME_TAKEN = "some taken, some not"
     REFUSED = "not taken either"
 
 

@@ -21,7 +21,7 @@ from worker.delivery.in_flight import Flight, batches, grouped
 from worker.delivery.item import Burial, Item, newest_of
 from worker.delivery.leasing import Lease, Supply
 from worker.delivery.prepare import Prepared, cause_of, prepare
-from worker.delivery.steps import Steps, ms
+from worker.delivery.steps import Steps
 from worker.delivery.tools import WaveTools
 from worker.environment import clock
 from worker.kili import KiliError
@@ -158,7 +158,6 @@ class Wave:
                     Settlement(item.entry, Fate.LATER, decision.counted_as, delay_ms=decision.delay_ms)
                     for item, decision in located.later
                 ),
-                *(Settlement(item.entry, Fate.LATER, delay_ms=ms(wait)) for item, wait in located.importing),
                 *(self._burial.of(item.entry, item.prediction, cause, "check") for item, cause in located.missing),
                 *(
                     self._burial.of(item.entry, item.prediction, cause_of(problem), "check")

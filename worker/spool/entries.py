@@ -8,6 +8,7 @@ nor an outage of something else uses it up.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -51,7 +52,7 @@ LANES = 10
 """Lanes of a project; lane 0 goes first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Waiting:
     """A prediction to be put into a lane.
 
@@ -89,7 +90,7 @@ class Counted:
 Item = Waiting | Dead | Counted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
     """The items of one inbox entry (its id, or empty when they came another way), or of a letter that is replayed.
 
@@ -97,7 +98,7 @@ class Arrival:
     """
 
     entry_id: str
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     replayed: str = ""
     source: str = ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.delivery.bisect import Sent, send_each
+from worker.delivery.failure_policy import ROUNDS
 from worker.kili import ConnectFailed, KiliError, NotSent, RefusedItems, ServerFault, TimedOut, TooLarge, UnknownOutcome
 
 
@@ -106,6 +108,29 @@ def test_a_lone_item_is_never_condemned_for_a_fault_of_the_server() -> None:
     sent = Server([1], murky).run([1])
     assert sent.refused == []
     assert isinstance(sent.failure, ServerFault)
+
+
+def test_a_server_that_answers_every_second_call_condemns_nobody() -> None:
+    dice = random.Random(1)
+    random.seed(1)
+
+    def send(_: Sequence[int], client: Any) -> None:
+        if all(dice.random() < 0.5 for _ in range(4 if client == "patient" else 1)):
+            raise UnknownOutcome("500")
+
+    for _ in range(500):
+        waiting = [*range(20)]
+        while waiting:
+            sent = send_each(waiting, send, callers("patient", once="once", probing=dice.random() < 0.5))
+            assert sent.refused == []
+            waiting = [item for item in waiting if item not in sent.accepted]
+
+
+def test_several_culprits_are_condemned_each_after_rounds_in_which_others_were_taken() -> None:
+    server = Server([3, 4, 11], murky)
+    assert condemned(server.run(range(16))) == [3, 4, 11]
+    alone = [part for client, part in server.calls if part == [4] and client == "patient"]
+    assert len(alone) == ROUNDS
 
 
 def test_a_server_that_dies_in_the_middle_condemns_nobody() -> None:
