@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pydantic_core import to_json
 
 from worker.contract import Prediction, read_prediction
@@ -100,8 +101,7 @@ def test_a_compiled_choice_writes_what_the_general_way_writes(cases: int, monkey
                 "job": rarely(random, "ASKED", chance=0.3),
                 "exclusive": rarely(random, random.choice((True, False))),
             }
-            output = BARE.output.model_copy(update=told)
-            one = BARE.model_copy(update={"output": output})
+            one = structs.replace(BARE, output=structs.replace(BARE.output, **told))
             general = outcome(lambda: to_json(response_of(one, interface, config)).decode())  # noqa: B023
             assert outcome(lambda: response_text(one, interface, config)) == general, (one, interface, config)  # noqa: B023
     assert len(texts) - texts.count(None) > cases / 20
