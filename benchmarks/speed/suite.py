@@ -175,7 +175,7 @@ def _micro(plan: Plan, found: Measured, _: Say) -> None:
 
 
 #: races: to the same state; minute: under the call limit; arriving: a batch at a time; doors: doors and producers;
-#: sources: HTTP, Kafka, RabbitMQ and SQS; growth: growing backlog; light: light load; backlog: doubtful under a backlog;
+#: sources: HTTP, Kafka, RabbitMQ, SQS; growth: growing backlog; light: light load; backlog: doubtful under a backlog;
 #: fleets: on one budget; micro: one prediction in the processor.
 Section = Callable[[Plan, Measured, Say], None]
 SECTIONS: dict[str, Section] = {
