@@ -52,7 +52,7 @@ def halves(project: str, number: int, content_type: str = "application/json") ->
 
 
 def log(gateway: Http, post: Post, *, keep: bool = False) -> int:
-    """Post once, as the logger does: it never sends again, whatever the answer. It sets no token; the address has it."""
+    """Post once, as the logger does: it sends nothing again, whatever the answer; the address has the token."""
     headers, body = post
     return gateway.request(body, headers, f"/?token={TOKEN}{'&on_error=keep' if keep else ''}")
 
