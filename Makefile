@@ -12,7 +12,7 @@ REDIS_SERVER ?= redis-server
 # Compiled modules are kept even where the environment forbids it: each of the tests' many processes starts in half the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test fuzz fuzz-formats fuzz-http test-redis test-long test-servers test-sources test-browser test-alerts pictures lint bench bench-quick faults-one-document soak simulate simulate-memory lock clean
+.PHONY: demo test fuzz fuzz-contract fuzz-formats fuzz-http test-redis test-long test-servers test-sources test-browser test-alerts pictures lint bench bench-quick faults-one-document soak simulate simulate-memory lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -77,6 +77,10 @@ bench-quick: $(VENV)/.dev
 
 faults-one-document: $(VENV)/.dev
 	WORKER_DELIVERY__ONE_DOCUMENT=true $(BIN)/python -m pytest -n 3 --dist loadfile tests/faults $(ARGS)
+
+# 180,000 changed messages: does what reads them quickly agree with what words a refusal?
+fuzz-contract: $(VENV)/.dev
+	$(BIN)/python -m tests.unit.contract.fuzz_contract $(ARGS)
 
 # 100,000 mutated payloads of every format with a fresh seed; about two minutes.
 fuzz-formats: $(VENV)/.dev

@@ -73,6 +73,7 @@ class Runtime:
         self._observer = self.monitor if settings.http.listen else None
         """Nothing is counted that nobody can see."""
         self.spool = spool_of(settings, environment, observer=self._observer)
+        self._calls = CallCounter(self.spool.redis, self.spool.prefix)
         self._projects = projects_of(settings)
         self.admitter = admitter_of(settings, self.spool, self._projects)
         self._policy_of_awaited = policy_of(settings, self.spool)
@@ -160,10 +161,9 @@ class Runtime:
     def rounds(self) -> Iterator[Rounds]:
         """The feedback rooms, with connections of their own."""
         budget = budget_of(self.settings, self.spool)
-        counter = CallCounter(self.spool.redis, self.spool.prefix)
 
         def observe(record: CallRecord) -> None:
-            counter.observe(record)
+            self._calls.observe(record)
             if self._observer is not None:
                 self._observer.called(record)
 
@@ -215,12 +215,13 @@ class Runtime:
         self._keep_counts()
 
     def _keep_counts(self) -> None:
-        """What the review policy has counted belongs to the fleet, also when nothing comes any more."""
+        """What the policy and the clients have counted belongs to the fleet, also when nothing comes any more."""
         for counted in (self.admitter, self._policy_of_awaited):
             try:
                 counted.keep()
             except redis.RedisError as error:  # kept for the next time; who delivers says that Redis is away
                 logger.debug("not counted yet: %s", error, extra={"action": "counts_wait"})
+        self._calls.keep()
 
     def _say_beat_failed(self, error: OSError) -> None:
         if clock.monotonic() - self._beat_failed > SAID_AGAIN_SECONDS:
@@ -271,11 +272,10 @@ class Runtime:
 
     def _deliverer(self) -> Deliverer:
         budget = budget_of(self.settings, self.spool)
-        counter = CallCounter(self.spool.redis, self.spool.prefix)
 
         def observe(record: CallRecord) -> None:
             self._pace.observe(record)
-            counter.observe(record)
+            self._calls.observe(record)
             if self._observer is not None:
                 self._observer.called(record)
 

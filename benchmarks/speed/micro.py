@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from benchmarks.speed.predictions import INTERFACE, Made
 from worker.contract import Prediction, ReadingLimits, read_json, read_prediction, read_raw
 from worker.ontology import Interface, to_json_response
@@ -124,13 +126,13 @@ def _measured(kind: str, message: bytes, content: dict[str, Any], policy: Review
 def _rank_cost(subject: Subject, repetitions: int) -> float:
     """Of one decision among those that arrive together, by a policy that has learned."""
     policy = RankedPolicy()
-    seen = [replace(subject, external_id=f"learned/{number}", asset_id="") for number in range(LEARNED)]
+    seen = [structs.replace(subject, external_id=f"learned/{number}", asset_id="") for number in range(LEARNED)]
     pairs = zip(seen, policy.decide_all(seen), strict=True)
     policy.learn(
         Verdict(PROJECT, one.model, decision, float(number % 7 == 0), one.external_id)
         for number, (one, decision) in enumerate(pairs)
     )
-    arriving = [replace(subject, external_id=f"new/{number}", asset_id="") for number in range(TOGETHER)]
+    arriving = [structs.replace(subject, external_id=f"new/{number}", asset_id="") for number in range(TOGETHER)]
     return _least(lambda: policy.decide_all(arriving), repetitions) / TOGETHER
 
 
