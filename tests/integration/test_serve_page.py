@@ -18,11 +18,13 @@ from typing import Any
 import httpx
 import pytest
 import redis
+from click.testing import CliRunner
 from pydantic import SecretStr
 
 from tests.awaiting import awaited, free_port
 from tests.integration.feedback_world import world as feedback_world
 from tests.unit.page.world import READ_TOKEN, TOKEN, Browser, message
+from worker.cli import main
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.monitoring.roster import Roster
 from worker.page.application import Page
@@ -99,6 +101,19 @@ def test_without_a_token_there_is_no_page(client: redis.Redis, redis_server: Emb
             assert response.headers["content-type"] == "application/problem+json"
     finally:
         one.close()
+
+
+def test_a_page_whose_packages_are_missing_says_which(
+    redis_server: EmbeddedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("worker.page")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    given = {"REDIS_URL": redis_server.url, "WORKER_SERVE__PORT": "0", "WORKER_PAGE__TOKEN": TOKEN}
+    result = CliRunner().invoke(main, ["serve"], env=given)
+
+    assert result.exit_code == 1
+    assert "the operator's page needs jinja2: pip install 'kili-prediction-worker[http]'" in result.output
 
 
 def test_figures_come_by_themselves_and_the_process_ends_although_somebody_looks(

@@ -40,6 +40,8 @@ def serve() -> None:
         watch = _page_of(settings, spool, host, stop) if settings.page.is_on else None
     except (ValueError, OSError) as error:
         fail(str(error))
+    except ModuleNotFoundError as error:
+        fail(f"the operator's page needs {error.name}: pip install 'kili-prediction-worker[http]'")
     with ended_by_signals(stop.set):
         host.start()
         if watch is not None:

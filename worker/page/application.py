@@ -117,21 +117,23 @@ class Page:
         """The answer, for those who are logged in and may have it; ``forms`` must carry the mark of their session."""
 
         async def handle(request: Request) -> Response:
+            session: Session | None = None
             try:
-                return await self._answered(request, answer, forms, acts)
+                session = await self._session(request)
+                if session is None:
+                    return self._to_login(request)
+                return await self._answered(request, session, answer, forms, acts)
             except NotPossible as error:
-                return self._problem(error)
+                problem = error
             except redis.RedisError as error:
-                return self._problem(NotPossible(503, f"Redis cannot be asked: {error}", "try again when it is back"))
+                problem = NotPossible(503, f"Redis cannot be asked: {error}", "try again when it is back")
             except (PolicyError, BudgetTimeout) as error:
-                return self._problem(NotPossible(503, str(error), "give serve the settings of the workers"))
+                problem = NotPossible(503, str(error), "give serve the settings of the workers")
+            return self._problem(problem, _asked(request, session, {}) if session else None)
 
         return handle
 
-    async def _answered(self, request: Request, answer: Answer, forms: bool, acts: bool) -> Response:
-        session = await self._session(request)
-        if session is None:
-            return self._to_login(request)
+    async def _answered(self, request: Request, session: Session, answer: Answer, forms: bool, acts: bool) -> Response:
         if acts and not session.may_act:
             raise NotPossible(403, "readers cannot do this", "log in with the token of operators")
         form = await _form(request) if forms else {}
@@ -211,8 +213,10 @@ class Page:
         place = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return see_other(f"/page/login?next={quote(place, safe='')}" if PLACE.fullmatch(place) else "/page/login")
 
-    def _problem(self, error: NotPossible) -> Response:
-        return html(rendered("problem.html", {"problem": error.problem, "fix": error.fix}), error.status)
+    def _problem(self, error: NotPossible, asked: Asked | None = None) -> Response:
+        """Why nothing came of it; with the menu for those who are logged in."""
+        values = {"problem": error.problem, "fix": error.fix}
+        return html(rendered("problem.html", self._renderer.values(asked, values) if asked else values), error.status)
 
     async def _no_route(self, _request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 404

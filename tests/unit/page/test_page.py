@@ -130,7 +130,10 @@ def test_an_address_that_lacks_something_says_what(world: World, path: str) -> N
 
 @pytest.mark.parametrize("path", ["/page/project?id=none", "/page/report?project=none", "/page/letter?id=1-1"])
 def test_what_is_not_there_is_said_to_be_not_there(world: World, path: str) -> None:
-    assert world.browser().get(path).status_code == 404
+    response = world.browser().get(path)
+
+    assert response.status_code == 404
+    assert 'href="/page/audit"' in response.text, "the menu leads on"
 
 
 def test_letters_are_shown_by_cause_with_what_to_do(world: World) -> None:
