@@ -11,7 +11,9 @@ from worker.cli.signals import ended_by_signals
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, envvar="WEBHOOK_HOST", show_envvar=True)
+@click.option(
+    "--host", default="127.0.0.1", show_default=True, envvar="WEBHOOK_HOST", show_envvar=True, help="Where to listen."
+)
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8767, show_default=True, envvar="WEBHOOK_PORT", show_envvar=True
 )
