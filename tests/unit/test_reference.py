@@ -113,5 +113,5 @@ def _defined(path: Path) -> set[str]:
 
 
 def test_the_glossary_has_at_most_25_words_each_once() -> None:
-    words = re.findall(r"^\*\*([^*]+)\*\*", (FOLDER / "glossary.md").read_text("utf-8"), re.MULTILINE)
+    words = re.findall(r"^\*\*([^*]+)\*\*$", (FOLDER / "glossary.md").read_text("utf-8"), re.MULTILINE)
     assert 0 < len(words) == len(set(words)) <= 25

@@ -155,7 +155,7 @@ class DeliverySettings(Group):
     fault_grace_seconds: float = Field(
         86_400.0,
         ge=0,
-        description="How long a prediction is tried whose writes fail for no clear reason while Kili answers other calls.",
+        description="How long a prediction is tried whose writes fail without a reason while Kili answers other calls.",
     )
     upload_grace_seconds: float = Field(
         900.0, ge=0, description="How long an upload that Kili's bucket rejects is tried again."
