@@ -23,7 +23,7 @@ from worker.cli.signals import ended_by_signals
 def webhook(host: str, port: int, secret: str) -> None:
     """Receive Kili's webhooks, so that new labels are read soon and not after the next interval.
 
-    Optional: the workers look for labels by themselves. Everything that a webhook brings is a hint to look now.
+    Optional: the workers read new labels at every interval. A webhook makes the next collection cycle start at once.
     """
     from worker.feedback.interval_lock import Turns
     from worker.feedback.webhook_receiver import receiver
