@@ -15,7 +15,13 @@ from worker.cli.signals import ended_by_signals
     "--host", default="127.0.0.1", show_default=True, envvar="WEBHOOK_HOST", show_envvar=True, help="Where to listen."
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8767, show_default=True, envvar="WEBHOOK_PORT", show_envvar=True
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8767,
+    show_default=True,
+    envvar="WEBHOOK_PORT",
+    show_envvar=True,
+    help="Where to listen; 0 for any free port.",
 )
 @click.option(
     "--secret", default="", envvar="WEBHOOK_SECRET", show_envvar=True, help="The Authorization header to expect."
