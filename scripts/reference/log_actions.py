@@ -28,6 +28,10 @@ REPORT = "report it with the log"
 
 ACTIONS: dict[str, tuple[str, str]] = {
     "admitted": ("entries of the inbox were admitted, with the number of each outcome", NOTHING),
+    "audit_not_noted": (
+        "the end of an action on the operator's page is not in the audit log, because Redis failed",
+        NOTHING,
+    ),
     "batches_smaller": (
         "Kili rejected a batch as too large or did not finish it in time; later ones are smaller",
         NOTHING,
@@ -141,6 +145,10 @@ ACTIONS: dict[str, tuple[str, str]] = {
         "the lock of a project could not be renewed, because Redis did not answer",
         "bring Redis back if it goes on",
     ),
+    "letters_failed": (
+        "our own code failed while the page replayed or dropped dead letters; the rest is untouched",
+        REPORT,
+    ),
     "listening": ("the HTTP source is ready", NOTHING),
     "log_lines_lost": (
         "so many lines before this one could not be written",
@@ -155,6 +163,7 @@ ACTIONS: dict[str, tuple[str, str]] = {
         "Kili does not take the mutations of a batch in one document; the calls are sent one by one; logged once",
         "nothing, it is tried again after ten minutes; or turn `WORKER_DELIVERY__ONE_DOCUMENT` off",
     ),
+    "operator_acted": ("a user acted on the operator's page: who, what and with which result", NOTHING),
     "pause_left": ("the pause of a worker that ends could not be removed; it expires by itself", NOTHING),
     "paused": (
         "a project, the endpoint or this worker is paused; logged once. Nothing is lost, a probe is "
@@ -175,6 +184,8 @@ ACTIONS: dict[str, tuple[str, str]] = {
         "Celery's pool forks, so `/metrics` lacks what the forked processes deliver",
         "host the worker with the pool `threads`",
     ),
+    "presence_left": ("a process that ends could not remove itself from the list of processes; it expires", NOTHING),
+    "presence_waits": ("a process could not renew its entry in the list of processes, because Redis failed", NOTHING),
     "prepare_failed": (
         "our own code failed while it prepared a prediction; the prediction is a dead letter",
         REPORT,

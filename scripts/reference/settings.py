@@ -57,6 +57,7 @@ UNITS = {
     "drift_run_length": "predictions",
     "max_projects": "projects",
     "port": "port",
+    "replay_rate": "dead letters a second",
 }
 """By what a setting's name ends with, or by the whole of it where that says more."""
 
