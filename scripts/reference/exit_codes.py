@@ -20,7 +20,7 @@ CODES = {
 }
 
 FAILURES = {
-    "check": "a check refuses to start: settings, Redis, Kili or the project's interface",
+    "check": "a check rejects something: settings, Redis, Kili or the project's interface",
     "dead-letters": "a letter or a cause is not there, Redis does not answer, or a question is answered with no",
     "demo": "the demo cannot go on, or an assertion about its result does not hold",
     "evaluate": "the agreement is below `--fail-under`, or nothing can be evaluated",
@@ -35,7 +35,7 @@ FAILURES = {
     "sandbox": "the address cannot be listened on, or an option is wrong",
     "schema": "",
     "serve": "the settings are wrong, or the address cannot be listened on",
-    "start": "a check refuses to start; `--unchecked` starts all the same",
+    "start": "a check rejects something; `--unchecked` starts all the same",
     "status": "Redis does not answer, or the conservation check fails",
     "waiting": "nothing waits for the project, a worker delivers it at the moment, or Redis does not answer",
     "webhook": "the address cannot be listened on",

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 HEAD = """# Log actions
@@ -154,6 +155,11 @@ ACTIONS: dict[str, tuple[str, str]] = {
         "so many lines before this one could not be written",
         "look at what reads the log, or at its disk",
     ),
+    "logged_in": ("a user logged in to the operator's page", NOTHING),
+    "login_refused": (
+        "a login to the operator's page had a wrong token",
+        "if it was not you: look at the address in the line",
+    ),
     "message_not_understood": (
         "our own code failed on a message; the message is a dead letter",
         "report it with the log; replay it after an update",
@@ -279,7 +285,7 @@ def _row(action: str, use: Use) -> str:
 def _in_module(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
     yield from _on_records(tree)
     for function in ast.walk(tree):
-        if isinstance(function, ast.FunctionDef):
+        if isinstance(function, Function):
             yield from _in_function(tree, function)
 
 
@@ -290,7 +296,7 @@ def _on_records(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
             yield from ((action, {"warning"}) for action in _texts(node.value))
 
 
-def _in_function(tree: ast.Module, function: ast.FunctionDef) -> Iterator[tuple[str, set[str]]]:
+def _in_function(tree: ast.Module, function: Function) -> Iterator[tuple[str, set[str]]]:
     calls = [node for node in _own_nodes(function) if isinstance(node, ast.Call) and _levels(node, function)]
     direct = {id(given): _levels(call, function) for call in calls for given in _dicts(call)}
     named = {
@@ -311,7 +317,7 @@ def _in_function(tree: ast.Module, function: ast.FunctionDef) -> Iterator[tuple[
             yield from ((action, levels) for action in _values(tree, function, value))
 
 
-def _values(tree: ast.Module, function: ast.FunctionDef, value: ast.expr) -> Iterator[str]:
+def _values(tree: ast.Module, function: Function, value: ast.expr) -> Iterator[str]:
     """The texts that a value may be; for a parameter, what callers in the module give for it."""
     parameters = [one.arg for one in function.args.args if one.arg != "self"]
     if isinstance(value, ast.Name) and value.id in parameters:
@@ -323,7 +329,7 @@ def _values(tree: ast.Module, function: ast.FunctionDef, value: ast.expr) -> Ite
         yield from _texts(value)
 
 
-def _levels_of(name: str, line: int, calls: list[ast.Call], function: ast.FunctionDef) -> set[str]:
+def _levels_of(name: str, line: int, calls: list[ast.Call], function: Function) -> set[str]:
     """Levels of the next call that passes on the dictionary of this name, and says no action of its own."""
     for call in sorted(calls, key=lambda one: one.lineno):
         extra = next((one.value for one in call.keywords if one.arg == "extra"), None)
@@ -334,13 +340,13 @@ def _levels_of(name: str, line: int, calls: list[ast.Call], function: ast.Functi
     return set()
 
 
-def _own_nodes(function: ast.FunctionDef) -> Iterator[ast.AST]:
+def _own_nodes(function: Function) -> Iterator[ast.AST]:
     """The nodes of a function, without those of functions inside it."""
     waiting: list[ast.AST] = list(function.body)
     while waiting:
         node = waiting.pop()
         yield node
-        if not isinstance(node, ast.FunctionDef):
+        if not isinstance(node, Function):
             waiting += ast.iter_child_nodes(node)
 
 
@@ -357,7 +363,7 @@ def _texts(value: ast.expr) -> Iterator[str]:
     return (node.value for node in ast.walk(value) if isinstance(node, ast.Constant) and isinstance(node.value, str))
 
 
-def _levels(call: ast.Call, function: ast.FunctionDef) -> set[str]:
+def _levels(call: ast.Call, function: Function) -> set[str]:
     """The levels that a call logs at, if it logs; for ``logger.log`` those that its function names."""
     owner, _, method = ast.unparse(call.func).rpartition(".")
     if owner != "logger":
