@@ -12,7 +12,7 @@ REDIS_SERVER ?= redis-server
 # Compiled modules are kept even where the environment forbids it: each of the tests' many processes starts in half the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test fuzz fuzz-contract fuzz-formats fuzz-http test-redis test-long test-servers test-sources test-browser test-alerts pictures lint bench bench-quick faults-one-document soak simulate simulate-memory lock clean
+.PHONY: demo test fuzz fuzz-contract fuzz-formats fuzz-http test-redis test-long test-servers test-sources test-browser test-alerts pictures lint docs bench bench-quick faults-one-document soak simulate simulate-memory lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -68,6 +68,14 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# The site of the documentation in build/site; a broken link or anchor fails.
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+$(VENV)/.docs: $(BIN)/python pyproject.toml constraints.txt
+	$(BIN)/pip install -c constraints.txt --quiet -e '.[docs]'
+	touch $@
+
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 	$(BIN)/python -m benchmarks.feedback speed
@@ -117,6 +125,6 @@ $(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
 
 lock:
 	$(PYTHON) -m venv $(VENV)/.lock
-	$(VENV)/.lock/bin/pip install --quiet '.[dev]'
+	$(VENV)/.lock/bin/pip install --quiet '.[dev,docs]'
 	$(VENV)/.lock/bin/pip freeze --exclude kili-prediction-worker > constraints.txt
 	rm -rf $(VENV)/.lock

@@ -12,8 +12,8 @@ HEAD = """# Metrics
 `prediction-worker start` serves those of one worker at `WORKER_HTTP__LISTEN` (`127.0.0.1:9464/metrics`), counted
 since it started: add up the workers. `prediction-worker exporter` serves those of the fleet
 (`127.0.0.1:9465/metrics`), read from Redis: scrape it once, however many workers run. `prediction-worker status
---format prometheus` prints the fleet's too, without the drain time, which needs two looks. OpenMetrics is spoken to
-those who ask for it. A worker also exposes `process_…` of the client library.
+--format prometheus` prints the fleet's too, without the drain time, which needs two looks. Clients that ask for
+OpenMetrics get it. A worker also exposes `process_…` of the client library.
 
 Labels are bounded. The first `WORKER_HTTP__MAX_PROJECTS` (100) projects have a label of their own, the others share
 `_other`: counts are summed, ages are those of the worst, agreement and drift are left out. So it is with causes of

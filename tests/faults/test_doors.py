@@ -210,7 +210,7 @@ def test_spool_and_broker_on_two_servers_count_every_message_once_although_worke
 @pytest.mark.guarantee(
     "Redis",
     fault="more waiting than allowed",
-    promise="the doors stop, say so, take again",
+    promise="intake is paused, logs it, and goes on",
 )
 def test_above_the_limit_the_doors_stop_and_say_so_and_then_take_again() -> None:
     settings = {"WORKER_INTAKE__MAX_WAITING": "400", "WORKER_INTAKE__BATCH": "50"}

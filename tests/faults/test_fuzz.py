@@ -148,7 +148,7 @@ def mutated(draw: st.DrawFn, original: Any) -> Any:
 
 @pytest.mark.guarantee(
     "Data",
-    fault="arbitrary bytes and JSON at both doors",
+    fault="arbitrary bytes and JSON from both default sources",
     promise="spool or dead letters; the process lives",
 )
 @FUZZ
@@ -159,7 +159,7 @@ def test_any_payload_at_the_stream_door(doors: Doors, payload: bytes) -> None:
 
 @pytest.mark.guarantee(
     "Data",
-    fault="arbitrary bytes and JSON at both doors",
+    fault="arbitrary bytes and JSON from both default sources",
 )
 @FUZZ
 @given(message=st.sampled_from(EXAMPLES).flatmap(mutated))
@@ -182,7 +182,7 @@ def test_the_short_way_of_reading_finds_what_the_long_way_finds(message: Any) ->
 
 @pytest.mark.guarantee(
     "Data",
-    fault="arbitrary bytes and JSON at both doors",
+    fault="arbitrary bytes and JSON from both default sources",
 )
 @FUZZ
 @given(fields=st.dictionaries(st.binary(max_size=10), st.binary(max_size=50), min_size=1, max_size=4))
@@ -192,7 +192,7 @@ def test_any_fields_at_the_stream_door(doors: Doors, fields: dict[bytes, bytes])
 
 @pytest.mark.guarantee(
     "Data",
-    fault="arbitrary bytes and JSON at both doors",
+    fault="arbitrary bytes and JSON from both default sources",
 )
 @FUZZ
 @given(envelope=st.binary(max_size=200) | VALUES.map(lambda value: json.dumps(value).encode()))
@@ -202,7 +202,7 @@ def test_any_bytes_at_the_celery_door(doors: Doors, envelope: bytes) -> None:
 
 @pytest.mark.guarantee(
     "Data",
-    fault="arbitrary bytes and JSON at both doors",
+    fault="arbitrary bytes and JSON from both default sources",
 )
 @FUZZ
 @given(envelope=mutated(ENVELOPE))
@@ -212,7 +212,7 @@ def test_almost_celery_messages_at_the_celery_door(doors: Doors, envelope: Any) 
 
 @pytest.mark.guarantee(
     "Data",
-    fault="arbitrary bytes and JSON at both doors",
+    fault="arbitrary bytes and JSON from both default sources",
 )
 @FUZZ
 @given(body=mutated({"args": [EXAMPLE], "kwargs": {}}) | VALUES, compression=st.none() | LEAVES, plain=st.booleans())

@@ -40,7 +40,7 @@ FAULTS = {
 @pytest.mark.guarantee(
     "Kili",
     fault="GraphQL errors under 200, 400 and 500, partial data, unknown operations",
-    promise="judged by the error, not the status; sat out",
+    promise="decided by the error, not the status; sat out",
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_error_of_the_server_is_sat_out_at_every_step(house: House, fault: str) -> None:

@@ -90,7 +90,7 @@ def test_one_of_two_workers_is_killed_and_the_other_takes_over(house: House) -> 
 @pytest.mark.guarantee(
     "Processes",
     fault="SIGTERM in mid-wave",
-    promise="the rest is given back, what remained is said, exit 0",
+    promise="the rest is given back, what remained is logged, exit 0",
 )
 def test_a_worker_asked_to_stop_in_mid_wave_gives_back_what_is_left_and_says_so(house: House) -> None:
     house.workers[-1].kill()

@@ -18,7 +18,7 @@ SCARCE = {"WORKER_KILI__CALLS_PER_MINUTE": "1200", "WORKER_KILI__BURST": "2", "W
 @pytest.mark.guarantee(
     "Dead letters and load",
     fault="a large backlog",
-    promise="bounded memory, the figure below",
+    promise="bounded memory, measured below",
 )
 def test_a_backlog_is_worked_off_by_two_workers_in_bounded_memory() -> None:
     found = work_off(messages=4000, workers=2, limit=100)

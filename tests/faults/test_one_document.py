@@ -59,7 +59,7 @@ def test_a_thousand_new_predictions_of_which_a_fifth_is_doubtful_take_13_calls_a
 @pytest.mark.guarantee(
     "Kili",
     fault="one document a batch, refused by the server",
-    promise="separate calls by itself, said once, shown in `status`",
+    promise="separate calls by itself, logged once, shown in `status`",
 )
 def test_a_server_that_refuses_documents_gets_separate_calls_by_itself(house: House) -> None:
     house.switch(mutations="one")

@@ -53,7 +53,7 @@ def times_said(house: House) -> int:
 @pytest.mark.guarantee(
     "Kili",
     fault="many projects failing",
-    promise="the endpoint pauses once and says so once",
+    promise="the endpoint pauses once and logs it once",
 )
 def test_the_endpoint_pauses_once_and_says_so_once_however_many_projects_fail(house: House) -> None:
     before = times_said(house)

@@ -50,7 +50,7 @@ def test_a_worker_whose_output_goes_nowhere_works_on_and_drains(house: House, ou
 @pytest.mark.guarantee(
     "Processes",
     fault="a second SIGTERM, while Kili hangs",
-    promise="ends at once; what was under way is finished by the next holder",
+    promise="ends at once; the next holder finishes what was in flight",
 )
 def test_a_second_signal_ends_a_draining_worker_at_once(house: House) -> None:
     house.workers[-1].kill()

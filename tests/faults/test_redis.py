@@ -96,7 +96,7 @@ def test_redis_that_answers_nothing_for_longer_than_a_lease(house: House) -> Non
 @pytest.mark.guarantee(
     "Redis",
     fault="memory full under `noeviction`",
-    promise="messages stay at the door; delivery frees memory",
+    promise="messages stay in the broker; delivery frees memory",
 )
 def test_a_memory_that_fills_up_keeps_messages_at_the_door_and_recovers_by_itself(house: House) -> None:
     worker = house.staffed()
@@ -157,7 +157,7 @@ def test_scripts_flushed_and_the_inbox_group_destroyed_under_load(house: House) 
 @pytest.mark.guarantee(
     "Redis",
     fault="replaced by an empty server",
-    promise="detected and said; work goes on",
+    promise="detected and logged; work goes on",
 )
 def test_redis_replaced_by_an_empty_one_is_said_and_work_goes_on() -> None:
     with House() as house:

@@ -15,7 +15,7 @@ from worker.cli.loading import fail, load_settings, print_json
 @click.option("--project", help="Project whose interface is read; the default project otherwise.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(explain: bool, offline: bool, project: str | None, as_json: bool) -> None:
-    """Check settings, Redis, Kili and a project's interface; exit 1 when one of them cannot be worked with."""
+    """Check settings, Redis, Kili and a project's interface; exit 1 when one of them rejects the start."""
     if explain:
         _explain(as_json)
         return

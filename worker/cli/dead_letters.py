@@ -59,7 +59,7 @@ def list_letters(cause: str | None, limit: int, as_json: bool) -> None:
 @click.argument("letter_id", callback=_letter_ids)
 @click.option("--original", is_flag=True, help="Print the message as it arrived, and nothing else.")
 def show(letter_id: str, original: bool) -> None:
-    """Show one letter: cause, words, history; with --original the message."""
+    """Show one letter: cause, error, history; with --original the message."""
     letter = _stored(_spool()).get(letter_id)
     if letter is None:
         fail(f"no dead letter {letter_id}")
@@ -74,7 +74,7 @@ def show(letter_id: str, original: bool) -> None:
 @CAUSE
 @click.option("--all", "everything", is_flag=True, help="Replay every letter.")
 @click.option("--rate", type=click.FloatRange(min=0.1), default=500.0, help="Letters a second.")
-@click.option("--dry-run", is_flag=True, help="Say what would be replayed.")
+@click.option("--dry-run", is_flag=True, help="Print how many would be replayed; change nothing.")
 def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: float, dry_run: bool) -> None:
     """Admit letters again, by IDS, by cause or all; one that is still wrong becomes a letter again.
 

@@ -46,10 +46,10 @@ def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
 def demo(as_json: bool, keep: bool, predictions: int, seed: int, html: Path) -> None:
     """Run the whole loop on this machine: a real Redis, a real worker, a local Kili; no network.
 
-    Predictions of really trained models go through both doors, simulated people label a quarter of them in the order
-    of Kili's queue, the worker learns from their answers, half way one model's pictures change. A table says what came
-    of it, beside the truth; a page shows it. Nothing but the page is left over. Fails when a promise about delivery
-    does not hold.
+    Predictions of trained models go through both default sources. Simulated labelers label a quarter of them in the
+    order of Kili's queue, the worker learns from their labels, and half way one model's pictures change. A table
+    compares the result with the truth; a page shows the report. Only the page is left on disk. Fails when an assertion
+    about delivery does not hold.
     """
     missing = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
     if missing:

@@ -63,11 +63,13 @@ class Evaluating:
 @click.argument("file", type=click.File("rb"))
 @click.option("--project", required=True, help="Project id.")
 @click.option("--model", required=True, metavar="NAME:VERSION", help="The model version that made the predictions.")
-@click.option("--upload/--no-upload", default=True, help="Write INFERENCE labels to Kili, or compute here alone.")
+@click.option(
+    "--upload/--no-upload", default=True, help="Write INFERENCE labels to Kili, or compute agreement here only."
+)
 @click.option("--wait", type=click.FloatRange(0), default=60.0, show_default=True, help="Seconds to wait for marks.")
 @click.option("--fail-under", type=click.FloatRange(0, 1), help="Exit with 1 when the agreement is lower.")
-@click.option("--strict", is_flag=True, help="Hold the interval's lower bound against --fail-under.")
-@click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
+@click.option("--strict", is_flag=True, help="Compare the lower bound of the interval with --fail-under.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report data as JSON.")
 @click.option("--html", type=FILE, help="Write one self-contained page.")
 def evaluate(
     file: IO[bytes],
@@ -80,9 +82,9 @@ def evaluate(
     as_json: bool,
     html: Path | None,
 ) -> None:
-    """Hold the predictions in FILE against assets that humans have already labeled.
+    """Compare the predictions in FILE with assets that humans have already labeled.
 
-    FILE has a prediction a line, as a message of the doors; project, model and time may be left out. Exits with 1
+    FILE has one prediction a line, as a message; project, model and time may be left out. Exits with 1
     when the agreement is below --fail-under, or when nothing can be evaluated.
     """
     settings = load_settings()

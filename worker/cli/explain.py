@@ -31,7 +31,7 @@ def explain(
     mapping: Path | None,
     as_json: bool,
 ) -> None:
-    """Show what would become of the message in FILE, sending nothing.
+    """Show how the message in FILE would be handled; send nothing.
 
     Prints the format and why it was recognised, what was read, the json_response, the confidence and the review
     decision; exits 1 when the message would become a dead letter.

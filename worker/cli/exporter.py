@@ -27,7 +27,7 @@ from worker.cli.signals import ended_by_signals
     help="Time that the rate behind the drain time looks back.",
 )
 def exporter(listen: str, rate_seconds: float) -> None:
-    """Serve the fleet's figures to Prometheus: once, however many workers run."""
+    """Serve the metrics of all workers to Prometheus. Run one, however many workers there are."""
     from worker.monitoring.endpoint import Endpoint
     from worker.monitoring.exporter import Exporter
     from worker.settings.address import Address

@@ -10,24 +10,24 @@ import click
 from worker import __version__
 
 COMMANDS = {
-    "check": "check settings, Redis and Kili; refuse what is dangerous",
+    "check": "check settings, Redis and Kili; reject what is dangerous",
     "dead-letters": "list, show, replay or drop what could not be delivered",
     "demo": "the whole loop on this machine, nothing to install or start",
     "evaluate": "a model against an already labeled project",
-    "explain": "what would become of a message; sends nothing",
-    "exporter": "the fleet's figures for Prometheus",
+    "explain": "show how a message would be handled; sends nothing",
+    "exporter": "metrics of all workers for Prometheus",
     "formats": "list the formats, test mappings",
     "health": "cheap liveness and readiness of a running worker",
-    "policy": "test, try out and look at the review policy",
+    "policy": "test, simulate and show the review policy",
     "publish": "send JSON Lines to a source",
     "redis": "a Redis for first steps on this machine",
-    "report": "what the humans said: agreement, disagreements, drift",
+    "report": "agreement of models with human labels, disagreements, drift",
     "sandbox": "the local Kili",
     "schema": "JSON Schema and AsyncAPI of the message contract",
     "serve": "take predictions over HTTP, beside workers that deliver them",
     "start": "the worker",
-    "status": "backlog, lanes, dead letters, budget, conservation",
-    "waiting": "list what waits for Kili; retry, dead-letter or drop what a project has waiting",
+    "status": "backlog, lanes, dead letters, call budget, conservation check",
+    "waiting": "list waiting predictions by project; retry, dead-letter or drop them",
     "webhook": "receive Kili's webhooks, so that new labels are read soon",
 }
 

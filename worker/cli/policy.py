@@ -21,7 +21,7 @@ POLICY = click.option(
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
     envvar="WORKER_REVIEW__POLICY",
-    help="The policy file; otherwise the policy that the settings put into force.",
+    help="The policy file; otherwise the policy that is configured.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -31,7 +31,7 @@ _DAY_COLUMNS = ("predictions", "reviews", "must_review", "audits", "doubtful", "
 
 @click.group()
 def policy() -> None:
-    """Test, try out and look at the review policy."""
+    """Test, simulate and show the review policy."""
 
 
 @policy.command()

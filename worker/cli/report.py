@@ -42,14 +42,14 @@ class Opened:
 
 @click.command()
 @click.option("--project", help="Project id; the default project, or the only one known, if left out.")
-@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="How far back predictions are looked at.")
-@click.option("--json", "as_json", is_flag=True, help="Print every figure as JSON.")
+@click.option("--days", type=click.FloatRange(min=0, min_open=True), help="How far back the report looks.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report data as JSON.")
 @click.option("--html", type=FILE, help="Write one self-contained page.")
 @click.option("--export", type=click.File("w", encoding="utf-8"), help="Write answered predictions as JSON Lines.")
 @click.option("--gallery", type=click.IntRange(0), default=40, show_default=True, help="Disagreements on the page.")
-@click.option("--acknowledge", metavar="ALARM", help="Accept an alarm: its detector learns anew from now on.")
-@click.option("--rebuild", is_flag=True, help="Forget what was collected and read it from Kili again.")
-@click.option("--collect/--no-collect", default=True, help="Read what is new in Kili before.")
+@click.option("--acknowledge", metavar="ALARM", help="Accept an alarm: its detector starts again from now.")
+@click.option("--rebuild", is_flag=True, help="Remove what was collected and read it from Kili again.")
+@click.option("--collect/--no-collect", default=True, help="First read the new labels from Kili.")
 def report(
     project: str | None,
     days: float | None,

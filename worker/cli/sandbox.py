@@ -98,7 +98,7 @@ def option(*names: str, **settings: Any) -> Callable[[Any], Any]:
 @option("--calls-per-minute", type=click.IntRange(min=0), default=0, help="Limit per key; 0 for none.")
 @option("--latency", type=SECONDS, default=0.0, help="Seconds added to every call.")
 @click.option("--demo-project", is_flag=True, help="Start with a project to try things in, and say how.")
-@option("--seed", type=int, default=0, help="Seed of everything that is left to chance.")
+@option("--seed", type=int, default=0, help="Seed of everything random.")
 def sandbox(faults: Path | None, port_file: Path | None, demo_project: bool, **options: Any) -> None:
     """Run a local Kili: the part of its API that uploads, reviews and reads back predictions."""
     serve, check_faults = _load()

@@ -8,7 +8,7 @@ from worker.cli.loading import fail, load_settings, start_logging
 
 
 @click.command()
-@click.option("--unchecked", is_flag=True, help="Start although a check says that it is dangerous.")
+@click.option("--unchecked", is_flag=True, help="Start even if a check fails.")
 def start(unchecked: bool) -> None:
     """Run the worker until SIGTERM or SIGINT."""
     from worker.app import bind_runtime, create_app

@@ -9,10 +9,10 @@ from worker.cli.loading import fail, load_settings, print_json
 
 
 @click.command()
-@click.option("--format", "form", type=click.Choice(["text", "json", "prometheus"]), default="text")
+@click.option("--format", "form", type=click.Choice(["text", "json", "prometheus"]), default="text", help="Format.")
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def status(form: str, as_json: bool) -> None:
-    """Show backlog, lanes, leases, dead letters, pauses, budget and the conservation sum."""
+    """Show backlog, lanes, leases, dead letters, pauses, call budget and the conservation check."""
     from worker.monitoring.fleet import prometheus_text
     from worker.monitoring.status import collect, text
 

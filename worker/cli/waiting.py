@@ -21,13 +21,13 @@ from worker.wiring import spool_of
 
 PROJECT = click.argument("project")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
-DRY_RUN = click.option("--dry-run", is_flag=True, help="Say how many; change nothing.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Print how many; change nothing.")
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON; does not ask, so it needs --yes.")
 
 
 @click.group()
 def waiting() -> None:
-    """What waits for Kili, by project; and how to end the wait of a project that will not be served."""
+    """List what waits, by project; end the wait of a project that Kili will not take."""
 
 
 @waiting.command(name="list")

@@ -11,9 +11,17 @@ from worker.cli.signals import ended_by_signals
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, envvar="WEBHOOK_HOST", show_envvar=True)
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=8767, show_default=True, envvar="WEBHOOK_PORT", show_envvar=True
+    "--host", default="127.0.0.1", show_default=True, envvar="WEBHOOK_HOST", show_envvar=True, help="Where to listen."
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8767,
+    show_default=True,
+    envvar="WEBHOOK_PORT",
+    show_envvar=True,
+    help="Where to listen; 0 for any free port.",
 )
 @click.option(
     "--secret", default="", envvar="WEBHOOK_SECRET", show_envvar=True, help="The Authorization header to expect."
@@ -21,7 +29,7 @@ from worker.cli.signals import ended_by_signals
 def webhook(host: str, port: int, secret: str) -> None:
     """Receive Kili's webhooks, so that new labels are read soon and not after the next interval.
 
-    Optional: the workers look for labels by themselves. Everything that a webhook brings is a hint to look now.
+    Optional: the workers read new labels at every interval. A webhook makes the next collection cycle start at once.
     """
     from worker.feedback.interval_lock import Turns
     from worker.feedback.webhook_receiver import receiver

@@ -33,7 +33,7 @@ class Stage(Enum):
     REQUEST = "a request with items, after its attempts", "`bisect.py: send_each`"
     BATCH = "a batch ends with an error", "`wave.py: Wave`"
     OPEN = "items that a failed wave leaves open", "`wave.py: Wave`"
-    WAVE = "a wave ended with an error", "`pauses.py: Pauses.failed`"
+    WAVE = "a wave ended with an error", "`circuit_breaker.py: Pauses.failed`"
 
     def __init__(self, text: str, asked_by: str) -> None:
         self.text = text

@@ -64,20 +64,22 @@ class KiliSettings(Group):
     """How Kili is called."""
 
     calls_per_minute: int = Field(500, ge=1, description="Call budget of all workers together, per endpoint and key.")
-    burst: int = Field(8, ge=1, le=50, description="Calls that may go at once before the budget's pace applies.")
-    timeout_seconds: float = Field(60.0, gt=0, description="Limit of one call; more is granted to large bodies.")
+    burst: int = Field(
+        8, ge=1, le=50, description="Calls that may be made at once before they are spread over the minute."
+    )
+    timeout_seconds: float = Field(60.0, gt=0, description="Limit of one call; large bodies get more.")
     connect_timeout_seconds: float = Field(10.0, gt=0, description="Limit for opening a connection.")
-    attempts: int = Field(4, ge=1, le=20, description="Attempts of one call before its wave is given back.")
+    attempts: int = Field(4, ge=1, le=20, description="Attempts of one call before its wave ends.")
     backoff_seconds: float = Field(0.5, gt=0, description="First upper bound of the random wait between attempts.")
     backoff_cap_seconds: float = Field(8.0, gt=0, description="Last upper bound of the random wait.")
-    retry_after_cap_seconds: float = Field(60.0, gt=0, description="Longest wait a server may ask for.")
+    retry_after_cap_seconds: float = Field(60.0, gt=0, description="Longest wait that `Retry-After` may demand.")
     compress_from_bytes: int = Field(100_000, ge=0, description="Bodies from this size on are sent gzipped.")
-    max_response_bytes: int = Field(64_000_000, gt=0, description="Largest answer that is read.")
+    max_response_bytes: int = Field(64_000_000, gt=0, description="Largest response that is read.")
     read_lag_seconds: float = Field(3.0, ge=0, description="How far Kili's reads may lag behind its writes.")
 
 
 class IntakeSettings(Group):
-    """The two doors."""
+    """How messages are taken in and admitted."""
 
     queue: str = Field("predictions", min_length=1, description="Celery queue of the predictions.")
     inbox: str = Field(
@@ -87,7 +89,7 @@ class IntakeSettings(Group):
     batch: int = Field(500, ge=1, le=10_000, description="Entries admitted at once.")
     max_message_bytes: int = Field(8_000_000, gt=0, description="Larger messages become dead letters.")
     max_depth: int = Field(48, ge=4, le=100, description="Deeper nested messages become dead letters.")
-    max_waiting: int = Field(1_000_000, ge=1, description="Waiting predictions above which the doors stop taking.")
+    max_waiting: int = Field(1_000_000, ge=1, description="Waiting predictions above which intake is paused.")
     max_inbox: int = Field(
         100_000, ge=1, description="Entries of the inbox above which HTTP requests are refused with 429."
     )
@@ -113,7 +115,7 @@ class IntakeSettings(Group):
 
 
 class SpoolSettings(Group):
-    """The waiting room in Redis."""
+    """How predictions are kept in Redis until they are delivered."""
 
     prefix: str = Field("pw:", min_length=1, description="Prefix of every key of the worker.")
     lease_seconds: float = Field(30.0, ge=1, description="A dead worker's wave is taken over after this time.")
@@ -123,13 +125,15 @@ class SpoolSettings(Group):
         100_000, ge=1, description="Dead letters beyond this number are dropped, oldest first."
     )
     dead_letter_notice_hours: float = Field(
-        24.0, ge=0, description="How long dead letters are announced to be dropped."
+        24.0, ge=0, description="How long before dead letters are dropped this is announced."
     )
-    project_days: float = Field(180.0, gt=0, description="Silence after which a project without anything is forgotten.")
+    project_days: float = Field(
+        180.0, gt=0, description="Time without a prediction after which a project of which nothing is left is removed."
+    )
 
 
 class DeliverySettings(Group):
-    """Waves and batches."""
+    """How predictions are delivered to Kili, in waves and batches."""
 
     wave_items: int = Field(1000, ge=1, le=1000, description="Predictions leased at once.")
     wave_bytes: int = Field(64_000_000, ge=1_000_000, description="Bytes of predictions leased at once.")
@@ -139,9 +143,9 @@ class DeliverySettings(Group):
         False, description="Send the mutations of a batch in one GraphQL document: about half as many calls."
     )
     linger_seconds: float = Field(2.0, ge=0, description="Longest wait for a batch to fill.")
-    parallel_batches: int = Field(8, ge=1, le=64, description="Batches of one wave under way at once.")
+    parallel_batches: int = Field(8, ge=1, le=64, description="Batches of one wave in flight at once.")
     concurrency: int = Field(
-        4, ge=1, le=64, description="Waves (of different projects) under way at once in a process."
+        4, ge=1, le=64, description="Waves (of different projects) in flight at once in a process."
     )
     tick_seconds: float = Field(0.1, gt=0, le=5, description="How often due projects are looked for.")
     drain_seconds: float = Field(25.0, ge=0, description="Limit of a drain after SIGTERM.")
@@ -151,19 +155,19 @@ class DeliverySettings(Group):
     fault_grace_seconds: float = Field(
         86_400.0,
         ge=0,
-        description="How long predictions are tried whose writes fail in general words while Kili answers other calls.",
+        description="How long a prediction is tried whose writes fail without a reason while Kili answers other calls.",
     )
     upload_grace_seconds: float = Field(
-        900.0, ge=0, description="How long an upload is tried again that Kili's bucket does not take."
+        900.0, ge=0, description="How long an upload that Kili's bucket rejects is tried again."
     )
     import_seconds: float = Field(
         3600.0, gt=0, description="How long Kili may take to import a video or another asset in the background."
     )
     aging_seconds: float = Field(
-        60.0, gt=0, description="Wait after which routine predictions get a share of each wave."
+        60.0, gt=0, description="Waiting time after which routine predictions get a share of each wave."
     )
     interface_seconds: float = Field(600.0, gt=0, description="Age at which a project's interface is read anew.")
-    probe_seconds: float = Field(2.0, gt=0, description="First pause of a project or endpoint that refuses.")
+    probe_seconds: float = Field(2.0, gt=0, description="First pause of a project or endpoint that rejects calls.")
     probe_cap_seconds: float = Field(5.0, gt=0, description="Longest pause between probes of the endpoint.")
 
 
@@ -171,13 +175,13 @@ THRESHOLD = 0.8
 
 
 class ReviewSettings(Group):
-    """What humans see first: a policy file, or without one the built-in policy or a threshold of confidence."""
+    """What reviewers see first: a policy file, or without one the built-in policy or a confidence threshold."""
 
     policy: Annotated[Path | None, NONE_IF_EMPTY] = Field(
         None, description="Review policy (TOML, YAML or JSON); see docs/review.md."
     )
     rule: Literal["ranked", "threshold"] | None = Field(
-        None, description="Without a policy file: ranked, or threshold. Ranked, unless WORKER_REVIEW__THRESHOLD is set."
+        None, description="Rule without a policy file; ranked, unless WORKER_REVIEW__THRESHOLD is set."
     )
     capacity: float = Field(
         0.1, ge=0, le=1, description="Ranked: share of the traffic that humans are asked to review."
@@ -206,23 +210,29 @@ class ReviewSettings(Group):
 
 
 class FeedbackSettings(Group):
-    """What is done with the humans' labels; see docs/feedback.md."""
+    """How the labels of humans are collected and used; see docs/feedback.md."""
 
-    enabled: bool = Field(True, description="Collect the humans' labels, teach the review policy, look for drift.")
-    every_seconds: float = Field(300.0, ge=0.1, description="Time between two looks at a project's labels.")
+    enabled: bool = Field(True, description="Collect human labels, train the review policy on them, look for drift.")
+    every_seconds: float = Field(300.0, ge=0.1, description="Time between two collection cycles of a project.")
     budget_share: float = Field(
-        0.1, gt=0, le=1, description="Share of the call budget for looking; many projects are looked at less often."
+        0.1,
+        gt=0,
+        le=1,
+        description="Share of the call budget for collecting; with many projects each is collected less often.",
     )
-    figures_seconds: float = Field(300.0, ge=0.1, description="Least time between two computations of the figures.")
-    verify_seconds: float = Field(3600.0, ge=0.1, description="How often a day of labels is read anew on purpose.")
+    figures_seconds: float = Field(300.0, ge=0.1, description="Least time between two computations of the report data.")
+    verify_seconds: float = Field(
+        3600.0, ge=0.1, description="How often a day of labels that were collected is read again and compared."
+    )
     horizon_days: int = Field(90, ge=1, description="How far back labels are kept.")
-    report_days: float = Field(30.0, gt=0, description="How far back the figures look.")
+    report_days: float = Field(30.0, gt=0, description="How far back the report looks.")
     audit_hours: float = Field(72.0, gt=0, description="Age at which an audit without an answer is overdue.")
     drift_run_length: float = Field(
         140_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
     )
     drift_scope: Literal["detector", "version", "fleet"] = Field(
-        "detector", description="What the run length is of: each detector, a model version, or all of them together."
+        "detector",
+        description="What the run length holds for: each detector, each model version, or all of them together.",
     )
     label_hosts: list[str] = Field(
         ["kili-technology.com", "storage.googleapis.com", "blob.core.windows.net", "amazonaws.com"],
@@ -230,10 +240,10 @@ class FeedbackSettings(Group):
     )
     label_file_bytes: int = Field(16_000_000, gt=0, description="Larger label files are not read.")
     webhook_url: Annotated[SecretStr | None, NONE_IF_EMPTY] = Field(
-        None, description="Where drift alarms are posted to."
+        None, description="URL that drift alarms are sent to."
     )
     webhook_shape: Literal["generic", "slack", "alertmanager"] = Field(
-        "generic", description="What the webhook's receiver understands."
+        "generic", description="Format of a notification."
     )
 
     @field_validator("webhook_url")
@@ -256,7 +266,7 @@ class HttpSettings(Group):
 
     listen: str = Field(
         "127.0.0.1:9464",
-        description="HOST:PORT of /metrics, /livez and /readyz, or HOST:FIRST-LAST for several workers; empty: off.",
+        description="HOST:PORT of /metrics, /livez, /readyz, or HOST:FIRST-LAST for several workers; empty is off.",
     )
     stalled_seconds: float = Field(
         600.0, ge=1, description="A worker that cannot lease, send or settle for so long is not live."

@@ -55,7 +55,7 @@ class KafkaSettings(Group):
     )
     group: str = Field("prediction-worker", min_length=1, description="Consumer group.")
     security_protocol: Literal["plaintext", "ssl", "sasl_plaintext", "sasl_ssl"] = Field(
-        "plaintext", description="How brokers are spoken to."
+        "plaintext", description="How the connection to the brokers is secured."
     )
     sasl_mechanism: Annotated[str | None, NONE_IF_EMPTY] = Field(
         None, description="PLAIN or SCRAM-SHA-512, for example."

@@ -147,7 +147,7 @@ def test_a_probe_leases_nothing_more(client: redis.Redis) -> None:
 
 @pytest.mark.guarantee(
     "Kili",
-    fault="a newer prediction while an older one of the asset is under way",
+    fault="a newer prediction while an older one of the asset is in flight",
     promise="waits for it, never overtakes",
 )
 def test_a_newer_prediction_never_overtakes_an_older_one_that_is_under_way(client: redis.Redis) -> None:
