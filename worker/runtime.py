@@ -45,6 +45,7 @@ from worker.wiring import (
     projects_of,
     rounds_of,
     spool_of,
+    tracer_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,8 @@ class Runtime:
         """Nothing is counted that nobody can see."""
         self.spool = spool_of(settings, environment, observer=self._observer)
         self._projects = projects_of(settings)
-        self.admitter = admitter_of(settings, self.spool, self._projects)
+        self.tracer = tracer_of(settings)
+        self.admitter = admitter_of(settings, self.spool, self._projects, self.tracer)
         self._policy_of_awaited = policy_of(settings, self.spool)
         self._pulse = Pulse(settings.heartbeat_file)
         self._pool = environment.executor(settings.delivery.parallel_batches, "batch")
@@ -149,6 +151,7 @@ class Runtime:
         self._say_remaining("drained")
         self._end_pulse()
         self._end_pause()
+        self.tracer.close()
         if self._endpoint is not None:
             self._endpoint.close()
         self._ended.set()
@@ -186,6 +189,7 @@ class Runtime:
                 budget=budget,
                 stop=stop,
                 judged=self._observer.judged if self._observer else None,
+                evaluated=self.tracer.evaluated if self.settings.traces.enabled else None,
             )
         finally:
             kili.close()
@@ -270,6 +274,7 @@ class Runtime:
         def observe(record: CallRecord) -> None:
             self._pace.observe(record)
             counter.observe(record)
+            self.tracer.called(record)
             if self._observer is not None:
                 self._observer.called(record)
 
@@ -297,6 +302,7 @@ class Runtime:
             stop=self.stop_event,
             worker=self._environment.worker,
             has_threads=self._environment.has_threads,
+            tracer=self.tracer,
         )
 
     def _awaited(self) -> AwaitedResults:

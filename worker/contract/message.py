@@ -31,6 +31,7 @@ _VISIBLE = r"^[^\x00-\x1f\x7f]+$"
 _UNPADDED = r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
 Identifier = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_UNPADDED)]
 ShortName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_VISIBLE)]
+TraceText = Annotated[str, StringConstraints(max_length=1000)]
 Embedding = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=4096)]
 
 
@@ -339,6 +340,10 @@ class _Message(_Part):
         default_factory=dict, description="Lands in the asset's jsonMetadata, beside the worker's own keys."
     )
     message_id: ShortName | None = Field(default=None, description="For tracing only.")
+    traceparent: TraceText | None = Field(
+        default=None, description="W3C trace context of what made the prediction; one that is none is ignored."
+    )
+    tracestate: TraceText | None = Field(default=None, description="Goes with traceparent.")
 
     @property
     def stamp(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 from operator import itemgetter
 
@@ -15,7 +16,8 @@ from worker.projects.configuration import Projects
 from worker.projects.results import AWAITED
 from worker.review import ReviewDecision, ReviewPolicy, Subject
 from worker.spool import Admission, Arrival, Counted, Dead, Item, Spool, Waiting
-from worker.spool.dead_letters import DeadLetter
+from worker.spool.dead_letters import DeadLetter, with_trace
+from worker.tracing import NO_TRACES, Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -42,11 +44,15 @@ class Admitter:
         policy: decides lane and priority.
         rules: limits and defaults.
         projects: the operator's word on each project's outputs.
+        tracer: told of what is admitted.
     """
 
-    def __init__(self, spool: Spool, policy: ReviewPolicy, rules: Rules, projects: Projects) -> None:
+    def __init__(
+        self, spool: Spool, policy: ReviewPolicy, rules: Rules, projects: Projects, tracer: Tracer = NO_TRACES
+    ) -> None:
         self._spool = spool
         self._policy = policy
+        self._tracer = tracer
         self._understanding = Understanding(rules, projects)
 
     def admit_entries(self, entries: Sequence[InboxEntry], *, inbox: str, insist: bool = False) -> Admission:
@@ -60,8 +66,9 @@ class Admitter:
         total = Admission(0, 0, 0, 0)
         found = ((entry.entry_id, one) for entry in entries for one in self._understanding.of_entry(entry))
         sources = {entry.entry_id: entry.source for entry in entries}
-        for arrivals in _transactions(self._arrivals(found, sources)):
-            total += self._spool.admit(arrivals, inbox=inbox, insist=insist)
+        carried = {entry.entry_id: self._tracer.carried(entry.fields) for entry in entries}
+        for arrivals in _transactions(self._arrivals(found, sources, carried)):
+            total += self._admitted(arrivals, inbox=inbox, insist=insist)
         return total
 
     def replay(self, letter: DeadLetter) -> Admission:
@@ -70,8 +77,9 @@ class Admitter:
         found = self._understanding.of_original(
             about.get("form", "message"), letter.original, about.get("history", []), about.get("source", "")
         )
-        items = [item for part in _parts(("", one) for one in found) for _, item in self._decided(part)]
-        return self._spool.admit([Arrival("", tuple(items), replayed=letter.id)])
+        carried = {"": str(about.get("trace", ""))}
+        items = [item for part in _parts(("", one) for one in found) for _, item in self._decided(part, carried)]
+        return self._admitted([Arrival("", tuple(items), replayed=letter.id)])
 
     def keep(self) -> None:
         """Let the fleet know now what the policy has counted here.
@@ -81,22 +89,28 @@ class Admitter:
         """
         self._policy.keep()
 
-    def _arrivals(self, found: Iterable[Found], sources: Mapping[str, str]) -> Iterator[Arrival]:
-        decided = (one for part in _parts(found) for one in self._decided(part))
+    def _admitted(self, arrivals: Sequence[Arrival], *, inbox: str = "", insist: bool = False) -> Admission:
+        result = self._spool.admit(arrivals, inbox=inbox, insist=insist)
+        self._tracer.admitted(arrivals, result)
+        return result
+
+    def _arrivals(
+        self, found: Iterable[Found], sources: Mapping[str, str], carried: Mapping[str, str]
+    ) -> Iterator[Arrival]:
+        decided = (one for part in _parts(found) for one in self._decided(part, carried))
         for entry_id, items in groupby(decided, key=itemgetter(0)):
             yield Arrival(entry_id, tuple(item for _, item in items), source=sources[entry_id])
 
-    def _decided(self, part: Sequence[Found]) -> Iterator[tuple[str, Item]]:
+    def _decided(self, part: Sequence[Found], carried: Mapping[str, str]) -> Iterator[tuple[str, Item]]:
         """Items in the order of the messages; the policy is asked about all of them together."""
         decisions = iter(self._decisions([one for _, one in part if isinstance(one, Understood) and one.subject]))
         for entry_id, one in part:
             if isinstance(one, Dead):
-                yield entry_id, one
-            elif one.subject is None:
-                yield entry_id, _item(one, ReviewDecision(AWAITED_LANE, 0, AWAITED, "none"))
-            else:
-                decision = next(decisions)
-                yield entry_id, decision if isinstance(decision, Dead) else _item(one, decision)
+                yield entry_id, _traced(one, self._tracer.received(one.original, carried[entry_id]))
+                continue
+            trace = self._tracer.received(one.message, carried[entry_id])
+            decision = next(decisions) if one.subject else ReviewDecision(AWAITED_LANE, 0, AWAITED, "none")
+            yield entry_id, _traced(decision, trace) if isinstance(decision, Dead) else _item(one, decision, trace)
 
     def _decisions(self, asked: Sequence[Understood]) -> Sequence[ReviewDecision | Dead]:
         """One for each; when the policy fails, one by one, so that none suffers from its neighbours."""
@@ -118,7 +132,11 @@ class Admitter:
         return decisions
 
 
-def _item(one: Understood, decision: ReviewDecision) -> Waiting | Counted:
+def _traced(dead: Dead, trace: str) -> Dead:
+    return replace(dead, letter=with_trace(dead.letter, trace)) if trace else dead
+
+
+def _item(one: Understood, decision: ReviewDecision, trace: str) -> Waiting | Counted:
     if not decision.upload:
         return Counted(one.project)
     return Waiting(
@@ -129,7 +147,7 @@ def _item(one: Understood, decision: ReviewDecision) -> Waiting | Counted:
         stamp=one.stamp,
         digest=hashlib.blake2b(one.message, digest_size=8).hexdigest(),
         payload=one.message,
-        decision=decision.to_bytes(one.history, one.source),
+        decision=decision.to_bytes(one.history, one.source, trace),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
@@ -13,6 +14,9 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from worker.contract.output import ModelOutput
 
 SEPARATOR = "\x1f"
+
+_TRACE = re.compile(rb'[{,]"trace":"([^"\\]*)"')
+"""In what ``to_bytes`` writes: a quote within a text is never without its backslash."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +90,11 @@ class ReviewDecision:
     predicted: str = ""
     runner_up: str = ""
 
-    def to_bytes(self, history: Sequence[Mapping[str, Any]] = (), source: str = "") -> bytes:
+    def to_bytes(self, history: Sequence[Mapping[str, Any]] = (), source: str = "", trace: str = "") -> bytes:
         """Compact JSON, kept beside the prediction in the spool.
 
-        ``history`` tells of earlier dead letters, ``source`` is the name of the source that brought the message.
+        ``history`` tells of earlier dead letters, ``source`` is the name of the source that brought the message,
+        ``trace`` its trace context.
 
         What is as by default is left out.
         """
@@ -99,6 +104,8 @@ class ReviewDecision:
             known["history"] = list(history)
         if source:
             known["source"] = source
+        if trace:
+            known["trace"] = trace
         try:
             return to_json(known, inf_nan_mode="constants")
         except PydanticSerializationError:  # a lone surrogate in a name
@@ -114,6 +121,12 @@ class ReviewDecision:
     def source_in(raw: bytes) -> str:
         """The source that ``to_bytes`` was given; empty for entries of before sources were named."""
         return str(json.loads(raw).get("source", ""))
+
+    @staticmethod
+    def trace_in(raw: bytes) -> str:
+        """The trace context that ``to_bytes`` was given; empty without one."""
+        found = _TRACE.search(raw) if b'"trace":"' in raw else None
+        return found[1].decode() if found else ""
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> ReviewDecision:

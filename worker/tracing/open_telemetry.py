@@ -1,0 +1,293 @@
+"""The tracer that makes OpenTelemetry's spans; imported only where traces are wanted.
+
+Every span of a prediction has the producer's span for its parent, so that none hangs from one that was lost with a
+process. A batch's span belongs to the trace of its first prediction and is linked with all others, in both directions.
+Whether a prediction is sampled is decided once, when it is admitted, and kept in its context.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision, Sampler
+from opentelemetry.sdk.util.instrumentation import InstrumentationScope
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+    set_span_in_context,
+)
+
+from worker import __version__
+from worker.kili import CallRecord
+from worker.review import ReviewDecision
+from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement, Waiting
+from worker.spool.dead_letters import trace_in
+from worker.tracing.carriers import context_of_entry, own_context
+from worker.tracing.context import VERSION, is_sampled, with_flag
+from worker.tracing.encoding import Exporter
+from worker.tracing.port import Evaluation, Tracer
+
+ADMIT, BATCH, SETTLE, EVALUATE = "admit prediction", "deliver batch", "settle prediction", "evaluate prediction"
+EVALUATION = "gen_ai.evaluation.result"
+"""OpenTelemetry's name of the event that tells how an answer of a model was judged."""
+EVALUATION_NAME = "human_agreement"
+
+QUEUE, AT_ONCE = 32_768, 2_048
+"""Spans that wait at most, and that are sent at once, unless the environment says otherwise."""
+
+NOTHING = nullcontext()
+OK, ERROR = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
+PARENT_DECIDES = ("", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio")
+MS = 1_000_000
+
+
+class OpenTelemetry(Tracer):
+    """Makes spans and has them sent.
+
+    Args:
+        processor: takes finished spans.
+        sampler: decides on traces that begin here, and on others where it does not leave it to the parent.
+        resource: describes this process.
+        links: most links of a span.
+    """
+
+    def __init__(self, processor: BatchSpanProcessor, sampler: Sampler, resource: Resource, links: int = 128) -> None:
+        self._processor = processor
+        self._sampler = sampler
+        self._leaves_it_to_parent = os.environ.get("OTEL_TRACES_SAMPLER", "").strip() in PARENT_DECIDES
+        self._about: dict[str, Any] = {
+            "resource": resource,
+            "instrumentation_scope": InstrumentationScope("prediction-worker", __version__),
+        }
+        self._links = links
+        self._here = threading.local()
+
+    def carried(self, fields: Mapping[bytes, bytes]) -> str:
+        """The context of what carried the messages of an inbox entry."""
+        return context_of_entry(fields)
+
+    def received(self, message: bytes, carried: str) -> str:
+        """The context to keep with a prediction."""
+        context = own_context(message) or carried
+        if context:
+            return context if self._leaves_it_to_parent else with_flag(context, sampled=self._samples(context))
+        trace_id, span_id = _random(16), _random(8)
+        sampled = self._is_sampled(None, trace_id)
+        context = f"{VERSION}-{trace_id:032x}-{span_id:016x}-{sampled:02x}"
+        if sampled:
+            self._begun().add(context)
+        return context
+
+    def admitted(self, arrivals: Sequence[Arrival], result: Admission) -> None:
+        """Items were admitted; of those that another worker admitted it tells itself."""
+        begun = self._begun()
+        now = time.time_ns()
+        for arrival in arrivals if not result.skipped else ():
+            start = min(int(arrival.entry_id.partition("-")[0]) * MS if arrival.entry_id else now, now)
+            about = {"prediction.source": arrival.source} if arrival.source else {}
+            if arrival.replayed:
+                about["prediction.replayed"] = arrival.replayed
+            for item in arrival.items:
+                self._admitted(item, about, start, now, begun)
+        begun.clear()
+
+    def _admitted(self, item: Any, about: Mapping[str, str], start: int, end: int, begun: set[str]) -> None:
+        if isinstance(item, Waiting):
+            text, status = ReviewDecision.trace_in(item.decision), OK
+            more: dict[str, Any] = {"prediction.model": item.model, "prediction.lane": item.lane}
+        elif isinstance(item, Dead):
+            text, status, more = trace_in(item.letter), ERROR, {"error.type": item.cause}
+        else:
+            return
+        if not is_sampled(text):
+            return
+        context = _context(text)
+        parent, own = (None, context) if text in begun else (context, self._child_of(context))
+        attributes = {"kili.project.id": item.project, **about, **more}
+        self._end(ADMIT, own, parent, start, end, attributes, kind=SpanKind.CONSUMER, status=status)
+
+    def batch(self, project: str, entries: Iterable[Leased]) -> AbstractContextManager[None]:
+        """What this thread does meanwhile is done with these predictions."""
+        texts = [text for text in (ReviewDecision.trace_in(entry.decision) for entry in entries) if is_sampled(text)]
+        return self._batch(project, texts) if texts else NOTHING
+
+    @contextmanager
+    def _batch(self, project: str, texts: Sequence[str]) -> Iterator[None]:
+        first, *others = (_context(text) for text in texts)
+        own, start, failed = self._child_of(first), time.time_ns(), ""
+        self._here.batch = own
+        try:
+            yield
+        except BaseException as error:
+            failed = type(error).__name__
+            raise
+        finally:
+            self._here.batch = None
+            attributes = {"kili.project.id": project, "prediction.batch.traced": len(texts)}
+            attributes |= {"error.type": failed} if failed else {}
+            links = [Link(context) for context in others[: self._links]]
+            status = ERROR if failed else OK
+            self._end(BATCH, own, first, start, time.time_ns(), attributes, status=status, links=links)
+
+    def called(self, record: CallRecord) -> None:
+        """This thread made a call to Kili; it is told of where it was made for a batch."""
+        parent = getattr(self._here, "batch", None)
+        if parent is None:
+            return
+        end, is_ok = time.time_ns(), record.outcome == "ok"
+        attributes: dict[str, Any] = {"graphql.operation.name": record.operation, "kili.call.items": record.items}
+        attributes |= {"http.response.status_code": record.status} if record.status is not None else {}
+        attributes |= {"http.request.resend_count": record.attempt - 1} if record.attempt > 1 else {}
+        attributes |= {} if is_ok else {"error.type": record.outcome}
+        start = end - int(record.seconds * 1e9)
+        own, name = self._child_of(parent), f"kili {record.operation}"
+        self._end(name, own, parent, start, end, attributes, kind=SpanKind.CLIENT, status=OK if is_ok else ERROR)
+
+    def settled(self, project: str, settlements: Sequence[Settlement]) -> None:
+        """The fates of leased entries were recorded; one that waits again at once has not come further."""
+        now = time.time_ns()
+        batch = getattr(self._here, "batch", None)
+        links = (Link(batch),) if batch is not None else ()
+        for one in settlements:
+            text = "" if one.fate is Fate.RETURNED else ReviewDecision.trace_in(one.entry.decision)
+            if not is_sampled(text):
+                continue
+            parent, entry = _context(text), one.entry
+            attributes: dict[str, Any] = {
+                "kili.project.id": project,
+                "prediction.model": entry.model,
+                "prediction.outcome": one.fate.value,
+                "prediction.waves": entry.deliveries,
+            }
+            is_dead = one.fate is Fate.DEAD
+            attributes |= {"error.type": one.cause} if is_dead or one.cause else {}
+            status = ERROR if is_dead else OK
+            start = min(entry.leased_ms * MS or now, now)
+            self._end(SETTLE, self._child_of(parent), parent, start, now, attributes, status=status, links=links)
+
+    def evaluated(self, evaluation: Evaluation) -> None:
+        """A human has judged a prediction: an event, on a span that has the same id whenever this is told."""
+        if not is_sampled(evaluation.context):
+            return
+        parent = _context(evaluation.context)
+        named = f"{evaluation.context[:52]} {evaluation.label_id}".encode()
+        span_id = int.from_bytes(hashlib.blake2b(named, digest_size=8).digest()) or 1
+        own = SpanContext(parent.trace_id, span_id, False, parent.trace_flags, parent.trace_state)
+        at = int(evaluation.at * 1e9)
+        result: dict[str, Any] = {
+            "gen_ai.evaluation.name": EVALUATION_NAME,
+            "gen_ai.evaluation.score.value": evaluation.agreement,
+            "gen_ai.evaluation.score.label": "correct" if evaluation.agreement >= 1 else "incorrect",
+        }
+        attributes = {
+            "kili.project.id": evaluation.project,
+            "prediction.model": evaluation.model,
+            "kili.label.id": evaluation.label_id,
+            "kili.label.type": evaluation.label_type,
+        }
+        self._end(EVALUATE, own, parent, at, at, attributes, events=[Event(EVALUATION, result, at)])
+
+    def close(self) -> None:
+        """Send what is left, and no more."""
+        self._processor.shutdown()  # type: ignore[no-untyped-call]
+
+    def _samples(self, context: str) -> bool:
+        parent = _context(context)
+        return self._is_sampled(set_span_in_context(NonRecordingSpan(parent)), parent.trace_id)
+
+    def _is_sampled(self, parent: Context | None, trace_id: int) -> bool:
+        return self._sampler.should_sample(parent, trace_id, ADMIT).decision is Decision.RECORD_AND_SAMPLE
+
+    def _begun(self) -> set[str]:
+        """Contexts of traces that begin with what this thread admits next."""
+        if not hasattr(self._here, "begun"):
+            self._here.begun = set()
+        begun: set[str] = self._here.begun
+        return begun
+
+    def _child_of(self, parent: SpanContext) -> SpanContext:
+        return SpanContext(parent.trace_id, _random(8), False, parent.trace_flags, parent.trace_state)
+
+    def _end(
+        self,
+        name: str,
+        own: SpanContext,
+        parent: SpanContext | None,
+        start: int,
+        end: int,
+        attributes: Mapping[str, Any],
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        status: Status = OK,
+        links: Sequence[Link] = (),
+        events: Sequence[Event] = (),
+    ) -> None:
+        span = ReadableSpan(
+            name,
+            own,
+            parent,
+            attributes=attributes,
+            events=events,
+            links=links,
+            kind=kind,
+            status=status,
+            start_time=start,
+            end_time=end,
+            **self._about,
+        )
+        self._processor.on_end(span)
+
+
+def _random(size: int) -> int:
+    return int.from_bytes(os.urandom(size)) or 1
+
+
+def _context(text: str) -> SpanContext:
+    state = TraceState.from_header([text[56:]]) if len(text) > 56 else None
+    return SpanContext(int(text[3:35], 16), int(text[36:52], 16), True, TraceFlags(int(text[53:55], 16)), state)
+
+
+def open_telemetry() -> Tracer | None:
+    """The tracer that the ``OTEL_…`` variables describe; None where they switch it off.
+
+    Raises:
+        ValueError: a variable asks for what is not here.
+    """
+    if _variable("OTEL_SDK_DISABLED") == "true" or _variable("OTEL_TRACES_EXPORTER") == "none":
+        return None
+    if _variable("OTEL_TRACES_EXPORTER") not in ("", "otlp"):
+        raise ValueError("OTEL_TRACES_EXPORTER: only otlp and none are known here; leave it out")
+    protocol = _variable("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL") or _variable("OTEL_EXPORTER_OTLP_PROTOCOL")
+    if protocol not in ("", "http/protobuf"):
+        raise ValueError("OTEL_EXPORTER_OTLP_PROTOCOL: only http/protobuf is spoken here; its port is 4318 mostly")
+    resource = Resource.create()
+    if str(resource.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        resource = resource.merge(Resource({SERVICE_NAME: "prediction-worker"}))
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+    processor = BatchSpanProcessor(
+        Exporter(),
+        max_queue_size=None if _variable("OTEL_BSP_MAX_QUEUE_SIZE") else QUEUE,
+        max_export_batch_size=None if _variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") else AT_ONCE,
+    )
+    links = _variable("OTEL_SPAN_LINK_COUNT_LIMIT")
+    return OpenTelemetry(processor, provider.sampler, resource, int(links) if links.isdigit() else 128)
+
+
+def _variable(name: str) -> str:
+    return os.environ.get(name, "").strip().lower()
