@@ -202,7 +202,7 @@ class Wave:
             if not free or self._is_over():
                 return
             try:
-                with self._tools.tracer.batch(self._project, (item.entry for item in batch)):
+                with self._tools.tracer.batch(self._project, (item.entry for item in batch), "deliver"):
                     self._steps.deliver(batch)
             except BaseException as error:
                 if self._suspects(error):

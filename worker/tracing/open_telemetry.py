@@ -43,7 +43,7 @@ from worker.tracing.context import VERSION, is_sampled, with_flag
 from worker.tracing.encoding import Exporter
 from worker.tracing.port import Evaluation, Tracer
 
-ADMIT, BATCH, SETTLE, EVALUATE = "admit prediction", "deliver batch", "settle prediction", "evaluate prediction"
+ADMIT, SETTLE, EVALUATE = "admit prediction", "settle prediction", "evaluate prediction"
 EVALUATION = "gen_ai.evaluation.result"
 """OpenTelemetry's name of the event that tells how an answer of a model was judged."""
 EVALUATION_NAME = "human_agreement"
@@ -122,28 +122,28 @@ class OpenTelemetry(Tracer):
         attributes = {"kili.project.id": item.project, **about, **more}
         self._end(ADMIT, own, parent, start, end, attributes, kind=SpanKind.CONSUMER, status=status)
 
-    def batch(self, project: str, entries: Iterable[Leased]) -> AbstractContextManager[None]:
+    def batch(self, project: str, entries: Iterable[Leased], step: str) -> AbstractContextManager[None]:
         """What this thread does meanwhile is done with these predictions."""
         texts = [text for text in (ReviewDecision.trace_in(entry.decision) for entry in entries) if is_sampled(text)]
-        return self._batch(project, texts) if texts else NOTHING
+        return self._batch(project, texts, step) if texts else NOTHING
 
     @contextmanager
-    def _batch(self, project: str, texts: Sequence[str]) -> Iterator[None]:
+    def _batch(self, project: str, texts: Sequence[str], step: str) -> Iterator[None]:
         first, *others = (_context(text) for text in texts)
         own, start, failed = self._child_of(first), time.time_ns(), ""
-        self._here.batch = own
+        around, self._here.batch = getattr(self._here, "batch", None), own
         try:
             yield
         except BaseException as error:
             failed = type(error).__name__
             raise
         finally:
-            self._here.batch = None
+            self._here.batch = around
             attributes = {"kili.project.id": project, "prediction.batch.traced": len(texts)}
             attributes |= {"error.type": failed} if failed else {}
             links = [Link(context) for context in others[: self._links]]
             status = ERROR if failed else OK
-            self._end(BATCH, own, first, start, time.time_ns(), attributes, status=status, links=links)
+            self._end(f"{step} batch", own, first, start, time.time_ns(), attributes, status=status, links=links)
 
     def called(self, record: CallRecord) -> None:
         """This thread made a call to Kili; it is told of where it was made for a batch."""

@@ -43,8 +43,8 @@ class Tracer(Protocol):
     def admitted(self, arrivals: Sequence[Arrival], result: Admission) -> None:
         """Items were admitted."""
 
-    def batch(self, project: str, entries: Iterable[Leased]) -> AbstractContextManager[None]:
-        """What this thread does meanwhile is done with these predictions."""
+    def batch(self, project: str, entries: Iterable[Leased], step: str) -> AbstractContextManager[None]:
+        """What this thread does meanwhile is done with these predictions; ``step`` is deliver or update."""
 
     def called(self, record: CallRecord) -> None:
         """This thread made a call to Kili."""
@@ -73,7 +73,7 @@ class _NoTraces:
     def admitted(self, _arrivals: Sequence[Arrival], _result: Admission) -> None:
         pass
 
-    def batch(self, _project: str, _entries: Iterable[Leased]) -> AbstractContextManager[None]:
+    def batch(self, _project: str, _entries: Iterable[Leased], _step: str) -> AbstractContextManager[None]:
         return self._nothing
 
     def called(self, _record: CallRecord) -> None:
