@@ -58,7 +58,7 @@ def _span(span: ReadableSpan) -> bytes:
         *(_part(0x5A, _event(event)) for event in span.events),
         *(_link(link.context) for link in span.links),
         b"\x7a\x02\x18\x02" if span.status.status_code.value == 2 else b"\x7a\x00",
-        b"\x85\x02" + flags.to_bytes(4, "little"),
+        b"\x85\x01" + flags.to_bytes(4, "little"),
     ]
     return b"".join(parts)
 
