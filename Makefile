@@ -12,7 +12,7 @@ REDIS_SERVER ?= redis-server
 # Compiled modules are kept even where the environment forbids it: each of the tests' many processes starts in half the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test fuzz fuzz-formats fuzz-http test-redis test-long test-servers test-sources test-browser test-alerts lint bench bench-quick faults-one-document soak simulate simulate-memory lock clean
+.PHONY: demo test fuzz fuzz-contract fuzz-formats fuzz-http test-redis test-long test-servers test-sources test-browser test-alerts pictures lint bench bench-quick faults-one-document soak simulate simulate-memory lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -50,9 +50,13 @@ $(VENV)/.fuzz/bin/schemathesis: $(BIN)/python
 	$(PYTHON) -m venv $(VENV)/.fuzz
 	$(VENV)/.fuzz/bin/pip install --quiet 'schemathesis>=4'
 
-# Looks at the report's page in a real browser; needs Chromium (Debian: apt-get install chromium), or its path in CHROMIUM.
+# Looks at the report's and the operator's page in a real browser; needs Chromium (Debian: apt-get install chromium), or its path in CHROMIUM.
 test-browser: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/browser $(ARGS)
+
+# The pictures of the README, from a run of the demo; needs Chromium too.
+pictures: $(VENV)/.dev
+	$(BIN)/python scripts/pictures.py docs
 
 # The alerts with the real Prometheus and Alertmanager, each fired and resolved while harm is done; some minutes. Needs
 # both (Debian: apt-get install prometheus prometheus-alertmanager); their services need not run.
@@ -73,6 +77,10 @@ bench-quick: $(VENV)/.dev
 
 faults-one-document: $(VENV)/.dev
 	WORKER_DELIVERY__ONE_DOCUMENT=true $(BIN)/python -m pytest -n 3 --dist loadfile tests/faults $(ARGS)
+
+# 180,000 changed messages: does what reads them quickly agree with what words a refusal?
+fuzz-contract: $(VENV)/.dev
+	$(BIN)/python -m tests.unit.contract.fuzz_contract $(ARGS)
 
 # 100,000 mutated payloads of every format with a fresh seed; about two minutes.
 fuzz-formats: $(VENV)/.dev

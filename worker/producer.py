@@ -14,12 +14,14 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import redis
-from celery import Celery
 
 from worker.environment.connections import broker_ssl, celery_url, connect, is_redis
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 TASK = "predictions.ingest"
 ORIGIN = "prediction-worker publisher"
@@ -111,6 +113,8 @@ class Publisher:
 
 
 def _producing(broker_url: str) -> Celery:
+    from celery import Celery  # for other brokers alone: it takes longer to import than all the rest
+
     app = Celery(broker=celery_url(broker_url))
     app.conf.broker_use_ssl = broker_ssl(broker_url)
     return app

@@ -24,6 +24,7 @@ from worker.intake import Reader, ReaderLimits
 from worker.kili import CallRecord
 from worker.monitoring.health import Pulse
 from worker.monitoring.probes import Probes
+from worker.monitoring.roster import Presence, Roster
 from worker.monitoring.serving import worker_endpoint
 from worker.monitoring.worker_monitor import WorkerMonitor
 from worker.projects.results import ResultPlaces, ResultReader
@@ -73,6 +74,7 @@ class Runtime:
         self._observer = self.monitor if settings.http.listen else None
         """Nothing is counted that nobody can see."""
         self.spool = spool_of(settings, environment, observer=self._observer)
+        self._calls = CallCounter(self.spool.redis, self.spool.prefix)
         self._projects = projects_of(settings)
         self.tracer = tracer_of(settings)
         self.admitter = admitter_of(settings, self.spool, self._projects, self.tracer)
@@ -96,6 +98,7 @@ class Runtime:
         self.reader = self._make_reader()
         self.sources = SourceHost(settings, lambda: self.reader.closed, self.stop_event, environment)
         self._watch = Watch(self.spool)
+        self._presence = Presence(Roster(self.spool.redis, self.spool.prefix), environment.worker, "worker")
         self._housekeeping = housekeeping_of(settings, self.spool)
         self._feedback = threading.Thread(target=self._keep_running, args=(self._listen,), name="feedback", daemon=True)
         self._watchdog = threading.Thread(target=self._watch_drain, name="watchdog", daemon=True)
@@ -151,6 +154,7 @@ class Runtime:
         self._say_remaining("drained")
         self._end_pulse()
         self._end_pause()
+        self._presence.end()
         self.tracer.close()
         if self._endpoint is not None:
             self._endpoint.close()
@@ -160,10 +164,9 @@ class Runtime:
     def rounds(self) -> Iterator[Rounds]:
         """The feedback rooms, with connections of their own."""
         budget = budget_of(self.settings, self.spool)
-        counter = CallCounter(self.spool.redis, self.spool.prefix)
 
         def observe(record: CallRecord) -> None:
-            counter.observe(record)
+            self._calls.observe(record)
             if self._observer is not None:
                 self._observer.called(record)
 
@@ -209,16 +212,20 @@ class Runtime:
         if self._endpoint is not None:
             self.probes.beat({"delivery": trouble, "intake": self.reader.trouble, "broker": connection})
         self._watch.tick()
+        self._presence.tick(
+            held=len(self.deliverer.leases.held()), trouble=trouble or self.reader.trouble or connection
+        )
         self._housekeeping.tick()
         self._keep_counts()
 
     def _keep_counts(self) -> None:
-        """What the review policy has counted belongs to the fleet, also when nothing comes any more."""
+        """What the policy and the clients have counted belongs to the fleet, also when nothing comes any more."""
         for counted in (self.admitter, self._policy_of_awaited):
             try:
                 counted.keep()
             except redis.RedisError as error:  # kept for the next time; who delivers says that Redis is away
                 logger.debug("not counted yet: %s", error, extra={"action": "counts_wait"})
+        self._calls.keep()
 
     def _say_beat_failed(self, error: OSError) -> None:
         if clock.monotonic() - self._beat_failed > SAID_AGAIN_SECONDS:
@@ -269,11 +276,10 @@ class Runtime:
 
     def _deliverer(self) -> Deliverer:
         budget = budget_of(self.settings, self.spool)
-        counter = CallCounter(self.spool.redis, self.spool.prefix)
 
         def observe(record: CallRecord) -> None:
             self._pace.observe(record)
-            counter.observe(record)
+            self._calls.observe(record)
             self.tracer.called(record)
             if self._observer is not None:
                 self._observer.called(record)

@@ -182,11 +182,23 @@ def _fleets(figures: Figures) -> Iterator[Table]:
 
 def _micro(figures: Figures) -> Iterator[Table]:
     rows = [
-        (one.kind, *(f"{value:.0f}" for value in (one.read, one.score, one.compose, one.total, one.rank)))
+        (
+            one.kind,
+            *(f"{value:.0f}" for value in (one.read, one.score, one.compose, one.total, one.rank)),
+            f"{one.to_built_in:.1f} x" if one.to_built_in else "",
+        )
         for one in figures.found.micro
     ]
     if rows:
-        headings = ("prediction", "read", "format and score", "compose and validate", "total", "rank instead")
+        headings = (
+            "prediction",
+            "read",
+            "format and score",
+            "compose and validate",
+            "total",
+            "rank instead",
+            "format, to a built-in reader",
+        )
         yield Table("One prediction: µs of CPU", headings, rows)
 
 

@@ -87,7 +87,7 @@ def test_the_alarm_comes_first_and_says_what_to_do(chromium: Tab, report: Path) 
 
     assert first == notes[0]
     assert "DOG: " in words
-    assert "report --acknowledge accuracy_fell/m:2/1" in words
+    assert "report --project P1 --acknowledge accuracy_fell/m:2/1" in words
 
 
 def test_nothing_is_asked_of_the_network(chromium: Tab, report: Path) -> None:

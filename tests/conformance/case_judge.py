@@ -19,6 +19,7 @@ from kili.client import Kili
 from kili.exceptions import GraphQLError
 
 from tests.conformance.sdk_cars import APPEND, call, create_project
+from tests.nursery import spawn
 from worker.sandbox.interface import read_interface
 from worker.sandbox.process import SandboxProcess
 from worker.sandbox.responses.agreement import compare_jobs
@@ -110,7 +111,7 @@ def _wrong_words(refusal: str, words: Any) -> Iterator[str]:
 def main(arguments: list[str]) -> int:
     """Judge a folder of cases."""
     cases = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(arguments[0]).glob("*.json"))]
-    with SandboxProcess(agreement="documented", validation="strict") as sandbox:
+    with SandboxProcess(spawn=spawn, agreement="documented", validation="strict") as sandbox:
         judge = CaseJudge(sandbox, Kili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint, disable_tqdm=True))
         wrong = {case["name"]: judge.problems(case) for case in cases}
     for name, problems in wrong.items():

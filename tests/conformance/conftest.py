@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conformance.sdk_cars import HTTP, Cars, create_project
+from tests.nursery import spawn
 from worker.sandbox.process import SandboxProcess
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[SandboxProcess]:
-    with SandboxProcess(import_delay=0) as process:
+    with SandboxProcess(spawn=spawn, import_delay=0) as process:
         yield process
 
 

@@ -11,6 +11,7 @@ import pytest
 from kili.client import Kili
 
 from tests.conformance.sdk_cars import HTTP
+from tests.nursery import spawn
 from worker.sandbox.process import SandboxProcess
 
 PDF = b"%PDF-1.4 not looked at"
@@ -110,7 +111,7 @@ def test_hosted_videos_take_frame_by_frame_labels(kili: Kili, new_project: Calla
 
 
 def test_files_of_a_directory_are_served(document: Path) -> None:
-    with SandboxProcess(files=str(document.parent)) as sandbox:
+    with SandboxProcess(spawn=spawn, files=str(document.parent)) as sandbox:
         assert HTTP.get(f"{sandbox.base_url}/files/{document.name}").content == PDF
         assert HTTP.get(f"{sandbox.base_url}/files/../conftest.py").status_code == 404
 

@@ -25,6 +25,7 @@ from celery import Celery
 
 from tests.faults.front import Front
 from tests.faults.troubles import Troubles
+from tests.nursery import spawn
 from worker.delivery import Pause, Pauses
 from worker.demo.environment import WorkerProcess
 from worker.environment.embedded_redis import EmbeddedRedis
@@ -127,7 +128,7 @@ class House:
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="house-"))
         self.redis = EmbeddedRedis(binary=binary)
-        self.kili = SandboxProcess(**sandbox)
+        self.kili = SandboxProcess(spawn=spawn, **sandbox)
         self.front = Front(self.kili.endpoint) if has_front else None
         self.client = redis.Redis.from_url(self.redis.url)
         self.spool = Spool(self.client, prefix="pw:", lease_ms=1500, remember_ms=60_000)
@@ -193,7 +194,7 @@ class House:
         """Start a worker, and wait until it is ready; ``output`` takes what it writes instead of its log."""
         self._named += 1
         environment = {**self.environment, **settings}
-        worker = WorkerProcess(environment, self.folder, f"worker-{self._named}", output=output)
+        worker = WorkerProcess(environment, self.folder, f"worker-{self._named}", output=output, spawn=spawn)
         self.workers.append(worker)
         return worker.wait_ready() if wait else worker
 

@@ -50,7 +50,8 @@ LEAVES = (
     | st.text(max_size=20)
     | st.sampled_from(["", "RED", "COLOUR", "2026-11-23T10:15:00Z", "auto", "-", 10**400, -(10**30), 1e308, "\x00"])
 )
-WORDS = sorted({*Prediction.model_fields, *Output.model_fields, *AssetContent.model_fields, *ModelVersion.model_fields})
+PARTS = (Prediction, Output, AssetContent, ModelVersion)
+WORDS = sorted({name for part in PARTS for name in part.__struct_fields__})
 WORDS += ["schema", "external_ids", "assets", "categories", "predictions", "outputs", "data", "shape", "datatype"]
 KEYS = st.text(max_size=8) | st.sampled_from(WORDS)
 VALUES = st.recursive(

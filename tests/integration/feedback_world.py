@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests.nursery import spawn
 from worker.demo.digits import CLASS_NAMES, load_digits
 from worker.environment.trust import trusted
 from worker.feedback.reading import Reader
@@ -174,7 +175,7 @@ class World:
 @contextmanager
 def world(**options: Any) -> Iterator[World]:
     """A fresh sandbox with one empty project."""
-    with SandboxProcess(**options) as sandbox:
+    with SandboxProcess(spawn=spawn, **options) as sandbox:
         kili = KiliClient(KiliAccess(sandbox.endpoint, sandbox.api_key))
         try:
             found = World(sandbox, "", kili)

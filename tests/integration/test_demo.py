@@ -115,6 +115,17 @@ def test_the_sums_agree_with_each_other_and_nothing_is_left_over(shell: Shell) -
     assert list(shell.folder.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_as_it_is_shown_to_users_it_tells_the_drift_that_it_injects(shell: Shell) -> None:
+    """A few hundred predictions, as in the case above, are too few for any detector; the default is not."""
+    demo = shell.start("--json")
+    output, log = demo.communicate(timeout=115)
+    assert demo.returncode == 0, log
+    found = json.loads(output)["drift"]
+    named = [alarm["lost"] for alarm in found["alarms"] if alarm["model"] == found["injected_model"]]
+    assert found["injected_class"] in {lost[0] for lost in named if lost}, found
+
+
 def test_kept_it_can_be_looked_at_until_an_interrupt_ends_it(shell: Shell) -> None:
     demo = shell.start("--keep", "--predictions", "40")
     said = "".join(read_until(demo.stderr, "Ctrl-C stops everything"))

@@ -18,6 +18,7 @@ import redis
 from click.testing import CliRunner
 
 from tests.awaiting import free_port
+from tests.nursery import spawn
 from worker.cli.group import main
 from worker.contract import ReadingLimits, read_json, read_message
 from worker.environment.embedded_redis import EmbeddedRedis
@@ -158,7 +159,7 @@ def test_a_producer_that_a_page_shows_sends(redis_server: EmbeddedRedis, client:
 
 def test_the_project_that_a_page_makes_in_the_sandbox_is_made() -> None:
     (program,) = blocks("docs/sandbox.md", "python")
-    with SandboxProcess() as sandbox:
+    with SandboxProcess(spawn=spawn) as sandbox:
         here = re.sub(r'api_endpoint="[^"]+"', f'api_endpoint="{sandbox.endpoint}"', program)
         here = re.sub(r'api_key="[^"]+"', f'api_key="{sandbox.api_key}"', here)
         subprocess.run([sys.executable, "-c", f"{here}\nassert project['id']"], check=True, timeout=60)

@@ -17,6 +17,7 @@ from click.testing import CliRunner, Result
 from kili.client import Kili
 
 from tests.integration.feedback_world import World, world
+from tests.nursery import spawn
 from worker.cli.evaluate import evaluate
 from worker.cli.publish import publish
 from worker.cli.report import report
@@ -275,7 +276,7 @@ def test_the_first_use_case_prints_what_the_sdks_code_prints(
     access = {"KILI_API_ENDPOINT": place.sandbox.endpoint, "KILI_API_KEY": place.sandbox.api_key}
 
     assert run(publish, str(file)).exit_code == 0
-    with WorkerProcess({**access, "REDIS_URL": redis_server.url}, tmp_path):
+    with WorkerProcess({**access, "REDIS_URL": redis_server.url}, tmp_path, spawn=spawn):
         end = time.monotonic() + 30
         while kili.count_labels(project_id=project, type_in=["INFERENCE"]) < len(CARS) and time.monotonic() < end:
             time.sleep(0.1)

@@ -21,6 +21,7 @@ from worker.intake.inbox import Side
 from worker.kili.budget import CallBudget
 from worker.review.histogram import Histogram, UntestedPool
 from worker.spool import Arrival, Counted, Dead, Fate, Item, Leased, Settlement, Spool, Waiting
+from worker.spool.dead_letters import DeadLetters
 
 SCRIPTS = {
     *(("worker.intake", f"scripts/{name}.lua") for name in ("expire_halves", "oldest", "put", "take")),
@@ -41,6 +42,7 @@ SCRIPTS = {
             "oldest",
             "hasten",
             "lanes",
+            "letters",
         )
     ),
 }
@@ -101,7 +103,14 @@ def test_what_is_no_number_is_refused_rather_than_written(client: redis.Redis, n
 def test_every_line_of_every_script_runs_and_writes_its_numbers_in_digits(
     redis_binary: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for place in ("worker.spool.spool", "worker.intake.inbox", "worker.kili.budget", "worker.review.histogram"):
+    places = (
+        "worker.spool.spool",
+        "worker.spool.dead_letters",
+        "worker.intake.inbox",
+        "worker.kili.budget",
+        "worker.review.histogram",
+    )
+    for place in places:
         monkeypatch.setattr(f"{place}.script_of", marked_script_of)
     with EmbeddedRedis(binary=redis_binary) as server, redis.Redis.from_url(server.url) as client:
         with heard(client) as commands:
@@ -185,6 +194,7 @@ class Tour:
         self.put(self.item("a"), Dead("p", "bad", b"{}", b"x"), Dead("p", "bad", b"{}", b"y"), Counted("p"))
         self.put(self.item("a", stamp=4), self.item("a", digest="aa"), self.item("a"), insist=True)
         first, second = self.letter_ids()
+        assert [one["original_bytes"] for one in DeadLetters(self.client, "t:").summaries([first, "1-1"])] == [1]
         for _ in range(2):
             self.put(self.item("b"), replayed=first)
         assert self.spool.drop(second)

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.alerts.station import await_that, free_port
 from tests.faults.house import House, predictions
+from tests.nursery import spawn
 from worker.demo.environment import WorkerProcess
 
 STALLED = "3"
@@ -67,7 +68,7 @@ class Exporting:
         self.url = f"http://{address}"
         self.log = folder / "exporter.log"
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+            self.process = spawn(
                 [sys.executable, "-m", "worker", "exporter", "--listen", address],
                 env={**os.environ, **house.environment},
                 stdin=subprocess.DEVNULL,

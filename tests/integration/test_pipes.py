@@ -13,6 +13,7 @@ import click
 import pytest
 import redis
 
+from tests.nursery import spawn
 from worker.cli.group import COMMANDS, main
 from worker.cli.wording import counted
 from worker.demo.environment import LocalKili
@@ -117,7 +118,7 @@ def test_other_commands_take_what_a_shell_gives(
 @pytest.fixture(scope="module")
 def kili() -> Iterator[tuple[str, Mapping[str, str]]]:
     """A project in a local Kili, and the settings that lead there."""
-    with SandboxProcess() as sandbox:
+    with SandboxProcess(spawn=spawn) as sandbox:
         with LocalKili(sandbox.endpoint, sandbox.admin_url, sandbox.api_key) as client:
             project = client.create_project("pipes")
         yield project, {"KILI_API_ENDPOINT": sandbox.endpoint, "KILI_API_KEY": sandbox.api_key}

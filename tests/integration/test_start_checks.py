@@ -17,6 +17,7 @@ import redis
 from click.testing import CliRunner
 
 from tests.awaiting import awaited
+from tests.nursery import spawn
 from worker.cli import main
 from worker.demo.environment import LocalKili, WorkerProcess
 from worker.environment.connections import connect
@@ -123,11 +124,14 @@ def test_the_documented_rights_are_enough_to_work(
 ) -> None:
     grant(user, *documented)
     monkeypatch.setenv("REDIS_URL", url_of(redis_server))
-    with SandboxProcess() as sandbox, LocalKili(sandbox.endpoint, sandbox.admin_url, sandbox.api_key) as kili:
+    with (
+        SandboxProcess(spawn=spawn) as sandbox,
+        LocalKili(sandbox.endpoint, sandbox.admin_url, sandbox.api_key) as kili,
+    ):
         project = kili.create_project("rights")
         access = {"KILI_API_ENDPOINT": sandbox.endpoint, "KILI_API_KEY": sandbox.api_key}
         assert refused(monkeypatch, **access) == []
-        with WorkerProcess({"REDIS_URL": url_of(redis_server), **access}, tmp_path):
+        with WorkerProcess({"REDIS_URL": url_of(redis_server), **access}, tmp_path, spawn=spawn):
             for via in ("stream", "celery"):
                 with Publisher(url_of(redis_server), via=via) as publisher:  # type: ignore[arg-type]
                     publisher.send(message(project, via))

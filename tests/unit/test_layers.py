@@ -24,7 +24,7 @@ LAYERS = (
     {"wiring"},
     {"sources"},
     {"monitoring"},
-    {"runtime", "demo"},
+    {"runtime", "demo", "page"},
     {"app"},
     {"cli"},
     {"__main__"},

@@ -84,7 +84,7 @@ def test_a_payload_that_cannot_be_read_names_the_field_within_the_message() -> N
 
 def test_a_batch_gives_each_external_id_its_row_and_each_row_survives_the_spool() -> None:
     rows = rows_of(batch({"payload": ROWS, "classes": ["RED", "BLACK"]}, ["a", "b"], assets=[{"url": "u"}, None]))
-    spooled = [read_prediction(json.loads(row.model_dump_json(by_alias=True, exclude_none=True))) for row in rows]
+    spooled = [read_prediction(json.loads(row.to_json())) for row in rows]
     assert [row.external_id for row in spooled] == ["a", "b"]
     assert [row.asset.url if row.asset else None for row in spooled] == ["u", None]
     assert [labels(output_of(row)) for row in spooled] == [{"RED": 0.9, "BLACK": 0.1}, {"RED": 0.2, "BLACK": 0.8}]
@@ -102,7 +102,7 @@ def test_an_embedding_reaches_the_policy_and_each_row_of_a_batch_has_its_own() -
     assert subject_of(prediction, output_of(prediction), "p").embedding == [0.5, -2.0, 1e-3]
     output = {"payload": ROWS, "classes": ["RED", "BLACK"]}
     rows = rows_of(batch(output, ["a", "b"], embeddings=[[1.0, 2.0], None]))
-    spooled = [read_prediction(json.loads(row.model_dump_json(by_alias=True, exclude_none=True))) for row in rows]
+    spooled = [read_prediction(json.loads(row.to_json())) for row in rows]
     assert [row.embedding for row in spooled] == [[1.0, 2.0], None]
     with pytest.raises(MessageError, match="1 embeddings for 2 external_ids"):
         batch(output, ["a", "b"], embeddings=[[1.0]])
@@ -194,7 +194,7 @@ def test_a_broken_neutral_answer_is_refused_with_its_field() -> None:
 )
 def test_what_only_the_project_decides_survives_the_spool(payload: Any) -> None:
     rows = rows_of(batch({"payload": payload}, ["1", "2"]))
-    answers = [output_of(read_prediction(json.loads(row.model_dump_json(by_alias=True)))).answer for row in rows]
+    answers = [output_of(read_prediction(json.loads(row.to_json()))).answer for row in rows]
     assert answers == [output.answer for output in read_payload(payload).outputs]
 
 

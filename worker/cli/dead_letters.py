@@ -21,7 +21,7 @@ from worker.wiring import admitter_of, spool_of, tracer_of
 def _letter_ids(_ctx: click.Context, _param: click.Parameter, given: Any) -> Any:
     """Ids of dead letters as they are; refused where one can be none."""
     for one in [given] if isinstance(given, str) else given:
-        if not re.fullmatch(r"\d{1,20}-\d{1,20}", one):
+        if not re.fullmatch(r"[0-9]{1,20}-[0-9]{1,20}", one):
             raise click.BadParameter(
                 f"{one!r} is no id of a dead letter, such as 1764201600000-0; `dead-letters list` shows them"
             )

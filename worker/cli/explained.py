@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from msgspec import structs
+
 from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.formats import Catalogue, OutputError
 from worker.ontology import Interface, OntologyError, unknown_labels
@@ -74,7 +76,7 @@ def _explain(
     project = prediction.project_id or settings.default_project or "-"
     subject = subject_of(prediction, output, project)
     about |= {"asset_id": subject.asset_id, "output": asdict(output), "confidence": subject.confidence}
-    about["decision"] = asdict(policy_of(settings).decide(subject))
+    about["decision"] = structs.asdict(policy_of(settings).decide(subject))
     if interface is not None:
         about["json_response"] = response_of(prediction, interface, config)
         config = config.of_model(prediction.model.name, prediction.model.version)

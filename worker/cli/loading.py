@@ -8,20 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-import redis
-from kombu.exceptions import OperationalError
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from worker.contract import MessageError
-from worker.environment.embedded_redis import EmbeddedRedisError
 from worker.environment.logs import configure_logging, password_of
-from worker.formats import OutputError
-from worker.kili import KiliError
-from worker.kili.budget import BudgetTimeout
-from worker.ontology import InterfaceError, OntologyError
-from worker.projects.configuration import ProjectsFileError
-from worker.review import PolicyError
 from worker.settings.names import mistakes
 from worker.settings.tree import Settings
 
@@ -29,20 +19,13 @@ if TYPE_CHECKING:
     from worker.formats import Catalogue
 
 
-OURS = (
-    BudgetTimeout,
-    EmbeddedRedisError,
-    InterfaceError,
-    MessageError,
-    OntologyError,
-    OutputError,
-    PolicyError,
-    ProjectsFileError,
-)
-
-
 def outside_words(error: Exception) -> str | None:
     """What a person reads of an error that files, servers or settings caused; None for a fault of the program."""
+    import redis
+    from kombu.exceptions import OperationalError
+
+    from worker.kili import KiliError
+
     match error:
         case KiliError():
             return f"Kili: {error}"
@@ -52,9 +35,31 @@ def outside_words(error: Exception) -> str | None:
             return f"a file is no text in UTF-8: {error.reason} at byte {error.start}"
         case OSError():
             return f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        case _ if isinstance(error, OURS):
+        case _ if isinstance(error, _ours()):
             return str(error)
     return None
+
+
+def _ours() -> tuple[type[Exception], ...]:
+    """Errors whose words say it all; imported only where one has come, for most commands need few of these rooms."""
+    from worker.contract import MessageError
+    from worker.environment.embedded_redis import EmbeddedRedisError
+    from worker.formats import OutputError
+    from worker.kili.budget import BudgetTimeout
+    from worker.ontology import InterfaceError, OntologyError
+    from worker.projects.configuration import ProjectsFileError
+    from worker.review import PolicyError
+
+    return (
+        BudgetTimeout,
+        EmbeddedRedisError,
+        InterfaceError,
+        MessageError,
+        OntologyError,
+        OutputError,
+        PolicyError,
+        ProjectsFileError,
+    )
 
 
 class OutputFile(click.Path):
@@ -93,6 +98,7 @@ def start_logging(settings: Settings) -> None:
     webhook = settings.feedback.webhook_url.get_secret_value() if settings.feedback.webhook_url else ""
     secrets = [key, webhook, password_of(settings.redis), password_of(settings.broker)]
     secrets += [secret.get_secret_value() for secret in (*settings.serve.tokens, *settings.serve.hmac_keys)]
+    secrets += [token.get_secret_value() for token in (settings.page.token, settings.page.read_token) if token]
     secrets += [settings.kafka.sasl_password.get_secret_value()] if settings.kafka.sasl_password else []
     secrets += [password_of(settings.rabbitmq.url.get_secret_value())] if settings.rabbitmq.url else []
     configure_logging(level=settings.log.level, form=settings.log.format, secrets=secrets)

@@ -99,30 +99,41 @@ def simulate(
 @POLICY
 @JSON
 def show(path: Path | None, as_json: bool) -> None:
-    """Show the policy, where its cut is now, the budget spent, and what it has learned."""
+    """Show the policy, where its cut is now, the budget spent, and what it has learned.
+
+    While Redis is away, the policy alone is shown; exit 1.
+    """
     from worker.environment.connections import connect
     from worker.projects.review_policy import review_words
     from worker.review import RedisState
-    from worker.review.overview import overview
+    from worker.review.overview import as_written, overview
 
     settings = load_settings()
     in_force = review_words(settings.review)
     if path is None and settings.review.in_force == "threshold":
         print_json({"in_force": in_force}) if as_json else click.echo(f"in force: {in_force}")
         return
+    rules, unknown = _policy(path), ""
+    found = {"in_force": in_force} | as_written(rules)
     try:
         state = RedisState(connect(settings.redis), prefix=settings.spool.prefix)
-        found = {"in_force": in_force} | overview(_policy(path), state, time.time())
+        found |= overview(rules, state, time.time())
     except redis.RedisError as error:
-        fail(f"Redis cannot be asked: {error}")
+        unknown = f"Redis cannot be asked for its cut, its budget and what it has learned: {error}"
     if as_json:
         print_json(found)
-        return
-    click.echo(f"in force: {in_force}\npolicy {found['policy']}")
+    else:
+        _print_policy(found)
+    if unknown:
+        fail(unknown)
+
+
+def _print_policy(found: dict[str, Any]) -> None:
+    click.echo(f"in force: {found['in_force']}\npolicy {found['policy']}")
     for rule in found["rules"]:
         click.echo(f"  rule {json.dumps(rule, ensure_ascii=False)}")
     for section in ("projects", "models"):
-        for row in found[section]:
+        for row in found.get(section, ()):
             click.echo(f"{section[:-1]:8}" + "  ".join(f"{key} {value}" for key, value in row.items()))
 
 

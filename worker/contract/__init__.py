@@ -4,8 +4,6 @@ from worker.contract.errors import MessageError, not_understood
 from worker.contract.message import (
     READING,
     SCHEMA_NAME,
-    SHAPES,
-    SHORT,
     AssetContent,
     Evidence,
     ModelVersion,
@@ -22,7 +20,9 @@ from worker.contract.parsing import (
     read_prediction,
     read_raw,
 )
+from worker.contract.part import plain
 from worker.contract.schemas import asyncapi_document, json_schema
+from worker.contract.short_form import SHAPES, SHORT
 
 __all__ = [
     "READING",
@@ -42,6 +42,7 @@ __all__ = [
     "json_schema",
     "not_understood",
     "path_text",
+    "plain",
     "read_json",
     "read_message",
     "read_prediction",

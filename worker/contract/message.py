@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    model_validator,
+import msgspec
+from msgspec import Meta
+from msgspec.structs import astuple
+from pydantic import AwareDatetime, BeforeValidator, Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic_core import CoreSchema
+
+from worker.contract.part import FINITE, Identifier, Part, Probability, ShortName, check_identifier, check_names, plain
+from worker.contract.short_form import (
+    SHAPES,
+    SHORT,
+    Box,
+    ClassScores,
+    EntitySpan,
+    JobAnswer,
+    Labels,
+    Mask,
+    Points,
+    Polygon,
 )
 
 SCHEMA_NAME: Literal["prediction/v1"] = "prediction/v1"
-
-Probability = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
 
 def _written_out(value: Any) -> Any:
@@ -27,23 +35,24 @@ def _written_out(value: Any) -> Any:
     return value
 
 
-_VISIBLE = r"^[^\x00-\x1f\x7f]+$"
-_UNPADDED = r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=1024, pattern=_UNPADDED)]
-ShortName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=_VISIBLE)]
-TraceText = Annotated[str, StringConstraints(max_length=1000)]
-Embedding = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1, max_length=4096)]
+_WRITTEN = Annotated[AwareDatetime, BeforeValidator(_written_out), Field(strict=False)]
+_moment_of = TypeAdapter(_WRITTEN).validator.validate_python
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+class _Moment:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return handler.generate_schema(_WRITTEN)
 
+
+if TYPE_CHECKING:
+    Moment = datetime
+else:  # pydantic's words and its idea of a moment for both: msgspec rounds where pydantic cuts
+    Moment = Annotated[Any, _Moment()]
+
+
+TraceText = Annotated[str, Meta(max_length=1000)]
 
 CONTENTS = ("url", "text", "json_content", "path")
-SHAPES = ("boxes", "polygons", "masks", "points")
-"""Shapes of one answer; they may stand together."""
-
-SHORT = ("scores", "labels", "text", "entities", "jobs")
 ANSWERS = ("json_response", "payload", "answer", *SHORT)
 """Answers of which an output has one, or shapes instead."""
 
@@ -66,37 +75,43 @@ GOES_WITH = {
 }
 """What goes with an answer in the short form."""
 
+Embedding = Annotated[list[Annotated[float, FINITE]], Meta(min_length=1, max_length=4096)]
+ImageSize = Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=2, max_length=2)]
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
-class AssetContent(_Part):
+class AssetContent(Part):
     """Where the asset's content is; exactly one of the four."""
 
-    url: Annotated[str, StringConstraints(min_length=1, max_length=8192)] | None = Field(
-        default=None, description="Hosted content, fetched by Kili."
-    )
-    text: str | None = Field(default=None, description="The text itself (TEXT projects).")
-    json_content: dict[str, Any] | list[Any] | None = Field(
-        default=None, description="Kili's jsonContent (rich text, video frames)."
-    )
-    path: Annotated[str, StringConstraints(min_length=1, max_length=4096)] | None = Field(
-        default=None, description="A local file below one of the roots that the worker's settings allow."
-    )
+    url: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=8192)] | None, Meta(description="Hosted content, fetched by Kili.")
+    ] = None
+    text: Annotated[str | None, Meta(description="The text itself (TEXT projects).")] = None
+    json_content: Annotated[
+        dict[str, Any] | list[Any] | None, Meta(description="Kili's jsonContent (rich text, video frames).")
+    ] = None
+    path: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=4096)] | None,
+        Meta(description="A local file below one of the roots that the worker's settings allow."),
+    ] = None
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
+    def __post_init__(self) -> None:
         content = (self.url, self.text, self.json_content, self.path)
         if content.count(None) != len(content) - 1:
             found = _given(self, CONTENTS)
             raise ValueError(f"needs exactly one of {', '.join(CONTENTS)}; found {found}")
-        return self
 
 
-class ModelVersion(_Part):
+class ModelVersion(Part):
     """The model that made the prediction."""
 
     name: ShortName
     version: ShortName
+
+    def __post_init__(self) -> None:
+        check_names((self.name, self.version))
 
     @property
     def label(self) -> str:
@@ -104,207 +119,103 @@ class ModelVersion(_Part):
         return f"{self.name}:{self.version}"
 
 
-class Evidence(_Part):
+class Evidence(Part):
     """What tells of errors that the answer itself does not show."""
 
-    token_scores: list[Probability] | None = Field(
-        default=None, description="Probability of every token's tag, those without an entity included."
-    )
-    candidate_scores: list[Probability] | None = Field(
-        default=None, description="Scores of the candidates below the model's threshold."
-    )
-    pixel_doubt: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] | None = Field(
-        default=None, description="Mean over the pixels of 1 - the greatest probability."
-    )
+    token_scores: Annotated[
+        list[Probability] | None,
+        Meta(description="Probability of every token's tag, those without an entity included."),
+    ] = None
+    candidate_scores: Annotated[
+        list[Probability] | None, Meta(description="Scores of the candidates below the model's threshold.")
+    ] = None
+    pixel_doubt: Annotated[
+        Annotated[float, Meta(ge=0.0), FINITE] | None,
+        Meta(description="Mean over the pixels of 1 - the greatest probability."),
+    ] = None
 
 
-Label = Annotated[str, Field(min_length=1)] | Annotated[int, Field(ge=0)]
-"""A class's name, or its index where ``classes`` names the indexes."""
-
-Coordinate = Annotated[float, Field(allow_inf_nan=False)]
-Point = Annotated[list[Coordinate], Field(min_length=2, max_length=2)]
-SeenPoint = Annotated[list[Coordinate], Field(min_length=2, max_length=3)]
-Four = Annotated[list[Coordinate], Field(min_length=4, max_length=4)]
-Ring = Annotated[list[Point], Field(min_length=3)]
-ImageSize = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)]
-
-
-class _Object(_Part):
-    label: Label = Field(description="The object's class.")
-    score: Probability | None = Field(default=None, description="Probability, 0 to 1.")
-    track: ShortName | int | None = Field(default=None, description="The same for one object in all frames.")
-    page: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Page of a PDF, from 1.")
-
-
-class Box(_Object):
-    """A rectangle: four numbers in `box_order`, perhaps turned; or its four corners."""
-
-    box: Four | None = Field(default=None, description="In `units` and `box_order`; `xyxy` when absent.")
-    angle: Coordinate | None = Field(
-        default=None, description="Degrees by which the box is turned about its centre, clockwise as seen."
-    )
-    corners: Annotated[list[Point], Field(min_length=4, max_length=4)] | None = Field(
-        default=None, description="The corners of a turned box, in order around it."
-    )
-
-    @model_validator(mode="after")
-    def _one_geometry(self) -> Self:
-        if (self.box is None) == (self.corners is None):
-            raise ValueError("needs exactly one of box, corners")
-        return self
-
-
-class Polygon(_Object):
-    """An outline of three points or more, and the holes in it."""
-
-    polygon: Ring = Field(description="Points [x, y] in `units`, in order around the outline.")
-    holes: list[Ring] | None = Field(default=None, description="Outlines of what does not belong to it.")
-
-
-class Mask(_Object):
-    """A mask of the whole image, or of the part of it in `box`."""
-
-    png: str | None = Field(default=None, description="Grayscale PNG in base64: 128 and lighter is inside.")
-    rle: dict[str, Any] | None = Field(default=None, description="COCO run lengths: size [height, width] and counts.")
-    grid: list[list[Coordinate | bool]] | None = Field(
-        default=None, description="Rows of values from 0 to 1: above 0.5 is inside."
-    )
-    box: Four | None = Field(default=None, description="Where the mask lies, in `units` and `box_order`.")
-
-    @model_validator(mode="after")
-    def _one_mask(self) -> Self:
-        if (self.png, self.rle, self.grid).count(None) != 2:
-            raise ValueError("needs exactly one of png, rle, grid")
-        return self
-
-
-class Points(_Object):
-    """One point, or the named points of a pose."""
-
-    point: Point | None = Field(default=None, description="A single point [x, y] in `units`.")
-    points: list[SeenPoint | None] | dict[str, SeenPoint | None] | None = Field(
-        default=None,
-        description="Points of a pose by name, or in the order of `point_names`: [x, y], or [x, y, visibility from 0 "
-        "to 1]; null for one that was not found.",
-    )
-
-    @model_validator(mode="after")
-    def _one_geometry(self) -> Self:
-        if (self.point is None) == (self.points is None):
-            raise ValueError("needs exactly one of point, points")
-        return self
-
-
-class EntitySpan(_Part):
-    """A span of the asset's text; without offsets, the only place where `text` occurs."""
-
-    label: Label = Field(description="The entity's class.")
-    start: Annotated[int, Field(ge=0)] | None = Field(default=None, description="First character, from 0.")
-    end: Annotated[int, Field(ge=1)] | None = Field(default=None, description="Behind the last character.")
-    text: str | None = Field(default=None, description="The words; checked against the asset's text.")
-    score: Probability | None = Field(default=None, description="Probability, 0 to 1.")
-
-    @model_validator(mode="after")
-    def _a_place(self) -> Self:
-        if (self.start is None) != (self.end is None) or (self.start is None and not self.text):
-            raise ValueError("needs start and end, or text")
-        return self
-
-
-class JobAnswer(_Part):
-    """The answer to one job."""
-
-    scores: dict[str, Probability] | None = Field(default=None, min_length=1)
-    labels: list[Label] | None = Field(default=None, min_length=1)
-    text: str | None = None
-    entities: list[EntitySpan] | None = None
-    boxes: list[Box] | None = None
-    polygons: list[Polygon] | None = None
-    masks: list[Mask] | None = None
-    points: list[Points] | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        answers = [name for name in SHORT[:-1] if getattr(self, name) is not None]
-        if len(answers) + any(getattr(self, name) is not None for name in SHAPES) != 1:
-            raise ValueError(f"needs exactly one of {', '.join((*SHORT[:-1], *SHAPES))}")
-        return self
-
-
-class Output(_Part):
+class Output(Part):
     """What the model said: Kili's own json_response, a serving stack's raw payload, or an answer in the short form."""
 
-    json_response: dict[str, Any] | None = Field(default=None, description="Kili's own response shape.")
-    scores: dict[str, Probability] | None = Field(
-        default=None, min_length=1, description="Class name to probability, 0 to 1."
+    json_response: Annotated[dict[str, Any] | None, Meta(description="Kili's own response shape.")] = None
+    scores: Annotated[ClassScores | None, Meta(description="Class name to probability, 0 to 1.")] = None
+    labels: Annotated[Labels | None, Meta(description="Classes that the model chose, without scores.")] = None
+    text: Annotated[str | None, Meta(description="A text that the model wrote or read.")] = None
+    entities: Annotated[list[EntitySpan] | None, Meta(description="Spans of the asset's text; [] for none.")] = None
+    boxes: Annotated[list[Box] | None, Meta(description="Rectangles; [] for none.")] = None
+    polygons: Annotated[list[Polygon] | None, Meta(description="Outlines, perhaps with holes; [] for none.")] = None
+    masks: Annotated[list[Mask] | None, Meta(description="Masks of pixels; [] for none.")] = None
+    points: Annotated[list[Points] | None, Meta(description="Single points and poses; [] for none.")] = None
+    jobs: Annotated[
+        Annotated[dict[ShortName, JobAnswer], Meta(min_length=1)] | None,
+        Meta(description="Answers to several jobs, by job."),
+    ] = None
+    payload: Annotated[Any, Meta(description="What the serving stack answered, unchanged.")] = None
+    answer: Annotated[dict[str, Any] | None, Meta(description="The neutral form that payloads are read into.")] = None
+    job: Annotated[ShortName | None, Meta(description="The Kili job; optional when only one fits.")] = None
+    format: Annotated[ShortName | None, Meta(description="Format of the payload; `auto` when absent.")] = None
+    classes: Annotated[list[str] | dict[str, str] | None, Meta(description="Names of class indexes.")] = None
+    first_class: Annotated[
+        Literal[0, 1] | None, Meta(description="Index of the first name of a list of classes; 0 when absent.")
+    ] = None
+    image_size: Annotated[ImageSize | None, Meta(description="Width and height in pixels.")] = None
+    image_sizes: Annotated[
+        Annotated[list[ImageSize], Meta(min_length=1)] | None,
+        Meta(description="Width and height of each image of a batch, in order."),
+    ] = None
+    score_kind: Annotated[
+        Literal["probability", "logit"] | None, Meta(description="What the payload's scores are.")
+    ] = None
+    units: Annotated[
+        Literal["pixel", "relative", "percent", "per_mille"] | None,
+        Meta(description="What coordinates are: pixels, 0 to 1, 0 to 100, or 0 to 1000."),
+    ] = None
+    box_order: Annotated[
+        Literal["xyxy", "xywh", "cxcywh", "yxyx"] | None, Meta(description="What the four numbers of a box are.")
+    ] = None
+    exclusive: Annotated[bool | None, Meta(description="Single choice (true) or independent classes (false).")] = None
+    field: Annotated[
+        ShortName | None,
+        Meta(description="The tensor, column, key or control to read where the payload holds several."),
+    ] = None
+    point_names: Annotated[
+        list[ShortName] | None, Meta(description="Names of a pose's points, in the model's order.")
+    ] = None
+    strings: Annotated[Literal["label", "text"] | None, Meta(description="What a bare string is.")] = None
+    frames: Annotated[bool | None, Meta(description="Whether the rows are the frames of one video.")] = None
+    outside: Annotated[
+        Literal["clip", "drop", "refuse"] | None,
+        Meta(description="What becomes of an object that reaches a little over the image's edge."),
+    ] = None
+    outside_tolerance: Annotated[
+        Annotated[float, Meta(ge=0, le=0.5)] | None,
+        Meta(description="How much is a little, as a share of the side; 0.02, at least 5 pixels."),
+    ] = None
+    on_bad_object: Annotated[
+        Literal["refuse", "drop"] | None,
+        Meta(description="Whether one wrong object refuses the payload or is left out and counted."),
+    ] = None
+    nothing_found: Annotated[bool | None, Meta(description="Whether an empty payload says that nothing was found.")] = (
+        None
     )
-    labels: list[Label] | None = Field(
-        default=None, min_length=1, description="Classes that the model chose, without scores."
-    )
-    text: str | None = Field(default=None, description="A text that the model wrote or read.")
-    entities: list[EntitySpan] | None = Field(default=None, description="Spans of the asset's text; [] for none.")
-    boxes: list[Box] | None = Field(default=None, description="Rectangles; [] for none.")
-    polygons: list[Polygon] | None = Field(default=None, description="Outlines, perhaps with holes; [] for none.")
-    masks: list[Mask] | None = Field(default=None, description="Masks of pixels; [] for none.")
-    points: list[Points] | None = Field(default=None, description="Single points and poses; [] for none.")
-    jobs: dict[ShortName, JobAnswer] | None = Field(
-        default=None, min_length=1, description="Answers to several jobs, by job."
-    )
-    payload: Any = Field(default=None, description="What the serving stack answered, unchanged.")
-    answer: dict[str, Any] | None = Field(default=None, description="The neutral form that payloads are read into.")
-    job: ShortName | None = Field(default=None, description="The Kili job; optional when only one fits.")
-    format: ShortName | None = Field(default=None, description="Format of the payload; `auto` when absent.")
-    classes: list[str] | dict[str, str] | None = Field(default=None, description="Names of class indexes.")
-    first_class: Literal[0, 1] | None = Field(
-        default=None, description="Index of the first name of a list of classes; 0 when absent."
-    )
-    image_size: ImageSize | None = Field(default=None, description="Width and height in pixels.")
-    image_sizes: list[ImageSize] | None = Field(
-        default=None, min_length=1, description="Width and height of each image of a batch, in order."
-    )
-    score_kind: Literal["probability", "logit"] | None = Field(
-        default=None, description="What the payload's scores are."
-    )
-    units: Literal["pixel", "relative", "percent", "per_mille"] | None = Field(
-        default=None, description="What coordinates are: pixels, 0 to 1, 0 to 100, or 0 to 1000."
-    )
-    box_order: Literal["xyxy", "xywh", "cxcywh", "yxyx"] | None = Field(
-        default=None, description="What the four numbers of a box are."
-    )
-    exclusive: bool | None = Field(default=None, description="Single choice (true) or independent classes (false).")
-    field: ShortName | None = Field(
-        default=None, description="The tensor, column, key or control to read where the payload holds several."
-    )
-    point_names: list[ShortName] | None = Field(
-        default=None, description="Names of a pose's points, in the model's order."
-    )
-    strings: Literal["label", "text"] | None = Field(default=None, description="What a bare string is.")
-    frames: bool | None = Field(default=None, description="Whether the rows are the frames of one video.")
-    outside: Literal["clip", "drop", "refuse"] | None = Field(
-        default=None, description="What becomes of an object that reaches a little over the image's edge."
-    )
-    outside_tolerance: Annotated[float, Field(ge=0, le=0.5)] | None = Field(
-        default=None, description="How much is a little, as a share of the side; 0.02, at least 5 pixels."
-    )
-    on_bad_object: Literal["refuse", "drop"] | None = Field(
-        default=None, description="Whether one wrong object refuses the payload or is left out and counted."
-    )
-    nothing_found: bool | None = Field(
-        default=None, description="Whether an empty payload says that nothing was found."
-    )
-    min_score: Probability | dict[str, Probability] | None = Field(
-        default=None, description="Least score of an object or entity; or one per class, `*` for all others."
-    )
-    unknown_classes: Literal["refuse", "ignore"] | None = Field(
-        default=None, description="Whether a class without a category refuses the answer or is left out."
-    )
-    ignored_classes: list[str] | None = Field(default=None, description="Classes of the model to leave out.")
-    evidence: Evidence | None = Field(default=None, description="More to tell doubt by; not sent to Kili.")
+    min_score: Annotated[
+        Probability | dict[str, Probability] | None,
+        Meta(description="Least score of an object or entity; or one per class, `*` for all others."),
+    ] = None
+    unknown_classes: Annotated[
+        Literal["refuse", "ignore"] | None,
+        Meta(description="Whether a class without a category refuses the answer or is left out."),
+    ] = None
+    ignored_classes: Annotated[list[str] | None, Meta(description="Classes of the model to leave out.")] = None
+    evidence: Annotated[Evidence | None, Meta(description="More to tell doubt by; not sent to Kili.")] = None
 
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if self.scores is not None and len(self.model_fields_set) == 1:
-            return self
+    def __post_init__(self) -> None:
+        if self.job is not None:
+            check_names((self.job,))
+        others = len(self.__struct_fields__) - 1 - (self.job is not None)
+        if self.scores is not None and astuple(self).count(None) == others:
+            return  # the usual message
         answers = [name for name in ANSWERS if getattr(self, name) is not None]
         shapes = [name for name in SHAPES if getattr(self, name) is not None]
         if len(answers) + bool(shapes) != 1:
@@ -316,69 +227,93 @@ class Output(_Part):
                 if getattr(self, name) is not None and name not in GOES_WITH.get(kind, ()):
                     only = "only goes with payload" if name in PAYLOAD_ONLY else f"does not go with {kind}"
                     raise ValueError(f"{name} {only}; remove it")
-        return self
+        check_names([*filter(None, (self.format, self.field)), *(self.point_names or ()), *(self.jobs or ())])
 
     def short_form(self) -> dict[str, Any]:
         """The answer in the short form as plain values, without what was not sent."""
         given = [name for name in (*SHORT, *SHAPES) if getattr(self, name) is not None]
-        return self.model_dump(include=set(given), exclude_none=True)
+        return {name: value for name, value in plain(self).items() if name in given}
 
 
-def _given(part: BaseModel, names: Iterable[str]) -> str:
+def _given(part: Part, names: Iterable[str]) -> str:
     return " and ".join(name for name in names if getattr(part, name) is not None) or "none"
 
 
-class _Message(_Part):
-    schema_: Literal["prediction/v1"] = Field(default=SCHEMA_NAME, alias="schema")
-    project_id: Identifier | None = Field(default=None, description="Kili project; default from the settings.")
+class _Message(Part, kw_only=True):
+    schema_: Literal["prediction/v1"] = msgspec.field(default=SCHEMA_NAME, name="schema")
+    project_id: Annotated[Identifier | None, Meta(description="Kili project; default from the settings.")] = None
     model: ModelVersion
     output: Output
-    predicted_at: Annotated[AwareDatetime, BeforeValidator(_written_out), Field(strict=False)] = Field(
-        description="When the model predicted, ISO 8601 with a zone. The newest wins."
-    )
-    metadata: dict[ShortName, str | int | float | bool | None] = Field(
-        default_factory=dict, description="Lands in the asset's jsonMetadata, beside the worker's own keys."
-    )
-    message_id: ShortName | None = Field(default=None, description="For tracing only.")
-    traceparent: TraceText | None = Field(
-        default=None, description="W3C trace context of what made the prediction; one that is none is ignored."
-    )
-    tracestate: TraceText | None = Field(default=None, description="Goes with traceparent.")
+    predicted_at: Annotated[
+        Moment,
+        Meta(description="When the model predicted, ISO 8601 with a zone. The newest wins."),
+    ]
+    metadata: Annotated[
+        dict[ShortName, str | int | float | bool | None],
+        Meta(description="Lands in the asset's jsonMetadata, beside the worker's own keys."),
+    ] = msgspec.field(default_factory=dict)
+    message_id: Annotated[ShortName | None, Meta(description="For tracing only.")] = None
+    traceparent: Annotated[
+        TraceText | None,
+        Meta(description="W3C trace context of what made the prediction; one that is none is ignored."),
+    ] = None
+    tracestate: Annotated[TraceText | None, Meta(description="Goes with traceparent.")] = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.predicted_at, datetime):
+            self.predicted_at = _moment_of(self.predicted_at)
+        check_identifier(self.project_id)
+        check_names(self.metadata)
+        if self.message_id is not None:
+            check_names((self.message_id,))
 
     @property
     def stamp(self) -> int:
         """``predicted_at`` in microseconds since the epoch (exact integer arithmetic)."""
-        delta = self.predicted_at - EPOCH
-        return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+        return (self.predicted_at - EPOCH) // MICROSECOND
 
 
-class Prediction(_Message):
+class Prediction(_Message, kw_only=True):
     """One prediction of one model version for one asset (``prediction/v1``)."""
 
-    external_id: Identifier = Field(description="Stable name of the asset within the project.")
-    asset: AssetContent | None = Field(
-        default=None, description="The content; absent when the asset already exists in Kili."
-    )
-    confidence: Probability | None = Field(
-        default=None, description="Probability of being right; derived from the output when absent."
-    )
-    embedding: Embedding | None = Field(
-        default=None,
-        description="Describes the asset's content to the optional stronger scorer; not sent to Kili.",
-    )
+    external_id: Annotated[Identifier, Meta(description="Stable name of the asset within the project.")]
+    asset: Annotated[
+        AssetContent | None, Meta(description="The content; absent when the asset already exists in Kili.")
+    ] = None
+    confidence: Annotated[
+        Probability | None, Meta(description="Probability of being right; derived from the output when absent.")
+    ] = None
+    embedding: Annotated[
+        Embedding | None,
+        Meta(description="Describes the asset's content to the optional stronger scorer; not sent to Kili."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_identifier(self.external_id)
+
+    def to_json(self) -> bytes:
+        """As a producer would have sent it, without what is null."""
+        values = zip(self.__struct_encode_fields__, astuple(self), strict=True)
+        return msgspec.json.encode({name: value for name, value in values if value is not None})
 
 
-class PredictionBatch(_Message):
+class PredictionBatch(_Message, kw_only=True):
     """One answer of a serving stack that holds a row per asset; row n belongs to ``external_ids[n]``."""
 
-    external_ids: list[Identifier] = Field(
-        min_length=1, max_length=10_000, description="The assets' names, in the order of the rows."
+    external_ids: Annotated[
+        list[Identifier],
+        Meta(min_length=1, max_length=10_000, description="The assets' names, in the order of the rows."),
+    ]
+    assets: Annotated[list[AssetContent | None] | None, Meta(description="The contents, in the same order.")] = None
+    embeddings: Annotated[list[Embedding | None] | None, Meta(description="One of each asset, in the same order.")] = (
+        None
     )
-    assets: list[AssetContent | None] | None = Field(default=None, description="The contents, in the same order.")
-    embeddings: list[Embedding | None] | None = Field(default=None, description="One of each asset, in the same order.")
 
-    @model_validator(mode="after")
-    def _one_row_each(self) -> Self:
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for external_id in self.external_ids:
+            check_identifier(external_id)
         if len(set(self.external_ids)) < len(self.external_ids):
             raise ValueError("external_ids names an asset twice; name each once")
         if self.output.evidence is not None:
@@ -387,4 +322,3 @@ class PredictionBatch(_Message):
             rows = getattr(self, name)
             if rows is not None and len(rows) != len(self.external_ids):
                 raise ValueError(f"{len(rows)} {name} for {len(self.external_ids)} external_ids; send one each")
-        return self

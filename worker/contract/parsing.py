@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+import msgspec
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from worker.contract.errors import MessageError
 from worker.contract.message import AssetContent, Evidence, ModelVersion, Output, Prediction, PredictionBatch
+from worker.contract.part import Part
 
-_VALIDATOR = Prediction.__pydantic_validator__
-BATCH_KEY = b'"external_ids"'
-DEPTH_OF_CONTRACT = 4
+_decode = msgspec.json.Decoder(Prediction).decode
+_PREDICTION, _BATCH = TypeAdapter(Prediction), TypeAdapter(PredictionBatch)
+DEPTH_OF_CONTRACT = 8
 """Levels of nesting of what the contract itself describes."""
 
 
@@ -105,7 +107,7 @@ def read_prediction(value: Any) -> Prediction:
         MessageError: naming the first wrong field, the problem and the fix.
     """
     try:
-        return Prediction.model_validate(value)
+        return _PREDICTION.validate_python(value)
     except ValidationError as error:
         raise _first_of(error) from None
 
@@ -119,7 +121,7 @@ def read_message(value: Any) -> Prediction | PredictionBatch:
     if not (isinstance(value, dict) and "external_ids" in value):
         return read_prediction(value)
     try:
-        return PredictionBatch.model_validate(value)
+        return _BATCH.validate_python(value)
     except ValidationError as error:
         raise _first_of(error) from None
 
@@ -130,25 +132,27 @@ def read_raw(raw: bytes, limits: ReadingLimits) -> Prediction | PredictionBatch:
     Raises:
         MessageError: as both.
     """
-    if len(raw) <= limits.max_bytes and limits.max_depth >= DEPTH_OF_CONTRACT and BATCH_KEY not in raw:
+    if len(raw) <= limits.max_bytes and limits.max_depth >= DEPTH_OF_CONTRACT:
         try:
-            found: Prediction = _VALIDATOR.validate_json(raw)
-        except ValidationError:
+            found = _decode(raw)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             pass  # the longer way knows the words
         else:
-            if _holds_what_can_be_stored(found, limits):
+            if raw.count(b"[") + raw.count(b"{") <= limits.max_depth or _is_shallow(found, limits):
                 return found
     return read_message(read_json(raw, limits))
 
 
-def _holds_what_can_be_stored(found: Prediction, limits: ReadingLimits) -> bool:
+def _is_shallow(found: Prediction, limits: ReadingLimits) -> bool:
     """What ``check_values`` asks, of the fields that may hold anything; the contract bounds all others."""
-    output, asset, deeper = found.output, found.asset, limits.max_depth - 1
-    anything = output.payload or output.json_response or output.answer
+    output, asset, deepest = found.output, found.asset, limits.max_depth
+    anything = [output.payload, output.json_response, output.answer, asset and asset.json_content]
+    masks = [mask.rle for mask in output.masks or ()]
+    of_jobs = [mask.rle for job in (output.jobs or {}).values() for mask in job.masks or ()]
     return (
-        (not anything or _is_storable([anything], deeper))
-        and (asset is None or asset.json_content is None or _is_storable([asset.json_content], deeper))
-        and (not found.metadata or _is_storable(found.metadata, 0))
+        _is_storable(anything, deepest - 1)
+        and _is_storable(masks, deepest - 3)  # message, output, masks, object
+        and _is_storable(of_jobs, deepest - 5)
     )
 
 
@@ -204,7 +208,7 @@ def _fix(detail: ErrorDetails) -> str:
 
 def _known_keys(path: tuple[int | str, ...]) -> list[str]:
     if path[:2] == ("output", "evidence") and len(path) > 2:
-        return list(Evidence.model_fields)
-    models: dict[str, type[BaseModel]] = {"asset": AssetContent, "model": ModelVersion, "output": Output}
-    model = models.get(str(path[0]), Prediction) if len(path) > 1 else Prediction
-    return [field.alias or name for name, field in model.model_fields.items()]
+        return list(Evidence.__struct_encode_fields__)
+    parts: dict[str, type[Part]] = {"asset": AssetContent, "model": ModelVersion, "output": Output}
+    part = parts.get(str(path[0]), Prediction) if len(path) > 1 else Prediction
+    return list(part.__struct_encode_fields__)

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 PUSHED_BACK = frozenset({"ConnectFailed", "RateLimited", "TimedOut", "Unavailable", "UnknownOutcome"})
 """Outcomes that speak of a server with too much to do."""
 
-FIRST = 2
+FIRST = 4
 HALF = 0.5
 AFTER_TOO_LARGE = 1.005
 AFTER_TIMEOUT = 1.25

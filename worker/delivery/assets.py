@@ -21,14 +21,12 @@ from worker.spool.dead_letters import Cause
 class Located:
     """Items by what is to be done next.
 
-    Those that are looked at again later come with the decision on them, those that Kili is importing with the seconds
-    until then.
+    Those that are looked at again later come with the decision on them; Kili may be importing them.
     """
 
     ready: list[Item] = field(default_factory=list)
     missing: list[tuple[Item, Cause]] = field(default_factory=list)
     later: list[tuple[Item, Decision]] = field(default_factory=list)
-    importing: list[tuple[Item, float]] = field(default_factory=list)
     refused: list[tuple[Item, Exception]] = field(default_factory=list)
 
 
@@ -155,8 +153,15 @@ class AssetKeeper:
         return kili.assets_by_id(project, asset_ids)
 
     def _set_importing_apart(self, project: str, located: Located) -> None:
-        absent = list(dict.fromkeys(item.asset_id for item in located.ready if not item.exists))
-        steps = self._imports.look(project, absent)
+        absent: dict[str, list[Item]] = {}
+        for item in located.ready:
+            if not item.exists:
+                absent.setdefault(item.asset_id, []).append(item)
+
+        def tried_for(asset_id: str, cause: str) -> float:
+            return max(item.entry.tried_for_ms(cause) for item in absent[asset_id]) / 1000
+
+        steps = self._imports.look(project, list(absent), tried_for)
         ready, located.ready = located.ready, []
         for item in ready:
             step = None if item.exists else steps.get(item.asset_id)
@@ -165,7 +170,7 @@ class AssetKeeper:
             elif isinstance(step, Cause):
                 located.missing.append((item, step))
             else:
-                located.importing.append((item, step))
+                located.later.append((item, step))
 
     def _judge(self, item: Item, why: Trouble, located: Located, candidates: Sequence[FoundAsset] = ()) -> None:
         counted_as = ASSET_MISSING if why is Trouble.MISSING else ASSET_NOT_SHOWN

@@ -140,7 +140,7 @@ class _Wave:
         if not decision.upload:
             return Settlement(entry, Fate.SAMPLED_OUT)
         history = ReviewDecision.history_in(entry.decision)
-        payload = whole.model_dump_json(by_alias=True, exclude_none=True).encode()
+        payload = whole.to_json()
         return replace(
             entry,
             payload=payload,

@@ -98,6 +98,9 @@ class _Bisection(Generic[T]):
             self._send_parts()
         except KiliError as error:
             sent.failure = error
+        if len(self._verdicts) == len(self._items) and not any(self._verdicts.values()):
+            sent.accepted = list(self._items)
+            return sent
         for index, problem in sorted(self._verdicts.items(), key=lambda pair: pair[0]):
             if problem is None:
                 sent.accepted.append(self._items[index])
@@ -107,7 +110,8 @@ class _Bisection(Generic[T]):
 
     def _send_parts(self) -> None:
         while self._parts:
-            self._try([index for index in self._parts.popleft() if index not in self._verdicts])
+            part = self._parts.popleft()
+            self._try([index for index in part if index not in self._verdicts] if self._verdicts else part)
             if self._parts and self._callers.stop.is_set():
                 raise NotSent("the worker stops")
 

@@ -20,6 +20,7 @@ from worker.delivery.failures import (
     ASSET_MISSING,
     ASSET_NOT_SHOWN,
     FAULT,
+    NOT_IMPORTED,
     RESULT_UNAVAILABLE,
     UPLOAD_UNAVAILABLE,
     Action,
@@ -109,6 +110,10 @@ def _quarter(_: Graces, failure: Failure) -> float:
     return min(30.0, max(1.0, failure.since_step / 4))
 
 
+def _look_again(_: Graces, __: Failure) -> float:
+    return LOOK_AGAIN_SECONDS
+
+
 def _machine(_: Graces, failure: Failure) -> bool:
     return isinstance(failure.what, OSError) and is_machine_error(failure.what)
 
@@ -129,7 +134,8 @@ SHOW_GRACE = Until(
     f"the same, at least {NOT_SHOWN_SECONDS:g} s", lambda g, f: f.tried_for >= max(NOT_SHOWN_SECONDS, g.missing_asset)
 )
 FAULT_GRACE = Until("`WORKER_DELIVERY__FAULT_GRACE_SECONDS` of waves", lambda g, f: f.tried_for >= g.fault)
-IMPORT_LIMIT = Until("`WORKER_DELIVERY__IMPORT_SECONDS` since it was first sent", lambda g, f: f.tried_for >= g.imports)
+DOUBT = Until(f"{DOUBT_SECONDS:g} s since it was last sent", lambda g, f: f.since_step >= DOUBT_SECONDS, Action.RESEND)
+IMPORT_LIMIT = Until("`WORKER_DELIVERY__IMPORT_SECONDS` of looks", lambda g, f: f.tried_for >= g.imports)
 UPLOAD_GRACE = Until(
     "`WORKER_DELIVERY__UPLOAD_GRACE_SECONDS` of attempts", lambda g, f: f.tried_for >= g.upload, is_over=True
 )
@@ -203,24 +209,8 @@ RULES: tuple[Rule, ...] = (
         when_text="for want of descriptors, memory or the file server",
     ),
     Rule(Stage.FILE, (OSError,), Fault.SENDER, Action.DEAD_LETTER),
-    Rule(
-        Stage.ASSET,
-        (Trouble.MISSING,),
-        Fault.SENDER,
-        Action.RETRY,
-        (ASSET_GRACE,),
-        ASSET_MISSING,
-        lambda g, f: LOOK_AGAIN_SECONDS,
-    ),
-    Rule(
-        Stage.ASSET,
-        (Trouble.NOT_SHOWN,),
-        Fault.KILI,
-        Action.RETRY,
-        (SHOW_GRACE,),
-        ASSET_NOT_SHOWN,
-        lambda g, f: LOOK_AGAIN_SECONDS,
-    ),
+    Rule(Stage.ASSET, (Trouble.MISSING,), Fault.SENDER, Action.RETRY, (ASSET_GRACE,), ASSET_MISSING, _look_again),
+    Rule(Stage.ASSET, (Trouble.NOT_SHOWN,), Fault.KILI, Action.RETRY, (SHOW_GRACE,), ASSET_NOT_SHOWN, _look_again),
     Rule(Stage.ASSET, (Trouble.AMBIGUOUS,), Fault.PROJECT, Action.DEAD_LETTER),
     Rule(
         Stage.ADDRESS,
@@ -285,26 +275,17 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(Stage.UPLOAD, MAY_PASS, Fault.UNCLEAR, Action.RETRY, (ACCUSED, UPLOAD_GRACE), UPLOAD_UNAVAILABLE, _doubling),
     Rule(
-        Stage.IMPORT,
-        (Trouble.UNCONFIRMED,),
-        Fault.UNCLEAR,
-        Action.RETRY,
-        (
-            Until(
-                f"{DOUBT_SECONDS:g} s since it was last sent", lambda g, f: f.since_step >= DOUBT_SECONDS, Action.RESEND
-            ),
-            IMPORT_LIMIT,
-        ),
-        delay=_quarter,
+        Stage.IMPORT, (Trouble.UNCONFIRMED,), Fault.UNCLEAR, Action.RETRY, (DOUBT, IMPORT_LIMIT), NOT_IMPORTED, _quarter
     ),
-    Rule(Stage.IMPORT, (Trouble.IMPORTING,), Fault.KILI, Action.RETRY, (IMPORT_LIMIT,), delay=_quarter),
+    Rule(Stage.IMPORT, (Trouble.IMPORTING,), Fault.KILI, Action.RETRY, (IMPORT_LIMIT,), NOT_IMPORTED, _quarter),
     Rule(
         Stage.IMPORT,
         (Trouble.IMPORTED,),
         Fault.KILI,
         Action.RETRY,
-        (Until(f"{SHOWN_SECONDS:g} s", lambda g, f: f.since_step >= SHOWN_SECONDS),),
-        delay=lambda g, f: max(1.0, g.read_lag),
+        (Until(f"{SHOWN_SECONDS:g} s of looks", lambda g, f: f.tried_for >= SHOWN_SECONDS),),
+        ASSET_NOT_SHOWN,
+        lambda g, f: max(1.0, g.read_lag),
     ),
     Rule(
         Stage.IMPORT,

@@ -14,6 +14,7 @@ RESULT_UNAVAILABLE = "result_unavailable"
 ASSET_MISSING = "asset_missing"
 ASSET_NOT_SHOWN = "asset_not_shown"
 UPLOAD_UNAVAILABLE = "upload_unavailable"
+NOT_IMPORTED = "not_imported"
 """Names under which the spool counts how long an item has been tried in vain."""
 
 

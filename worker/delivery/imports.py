@@ -18,7 +18,7 @@ from typing import Any
 import redis
 
 from worker.delivery.callers import Callers
-from worker.delivery.failures import Action, Failure, Stage, Trouble
+from worker.delivery.failures import Action, Decision, Failure, Stage, Trouble
 from worker.environment import clock
 from worker.environment.connections import insist
 from worker.kili import KiliError, Notification
@@ -27,6 +27,7 @@ from worker.spool.dead_letters import Cause
 logger = logging.getLogger(__name__)
 
 FIRST_DELAY = 1.0
+TriedFor = Callable[[str, str], float]
 KEPT_SECONDS = 86_400
 
 ASKED = 10
@@ -98,31 +99,35 @@ class Imports:
         """Those that failed together with others: each is to be sent alone."""
         return {asset_id for asset_id, one in self._known(asset_ids).items() if one.alone}
 
-    def look(self, project: str, asset_ids: Sequence[str]) -> dict[str, float | Cause]:
-        """What is to be done with assets that Kili does not show: wait so many seconds, or bury; absent ones: send."""
+    def look(self, project: str, asset_ids: Sequence[str], tried_for: TriedFor) -> dict[str, Decision | Cause]:
+        """What is to be done with assets that Kili does not show: look again, or bury; absent ones: send.
+
+        ``tried_for`` says how long an asset was looked for in vain, by what was in the way.
+        """
         known = self._known(asset_ids)
         open_ = sorted({one.notification for one in known.values() if one.notification and not one.outcome})
         asked = random.sample(open_, min(ASKED, len(open_)))
         news = {notification: self._ask(project, notification) for notification in asked}
-        found: dict[str, float | Cause] = {}
+        found: dict[str, Decision | Cause] = {}
         for asset_id, one in known.items():
             told = news.get(one.notification)
-            step = self._step(asset_id, self._ended(asset_id, one, told) if told else one)
+            step = self._step(asset_id, self._ended(asset_id, one, told) if told else one, tried_for)
             if step is not None:
                 found[asset_id] = step
         self.forget(asset_id for asset_id, step in found.items() if isinstance(step, Cause))
         return found
 
-    def _step(self, asset_id: str, one: Import) -> float | Cause | None:
+    def _step(self, asset_id: str, one: Import, tried_for: TriedFor) -> Decision | Cause | None:
         if one.alone:
             return None
-        since = self._clock() - one.since
-        decision = self._callers.failures.decide(self._failure(one))
+        failure = self._failure(one)
+        seconds = tried_for(asset_id, self._callers.failures.rule_of(failure).counted_as)
+        decision = self._callers.failures.decide(replace(failure, tried_for=seconds))
         match decision.action:
             case Action.RETRY:
-                return decision.delay
+                return decision
             case Action.DEAD_LETTER:
-                return _cause(one, since)
+                return _cause(one, seconds)
             case Action.SPLIT:
                 self._write(asset_id, replace(one, alone=True))
         return None
@@ -135,7 +140,7 @@ class Imports:
         elif not one.notification:
             what = Trouble.UNCONFIRMED
         since_step = now - (one.ended if one.outcome else one.sent)
-        return Failure(Stage.IMPORT, what, items=one.together, tried_for=now - one.since, since_step=since_step)
+        return Failure(Stage.IMPORT, what, items=one.together, since_step=since_step)
 
     def _ended(self, asset_id: str, one: Import, told: Notification) -> Import:
         if told.is_under_way:

@@ -41,6 +41,7 @@ class Item:
     content: AssetContent | None = None
     found: Properties | None = None
     given_priority: int = 0
+    _own: dict[str, Any] | None = field(default=None, init=False, repr=False)
 
     @property
     def external_id(self) -> str:
@@ -62,18 +63,20 @@ class Item:
 
     def metadata(self) -> dict[str, Any]:
         """The asset's jsonMetadata: what Kili holds, the message's own, and the worker's keys."""
-        own = {
-            "prediction_model": self.prediction.model.label,
-            "prediction_at": self._moment,
-            **self.decision.metadata(),
-        }
+        if self._own is None:
+            self._own = {
+                **self.prediction.metadata,
+                "prediction_model": self.prediction.model.label,
+                "prediction_at": self.prediction.predicted_at.astimezone(UTC).isoformat(timespec="microseconds"),
+                **self.decision.metadata(),
+            }
+            trace = ReviewDecision.trace_in(self.entry.decision)
+            if trace:
+                self._own[TRACE_KEY] = f"{trace.partition(' ')[0]} {self._own['prediction_at']}"
         found = self.found.metadata if self.found else {}
-        trace = ReviewDecision.trace_in(self.entry.decision)
-        if trace:
-            own[TRACE_KEY] = f"{trace.partition(' ')[0]} {self._moment}"
-        elif TRACE_KEY in found:
+        if TRACE_KEY in found and TRACE_KEY not in self._own:
             found = {key: value for key, value in found.items() if key != TRACE_KEY}
-        return {**found, **self.prediction.metadata, **own}
+        return {**found, **self._own}
 
     def metadata_text(self) -> str:
         """The same as JSON text."""
@@ -90,18 +93,15 @@ class Item:
             return False
         if self.found is None:
             return self.decision.priority != 0
-        if str(self.found.metadata.get("prediction_at", "")) > self._moment:
+        wanted = self.metadata()
+        if str(self.found.metadata.get("prediction_at", "")) > wanted["prediction_at"]:
             return False
-        return self.has_new_metadata or self.found.priority != self.decision.priority
+        return self.found.metadata != wanted or self.found.priority != self.decision.priority
 
     @property
     def has_new_metadata(self) -> bool:
         """Whether the asset, which was there, holds other metadata than it is to hold."""
         return self.found is not None and self.found.metadata != self.metadata()
-
-    @property
-    def _moment(self) -> str:
-        return self.prediction.predicted_at.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def newest_of(items: Iterable[Item]) -> dict[tuple[str, str], Item]:

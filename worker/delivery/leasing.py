@@ -177,11 +177,11 @@ class Supply:
         return self._leased(self._rules.batch_items if self._probing else self._rules.wave_items)
 
     def further(self) -> list[Leased]:
-        """As many entries again, for a wave that has all of its own under way, unless other projects wait."""
+        """A batch or more, for a wave that has all of its own under way, unless other projects wait."""
         if self._probing or self._stop.is_set() or clock.monotonic() - self._begun > WAVE_SECONDS:
             return []
         project, items = self._lease.project, self._rules.wave_items
-        if self._spool.ledger(project).waiting < items or self._spool.others_wait(project):
+        if self._spool.ledger(project).waiting < self._rules.batch_items or self._spool.others_wait(project):
             return []
         self._may_overtake = items
         return self._leased(items)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_prediction
 from worker.delivery.failure_policy import DEFAULT_POLICY, FailurePolicy
@@ -17,7 +17,7 @@ from worker.kili import KiliError, TooLarge, WorkerFault
 from worker.ontology import Interface, OntologyError
 from worker.projects.configuration import ProjectConfig
 from worker.projects.outputs import NO_CONFIG
-from worker.projects.responses import response_of
+from worker.projects.responses import response_text
 from worker.review import ReviewDecision
 from worker.spool import Fate, Leased, Settlement
 from worker.spool.dead_letters import Cause
@@ -73,7 +73,7 @@ def refit(
     changed = False
     for position, item in enumerate(items):
         try:
-            response = _json_response(item.prediction, interface, config)
+            response = response_text(item.prediction, interface, config)
             changed = changed or response != item.json_response
             item.json_response = response
         except OntologyError as error:
@@ -100,6 +100,8 @@ def _newest(entries: Sequence[Leased], prepared: Prepared) -> list[Leased]:
 
     Several meet here after lost memories, and where an older one was admitted for the content that the newest lacks.
     """
+    if len({(entry.asset_id, entry.model) for entry in entries}) == len(entries):
+        return list(entries)
     known: dict[tuple[str, str], list[Leased]] = {}
     for entry in entries:
         known.setdefault((entry.asset_id, entry.model), []).append(entry)
@@ -127,7 +129,7 @@ def _read(payload: bytes) -> Prediction:
 
 
 def _item(entry: Leased, prediction: Prediction, interface: Interface, config: ProjectConfig) -> Item:
-    response = _json_response(prediction, interface, config)
+    response = response_text(prediction, interface, config)
     return Item(
         entry=entry,
         prediction=prediction,
@@ -137,7 +139,3 @@ def _item(entry: Leased, prediction: Prediction, interface: Interface, config: P
         size=len(entry.payload) + len(response),
         content=prediction.asset,
     )
-
-
-def _json_response(prediction: Prediction, interface: Interface, config: ProjectConfig) -> str:
-    return to_json(response_of(prediction, interface, config)).decode()

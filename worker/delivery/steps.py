@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from worker.delivery.bisect import Sent, send_each
 from worker.delivery.bucket import PutOff
 from worker.delivery.content import UPLOAD_TYPES
-from worker.delivery.failures import Action, Failure, Stage, Trouble
+from worker.delivery.failures import NOT_IMPORTED, Action, Failure, Stage, Trouble
 from worker.delivery.imports import FIRST_DELAY
 from worker.delivery.item import Burial, Item, newest_of
 from worker.delivery.leasing import Lease
@@ -170,7 +170,7 @@ class Steps:
 
         sent, _ = self._tools.assets.send(self._project, part, send, self._fits_new)
         batch = self._drop(batch, {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused})
-        batch = self._put_off(batch, {item.asset_id: PutOff(FIRST_DELAY) for item, _ in sent.accepted})
+        batch = self._put_off(batch, {item.asset_id: PutOff(FIRST_DELAY, NOT_IMPORTED) for item, _ in sent.accepted})
         sent.check()
         return batch
 

@@ -21,7 +21,7 @@ from worker.delivery.in_flight import Flight, batches, grouped
 from worker.delivery.item import Burial, Item, newest_of
 from worker.delivery.leasing import Lease, Supply
 from worker.delivery.prepare import Prepared, cause_of, prepare
-from worker.delivery.steps import Steps, ms
+from worker.delivery.steps import Steps
 from worker.delivery.tools import WaveTools
 from worker.environment import clock
 from worker.kili import KiliError
@@ -136,6 +136,8 @@ class Wave:
         Not one that brings the asset which the newest has no content for: it stays until the asset is there.
         """
         newest = newest_of(items)
+        if len(newest) == len(items):
+            return list(items)
         older = [item for item in items if not item.outlasts(newest[item.answer])]
         self._settle([Settlement(item.entry, Fate.SUPERSEDED) for item in older])
         gone = {item.entry.key for item in older}
@@ -156,7 +158,6 @@ class Wave:
                     Settlement(item.entry, Fate.LATER, decision.counted_as, delay_ms=decision.delay_ms)
                     for item, decision in located.later
                 ),
-                *(Settlement(item.entry, Fate.LATER, delay_ms=ms(wait)) for item, wait in located.importing),
                 *(self._burial.of(item.entry, item.prediction, cause, "check") for item, cause in located.missing),
                 *(
                     self._burial.of(item.entry, item.prediction, cause_of(problem), "check")
@@ -191,7 +192,7 @@ class Wave:
         ordered = sorted(items, key=lambda item: (item.exists is not first.exists, item.entry.lane))
         groups = grouped(ordered, key=lambda item: item.asset_id)
         for group in groups:
-            newest = max(group, key=lambda item: item.entry.stamp)
+            newest = max(group, key=lambda item: item.entry.stamp) if len(group) > 1 else group[0]
             for item in group:
                 item.leads = item is newest
         count, max_bytes = self._tools.batch_items, self._tools.pace.batch_bytes

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,16 +111,23 @@ class WorkerProcess:
         folder: for the log and the heartbeat; two workers of one folder need different names.
         name: of this worker.
         output: a descriptor that takes what the worker writes, instead of the log.
+        spawn: starts the process, with the arguments of ``subprocess.Popen``.
     """
 
     def __init__(
-        self, environment: Mapping[str, str], folder: Path, name: str = "worker", *, output: int | None = None
+        self,
+        environment: Mapping[str, str],
+        folder: Path,
+        name: str = "worker",
+        *,
+        output: int | None = None,
+        spawn: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen,
     ) -> None:
         self.log = folder / f"{name}.log"
         self._heartbeat = folder / f"{name}.heartbeat"
         self._heartbeat.unlink(missing_ok=True)
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            self.process = spawn(
                 [sys.executable, "-m", "worker", "start"],
                 env={
                     **os.environ,

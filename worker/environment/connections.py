@@ -10,13 +10,17 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
 
 SOCKET_SECONDS = 8.0
 REPEATS = 2
 """All attempts together end before the heartbeat counts as stale."""
 
+GREETING_SECONDS = 3.0
+"""So soon a Redis answers the first question of a client that has not spoken to it before."""
+
+WHERE = "check REDIS_URL and CELERY_BROKER_URL"
 REDIS_SCHEMES = ("redis", "rediss", "unix", "redis+socket")
 REDIS_FORM = (
     "write redis://[user:password@]host:port/number, rediss://… or unix:///path?db=number, "
@@ -40,8 +44,49 @@ def connect(url: str) -> redis.Redis:
         retry=Retry(ExponentialWithJitterBackoff(base=0.05, cap=0.5), REPEATS),
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
         client_name="prediction-worker",
+        redis_connect_func=_Greeting(url),
     )
     return client
+
+
+class NoRedis(redis.RedisError):
+    """What listens at the address is no Redis, or says nothing; trying again at once would not help."""
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}; {WHERE}"
+
+
+class _Greeting:
+    """Begins the connections of a client; before the first, it looks whether a Redis is there.
+
+    Whatever else listens may take a connection and say nothing, which would use up every limit and every repeat.
+
+    Args:
+        url: of the server.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._is_known = False
+
+    def __call__(self, connection: redis.connection.AbstractConnection) -> None:
+        """Begin a connection that has just been opened. Raises NoRedis."""
+        if not self._is_known:
+            self._look()
+            self._is_known = True
+        connection.on_connect()  # type: ignore[no-untyped-call]
+
+    def _look(self) -> None:
+        limits = {"socket_timeout": GREETING_SECONDS, "socket_connect_timeout": GREETING_SECONDS}
+        with redis.Redis.from_url(_for_client(self._url), retry=Retry(NoBackoff(), 0), **limits) as client:
+            try:
+                client.ping()
+            except redis.TimeoutError as error:
+                raise NoRedis(f"connected, but not answered within {GREETING_SECONDS:g} s") from error
+            except redis.InvalidResponse as error:
+                raise NoRedis(f"what answers there is no Redis: {error}") from error
+            except redis.RedisError:
+                return  # a Redis, with words of its own: the connection itself meets them again
 
 
 def check_redis_url(url: str) -> None:

@@ -194,6 +194,21 @@ class AlarmBook:
         pipe.set(f"{self._base}numbers", forgotten)
 
 
+def open_alarms(client: redis.Redis, prefix: str, projects: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """The stored alarms of projects that nobody has accepted, newest first; projects without one are left out."""
+    with client.pipeline(transaction=False) as pipe:
+        for project in projects:
+            pipe.hgetall(f"{prefix}feedback:{project}:alarms")
+            pipe.hkeys(f"{prefix}feedback:{project}:acknowledged")
+        replies = pipe.execute()
+    found = {}
+    for project, alarms, accepted in zip(projects, replies[::2], replies[1::2], strict=True):
+        rows = [json.loads(text) for alarm_id, text in alarms.items() if alarm_id not in set(accepted)]
+        if rows:
+            found[project] = sorted(rows, key=lambda row: -row["at"])
+    return found
+
+
 def _named(times: Mapping[str, float]) -> list[tuple[AlarmName, float]]:
     pairs = [(AlarmName.of(alarm_id), at) for alarm_id, at in times.items()]
     return [(name, at) for name, at in pairs if name is not None]

@@ -45,22 +45,17 @@ def read_scores(scores: Mapping[str, float], job: str | None = None) -> ModelOut
     """
     if not mapping(scores, *_AT):
         fail(_AT, "no scores")
-    found = [(_name(label), _probability(label, value)) for label, value in scores.items()]
-    total = math.fsum([score for _, score in found])
+    found = []
+    for label, value in scores.items():
+        if type(label) is not str or not label.strip():
+            string(label, *_AT)
+        if type(value) is not float or not 0.0 <= value <= 1.0:
+            value = in_range(number(value, *_AT, label), (*_AT, label), "send probabilities between 0 and 1")
+        found.append(ClassScore(label, value))
+    total = math.fsum([one.score or 0.0 for one in found])
     exclusive = False if total > 1 + SUM_TOLERANCE else None
     complete = exclusive is None and len(found) > 1 and total >= 1 - SUM_TOLERANCE
-    pairs = tuple([ClassScore(*one) for one in found])
-    return ModelOutput(Classification(pairs, exclusive=exclusive, complete=complete), job=job)
-
-
-def _name(label: str) -> str:
-    return label if type(label) is str and label.strip() else string(label, *_AT)
-
-
-def _probability(label: str, value: float) -> float:
-    if type(value) is float and 0.0 <= value <= 1.0:
-        return value
-    return in_range(number(value, *_AT, label), (*_AT, label), "send probabilities between 0 and 1")
+    return ModelOutput(Classification(tuple(found), exclusive, complete), job)
 
 
 ANSWERS = ("scores", "labels", "text", "reply", "entities", "nothing", "jobs", "frames")

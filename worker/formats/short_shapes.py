@@ -17,7 +17,29 @@ from worker.formats.scores import label_of, probability
 from worker.formats.selection import Kept, LeftOut, keep
 
 Item = Mapping[str, Any]
-Reader = Callable[[Item, ReadOptions, Path], Shape]
+
+
+class Drawing:
+    """What is known of all shapes of an item: the options, and the canvas, once a shape has needed it."""
+
+    __slots__ = ("_canvas", "options")
+
+    def __init__(self, options: ReadOptions) -> None:
+        self.options = options
+        self._canvas: Canvas | None = None
+
+    def canvas(self, at: Path) -> Canvas:
+        """The canvas of the image; raises OutputError where the units, or the image's size, are not known."""
+        if self._canvas is None:
+            units = self.options.units
+            if units is None:
+                problem, fix = "missing: what are the coordinates?", "set pixel, relative, percent or per_mille"
+                fail((*at[:-2], "units"), problem, fix)
+            self._canvas = unit_canvas(units, self.options, at)
+        return self._canvas
+
+
+Reader = Callable[[Item, Drawing, Path], Shape]
 
 
 def read_shapes(item: Item, options: ReadOptions, at: Path) -> Kept[DetectedObject]:
@@ -28,46 +50,42 @@ def read_shapes(item: Item, options: ReadOptions, at: Path) -> Kept[DetectedObje
     objects = [
         (key, one, (*at, key, i)) for key in SHAPES if key in item for i, one in enumerate(array(item[key], *at, key))
     ]
-    return keep(objects, lambda one: _object(*one, options), options)
+    drawing = Drawing(options)
+    return keep(objects, lambda one: _object(*one, drawing), options)
 
 
-def _object(key: str, value: Any, at: Path, options: ReadOptions) -> DetectedObject:
+def _object(key: str, value: Any, at: Path, drawing: Drawing) -> DetectedObject:
     one = {name: inner for name, inner in mapping(value, *at).items() if inner is not None}
     read, keys = SHAPES[key]
-    for name in one:
-        if name not in keys and name not in _COMMON:
-            fail((*at, name), f"is no key of {key}", f"its keys are {', '.join((*_COMMON, *keys))}")
+    options = drawing.options
+    if not one.keys() <= _KNOWN[key]:
+        name = next(name for name in one if name not in _KNOWN[key])
+        fail((*at, name), f"is no key of {key}", f"its keys are {', '.join((*_COMMON, *keys))}")
     track = one.get("track")
     return DetectedObject(
         label_of(one.get("label"), options, (*at, "label")),
-        read(one, options, at),
+        read(one, drawing, at),
         probability(one.get("score"), options, (*at, "score")),
         track_id=None if track is None else str(track),
         page=integer(one["page"], *at, "page") if "page" in one else None,
     )
 
 
-def _canvas(options: ReadOptions, at: Path) -> Canvas:
-    if options.units is None:
-        fail((*at[:-2], "units"), "missing: what are the coordinates?", "set pixel, relative, percent or per_mille")
-    return unit_canvas(options.units, options, at)
-
-
-def _box(one: Item, options: ReadOptions, at: Path) -> Shape:
-    canvas = _canvas(options, at)
+def _box(one: Item, drawing: Drawing, at: Path) -> Shape:
+    canvas, options = drawing.canvas(at), drawing.options
     if "corners" in one:
         corners = _points(one["corners"], (*at, "corners"))
         if len(corners) != 4:
             fail((*at, "corners"), f"{len(corners)} corners where 4 are needed")
         return canvas.corners(corners, (*at, "corners"))
-    order = options.box_order or "xyxy"
-    x1, y1, x2, y2 = corners_of(numbers(one.get("box"), 4, (*at, "box")), order)
-    angle = number(one.get("angle", 0), *at, "angle")
+    place = (*at, "box")
+    x1, y1, x2, y2 = corners_of(numbers(one.get("box"), 4, place), options.box_order or "xyxy")
+    angle = number(one["angle"], *at, "angle") if "angle" in one else 0.0
     if not angle:
-        return canvas.box(x1, y1, x2, y2, (*at, "box"))
+        return canvas.box(x1, y1, x2, y2, place)
     if options.image_size is None:
         fail((*at, "angle"), "a turned box needs the image's size", "set image_size: [width, height]")
-    return canvas.corners(_turned(x1, y1, x2, y2, math.radians(angle), canvas, options), (*at, "box"))
+    return canvas.corners(_turned(x1, y1, x2, y2, math.radians(angle), canvas, options), place)
 
 
 def _turned(
@@ -85,8 +103,8 @@ def _turned(
     return corners
 
 
-def _polygon(one: Item, options: ReadOptions, at: Path) -> Shape:
-    canvas = _canvas(options, at)
+def _polygon(one: Item, drawing: Drawing, at: Path) -> Shape:
+    canvas = drawing.canvas(at)
     outline = canvas.ring(_points(one.get("polygon"), (*at, "polygon")), (*at, "polygon"))
     if "holes" not in one:
         return Shape("polygon", (outline,))
@@ -97,7 +115,7 @@ def _polygon(one: Item, options: ReadOptions, at: Path) -> Shape:
     return Shape("semantic", (as_outline(outline), *(as_hole(hole) for hole in holes)))
 
 
-def _mask(one: Item, options: ReadOptions, at: Path) -> Shape:
+def _mask(one: Item, drawing: Drawing, at: Path) -> Shape:
     readers = {"png": shape_of_png, "rle": shape_of_rle, "grid": shape_of_grid}
     given = [name for name in readers if name in one]
     if len(given) != 1:
@@ -108,17 +126,17 @@ def _mask(one: Item, options: ReadOptions, at: Path) -> Shape:
     if "box" not in one:
         return shape
     four = numbers(one["box"], 4, (*at, "box"))
-    return placed(shape, _canvas(options, at).ordered(four, options.box_order or "xyxy", (*at, "box")))
+    return placed(shape, drawing.canvas(at).ordered(four, drawing.options.box_order or "xyxy", (*at, "box")))
 
 
-def _point(one: Item, options: ReadOptions, at: Path) -> Shape:
-    canvas = _canvas(options, at)
+def _point(one: Item, drawing: Drawing, at: Path) -> Shape:
+    canvas = drawing.canvas(at)
     if "point" in one:
         x, y = numbers(one["point"], 2, (*at, "point"))
         return Shape("marker", ((canvas.point(x, y, (*at, "point")),),))
     points, place = one.get("points"), (*at, "points")
     named = isinstance(points, Mapping)
-    names = tuple(points) if isinstance(points, Mapping) else options.point_names
+    names = tuple(points) if isinstance(points, Mapping) else drawing.options.point_names
     values = list(points.values()) if isinstance(points, Mapping) else array(points, *place)
     found = [_seen(value, (*place, names[i] if named and names else i)) for i, value in enumerate(values)]
     return pose_shape([(x, y) for x, y, _ in found], [seen for *_, seen in found], canvas, names, place)
@@ -156,3 +174,4 @@ SHAPES: Mapping[str, tuple[Reader, tuple[str, ...]]] = {
     "points": (_point, ("point", "points")),
 }
 """Readers of shapes and the keys of their objects beside label, score, track and page."""
+_KNOWN = {key: frozenset((*_COMMON, *keys)) for key, (_, keys) in SHAPES.items()}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import groupby
-from operator import itemgetter
 
 import redis
 
@@ -22,7 +20,8 @@ from worker.tracing import NO_TRACES, Tracer
 logger = logging.getLogger(__name__)
 
 AWAITED_LANE = 5
-"""Of predictions whose result is yet to be read: how doubtful they are is not known."""
+AWAITED_DECISION = ReviewDecision(AWAITED_LANE, 0, AWAITED, "none")
+"""On predictions whose result is yet to be read: how doubtful they are is not known."""
 
 DECIDED_ITEMS = 1_000
 DECIDED_BYTES = 2_000_000
@@ -32,8 +31,8 @@ TRANSACTION_BYTES = 16_000_000
 TRANSACTION_ITEMS = 1_000
 """One transaction ends with the entry that reaches these: while it runs, Redis does nothing else."""
 
-Found = tuple[str, Understood | Dead]
-"""A message and the entry that it came in."""
+Undecided = list[tuple[list[Item], Understood | Dead, str]]
+"""What messages hold, each with the items of its entry, which it will be one of, and the trace context of the entry."""
 
 
 class Admitter:
@@ -64,10 +63,7 @@ class Admitter:
             redis.RedisError: what is not admitted stays in the inbox.
         """
         total = Admission(0, 0, 0, 0)
-        found = ((entry.entry_id, one) for entry in entries for one in self._understanding.of_entry(entry))
-        sources = {entry.entry_id: entry.source for entry in entries}
-        carried = {entry.entry_id: self._tracer.carried(entry.fields) for entry in entries}
-        for arrivals in _transactions(self._arrivals(found, sources, carried)):
+        for arrivals in self._transactions(entries):
             total += self._admitted(arrivals, inbox=inbox, insist=insist)
         return total
 
@@ -77,9 +73,9 @@ class Admitter:
         found = self._understanding.of_original(
             about.get("form", "message"), letter.original, about.get("history", []), about.get("source", "")
         )
-        carried = {"": str(about.get("trace", ""))}
-        items = [item for part in _parts(("", one) for one in found) for _, item in self._decided(part, carried)]
-        return self._admitted([Arrival("", tuple(items), replayed=letter.id)])
+        items: list[Item] = []
+        self._decide([(items, one, str(about.get("trace", ""))) for one in found])
+        return self._admitted([Arrival("", items, replayed=letter.id)])
 
     def keep(self) -> None:
         """Let the fleet know now what the policy has counted here.
@@ -94,23 +90,41 @@ class Admitter:
         self._tracer.admitted(arrivals, result)
         return result
 
-    def _arrivals(
-        self, found: Iterable[Found], sources: Mapping[str, str], carried: Mapping[str, str]
-    ) -> Iterator[Arrival]:
-        decided = (one for part in _parts(found) for one in self._decided(part, carried))
-        for entry_id, items in groupby(decided, key=itemgetter(0)):
-            yield Arrival(entry_id, tuple(item for _, item in items), source=sources[entry_id])
+    def _transactions(self, entries: Iterable[InboxEntry]) -> Iterator[list[Arrival]]:
+        """Whole entries, decided on, as many at once as a transaction may hold."""
+        arrivals: list[Arrival] = []
+        undecided: Undecided = []
+        size = count = held = 0
+        for entry in entries:
+            items: list[Item] = []
+            arrivals.append(Arrival(entry.entry_id, items, source=entry.source))
+            carried = self._tracer.carried(entry.fields)
+            for one in self._understanding.of_entry(entry):
+                undecided.append((items, one, carried))
+                held += len(one.original if isinstance(one, Dead) else one.message)
+                if len(undecided) >= DECIDED_ITEMS or held >= DECIDED_BYTES:
+                    size, count = size + held, count + len(undecided)
+                    self._decide(undecided)
+                    undecided, held = [], 0
+            if size + held >= TRANSACTION_BYTES or count + len(undecided) >= TRANSACTION_ITEMS:
+                self._decide(undecided)
+                yield arrivals
+                arrivals, undecided, size, count, held = [], [], 0, 0, 0
+        if arrivals:
+            self._decide(undecided)
+            yield arrivals
 
-    def _decided(self, part: Sequence[Found], carried: Mapping[str, str]) -> Iterator[tuple[str, Item]]:
-        """Items in the order of the messages; the policy is asked about all of them together."""
-        decisions = iter(self._decisions([one for _, one in part if isinstance(one, Understood) and one.subject]))
-        for entry_id, one in part:
+    def _decide(self, undecided: Undecided) -> None:
+        """Add the items in the order of the messages; the policy is asked about all of them together."""
+        asked = [one for _, one, _ in undecided if isinstance(one, Understood) and one.subject is not None]
+        decisions = iter(self._decisions(asked))
+        for items, one, carried in undecided:
             if isinstance(one, Dead):
-                yield entry_id, _traced(one, self._tracer.received(one.original, carried[entry_id]))
+                items.append(_traced(one, self._tracer.received(one.original, carried)))
                 continue
-            trace = self._tracer.received(one.message, carried[entry_id])
-            decision = next(decisions) if one.subject else ReviewDecision(AWAITED_LANE, 0, AWAITED, "none")
-            yield entry_id, _traced(decision, trace) if isinstance(decision, Dead) else _item(one, decision, trace)
+            trace = self._tracer.received(one.message, carried)
+            decision = AWAITED_DECISION if one.subject is None else next(decisions)
+            items.append(_traced(decision, trace) if isinstance(decision, Dead) else _item(one, decision, trace))
 
     def _decisions(self, asked: Sequence[Understood]) -> Sequence[ReviewDecision | Dead]:
         """One for each; when the policy fails, one by one, so that none suffers from its neighbours."""
@@ -140,49 +154,12 @@ def _item(one: Understood, decision: ReviewDecision, trace: str) -> Waiting | Co
     if not decision.upload:
         return Counted(one.project)
     return Waiting(
-        project=one.project,
-        lane=decision.lane,
-        asset_id=one.asset_id,
-        model=one.model,
-        stamp=one.stamp,
-        digest=hashlib.blake2b(one.message, digest_size=8).hexdigest(),
-        payload=one.message,
-        decision=decision.to_bytes(one.history, one.source, trace),
+        one.project,
+        decision.lane,
+        one.asset_id,
+        one.model,
+        one.stamp,
+        hashlib.blake2b(one.message, digest_size=8).hexdigest(),
+        one.message,
+        decision.to_bytes(one.history, one.source, trace),
     )
-
-
-def _parts(found: Iterable[Found]) -> Iterator[list[Found]]:
-    part: list[Found] = []
-    size = 0
-    for one in found:
-        part.append(one)
-        size += len(one[1].message if isinstance(one[1], Understood) else one[1].original)
-        if len(part) >= DECIDED_ITEMS or size >= DECIDED_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
-
-
-def _transactions(arrivals: Iterable[Arrival]) -> Iterator[list[Arrival]]:
-    held: list[Arrival] = []
-    size = items = 0
-    for arrival in arrivals:
-        held.append(arrival)
-        items += len(arrival.items)
-        size += sum(map(_size, arrival.items))
-        if size >= TRANSACTION_BYTES or items >= TRANSACTION_ITEMS:
-            yield held
-            held, size, items = [], 0, 0
-    if held:
-        yield held
-
-
-def _size(item: Item) -> int:
-    match item:
-        case Waiting():
-            return len(item.payload)
-        case Dead():
-            return len(item.original)
-        case Counted():
-            return 0

@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import redis
 
 from worker.contract import (
@@ -81,16 +83,15 @@ def _text(value: Any) -> str | None:
     return value[:1024] if isinstance(value, str) and value else None
 
 
-FORMS: Mapping[bytes, Form] = {b"payload": "message", b"envelope": "envelope", b"event": "event", b"pair": "pair"}
-"""Fields of an inbox entry, and the form of the message in each."""
+FORMS: Mapping[bytes, Form] = {b"envelope": "envelope", b"event": "event", b"pair": "pair"}
+"""Fields of an inbox entry other than ``payload``, and the form of the message in each."""
 
 SOURCE_NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 FUTURE_SECONDS = 86_400
 BATCH_BYTES = 64_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class InboxEntry:
+class InboxEntry(msgspec.Struct, gc=False):
     """An entry of the inbox stream.
 
     Its message stands in one of the fields ``payload`` (a prediction), ``envelope`` (a Celery message), ``event`` (a
@@ -103,10 +104,13 @@ class InboxEntry:
     @property
     def source(self) -> str:
         """The source's name; entries that name none came from the stream, or from Celery when they are envelopes."""
-        named = self.fields.get(b"source", b"").decode("utf-8", "replace")
-        if SOURCE_NAME.fullmatch(named):
-            return named
-        return "celery" if b"envelope" in self.fields else "stream"
+        return _source(self.fields.get(b"source", b""), b"envelope" in self.fields)
+
+
+@lru_cache(maxsize=256)
+def _source(name: bytes, enveloped: bool) -> str:
+    named = name.decode("utf-8", "replace")
+    return named if SOURCE_NAME.fullmatch(named) else "celery" if enveloped else "stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +124,7 @@ class Rules:
     events: EventRules = field(default_factory=EventRules)
 
 
-@dataclass(slots=True)
-class Understood:
+class Understood(msgspec.Struct, gc=False):
     """A prediction that can be admitted, and its JSON; ``subject`` is None while its result is awaited."""
 
     project: str
@@ -150,6 +153,9 @@ class Understanding:
 
     def of_entry(self, entry: InboxEntry) -> Iterable[Understood | Dead]:
         """What an inbox entry holds; never nothing, and never an error but of Redis."""
+        message = entry.fields.get(b"payload")
+        if message is not None:
+            return self.of_message(message, (), entry.source)
         for name, form in FORMS.items():
             original = entry.fields.get(name)
             if original is not None:
@@ -179,6 +185,16 @@ class Understanding:
             return
         for message in messages:
             yield from self.of_message(message, history, source)
+
+    def message_in(self, form: Form, original: bytes) -> bytes | None:
+        """The one message that an original carries; None where it carries several, or none that can be read."""
+        if form == "message":
+            return original
+        try:
+            messages = self._messages_in(form, original, check_expiry=False)
+        except (MessageError, OutputError, ValueError, KeyError):
+            return None
+        return messages[0] if len(messages) == 1 else None
 
     def _messages_in(self, form: Form, original: bytes, check_expiry: bool) -> list[bytes]:
         if form == "envelope":
@@ -258,7 +274,7 @@ class Understanding:
 
 
 def _with_json(rows: Iterable[Prediction]) -> Iterator[tuple[Prediction, bytes]]:
-    return ((row, row.model_dump_json(by_alias=True, exclude_none=True).encode()) for row in rows)
+    return ((row, row.to_json()) for row in rows)
 
 
 def _within_limit(rows: Iterable[tuple[Prediction, bytes]]) -> Iterator[tuple[Prediction, bytes]]:

@@ -19,6 +19,9 @@ from worker.spool import Spool
 logger = logging.getLogger(__name__)
 
 IDLE_WAIT = 0.05
+QUIET_LOOKS, QUIET_WAIT = 20, 0.1
+"""After so many looks in vain the next ones come half as often: an idle worker spends most of its CPU on them."""
+
 TROUBLE_WAIT = 1.0
 READ_BYTES = 16_000_000
 RECOVER_ITEMS = 16
@@ -90,10 +93,18 @@ class Reader:
     def run(self) -> None:
         """Take and admit until the worker stops; survives every failure of Redis."""
         self.open()
+        in_vain = 0
         while not self._stop.is_set():
-            if not self.step():
-                clock.wait(self._stop, TROUBLE_WAIT if self.trouble else IDLE_WAIT)
+            in_vain = 0 if self.step() else in_vain + 1
+            if in_vain:
+                clock.wait(self._stop, self._pause(in_vain))
         self.leave()
+
+    def _pause(self, in_vain: int) -> float:
+        """Seconds to the next look, after so many in vain."""
+        if self.trouble:
+            return TROUBLE_WAIT
+        return QUIET_WAIT if in_vain >= QUIET_LOOKS and not self.closed else IDLE_WAIT
 
     def open(self) -> None:
         """Begin to read."""

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from pydantic_core import from_json
 
 from worker.kili.classify import GraphQLError, Kind, graphql_errors, kind_of
 from worker.kili.errors import (
@@ -136,10 +137,17 @@ def upload_error(access: KiliAccess, answer: Answer) -> KiliError | None:
 def json_document(body: bytes) -> dict[str, Any]:
     """Parse an answer's body; ``{}`` where it is no JSON object."""
     try:
-        document = json.loads(body)
+        document = _parsed(body)
     except (ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return from_json(body)
+    except ValueError:  # also what json can read: another encoding, half a surrogate, a deeper document
+        return json.loads(body)
 
 
 def _judge_errors(question: Question, answer: Answer, errors: list[GraphQLError]) -> KiliError:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
+from typing import Any
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
-_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
+_THREES = [a + b + c for a in _DIGITS for b in _DIGITS for c in _DIGITS]
+_TWELVE, _SIX, _THREE = 36**12, 36**6, 36**3
 _LENGTH = 24
 
 
@@ -16,17 +19,25 @@ def derived_asset_id(project_id: str, external_id: str) -> str:
     10^15 assets). The project id is hashed with its length, so different pairs never hash the same bytes.
     The ids of existing assets rest on this function: changing it would create every asset a second time.
     """
+    hasher = _hasher(project_id).copy()
+    hasher.update(external_id.encode("utf-8", "surrogatepass"))
+    return "c" + _base36(int.from_bytes(hasher.digest(), "big") % 36**_LENGTH)
+
+
+@lru_cache(maxsize=256)
+def _hasher(project_id: str) -> Any:
     project = project_id.encode("utf-8", "surrogatepass")
-    external = external_id.encode("utf-8", "surrogatepass")
     hasher = hashlib.blake2b(len(project).to_bytes(4, "big"), digest_size=32, person=b"kili-asset")
     hasher.update(project)
-    hasher.update(external)
-    return "c" + _base36(int.from_bytes(hasher.digest(), "big"))
+    return hasher
 
 
 def _base36(number: int) -> str:
-    pairs = []
-    for _ in range(_LENGTH // 2):
-        number, pair = divmod(number, len(_PAIRS))
-        pairs.append(_PAIRS[pair])
-    return "".join(reversed(pairs))
+    """24 digits: in halves of twelve, which are small numbers to Python, by a table of three."""
+    digits = ""
+    for half in divmod(number, _TWELVE):
+        first, second = divmod(half, _SIX)
+        digits += (
+            _THREES[first // _THREE] + _THREES[first % _THREE] + _THREES[second // _THREE] + _THREES[second % _THREE]
+        )
+    return digits

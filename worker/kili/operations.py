@@ -117,7 +117,7 @@ UPDATE_PROPERTIES_IN_ASSETS = Operation(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewAsset:
     """An asset to create; ``metadata`` is a JSON text, ``json_content`` one or its address, ``""`` stands for none."""
 
@@ -128,7 +128,7 @@ class NewAsset:
     metadata: str = "{}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class NewLabel:
     """An INFERENCE label to write; ``json_response`` is a JSON text, ``model_name`` is ``name:version``."""
 

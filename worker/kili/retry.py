@@ -49,6 +49,19 @@ class RetryPolicy:
         Raises the last error when the attempts are used up, at once when ``stop`` is set (also while waiting), and
         any error that is neither transient nor of unknown outcome, or that the same request cannot cure.
         """
+        try:
+            return attempt(1)  # most calls need no more
+        except KiliError as error:
+            if not may_pass_later(error):
+                raise
+            failed = error
+
+        def numbered() -> Result:
+            number = next(numbers)
+            if number == 1:
+                raise failed
+            return attempt(number)
+
         pause = _Pause(stop)
         numbers = itertools.count(1)
         retrying = Retrying(
@@ -59,7 +72,7 @@ class RetryPolicy:
             before_sleep=pause.remember,
             sleep=pause,
         )
-        return retrying(lambda: attempt(next(numbers)))
+        return retrying(numbered)
 
     def fleet_pause(self, error: KiliError, attempt: int) -> float:
         """Seconds that all callers of the endpoint should hold back after this error (0: none)."""

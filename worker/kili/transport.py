@@ -139,6 +139,7 @@ class Transport:
         self._access = access
         self._given = http
         self._own: tuple[int, httpx.Client] | None = None
+        self._template: httpx.Request | None = None
         self.compressing = access.gzip_from is not None
 
     def pack(self, body: bytes) -> Payload:
@@ -153,21 +154,27 @@ class Transport:
 
         Raises :class:`httpx.HTTPError`.
         """
-        headers = {
-            "Authorization": f"X-API-Key: {self._access.api_key}",
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-            "User-Agent": f"{CLIENT_NAME}/{self._access.client_version}",
-            "apollographql-client-name": CLIENT_NAME,
-            "apollographql-client-version": self._access.client_version,
-        }
+        if self._template is None:
+            self._template = self._http().build_request("POST", self._access.endpoint, headers=self._headers())
+            del self._template.headers["Content-Length"]
+        headers = self._template.headers
         if payload.gzipped:
-            headers["Content-Encoding"] = "gzip"
-        return self._exchange("POST", self._access.endpoint, payload.content, headers, timeout)
+            headers = httpx.Headers([*headers.raw, (b"Content-Encoding", b"gzip")])
+        limits = self._limits(payload.content, timeout)
+        request = httpx.Request(
+            "POST",
+            self._template.url,
+            headers=headers,
+            content=payload.content,
+            extensions={"timeout": limits.as_dict()},
+        )
+        return self._exchange(request, limits)
 
     def put(self, url: str, data: bytes, headers: Mapping[str, str]) -> Answer:
         """Send content to a signed URL, without our key. Raises :class:`httpx.HTTPError`."""
-        return self._exchange("PUT", url, data, headers, self._access.timeout)
+        limits = self._limits(data, self._access.timeout)
+        request = self._http().build_request("PUT", url, content=data, headers=dict(headers), timeout=limits)
+        return self._exchange(request, limits)
 
     def close(self) -> None:
         """Close the connections of this process."""
@@ -175,13 +182,26 @@ class Transport:
             self._own[1].close()
         self._own = None
 
-    def _exchange(self, method: str, url: str, content: bytes, headers: Mapping[str, str], timeout: float) -> Answer:
-        patience = timeout + len(content) / SLOWEST_LINK
-        deadline = clock.monotonic() + patience
-        limits = httpx.Timeout(patience, connect=self._access.connect_timeout)
-        with self._http().stream(method, url, content=content, headers=dict(headers), timeout=limits) as response:
-            body = self._read(response, deadline)
-            return Answer(response.status_code, response.headers, body)
+    def _headers(self) -> dict[str, str]:
+        return {
+            "Authorization": f"X-API-Key: {self._access.api_key}",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "User-Agent": f"{CLIENT_NAME}/{self._access.client_version}",
+            "apollographql-client-name": CLIENT_NAME,
+            "apollographql-client-version": self._access.client_version,
+        }
+
+    def _limits(self, content: bytes, timeout: float) -> httpx.Timeout:
+        return httpx.Timeout(timeout + len(content) / SLOWEST_LINK, connect=self._access.connect_timeout)
+
+    def _exchange(self, request: httpx.Request, limits: httpx.Timeout) -> Answer:
+        deadline = clock.monotonic() + (limits.read or 0.0)
+        response = self._http().send(request, stream=True)
+        try:
+            return Answer(response.status_code, response.headers, self._read(response, deadline))
+        finally:
+            response.close()
 
     def _read(self, response: httpx.Response, deadline: float) -> bytes:
         body = bytearray()

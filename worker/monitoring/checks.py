@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import redis
 from redis.exceptions import NoPermissionError
 
-from worker.environment.connections import connect
+from worker.environment.connections import WHERE, connect
 from worker.kili import CallBudget, KiliError
 from worker.monitoring.redis_permissions import NEEDED, keys_of_celery, missing_rights, try_broker
 from worker.projects.configuration import ProjectsFileError
@@ -79,7 +79,7 @@ def redis_checks(settings: Settings) -> Iterator[Check]:
         except NoPermissionError as error:
             yield Check(name, "refused", str(error), RIGHTS)
         except (redis.RedisError, OSError) as error:
-            yield Check(name, "refused", f"cannot be reached: {error}", "check REDIS_URL and CELERY_BROKER_URL")
+            yield Check(name, "refused", f"cannot be reached: {error}".removesuffix(f"; {WHERE}"), WHERE)
 
 
 def broker_checks(settings: Settings) -> Iterator[Check]:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -27,6 +28,15 @@ AGE_SECONDS = 1.0
 """Whoever asks again so soon is given the same figures."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """What came and what ended in a project lately, in predictions a second, and how long its backlog will last."""
+
+    received: float
+    ended: float
+    drain_seconds: float
+
+
 class Rates:
     """What ended lately in each project, and how long its backlog will last at that rate.
 
@@ -36,27 +46,34 @@ class Rates:
 
     def __init__(self, window: float) -> None:
         self._window = window
-        self._seen: deque[tuple[float, dict[str, int]]] = deque()
+        self._seen: deque[tuple[float, dict[str, tuple[int, int]]]] = deque()
 
     def drains(self, projects: Mapping[str, Mapping[str, Any]], now: float) -> dict[str, float]:
         """Seconds until each project's backlog is gone; nothing where there was no earlier look."""
-        ended = {name: sum(one[end] for end in ENDS) + one["dead"] for name, one in projects.items()}
+        return {name: rate.drain_seconds for name, rate in self.measure(projects, now).items()}
+
+    def measure(self, projects: Mapping[str, Mapping[str, Any]], now: float) -> dict[str, Rate]:
+        """The rate of each project since the earliest look of the window; nothing where there was none."""
+        counts = {
+            name: (one["received"], sum(one[end] for end in ENDS) + one["dead"]) for name, one in projects.items()
+        }
         while len(self._seen) > 1 and self._seen[1][0] <= now - self._window:
             self._seen.popleft()
         earlier = self._seen[0] if self._seen else None
-        self._seen.append((now, ended))
+        self._seen.append((now, counts))
         if earlier is None or now <= earlier[0]:
             return {}
-        return {name: self._drain(one, ended[name], name, earlier, now) for name, one in projects.items()}
+        return {
+            name: _rate(one, counts[name], earlier[1].get(name), now - earlier[0]) for name, one in projects.items()
+        }
 
-    def _drain(
-        self, one: Mapping[str, Any], ended: int, name: str, earlier: tuple[float, dict[str, int]], now: float
-    ) -> float:
-        backlog = one["waiting"] + one["leased"]
-        rate = (ended - earlier[1].get(name, 0)) / (now - earlier[0])
-        if backlog <= 0:
-            return 0.0
-        return float(backlog) / rate if rate > 0 else float("inf")
+
+def _rate(one: Mapping[str, Any], now: tuple[int, int], before: tuple[int, int] | None, seconds: float) -> Rate:
+    backlog = one["waiting"] + one["leased"]
+    received, ended = ((count - known) / seconds for count, known in zip(now, before or (0, 0), strict=True))
+    if backlog <= 0:
+        return Rate(received, ended, 0.0)
+    return Rate(received, ended, backlog / ended if ended > 0 else float("inf"))
 
 
 class Exporter:

@@ -9,6 +9,7 @@ from worker.ontology.interface import Drift, drift
 from worker.ontology.validate_annotations import rich_text_parts
 
 from .agreement import Agreement, agreement
+from .compiled import CompiledChoice
 from .compose import to_json_response, unknown_labels
 from .confidence import confidence_of
 from .errors import CAUSES, Cause, InterfaceError, OntologyError
@@ -21,6 +22,7 @@ __all__ = [
     "Agreement",
     "Category",
     "Cause",
+    "CompiledChoice",
     "Drift",
     "Interface",
     "InterfaceError",

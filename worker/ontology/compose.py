@@ -21,7 +21,7 @@ from worker.contract.output import (
 )
 from worker.ontology.classes import Policy, category_of
 from worker.ontology.compose_classification import compose_classification
-from worker.ontology.compose_detection import Target, compose_detection
+from worker.ontology.compose_detection import Target, compose_detection, kinds_of
 from worker.ontology.compose_entities import compose_entities
 from worker.ontology.compose_job import TASKS, resolve_job
 from worker.ontology.errors import OntologyError
@@ -121,6 +121,7 @@ def to_json_response(
     a place on the map. Raises :class:`OntologyError`.
     """
     answer = output.answer
+    proof: set[tuple[object, ...]] = set()
     if isinstance(answer, KiliResponse):
         response = answer.json_response
     else:
@@ -129,8 +130,13 @@ def to_json_response(
         for definite, name in _parts(answer, output.job, interface):
             job = resolve_job(definite, name, interface)
             _check_expressible(definite, interface)
-            response.update(_Composer(Target(job, interface, policy), text).response(definite))
-    validate(response, interface, text=text, parts=parts, partial=partial, georeferenced=georeferenced)
+            target = Target(job, interface, policy)
+            response.update(_Composer(target, text).response(definite))
+            if definite is answer and isinstance(definite, Detection):
+                proof = {(job.name, *kind, partial) for kind in kinds_of(definite, target)}
+    if not proof or not proof <= interface.proven:
+        validate(response, interface, text=text, parts=parts, partial=partial, georeferenced=georeferenced)
+        interface.proven.update(proof)
     return dict(response)
 
 

@@ -14,7 +14,8 @@ from worker.ontology.interface import Job
 
 def percent(score: float) -> int:
     """Turn a probability into Kili's 0-100: rounded (halves to even) and clamped."""
-    return min(100, max(0, round(score * 100)))
+    found = round(score * 100)
+    return found if 0 <= found <= 100 else min(100, max(0, found))
 
 
 def checked(score: float | None, field: str) -> float | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from worker.contract.output import DetectedObject, Detection, Point, Shape
@@ -23,7 +24,7 @@ def mid_of(*parts: object) -> str:
 
 def content_of(rings: tuple[tuple[Point, ...], ...]) -> tuple[bytes, ...]:
     """Give a shape's rings as parts of an identity: each as its coordinates' IEEE 754 doubles, little endian."""
-    return tuple(struct.pack(f"<{2 * len(ring)}d", *(value for point in ring for value in point)) for ring in rings)
+    return tuple([struct.pack(f"<{2 * len(ring)}d", *chain.from_iterable(ring)) for ring in rings])
 
 
 LOSSLESS: Mapping[str, tuple[str, ...]] = {
@@ -38,13 +39,21 @@ ROUNDING = 1e-6
 AREA_TOOLS = frozenset({"rectangle", "polygon", "semantic"})
 
 
+Kind = tuple[str, str]
+"""The category and the tool of an annotation."""
+
+
 @dataclass(slots=True)
 class Target:
-    """Where annotations go: the job, its project, the project's policy."""
+    """Where annotations go: the job, its project, the project's policy.
+
+    ``kinds`` keeps the category and the tool of what was met already, by class and shape.
+    """
 
     job: Job
     interface: Interface
     policy: Policy
+    kinds: dict[tuple[str, str], Kind] = field(default_factory=dict)
 
 
 Rings = tuple[tuple[Point, ...], ...]
@@ -60,7 +69,7 @@ def compose_detection(answer: Detection, target: Target, where: str, frame: int 
     mids: set[str] = set()
     for index, item in enumerate(answer.objects):
         place = f"{where}.objects[{index}]"
-        made = list(_annotations(item, index, target, place, frame))
+        made = _annotations(item, index, target, place, frame)
         if not made:
             continue
         mid = made[0]["mid"]
@@ -69,6 +78,28 @@ def compose_detection(answer: Detection, target: Target, where: str, frame: int 
         mids.add(mid)
         found += made
     return {"annotations": found}
+
+
+def kinds_of(answer: Detection, target: Target) -> Iterable[Kind]:
+    """The kinds of the areas that were composed, where nothing but its kind decides whether one is valid.
+
+    None at all where something else may: other shapes, a corner outside of the image, an outline of too few corners,
+    and frames, pages and maps, which have rules of their own.
+    """
+    interface = target.interface
+    if interface.is_video or interface.is_pdf or interface.is_geospatial:
+        return ()
+    return target.kinds.values() if all(_is_plain(item.shape) for item in answer.objects) else ()
+
+
+def _is_plain(shape: Shape) -> bool:
+    if len(shape.rings) != 1 or shape.tool not in LOSSLESS:
+        return False
+    ring = shape.rings[0]
+    for x, y in ring:  # three times as fast as all()
+        if not (0.0 <= x <= 1.0 and 0.0 <= y <= 1.0):
+            return False
+    return len(ring) == 4 if shape.tool == "rectangle" else len(ring) >= 3
 
 
 def _track_twice(item: DetectedObject, place: str) -> OntologyError:
@@ -86,25 +117,44 @@ def tools_for(shape: Shape) -> tuple[str, ...]:
 
 def _annotations(
     item: DetectedObject, index: int, target: Target, place: str, frame: int | None
-) -> Iterator[dict[str, Any]]:
+) -> list[dict[str, Any]]:
+    kind = target.kinds.get((item.label, item.shape.tool)) or _kind(item, target, place)
+    if kind is None:
+        return []
+    name, tool = kind
+    score, shape = item.score, item.shape
+    if score is not None and not 0.0 <= score <= 1.0:
+        checked(score, f"{place}.score")
+    if shape.tool == "pose":
+        shape = _coded(shape, target.job.categories[name], f"{place}.shape")
+    mid = _mid(item, name, target.job, index, frame)
+    on_pages = target.interface.is_pdf
+    found = []
+    for geometry in _geometries(shape, tool, mid, target.interface):
+        chosen = category(name, score)
+        annotation: dict[str, Any] = {"categories": [chosen], "mid": mid}
+        if not (on_pages and tool == "rectangle"):
+            annotation["type"] = tool
+        if score is not None:
+            annotation["score"] = chosen["confidence"]
+        annotation.update(_on_page(geometry, item, tool, place) if on_pages else geometry)
+        found.append(annotation)
+    return found
+
+
+def _kind(item: DetectedObject, target: Target, place: str) -> Kind | None:
+    """The category and the tool of an object; None for a class without category that is left out."""
     classes = target.policy.classes
     name = category_of(item.label, target.job, classes, f"{place}.label")
     if name is None:
         if target.policy.ignores_unknown:
-            return
+            return None
         raise unknown_class(item.label, target.job, classes, f"{place}.label")
-    score = checked(item.score, f"{place}.score")
+    checked(item.score, f"{place}.score")  # is refused before a tool is
     tool = _tool(item.shape, target.job, f"{place}.shape")
-    shape = _coded(item.shape, target.job.categories[name], f"{place}.shape")
-    mid = _mid(item, name, target.job, index, frame)
-    for geometry in _geometries(shape, tool, mid, target.interface):
-        chosen = category(name, score)
-        annotation: dict[str, Any] = {"categories": [chosen], "mid": mid}
-        if not (target.interface.is_pdf and tool == "rectangle"):
-            annotation["type"] = tool
-        if score is not None:
-            annotation["score"] = chosen["confidence"]
-        yield annotation | (_on_page(geometry, item, tool, place) if target.interface.is_pdf else geometry)
+    if item.shape.tool != "semantic":  # whose tool depends on its parts
+        target.kinds[item.label, item.shape.tool] = name, tool
+    return name, tool
 
 
 def _geometries(shape: Shape, tool: str, mid: str, interface: Interface) -> list[dict[str, Any]]:
@@ -139,9 +189,10 @@ def _mid(item: DetectedObject, name: str, job: Job, index: int, frame: int | Non
 
 
 def _geometry(shape: Shape, rings: Rings, tool: str, mid: str) -> dict[str, Any]:
+    if tool == "rectangle":
+        return {"boundingPoly": [{"normalizedVertices": _vertices(_corners(ring))} for ring in rings]}
     if tool in AREA_TOOLS:
-        drawn = map(_corners, rings) if tool == "rectangle" else rings
-        return {"boundingPoly": [{"normalizedVertices": _vertices(ring)} for ring in drawn]}
+        return {"boundingPoly": [{"normalizedVertices": _vertices(ring)} for ring in rings]}
     if tool == "pose":
         return {"points": _pose_points(shape, mid)}
     points = _vertices(tuple(point for ring in rings for point in ring))
@@ -150,11 +201,18 @@ def _geometry(shape: Shape, rings: Rings, tool: str, mid: str) -> dict[str, Any]
 
 def _corners(ring: tuple[Point, ...]) -> tuple[Point, ...]:
     """Order an upright rectangle as Kili draws it: bottom left, top left, top right, bottom right."""
-    xs = sorted({x for x, _ in ring})
-    ys = sorted({y for _, y in ring})
-    if len(ring) != 4 or len(xs) != 2 or len(ys) != 2:
+    if len(ring) != 4:
         return ring
-    (left, right), (top, bottom) = xs, ys
+    (x0, y0), (x1, y1), (x2, y2), (x3, y3) = ring
+    xs, ys = {x0, x1, x2, x3}, {y0, y1, y2, y3}
+    if len(xs) != 2 or len(ys) != 2:
+        return ring
+    left, right = xs
+    top, bottom = ys
+    if left > right:
+        left, right = right, left
+    if top > bottom:
+        top, bottom = bottom, top
     return ((left, bottom), (left, top), (right, top), (right, bottom))
 
 
@@ -170,8 +228,6 @@ def _on_image(value: float) -> float:
 
 def _coded(shape: Shape, category: Category, place: str) -> Shape:
     """Give the points of a pose the category's codes, and each its visibility."""
-    if shape.tool != "pose":
-        return shape
     points = sum(map(len, shape.rings))
     visible = shape.visible or (True,) * points
     if not points == len(shape.point_names) == len(visible):

@@ -131,6 +131,16 @@ class Interface:
         return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
     @cached_property
+    def proven(self) -> set[tuple[object, ...]]:
+        """Kinds of composed annotations that were valid: the next of such a kind is valid, too."""
+        return set()
+
+    @cached_property
+    def compiled(self) -> dict[object, Any]:
+        """What was compiled for this interface, by whoever did."""
+        return {}
+
+    @cached_property
     def root_jobs(self) -> tuple[Job, ...]:
         """The jobs that a response answers at its top level."""
         return tuple(job for job in self.jobs.values() if not job.is_child)

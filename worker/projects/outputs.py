@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
+import msgspec
 from pydantic import TypeAdapter, ValidationError
 
-from worker.contract import READING, SHAPES, SHORT, Output, Prediction, PredictionBatch
+from worker.contract import READING, SHAPES, SHORT, Output, Prediction, PredictionBatch, plain
 from worker.contract.output import Classification, Detection, ModelOutput
 from worker.formats import (
     AmbiguousFormat,
@@ -28,7 +29,6 @@ from worker.projects.configuration import ProjectConfig
 NO_CONFIG = ProjectConfig()
 T = TypeVar("T")
 _NEUTRAL = TypeAdapter(ModelOutput)
-_READING = frozenset(READING)
 _SHARED = ("schema_", "project_id", "model", "predicted_at", "metadata", "message_id", "traceparent", "tracestate")
 _CAUSES = {UnknownFormat: "unknown_format", AmbiguousFormat: "ambiguous_format"}
 
@@ -70,7 +70,7 @@ def with_result(prediction: Prediction, result: Any, config: ProjectConfig = NO_
     """
     reading = reading_of(prediction, config, result)
     output = _told(_only(reading, prediction, config), prediction.output)
-    return prediction.model_copy(update={"output": _answered(output)})
+    return msgspec.structs.replace(prediction, output=_answered(output))
 
 
 def reading_of(
@@ -155,7 +155,7 @@ def rows_of(batch: PredictionBatch, config: ProjectConfig = NO_CONFIG) -> list[P
     embeddings = batch.embeddings or [None] * len(outputs)
     shared = {name: getattr(batch, name) for name in _SHARED}
     return [
-        Prediction.model_construct(
+        Prediction(
             **shared, external_id=name, asset=asset, embedding=embedding, confidence=None, output=_answered(output)
         )
         for name, asset, embedding, output in zip(batch.external_ids, assets, embeddings, outputs, strict=True)
@@ -183,7 +183,7 @@ def _told(output: ModelOutput, message: Output) -> ModelOutput:
     """The output with the message's own evidence, which goes before the payload's."""
     if message.evidence is None:
         return output
-    return replace(output, evidence=output.evidence | message.evidence.model_dump(exclude_none=True))
+    return replace(output, evidence=output.evidence | plain(message.evidence))
 
 
 def _answered(output: ModelOutput) -> Output:
@@ -251,8 +251,7 @@ def _only_size(sizes: list[list[int]]) -> tuple[int, ...]:
 
 def _told_by(source: Output | ProjectConfig) -> dict[str, Any]:
     """What a message, or the projects file, says about reading."""
-    names = source.model_fields_set & _READING
-    return {name: value for name in names if (value := getattr(source, name)) is not None}
+    return {name: value for name in READING if (value := getattr(source, name, None)) is not None}
 
 
 def _by_index(classes: list[str] | dict[str, str] | None) -> list[str] | Mapping[str | int, str] | None:

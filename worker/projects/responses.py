@@ -8,9 +8,11 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from pydantic_core import to_json
+
 from worker.contract import Prediction
 from worker.contract.output import Classification, ModelOutput
-from worker.ontology import Interface, OntologyError, rich_text_parts, to_json_response
+from worker.ontology import CompiledChoice, Interface, OntologyError, rich_text_parts, to_json_response
 from worker.projects.configuration import ProjectConfig
 from worker.projects.outputs import NO_CONFIG, output_of
 
@@ -18,6 +20,38 @@ GEOREFERENCED = frozenset({".tif", ".tiff", ".jp2", ".ntf", ".nitf"})
 """Endings of images that may carry their place on the map."""
 
 _SCORE = re.compile(r"answer\.scores\[(\d+)\]")
+
+
+MOST_COMPILED = 100
+"""So many jobs and configurations are kept compiled for one interface."""
+
+
+def response_text(prediction: Prediction, interface: Interface, config: ProjectConfig = NO_CONFIG) -> str:
+    """The json_response of a prediction as JSON text. Raises as ``response_of``."""
+    output = prediction.output
+
+    def respond(scores: Mapping[str, float]) -> dict[str, Any]:
+        changed = output.model_copy(update={"scores": scores})
+        return response_of(prediction.model_copy(update={"output": changed}), interface, config)
+
+    if output.scores and output.exclusive is None and output.unknown_classes is None and not output.ignored_classes:
+        text = _compiled(prediction, interface, config).text(output.scores, respond)
+        if text is not None:
+            return text
+    return to_json(response_of(prediction, interface, config)).decode()
+
+
+def _compiled(prediction: Prediction, interface: Interface, config: ProjectConfig) -> CompiledChoice:
+    """What was compiled for the prediction's job and configuration."""
+    config = config.of_model(prediction.model.name, prediction.model.version)
+    kept, key = interface.compiled, (prediction.output.job, id(config))
+    found = kept.get(key)
+    if found is None:
+        if len(kept) >= MOST_COMPILED:
+            kept.clear()
+        found = kept[key] = CompiledChoice(interface), config  # kept, so that its id stays its own
+    choice: CompiledChoice = found[0]
+    return choice
 
 
 def response_of(prediction: Prediction, interface: Interface, config: ProjectConfig = NO_CONFIG) -> dict[str, Any]:

@@ -8,9 +8,11 @@ from typing import Any
 
 from worker.feedback.messages import detector_name, percent, time_of_day
 from worker.reports.markup import Markup, el
+from worker.statistics.detectors import AccuracyFell
 
 WIDTH, HEIGHT, LOW_HEIGHT, NARROW = 760, 260, 150, 340
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 14, 28
+MOST_NAME = 16
 ROW, ROWS = 18, 6
 """Height of a row of words in a chart, and how many are used."""
 
@@ -64,12 +66,16 @@ def agreement_over_time(models: Sequence[dict[str, Any]]) -> Markup | None:
         _grid(frame, _steps(frame)),
         _times(frame),
         [_series(frame, part, index) for index, part in enumerate(windows) if part],
-        _marks(frame, alarms),
+        _marks(frame, alarms, named=len(models) > 1),
     )
 
 
 def evidence_over_time(points: Sequence[dict[str, Any]], alarms: Sequence[dict[str, Any]]) -> Markup | None:
-    """How near the first drift detector was to an alarm, and every alarm; None while there is nothing to see."""
+    """How near the detector of falling accuracy was to an alarm, and its alarms; None while there is nothing to see.
+
+    Alarms of the others are not on it: the curve is not theirs.
+    """
+    alarms = [alarm for alarm in alarms if alarm["detector"] == AccuracyFell.name]
     if not points or (not alarms and all(point["evidence"] < FAINT_EVIDENCE for point in points)):
         return None
     top = min(HIGHEST_EVIDENCE, max(1.15, *(point["evidence"] for point in points)))
@@ -175,13 +181,15 @@ def _bubble(frame: Frame, row: dict[str, Any], most: float) -> Markup:
     return el("circle", el("title", words), class_="dot s0", r=radius, **place)
 
 
-def _marks(frame: Frame, alarms: Sequence[dict[str, Any]]) -> list[Markup]:
-    """A line for each alarm, its words each in a row of its own."""
+def _marks(frame: Frame, alarms: Sequence[dict[str, Any]], *, named: bool = False) -> list[Markup]:
+    """A line for each alarm, its words each in a row of its own; with the version's name where there are several."""
     ordered = sorted(alarms, key=lambda alarm: float(alarm["at"]))
-    return [_mark(frame, alarm["at"], alarm["detector"], row) for row, alarm in enumerate(ordered)]
+    return [_mark(frame, alarm, row, named) for row, alarm in enumerate(ordered)]
 
 
-def _mark(frame: Frame, at: float, detector: str, row: int) -> Markup:
+def _mark(frame: Frame, alarm: dict[str, Any], row: int, named: bool) -> Markup:
+    at, detector = float(alarm["at"]), detector_name(alarm["detector"])
+    words = f"alarm: {detector}, {shortened(alarm['model'])}" if named else f"alarm: {detector}"
     x = frame.x(min(max(at, frame.x0), frame.x1))
     late = x > frame.width * 0.6
     place = {
@@ -191,9 +199,15 @@ def _mark(frame: Frame, at: float, detector: str, row: int) -> Markup:
     }
     return el(
         "g",
+        el("title", f"{alarm['model']}: {detector}, {time_of_day(at)}"),
         el("line", class_="alarm", x1=x, x2=x, y1=TOP, y2=frame.height - BOTTOM),
-        el("text", f"alarm: {detector_name(detector)}", class_="alarm", **place),
+        el("text", words, class_="alarm", **place),
     )
+
+
+def shortened(name: str) -> str:
+    """A name that fits into a chart: its end tells versions apart."""
+    return name if len(name) <= MOST_NAME else f"…{name[-MOST_NAME + 1 :]}"
 
 
 def _steps(frame: Frame) -> list[float]:

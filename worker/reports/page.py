@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,14 @@ from worker.reports.charts import interval_bar
 from worker.reports.gallery import Exhibit, card, is_drawn
 from worker.reports.markup import Markup, el, join
 from worker.reports.page_style import STYLE
+from worker.reports.versions import (
+    MOST_CHARTED,
+    by_version,
+    earlier_table,
+    latest_first,
+    live_names,
+    scroller,
+)
 
 
 def alarms(models: Sequence[dict[str, Any]], links: Links, earlier: Sequence[dict[str, Any]] = ()) -> list[Markup]:
@@ -48,7 +57,8 @@ def _alarm(alarm: dict[str, Any], jobs: Collection[str], links: Links) -> Markup
         [el("a", case["external_id"] or case["asset_id"], href=links.asset(case["asset_id"])), " "]
         for case in alarm["cases"][:8]
     ]
-    accept = ["To accept it: ", el("code", f"prediction-worker report --acknowledge {alarm['id']}")]
+    words = ["prediction-worker", "report", "--project", links.project, "--acknowledge", alarm["id"]]
+    accept = ["To accept it: ", el("code", shlex.join(words))]
     return el(
         "div",
         el("h3", f"{alarm['model']}: {detector_name(alarm['detector'])}"),
@@ -64,7 +74,7 @@ MATRIX_CLASSES = 24
 SHOWN_ROWS = 6
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Markup:
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]], name: str = "") -> Markup:
     """A table; headings that end in # are of columns of numbers."""
     numeric = [name.endswith("#") for name in head]
     top = [el("th", name.rstrip("#"), class_="n" if right else None) for name, right in zip(head, numeric, strict=True)]
@@ -72,7 +82,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Markup:
         el("tr", [el("td", cell, class_="n" if right else None) for cell, right in zip(row, numeric, strict=True)])
         for row in rows
     ]
-    return el("div", el("table", el("thead", el("tr", top)), el("tbody", body)), class_="scroll")
+    return scroller(el("table", el("thead", el("tr", top)), el("tbody", body)), name or head[0])
 
 
 def ranking(name: str, rows: Sequence[dict[str, Any]]) -> Markup:
@@ -96,16 +106,27 @@ def folded(name: str, *content: Any) -> Markup:
 def matrix(rows: Sequence[dict[str, Any]]) -> Markup:
     """Model against humans, as estimated numbers of predictions; only classes that were mistaken."""
     cells = {(row["model"], row["human"]): row for row in rows}
-    mistaken = {name for row in rows if row["model"] != row["human"] for name in (row["model"], row["human"])}
-    names = mistaken or {row["model"] for row in rows}
-    shown = sorted(names, key=lambda name: (name == NOTHING, name))[:MATRIX_CLASSES]
+    mistaken: dict[str, float] = {}
+    for row in rows:
+        if row["model"] != row["human"]:
+            for name in (row["model"], row["human"]):
+                mistaken[name] = mistaken.get(name, 0.0) + row["estimated"]
+    names = sorted(mistaken, key=lambda name: -mistaken[name]) or sorted({row["model"] for row in rows})
+    shown = sorted(names[:MATRIX_CLASSES], key=lambda name: (name == NOTHING, name))
     most = max((row["estimated"] for row in rows if row["model"] != row["human"]), default=1.0) or 1.0
-    head = el("tr", el("th"), [el("th", name, scope="col") for name in shown])
+    head = el("tr", el("td"), [el("th", el("span", name), scope="col", title=name) for name in shown])
     lines = [
-        el("tr", el("th", said, scope="row"), [_cell(cells.get((said, meant)), said == meant, most) for meant in shown])
+        el(
+            "tr",
+            el("th", said, scope="row", title=said),
+            [_cell(cells.get((said, meant)), said == meant, most) for meant in shown],
+        )
         for said in shown
     ]
-    return el("div", el("table", head, lines, class_="matrix"), class_="card scroll")
+    left_out = len(names) - len(shown)
+    note = f"The {len(shown)} classes with most mistakes; {left_out} more were mistaken." if left_out else None
+    drawn = scroller(el("table", head, lines, class_="matrix"), "What was mistaken for what")
+    return el("div", note and el("p", note, class_="small soft"), drawn, class_="card")
 
 
 def comparisons(rows: Sequence[dict[str, Any]]) -> Markup:
@@ -118,10 +139,12 @@ def comparisons(rows: Sequence[dict[str, Any]]) -> Markup:
 
 
 def audits(models: Sequence[dict[str, Any]]) -> Markup:
-    """The audit sample of each model version, and how long answers took."""
+    """The audit sample of each model version, and how long answers took; all but the first few folded."""
     head = ["audits of", "drawn#", "answered#", "waiting#", "overdue#", "prediction to answer, median#"]
     names = ("drawn", "answered", "waiting", "overdue")
-    return table(head, [[one["model"], *(one["audits"][name] for name in names), _delay(one)] for one in models])
+    lines = [[one["model"], *(one["audits"][name] for name in names), _delay(one)] for one in models]
+    rest = lines[SHOWN_ROWS:]
+    return join([table(head, lines[:SHOWN_ROWS]), folded(f"{len(rest)} more", table(head, rest)) if rest else None])
 
 
 def _ranked(row: dict[str, Any]) -> list[Any]:
@@ -134,7 +157,7 @@ def _cell(row: dict[str, Any] | None, same: bool, most: float) -> Markup:
     kind = "same" if same else None
     if row is None:
         return el("td", class_=kind)
-    heat = 0.08 + 0.6 * min(1.0, row["estimated"] / most)
+    heat = 0.08 + 0.37 * min(1.0, row["estimated"] / most)
     style = None if same else f"background:rgba(var(--heat),{heat:.2f})"
     return el("td", f"{row['estimated']:.0f}", class_=kind, style=style, title=f"{row['answers']:g} answers")
 
@@ -166,16 +189,17 @@ def page(
 
     ``about`` says in a sentence what they are of; by default live traffic.
     """
-    newest_first = list(reversed(figures["models"]))
+    newest_first = latest_first(figures["models"])
+    live = live_names(newest_first)
     sections = [
-        ("models", "Model versions", _models(figures)),
-        ("time", "Agreement over time", _over_time(figures["models"])),
-        ("worst", "Where the model is wrong most", _worst(newest_first)),
-        ("confusion", "What was mistaken for what", _confusion(newest_first)),
-        ("calibration", "Does the confidence tell the truth?", _calibration(newest_first)),
-        ("drift", "Drift", _drift(newest_first)),
+        ("models", "Model versions", _models(newest_first, live, figures["at"])),
+        ("time", "Agreement over time", _over_time(newest_first)),
+        ("worst", "Where the model is wrong most", _worst(newest_first, live)),
+        ("confusion", "What was mistaken for what", _confusion(newest_first, live)),
+        ("calibration", "Does the confidence tell the truth?", _calibration(newest_first, live)),
+        ("drift", "Drift", _drift(newest_first, live)),
         ("versions", "Versions on the same assets", _comparisons(figures["comparisons"])),
-        ("reviewers", "Reviewers and audits", _reviewers(figures)),
+        ("reviewers", "Reviewers and audits", _reviewers(figures, newest_first)),
         ("gallery", "Disagreements", _gallery(shown, links)),
     ]
     kept = [section for section in sections if section[2]]
@@ -195,7 +219,7 @@ def page(
         ),
         el(
             "main",
-            alarms(figures["models"], links, figures.get("earlier_alarms", ())),
+            alarms(newest_first, links, figures.get("earlier_alarms", ())),
             _warnings(figures),
             [el("section", el("h2", name), content, id=key) for key, name, content in kept],
         ),
@@ -215,14 +239,16 @@ def _warnings(figures: dict[str, Any]) -> list[Markup]:
     return [el("div", words, class_="note warn") for words in warnings_of(figures)]
 
 
-def _models(figures: dict[str, Any]) -> Markup | None:
-    cards = [_model(model, index, figures["at"]) for index, model in enumerate(figures["models"])]
-    return el("div", cards, class_="cards") if cards else el("p", "No predictions yet.", class_="soft")
+def _models(models: Sequence[Any], live: set[str], now: float) -> Markup:
+    cards = [_model(model, index, now) for index, model in enumerate(models) if model["model"] in live]
+    if not cards:
+        return el("p", "No predictions yet.", class_="soft")
+    return join([el("div", cards, class_="cards"), earlier_table(models, live)])
 
 
 def _model(model: dict[str, Any], index: int, now: float) -> Markup:
     row = model["agreement"]
-    states = [(f"{detector_name(name)}: {state}", state) for name, state in model["drift"]["states"].items()]
+    states = [(f"{detector_name(name)}: {state}", kind) for name, state, kind in _states(model)]
     return el(
         "article",
         el("h3", _key(index), model["model"]),
@@ -234,72 +260,79 @@ def _model(model: dict[str, Any], index: int, now: float) -> Markup:
     )
 
 
+def _states(model: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Detectors with their state and its colour: what is quiet is good only where the agreement is known."""
+    known = model["agreement"]["value"] is not None
+    return [
+        (name, state, state if known or state != "quiet" else "") for name, state in model["drift"]["states"].items()
+    ]
+
+
 def _key(index: int) -> Markup:
-    return el("span", class_=f"key s{index % charts.SERIES}")
+    return el("span", class_=f"key s{index % charts.SERIES}" if index < MOST_CHARTED else "key")
 
 
-def _over_time(models: Sequence[dict[str, Any]]) -> Markup | None:
-    chart = charts.agreement_over_time(models)
-    keys = [el("span", _key(index), model["model"], class_="tag") for index, model in enumerate(models)]
-    return chart and el("div", el("div", chart, class_="scroll"), el("p", keys), class_="card")
+def _over_time(models: Sequence[Any]) -> Markup | None:
+    shown = models[:MOST_CHARTED]
+    chart = charts.agreement_over_time(shown)
+    keys = [el("span", _key(index), model["model"], class_="tag") for index, model in enumerate(shown)]
+    left_out = len(models) - len(shown)
+    note = f"The {len(shown)} latest versions; {left_out} earlier ones are in the table above." if left_out else None
+    words = note and el("p", note, class_="small soft")
+    return chart and el("div", scroller(chart, "Agreement over time"), el("p", keys), words, class_="card")
 
 
-def _worst(models: Sequence[dict[str, Any]]) -> Markup:
-    parts = []
+def _worst(models: Sequence[Any], live: set[str]) -> Markup:
+    parts: list[tuple[str, Any]] = []
     for model in models:
         jobs = model["jobs"]
         tables = [("model says" if len(jobs) == 1 else job, found["classes"]) for job, found in jobs.items()]
         tables += [(f"metadata: {key}", rows) for key, rows in model["slices"].items()]
         rankings = [ranking(name, rows) for name, rows in tables if rows]
         if rankings:
-            parts.append([el("h3", model["model"]), *rankings])
-    return _first_open(parts)
+            parts.append((model["model"], [el("h3", model["model"]), *rankings]))
+    return by_version(parts, live)
 
 
-def _confusion(models: Sequence[dict[str, Any]]) -> Markup | None:
-    note = el(
-        "p", "Rows: the model. Columns: the humans. Estimated predictions of the whole traffic.", class_="soft small"
-    )
-    parts = [
-        [
-            el("h3", model["model"] if len(model["jobs"]) == 1 else f"{model['model']}, {job}"),
-            matrix(found["confusion"]),
+def _confusion(models: Sequence[Any], live: set[str]) -> Markup | None:
+    note = "Rows: the model. Columns: the humans. Estimated predictions of the whole traffic."
+    parts: list[tuple[str, Any]] = []
+    for model in models:
+        found = {job: one["confusion"] for job, one in model["jobs"].items() if one["confusion"]}
+        named = len(model["jobs"]) > 1
+        drawn = [
+            [el("h3", f"{model['model']}, {job}" if named else model["model"]), matrix(rows)]
+            for job, rows in found.items()
         ]
-        for model in models
-        for job, found in model["jobs"].items()
-        if found["confusion"]
-    ]
-    return join([note, _first_open(parts)]) if parts else None
+        if drawn:
+            parts.append((model["model"], drawn))
+    return join([el("p", note, class_="soft small"), by_version(parts, live)]) if parts else None
 
 
-def _calibration(models: Sequence[dict[str, Any]]) -> Markup | None:
+def _calibration(models: Sequence[Any], live: set[str]) -> Markup | None:
     note = (
         "Stated probability of being right (across) against agreement found (up). On the dashed line the statement is "
         "true; below it the model is too sure of itself."
     )
     names = {"confidence": "The model's own confidence", "p_error": "What the review policy expects"}
-    parts = []
+    parts: list[tuple[str, Any]] = []
     for model in models:
         plots = [(title, charts.reliability(model[key], title)) for key, title in names.items()]
         cards = [el("div", el("h3", title), plot, class_="card") for title, plot in plots if plot]
         if cards:
-            parts.append([el("h3", model["model"]), el("div", cards, class_="pair")])
-    return join([el("p", note, class_="soft small"), _first_open(parts)]) if parts else None
+            parts.append((model["model"], [el("h3", model["model"]), el("div", cards, class_="pair")]))
+    return join([el("p", note, class_="soft small"), by_version(parts, live)]) if parts else None
 
 
-def _first_open(parts: Sequence[Any]) -> Markup:
-    """The newest version's part, and the others folded."""
-    return join([*parts[:1], folded("earlier versions", *parts[1:]) if parts[1:] else None])
-
-
-def _drift(models: Sequence[dict[str, Any]]) -> Markup | None:
+def _drift(models: Sequence[Any], live: set[str]) -> Markup | None:
     note = "Evidence that errors became more frequent, window by window; where it reaches the dashed line is an alarm."
-    cards = [_drift_of(model["model"], model["drift"]) for model in models if model["drift"]["states"]]
-    return join([el("p", note, class_="soft small"), _first_open(cards)]) if cards else None
+    cards = [(model["model"], _drift_of(model)) for model in models if model["drift"]["states"]]
+    return join([el("p", note, class_="soft small"), by_version(cards, live)]) if cards else None
 
 
-def _drift_of(model: str, drift: dict[str, Any]) -> Markup:
-    rows = [[detector_name(name), tags([(state, state)]), meaning_of(name)] for name, state in drift["states"].items()]
+def _drift_of(model: dict[str, Any]) -> Markup:
+    drift = model["drift"]
+    rows = [[detector_name(name), tags([(state, kind)]), meaning_of(name)] for name, state, kind in _states(model)]
     past = [alarm for alarm in drift["alarms"] if alarm["acknowledged_at"] is not None]
     words = [
         f"{detector_name(alarm['detector'])}: raised for a prediction of {time_of_day(alarm['at'], DAY)}, acknowledged "
@@ -309,8 +342,8 @@ def _drift_of(model: str, drift: dict[str, Any]) -> Markup:
     chart = charts.evidence_over_time(drift["points"], drift["alarms"])
     return el(
         "div",
-        el("h3", model),
-        chart and el("div", chart, class_="scroll"),
+        el("h3", model["model"]),
+        chart and scroller(chart, f"Evidence of drift, {model['model']}"),
         table(["detector", "state", "what its alarm says"], rows),
         [el("p", one, class_="small") for one in words],
         class_="card",
@@ -321,7 +354,7 @@ def _comparisons(rows: Sequence[dict[str, Any]]) -> Markup | None:
     return comparisons(rows) if rows else None
 
 
-def _reviewers(figures: dict[str, Any]) -> Markup | None:
+def _reviewers(figures: dict[str, Any], models: Sequence[Any]) -> Markup | None:
     found = figures["reviewers"]
     if not found["verdicts"]:
         return None
@@ -332,9 +365,7 @@ def _reviewers(figures: dict[str, Any]) -> Markup | None:
         f"Waiting: {', '.join(waiting) or 'nothing'}{longest}."
     )
     chart = charts.bars([(row["day"], row["verdicts"]) for row in found["per_day"]], "Answers a day")
-    return el(
-        "div", el("p", words), chart and el("div", chart, class_="scroll"), audits(figures["models"]), class_="card"
-    )
+    return el("div", el("p", words), chart and scroller(chart, "Answers a day"), audits(models), class_="card")
 
 
 def _gallery(shown: Sequence[Exhibit], links: Links) -> Markup | None:

@@ -25,6 +25,7 @@ body { margin: 0; background: var(--bg); color: var(--ink); font: 15px/1.5 syste
   Roboto, sans-serif; }
 main, header, footer { max-width: 1080px; margin: 0 auto; padding: 0 16px; }
 header { padding-top: 28px; }
+h1, h2, h3, p, summary { overflow-wrap: anywhere; }
 h1 { font-size: 26px; margin: 0 0 4px; }
 h2 { font-size: 19px; margin: 34px 0 10px; }
 h3 { font-size: 15px; margin: 18px 0 6px; }
@@ -48,13 +49,17 @@ _BOXES = """
   min-width: 0; margin-bottom: 12px; }
 .cards .card, .pair .card, .gallery .card { margin-bottom: 0; }
 .card h3 { margin: 0 0 4px; overflow-wrap: anywhere; }
-.scroll { overflow-x: auto; }
+.scroll { overflow-x: auto; background: linear-gradient(90deg, var(--card) 30%, transparent) left / 40px 100% no-repeat
+  local, linear-gradient(270deg, var(--card) 30%, transparent) right / 40px 100% no-repeat local,
+  linear-gradient(90deg, var(--soft), transparent) left / 12px 100% no-repeat scroll,
+  linear-gradient(270deg, var(--soft), transparent) right / 12px 100% no-repeat scroll; }
+.scroll:focus-visible { outline: 3px solid var(--c0); outline-offset: 2px; }
 .note { border-radius: 10px; padding: 12px 16px; margin: 12px 0; border: 1px solid; }
 .note h3 { margin: 0 0 4px; }
 .note.bad { background: var(--badbg); border-color: var(--bad); }
 .note.warn { background: var(--warnbg); border-color: var(--warn); }
 .tag { display: inline-block; border-radius: 20px; padding: 1px 9px; font-size: 12px; border: 1px solid var(--line);
-  margin: 2px 4px 2px 0; }
+  margin: 2px 4px 2px 0; overflow-wrap: anywhere; }
 .tag.raised { color: var(--bad); border-color: var(--bad); font-weight: 600; }
 .tag.quiet { color: var(--good); border-color: var(--good); }
 .key { display: inline-block; width: 11px; height: 11px; border-radius: 3px; margin-right: 6px; }
@@ -78,14 +83,22 @@ text.alarm { fill: var(--bad); font-size: 11px; font-weight: 600; }
 """
 _TABLES = """
 table { border-collapse: collapse; width: 100%; font-size: 14px; }
+th, td { overflow-wrap: anywhere; }
 th, td { text-align: left; padding: 6px 10px 6px 0; vertical-align: middle; border-bottom: 1px solid var(--line); }
-th { color: var(--soft); font-weight: 600; font-size: 13px; white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; font-size: 13px; }
+thead th { white-space: nowrap; }
+td:first-child, tbody th { min-width: 90px; max-width: 320px; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td.w { white-space: nowrap; }
 .matrix { width: auto; }
 .matrix td, .matrix th { text-align: center; padding: 4px 6px; border: 1px solid var(--line); min-width: 44px;
   font-variant-numeric: tabular-nums; }
-.matrix th[scope=row] { text-align: right; }
+.matrix th[scope=row] { text-align: right; max-width: 180px; min-width: 120px; }
+.matrix td:first-child { min-width: 0; }
+.matrix th[scope=col] { vertical-align: bottom; max-width: 90px; min-width: 44px; white-space: normal; }
+.matrix th span, .matrix th[scope=row] { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3;
+  overflow: hidden; }
+.matrix th[scope=row] { display: table-cell; }
 .matrix td.same { color: var(--good); }
 """
 _GALLERY = """

@@ -24,6 +24,8 @@ from math import exp
 from operator import mul
 from typing import Any
 
+import msgspec
+
 from worker.review.expected_errors import STRATA
 
 PERCENTILE_LIMIT = 1e-5
@@ -32,8 +34,7 @@ PERCENTILE_LIMIT = 1e-5
 _INTERCEPT, _SLOPE = -2.5, 1.0
 
 
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(msgspec.Struct, frozen=True, gc=False):
     """What the calibration looks at; ``percentile`` and ``deviation`` are None for a prediction without a score."""
 
     percentile: float | None

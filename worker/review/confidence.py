@@ -38,7 +38,7 @@ def _confidence(answer: Answer) -> float | None:
         case Classification(scores=scores, exclusive=False):
             return _least(max(one.score, 1 - one.score) for one in scores if one.score is not None)
         case Classification(scores=scores):
-            return max((one.score for one in scores if one.score is not None), default=None)
+            return max([one.score for one in scores if one.score is not None], default=None)
         case Detection(objects=objects):
             return _least(one.score for one in objects)
         case Entities(entities=entities):

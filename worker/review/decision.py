@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from operator import attrgetter
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pydantic_core import PydanticSerializationError, from_json, to_json
+import msgspec
 
 from worker.contract.output import ModelOutput
 
@@ -38,12 +37,12 @@ class Source:
         return SEPARATOR.join((self.project, self.job, self.model.rpartition(":")[0] or self.model))
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
+class Subject(msgspec.Struct, frozen=True, gc=False):
     """What a policy may look at: one prediction, before it is uploaded.
 
     ``confidence`` is the model's own, in [0, 1], or None when nothing in the prediction tells it. ``embedding``
     describes the asset's content (any length, the same for one model); it feeds the optional stronger scorer.
+    ``derived`` tells that the confidence is known to be the output's own, and not stated by the producer.
     """
 
     project: str
@@ -52,12 +51,12 @@ class Subject:
     model: str
     output: ModelOutput
     confidence: float | None
-    metadata: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = {}
     embedding: Sequence[float] | None = None
+    derived: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ReviewDecision:
+class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where a prediction goes and why.
 
     ``lane`` is 0 (first) to 9; ``priority`` is Kili's integer, 0 = untouched; ``inclusion_probability`` is the
@@ -98,18 +97,16 @@ class ReviewDecision:
 
         What is as by default is left out.
         """
-        values = zip(_NAMES, _values_of(self), _DEFAULTS, strict=True)
-        known: dict[str, Any] = {name: value for name, value, default in values if value != default}
-        if history:
-            known["history"] = list(history)
+        more: dict[str, Any] = {"history": list(history)} if history else {}
         if source:
-            known["source"] = source
+            more["source"] = source
         if trace:
-            known["trace"] = trace
+            more["trace"] = trace
         try:
-            return to_json(known, inf_nan_mode="constants")
-        except PydanticSerializationError:  # a lone surrogate in a name
-            return json.dumps(known, separators=(",", ":")).encode()
+            raw = _encode(self)
+            return raw[:-1] + b"," + _encode(more)[1:] if more else raw
+        except UnicodeEncodeError:  # a lone surrogate in a name
+            return json.dumps(msgspec.to_builtins(self) | more, separators=(",", ":")).encode()
 
     @staticmethod
     def history_in(raw: bytes) -> list[dict[str, Any]]:
@@ -131,8 +128,11 @@ class ReviewDecision:
     @classmethod
     def from_bytes(cls, raw: bytes) -> ReviewDecision:
         """Read what ``to_bytes`` wrote; keys of newer versions are left out."""
-        found = from_json(raw)
-        return cls(**{name: found[name] for name in cls.__slots__ if name in found})
+        try:
+            return _decode(raw)
+        except msgspec.DecodeError:  # a lone surrogate in a name, or NaN of an earlier version
+            found = json.loads(raw)
+            return cls(**{name: found[name] for name in cls.__struct_fields__ if name in found})
 
     def metadata(self) -> dict[str, Any]:
         """The decision as keys of an asset's jsonMetadata (``METADATA_KEYS``); what is unknown is left out."""
@@ -151,9 +151,8 @@ class ReviewDecision:
         return cls(**{"lane": 0, "priority": 0, "policy": "", **found})
 
 
-_NAMES = tuple(one.name for one in fields(ReviewDecision))
-_DEFAULTS = tuple(one.default for one in fields(ReviewDecision))
-_values_of = attrgetter(*_NAMES)
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(ReviewDecision).decode
 METADATA_KEYS = {
     "prediction_confidence": "confidence",
     "review_reason": "reason",

@@ -22,8 +22,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from worker.contract.output import (
     Classification,
@@ -52,8 +53,7 @@ STRATA = frozenset({EMPTY, UNSCORED})
 Element = tuple[str, float | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, gc=False):
     """What an output tells about its own errors.
 
     ``expected_errors`` is None when it tells nothing. ``elements`` are what the model asserts: label and confidence
@@ -126,7 +126,7 @@ def _read(answer: Any, evidence: Mapping[str, Any]) -> Reading:
 def _is_several(answer: Classification) -> bool:
     if answer.exclusive is not None:
         return not answer.exclusive
-    return math.fsum(one.score or 0.0 for one in answer.scores) > 1.02
+    return math.fsum([one.score or 0.0 for one in answer.scores]) > 1.02
 
 
 def _single(answer: Classification) -> Reading:

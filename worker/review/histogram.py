@@ -81,6 +81,7 @@ UNKNOWN_MEAN, UNKNOWN_SPREAD = -3.0, 2.0
 """What is assumed of the logarithmic scores before any is known."""
 
 _WIDTH = (HIGH - LOW) / BINS
+_LAST_PLACE = BINS - 1e-9
 _MIDDLES = [LOW + (number + 0.5) * _WIDTH for number in range(BINS)]
 
 
@@ -88,8 +89,6 @@ class Histogram:
     """A distribution of logarithmic scores that forgets."""
 
     __slots__ = (
-        "_asked",
-        "_below",
         "_sum",
         "_sum_of_squares",
         "_untested",
@@ -108,8 +107,6 @@ class Histogram:
         self.pending: dict[str, int] = {}
         self._untested: list[float] = []
         self.untested: Counter[str] = Counter()
-        self._below: list[float] | None = None
-        self._asked = False
         self.weight = 0.0
         self._sum = self._sum_of_squares = 0.0
 
@@ -152,33 +149,39 @@ class Histogram:
                 self._count("jumps", 1)
             self._untested.clear()
             self.untested.clear()
-        for position in positions:
-            number = _bin_of(position)
-            field = f"{self.epoch}:{number}"
-            self._count(field, 1)
-            if not enough:
-                self.untested[field] += 1
-            self._add(number, 1.0)
-            self.seen += 1
+        begun = 0
+        while begun < len(positions):
+            part = positions[begun : begun + EPOCH - self.seen % EPOCH]
+            self._count_within_epoch([_bin_of(position) for position in part], tested=enough)
+            begun += len(part)
             if self.seen % EPOCH == 0:
                 self._age(1)
         self._count("seen", len(positions))
 
+    def _count_within_epoch(self, numbers: Sequence[int], *, tested: bool) -> None:
+        for number, count in Counter(numbers).items():
+            field = f"{self.epoch}:{number}"
+            self._count(field, count)
+            if not tested:
+                self.untested[field] += count
+            self._add(number, float(count))
+        self.seen += len(numbers)
+
     def percentile(self, position: float) -> float:
         """Share of the scores below this one, in (0, 1), linear within a bin; half a score is added at either end."""
-        place = min(max((position - LOW) / _WIDTH, 0.0), BINS - 1e-9)
-        number = int(place)
-        below = self._below_bin(number) + (place - number) * self.bins[number]
-        return (below + 0.5) / (self.weight + 1)
+        return self.percentiles([position])[0]
 
-    def _below_bin(self, number: int) -> float:
-        """Weight below a bin; who asks once gets a sum, who asks again all of them."""
-        if self._below is None:
-            if not self._asked:
-                self._asked = True
-                return sum(self.bins[:number])
-            self._below = [0.0, *accumulate(self.bins)]
-        return self._below[number]
+    def percentiles(self, positions: Sequence[float]) -> list[float]:
+        """The same of several scores."""
+        bins, all_weight, found = self.bins, self.weight + 1, []
+        below = [0.0, *accumulate(bins)] if len(positions) > 1 else None
+        for position in positions:
+            place = (position - LOW) / _WIDTH
+            place = 0.0 if place < 0 else min(place, _LAST_PLACE)
+            number = int(place)
+            lower = below[number] if below else sum(bins[:number])
+            found.append((lower + (place - number) * bins[number] + 0.5) / all_weight)
+        return found
 
     def quantile(self, share: float) -> float:
         """The logarithmic score below which ``share`` of the scores lie."""
@@ -192,7 +195,12 @@ class Histogram:
 
     def deviation(self, position: float) -> float:
         """How many standard deviations a score lies above the mean, within [-4, 4]."""
-        return min(4.0, max(-4.0, (position - self.mean) / self.spread))
+        return self.deviations([position])[0]
+
+    def deviations(self, positions: Sequence[float]) -> list[float]:
+        """The same of several scores."""
+        mean, spread = self.mean, self.spread
+        return [min(4.0, max(-4.0, (position - mean) / spread)) for position in positions]
 
     def mean_of(self, below: Sequence[float], above: Sequence[float], share: float) -> float | None:
         """Mean of a function of the score that is another one above the quantile of a share; None without scores.
@@ -242,12 +250,11 @@ class Histogram:
         count = len(self._untested)
         if self.weight < 4 * TESTED:
             return False
-        ranks = sorted(self.percentile(position) for position in self._untested)
+        ranks = sorted(self.percentiles(self._untested))
         gap = max(max((i + 1) / count - rank, rank - i / count) for i, rank in enumerate(ranks))
         return gap > SHIFT * math.sqrt(1 / count + 1 / self.weight)
 
     def _add(self, number: int, count: float) -> None:
-        self._below, self._asked = None, False
         self.bins[number] += count
         self.weight += count
         self._sum += count * _MIDDLES[number]
@@ -255,7 +262,6 @@ class Histogram:
 
     def _age(self, epochs: int) -> None:
         factor = 0.5**epochs
-        self._below, self._asked = None, False
         self.bins = [weight * factor for weight in self.bins]
         self.weight *= factor
         self._sum *= factor
@@ -276,4 +282,5 @@ def middles() -> list[float]:
 
 
 def _bin_of(position: float) -> int:
-    return min(BINS - 1, max(0, int((position - LOW) / _WIDTH)))
+    number = int((position - LOW) / _WIDTH)
+    return 0 if number < 0 else number if number < BINS else BINS - 1

@@ -203,16 +203,27 @@ def _fitted(rows: Sequence[Row], calibration: Calibration) -> _Fit:
 
 
 def _kernel(one: Points, other: Points, amplitudes: tuple[float, float]) -> Array:
-    same = one.classes[:, None] == other.classes[None, :]
+    same = _equal(one.classes, other.classes)
     found = np.exp(_squared_distances(one.roots, other.roots) * (-0.5 / _ROOT_LENGTH**2))
     found *= amplitudes[0]
-    found *= same
+    if same is not None:
+        found *= same
     if amplitudes[1] and one.embeddings.shape[1]:
         distances = np.sqrt(_squared_distances(one.embeddings, other.embeddings))
         near = np.exp(distances * (-1 / _EMBEDDING_LENGTH))
         near *= amplitudes[1]
-        found += near * np.where(same, near.dtype.type(1), near.dtype.type(_OTHER_CLASS))
-    found[one.versions[:, None] != other.versions[None, :]] *= _OTHER_VERSION
+        found += near if same is None else near * np.where(same, near.dtype.type(1), near.dtype.type(_OTHER_CLASS))
+    same_version = _equal(one.versions, other.versions)
+    if same_version is not None:
+        found[~same_version] *= _OTHER_VERSION
+    return found
+
+
+def _equal(one: Array, other: Array) -> Array | None:
+    """Which numbers are equal to which; None where all of them are."""
+    if len(one) and (one == one[0]).all() and (other == one[0]).all():
+        return None
+    found: Array = one[:, None] == other[None, :]
     return found
 
 

@@ -14,20 +14,30 @@ from worker.review.triage import scored_share
 
 
 def overview(policy: Policy, state: RedisState, now: float) -> dict[str, Any]:
-    """Rules as written, then every rule in every project and every model version that has been seen."""
+    """Rules as written, then every rule in every project and every model version that has been seen.
+
+    Raises:
+        redis.RedisError: what has been seen cannot be read; ``as_written`` needs no Redis.
+    """
     sources, boards = state.sources(), state.board_names()
     state.refresh(sources, boards)
     rules = {rule.name: rule for rule in policy.rules}
-    return {
-        "policy": policy.label,
-        "scorer": policy.scorer,
-        "rules": [rule.model_dump(mode="json", by_alias=True, exclude_defaults=True) for rule in policy.rules],
+    return as_written(policy) | {
         "projects": [
             _board(name, state.board(name), rules[name.partition(SEPARATOR)[2]], now)
             for name in boards
             if name.partition(SEPARATOR)[2] in rules
         ],
         "models": [_source(source, state) for source in sources],
+    }
+
+
+def as_written(policy: Policy) -> dict[str, Any]:
+    """What the policy says, whatever has come of it."""
+    return {
+        "policy": policy.label,
+        "scorer": policy.scorer,
+        "rules": [rule.model_dump(mode="json", by_alias=True, exclude_defaults=True) for rule in policy.rules],
     }
 
 

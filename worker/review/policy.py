@@ -68,7 +68,7 @@ class RankedPolicy:
         self._clock = clock
         self._given_scorer = scorer
         self._scorers: dict[ScorerChoice, StrongerScorer | None] = {}
-        self._rules: dict[Source, Rule] = {}
+        self._rules: dict[tuple[str, str, str], tuple[Source, Rule, str]] = {}
         self._rules_of: Policy | None = None
         self._lock = threading.RLock()
 
@@ -113,33 +113,34 @@ class RankedPolicy:
 
     def _decide(self, subjects: Sequence[Subject], policy: Policy) -> list[ReviewDecision]:
         scorer = self._scorer(policy)
+        if policy is not self._rules_of or len(self._rules) >= REMEMBERED:
+            self._rules_of = policy
+            self._rules.clear()
         works = [self._work_of(subject, policy) for subject in subjects]
-        self._state.refresh({work.source for work in works}, {work.board for work in works})
-        for group in _grouped(works, lambda work: work.source.key):
+        by_source, by_board = _grouped(works, lambda work: id(work.source)), _grouped(works, lambda work: work.board)
+        self._state.refresh({group[0].source for group in by_source}, {group[0].board for group in by_board})
+        for group in by_source:
             self._rank(group, scorer)
-        for group in _grouped(works, lambda work: work.board):
+        for group in by_board:
             triage(group, policy, self._state.board(group[0].board), self._clock())
         self._state.flush()
         if scorer:
-            _remember(works, scorer)
+            for group in by_source:
+                reviewed = [work.decision is not None and work.decision.band > 0 for work in group]
+                scorer.remember(group[0].source, [work.subject for work in group], reviewed)
         return [work.decision for work in works if work.decision is not None]
 
     def _work_of(self, subject: Subject, policy: Policy) -> Work:
         output = subject.output
-        source = Source(subject.project, output.job or "", subject.model)
-        stated = subject.confidence
-        if stated is not None and (own := own_confidence(output)) is not None and abs(stated - own) < SAME_CONFIDENCE:
-            stated = None
-        return Work(subject, read_errors(output, stated), source, self._rule_for(source, policy))
+        found = self._rules.get((subject.project, output.job or "", subject.model))
+        source, rule, board = found or self._rule_for(Source(subject.project, output.job or "", subject.model), policy)
+        return Work(subject, read_errors(output, _stated(subject)), source, rule, board)
 
-    def _rule_for(self, source: Source, policy: Policy) -> Rule:
-        if policy is not self._rules_of or len(self._rules) >= REMEMBERED:
-            self._rules_of = policy
-            self._rules.clear()
-        rule = self._rules.get(source)
-        if rule is None:
-            rule = self._rules[source] = policy.rule_for(source.project, source.job, source.model)
-        return rule
+    def _rule_for(self, source: Source, policy: Policy) -> tuple[Source, Rule, str]:
+        """The one source that stands for all that are equal, its rule, and the name of this in its project."""
+        rule = policy.rule_for(source.project, source.job, source.model)
+        found = source, rule, board_name(source.project, rule.name)
+        return self._rules.setdefault((source.project, source.job, source.model), found)
 
     def _rank(self, works: Sequence[Work], scorer: StrongerScorer | None) -> None:
         """Rank the predictions of one source."""
@@ -153,10 +154,12 @@ class RankedPolicy:
             work.ranked = ranked
 
 
-def _remember(works: Iterable[Work], scorer: StrongerScorer) -> None:
-    for group in _grouped(works, lambda work: work.source.key):
-        reviewed = [work.decision is not None and work.decision.band > 0 for work in group]
-        scorer.remember(group[0].source, [work.subject for work in group], reviewed)
+def _stated(subject: Subject) -> float | None:
+    """The confidence that the producer stated: one that is not the output's own."""
+    if subject.derived or subject.confidence is None:
+        return None
+    own = own_confidence(subject.output)
+    return None if own is not None and abs(subject.confidence - own) < SAME_CONFIDENCE else subject.confidence
 
 
 def _examples_of(verdicts: Iterable[Verdict]) -> dict[Source, dict[str, Example]]:
@@ -166,8 +169,8 @@ def _examples_of(verdicts: Iterable[Verdict]) -> dict[Source, dict[str, Example]
     return found
 
 
-def _grouped(works: Iterable[Work], key: Callable[[Work], str]) -> list[list[Work]]:
-    groups: dict[str, list[Work]] = {}
+def _grouped(works: Iterable[Work], key: Callable[[Work], str | int]) -> list[list[Work]]:
+    groups: dict[str | int, list[Work]] = {}
     for work in works:
         groups.setdefault(key(work), []).append(work)
     return list(groups.values())

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from uuid import uuid4
 
-from worker.review.calibration import KEPT_EXAMPLES, Calibration, Example, Features, fit
+import msgspec
+
+from worker.review.calibration import KEPT_EXAMPLES, Example, Features, fit
 from worker.review.decision import ReviewDecision, Source
 from worker.review.expected_errors import Reading
 from worker.review.state import ReviewState
@@ -39,8 +41,7 @@ class Verdict:
         return Example(Features(one.percentile, one.deviation, one.predicted, one.runner_up), self.wrong)
 
 
-@dataclass(frozen=True, slots=True)
-class Ranked:
+class Ranked(msgspec.Struct, frozen=True, gc=False):
     """A reading with its place among the same model's scores and the log odds of an error."""
 
     features: Features
@@ -61,9 +62,16 @@ class ErrorRanker:
         """Count the scores of one source, then rank them among all that it has shown so far."""
         histogram = self._state.histogram(source)
         positions = [reading.position for reading in readings]
-        histogram.observe([position for position in positions if position is not None])
+        known = [position for position in positions if position is not None]
+        histogram.observe(known)
+        places = zip(histogram.percentiles(known), histogram.deviations(known), strict=True)
         calibration = self._state.calibration(source)
-        return [self._ranked(source, calibration, *pair) for pair in zip(readings, positions, strict=True)]
+        ranked = []
+        for reading, position in zip(readings, positions, strict=True):
+            percentile, deviation = next(places) if position is not None else (None, None)
+            features = Features(percentile, deviation, reading.predicted, reading.runner_up)
+            ranked.append(Ranked(features, calibration.log_odds(features)))
+        return ranked
 
     def learn(self, verdicts: Iterable[Verdict]) -> None:
         """Fit anew the model versions that got verdicts; a second verdict on an asset replaces the first."""
@@ -76,11 +84,3 @@ class ErrorRanker:
         kept = self._state.add_examples(source, examples, KEPT_EXAMPLES)
         start = self._state.calibration(source)
         self._state.save_calibration(source, fit(kept, start, self._state.inherited(source)))
-
-    def _ranked(self, source: Source, calibration: Calibration, reading: Reading, position: float | None) -> Ranked:
-        percentile = deviation = None
-        if position is not None:
-            histogram = self._state.histogram(source)
-            percentile, deviation = histogram.percentile(position), histogram.deviation(position)
-        features = Features(percentile, deviation, reading.predicted, reading.runner_up)
-        return Ranked(features, calibration.log_odds(features))

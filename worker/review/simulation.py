@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any
@@ -17,7 +17,7 @@ from worker.review.policy_file import Policy
 from worker.review.state import ReviewState
 from worker.review.triage import AUDIT, MUST_REVIEW, SCORED
 
-EXPECTABLE = frozenset(field.name for field in fields(ReviewDecision))
+EXPECTABLE = frozenset(ReviewDecision.__struct_fields__)
 
 
 @dataclass(frozen=True, slots=True)

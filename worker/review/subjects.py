@@ -12,12 +12,13 @@ def subject_of(prediction: Prediction, output: ModelOutput, project: str) -> Sub
     """The subject of one prediction; the confidence is the message's, else the output's own."""
     stated = prediction.confidence
     return Subject(
-        project=project,
-        external_id=prediction.external_id,
-        asset_id=derived_asset_id(project, prediction.external_id),
-        model=prediction.model.label,
-        output=output,
-        confidence=stated if stated is not None else own_confidence(output),
-        metadata=prediction.metadata,
-        embedding=prediction.embedding,
+        project,
+        prediction.external_id,
+        derived_asset_id(project, prediction.external_id),
+        prediction.model.label,
+        output,
+        stated if stated is not None else own_confidence(output),
+        prediction.metadata,
+        prediction.embedding,
+        stated is None,
     )

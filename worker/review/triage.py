@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from worker.review.audit import coin, inclusion_probability
 from worker.review.calibration import probability
@@ -15,7 +15,7 @@ from worker.review.decision import ReviewDecision, Source, Subject
 from worker.review.expected_errors import Reading
 from worker.review.policy_file import Policy, Rule
 from worker.review.ranking import Ranked
-from worker.review.state import Board, board_name
+from worker.review.state import Board
 
 MUST_REVIEW, AUDIT, SCORED, UNTOUCHED = 3, 2, 1, 0
 """Bands of Kili's priority."""
@@ -35,21 +35,16 @@ def priority_of(band: int, error_probability: float) -> int:
     return band * BAND_WIDTH + min(LEVELS - 1, math.floor(LEVELS * error_probability)) if band else 0
 
 
-@dataclass(slots=True)
-class Work:
-    """One prediction on its way to a decision."""
+class Work(msgspec.Struct, gc=False):
+    """One prediction on its way to a decision; ``board`` is the name of its rule in its project."""
 
     subject: Subject
     reading: Reading
     source: Source
     rule: Rule
+    board: str
     ranked: Ranked | None = None
     decision: ReviewDecision | None = None
-
-    @property
-    def board(self) -> str:
-        """The name of its rule in its project."""
-        return board_name(self.source.project, self.rule.name)
 
 
 def scored_share(rule: Rule, board: Board, now: float, arriving: int) -> float:
@@ -62,112 +57,110 @@ def scored_share(rule: Rule, board: Board, now: float, arriving: int) -> float:
 
 def triage(works: Sequence[Work], policy: Policy, board: Board, now: float) -> None:
     """Decide on predictions of one rule in one project; their ranks are known, all of them are counted."""
-    rule = works[0].rule
-    chosen = [_Draw.of(work, policy.salt) for work in works]
-    board.log_odds.observe([draw.place for draw in chosen])
-    table = _Table(policy, rule, board, now, len(works))
-    for work, draw in zip(works, chosen, strict=True):
-        work.decision = table.decide(work, draw)
-    board.counts.add(now, table.numbers)
+    throws = [coin(policy.salt, one.subject.project, one.subject.external_id, one.subject.model) for one in works]
+    ranked = [_ranked(work) for work in works]
+    places = [_place(one, throw) for one, throw in zip(ranked, throws, strict=True)]
+    board.log_odds.observe(places)
+    ranks = board.log_odds.percentiles(places)
+    table = _Table(policy, works[0].rule, board, now, len(works))
+    for work, one, throw, rank in zip(works, ranked, throws, ranks, strict=True):
+        work.decision = table.decide(work, one, throw, rank)
+    board.counts.add(now, table.numbers())
 
 
-@dataclass(frozen=True, slots=True)
-class _Draw:
-    """A ranked prediction, the throw of its audit coin, and its place: log odds, told apart by the coin where equal."""
+def _ranked(work: Work) -> Ranked:
+    if work.ranked is None:
+        raise ValueError("only ranked work can be decided on")
+    return work.ranked
 
-    ranked: Ranked
-    throw: float
-    place: float
 
-    @classmethod
-    def of(cls, work: Work, salt: str) -> _Draw:
-        if work.ranked is None:
-            raise ValueError("only ranked work can be decided on")
-        throw = coin(salt, work.subject.project, work.subject.external_id, work.subject.model)
-        return cls(work.ranked, throw, work.ranked.log_odds + TIE * (throw * 2.0**20 % 1 - 0.5))
+def _place(ranked: Ranked, throw: float) -> float:
+    """The log odds of an error, told apart by the coin where they are equal."""
+    return ranked.log_odds + TIE * (throw * 2.0**20 % 1 - 0.5)
 
 
 class _Table:
-    """What one batch is decided by; ``numbers`` counts what was decided."""
+    """What one batch is decided by, and counts of what was decided."""
 
     def __init__(self, policy: Policy, rule: Rule, board: Board, now: float, arriving: int) -> None:
         self.salt = policy.salt
         self.label = f"{policy.label}/{rule.name}"
         self.rule = rule
-        self.log_odds = board.log_odds
+        self.audit = rule.audit
+        self.uploaded = rule.rest.uploaded
         self.cut = 1 - scored_share(rule, board, now, arriving)
         self.mean_openness = board.mean_openness(self.cut)
         seen = board.counts.day(Kind.SEEN, now) + arriving
         self.must_left = rule.must_review.max_share * seen + MUST_BURST - board.counts.day(Kind.MUST, now)
-        self.numbers: Counter[Kind] = Counter({Kind.SEEN: arriving})
+        self.seen = arriving
+        self.reviews = self.musts = self.audits = self.left_out = 0
 
-    def decide(self, work: Work, draw: _Draw) -> ReviewDecision:
+    def decide(self, work: Work, ranked: Ranked, throw: float, rank: float) -> ReviewDecision:
         """Band, lane, priority and reason."""
-        subject, features = work.subject, draw.ranked.features
-        chance = probability(draw.ranked.log_odds)
-        rank = self.log_odds.percentile(draw.place)
-        inclusion = self._inclusion(chance, asked=rank > self.cut)
-        audited = draw.throw < inclusion
+        subject, reading, audit = work.subject, work.reading, self.audit
+        features, chance = ranked.features, probability(ranked.log_odds)
+        inclusion = inclusion_probability(
+            chance, self.mean_openness, rate=audit.rate, uniform=audit.uniform, floor=audit.floor, asked=rank > self.cut
+        )
+        audited = throw < inclusion
         band, reason = self._band(work, rank, audited)
         upload = band > UNTOUCHED or self._uploads(subject)
-        self._count(band, audited, upload)
+        self.reviews += band > UNTOUCHED
+        self.musts += band == MUST_REVIEW
+        self.audits += audited
+        self.left_out += not upload
         lanes = self.rule.lanes
         return ReviewDecision(
-            lane=0 if band >= AUDIT else min(lanes - 1, int(lanes * (1 - rank))),
-            priority=priority_of(band, chance),
-            reason=reason if upload else "counted only",
-            policy=self.label,
-            confidence=subject.confidence,
-            inclusion_probability=round(inclusion, 6) if inclusion else None,
-            upload=upload,
-            band=band,
-            audit=audited,
-            uploaded_share=None if band or self.rule.rest.uploaded >= 1 else self.rule.rest.uploaded,
-            job=work.source.job,
-            expected_errors=_short(work.reading.expected_errors),
-            error_probability=round(chance, 6),
-            evidence=work.reading.evidence,
-            percentile=_short(features.percentile),
-            deviation=_short(features.deviation),
-            predicted=features.predicted,
-            runner_up=features.runner_up,
+            0 if band >= AUDIT else min(lanes - 1, int(lanes * (1 - rank))),
+            priority_of(band, chance),
+            reason if upload else "counted only",
+            self.label,
+            subject.confidence,
+            round(inclusion, 6) if inclusion else None,
+            upload,
+            band,
+            audited,
+            None if band or self.uploaded >= 1 else self.uploaded,
+            work.source.job,
+            _short(reading.expected_errors),
+            round(chance, 6),
+            reading.evidence,
+            _short(features.percentile),
+            _short(features.deviation),
+            features.predicted,
+            features.runner_up,
         )
 
-    def _inclusion(self, chance: float, *, asked: bool) -> float:
-        audit = self.rule.audit
-        return inclusion_probability(
-            chance, self.mean_openness, rate=audit.rate, uniform=audit.uniform, floor=audit.floor, asked=asked
-        )
+    def numbers(self) -> dict[Kind, int]:
+        """What was counted."""
+        return {
+            Kind.SEEN: self.seen,
+            Kind.REVIEWS: self.reviews,
+            Kind.MUST: self.musts,
+            Kind.AUDITS: self.audits,
+            Kind.LEFT_OUT: self.left_out,
+        }
 
     def _band(self, work: Work, rank: float, audited: bool) -> tuple[int, str]:
-        if must := self._must(work):
+        if self.rule.must_review.conditions and self.must_left >= 1 and (must := self._must(work)):
             return MUST_REVIEW, must
         if audited:
             return AUDIT, "audit sample"
         return (SCORED, "likely wrong") if rank > self.cut else (UNTOUCHED, "below the cut")
 
     def _must(self, work: Work) -> str:
-        conditions = self.rule.must_review.conditions
-        if not conditions or self.must_left < 1:
-            return ""
         subject = work.subject
         throw = coin(self.salt, "condition", subject.project, subject.external_id, subject.model)
         case = Case(work.reading, subject.metadata, throw)
-        found = next((one for one in conditions if one.holds(case)), None)
+        found = next((one for one in self.rule.must_review.conditions if one.holds(case)), None)
         if found is None:
             return ""
         self.must_left -= 1
         return f"must review: {describe(found)}"
 
     def _uploads(self, subject: Subject) -> bool:
-        share = self.rule.rest.uploaded
+        share = self.uploaded
         return share >= 1 or coin(self.salt, "upload", subject.project, subject.external_id, subject.model) < share
-
-    def _count(self, band: int, audited: bool, upload: bool) -> None:
-        self.numbers[Kind.REVIEWS] += band > UNTOUCHED
-        self.numbers[Kind.MUST] += band == MUST_REVIEW
-        self.numbers[Kind.AUDITS] += audited
-        self.numbers[Kind.LEFT_OUT] += not upload
 
 
 def _short(value: float | None) -> float | None:

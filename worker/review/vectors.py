@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
+
 from worker.contract.output import Classification
 from worker.review.calibration import Calibration, Example
 from worker.review.decision import Source, Subject
@@ -49,8 +51,7 @@ LEAST_SHARE = 1e-9
 """A class with less probability counts as one without any."""
 
 
-@dataclass(frozen=True, slots=True)
-class Vectors:
+class Vectors(msgspec.Struct, frozen=True, gc=False):
     """``shares``: probability of every class of a whole distribution, by label. ``embedding``: of the asset."""
 
     shares: Mapping[str, float]

@@ -6,6 +6,7 @@ import selectors
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
@@ -20,13 +21,21 @@ STOP_LIMIT = 5.0
 class SandboxProcess:
     """Runs `python -m worker.sandbox` on a free port until stopped; ends by itself with its parent."""
 
-    def __init__(self, config: SandboxConfig | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        config: SandboxConfig | None = None,
+        *,
+        spawn: Callable[..., subprocess.Popen[str]] = subprocess.Popen,
+        **options: Any,
+    ) -> None:
         """Start with a config, or with single options of `SandboxConfig`; wait until it listens.
+
+        `spawn` starts the process, with the arguments of `subprocess.Popen`.
 
         Raises RuntimeError when it ends instead, with its own message on standard error.
         """
         self.config = replace(config or SandboxConfig(), **options)
-        self._child = subprocess.Popen(
+        self._child = spawn(
             [sys.executable, "-m", "worker.sandbox", "-"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -37,6 +37,7 @@ from worker.settings.groups import (
     is_http,
     listed,
 )
+from worker.settings.page_group import PageSettings
 from worker.settings.secret_files import SecretFiles
 from worker.settings.source_groups import KafkaSettings, KserveSettings, RabbitMqSettings, ServeSettings, SqsSettings
 
@@ -90,6 +91,7 @@ class Settings(BaseSettings):
     kili: KiliSettings = Field(default_factory=KiliSettings)
     intake: IntakeSettings = Field(default_factory=IntakeSettings)
     serve: ServeSettings = Field(default_factory=ServeSettings)
+    page: PageSettings = Field(default_factory=PageSettings)
     rabbitmq: RabbitMqSettings = Field(default_factory=RabbitMqSettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     sqs: SqsSettings = Field(default_factory=SqsSettings)

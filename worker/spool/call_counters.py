@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,20 +15,20 @@ from worker.kili import CallRecord
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class CallCount:
     """Calls of one operation that ended in one way, repeats among them, and the items they carried."""
 
     operation: str
     outcome: str
-    calls: int
-    repeats: int
-    items: int
-    seconds: float
+    calls: int = 0
+    repeats: int = 0
+    items: int = 0
+    seconds: float = 0.0
 
 
 class CallCounter:
-    """Counts the fleet's calls in Redis.
+    """Counts the fleet's calls in Redis; what a process has counted is summed there until it is kept.
 
     Args:
         client: of the spool's Redis.
@@ -37,25 +38,44 @@ class CallCounter:
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         self._redis = client
         self._key = f"{prefix}calls"
+        self._guard = threading.Lock()
+        self._counted: dict[str, CallCount] = {}
 
     def observe(self, record: CallRecord) -> None:
-        """Count one exchange; when Redis cannot take it, the log has it."""
-        stem = f"{record.operation}/{record.outcome}"
+        """Count one exchange; what failed is kept at once."""
         if record.outcome != "ok":
             extra = {"action": "call_failed", "operation": record.operation, "outcome": record.outcome}
             logger.info("%s: %s", record.operation, record.outcome, extra={**extra, "status": record.status})
+        stem = f"{record.operation}/{record.outcome}"
+        with self._guard:
+            count = self._counted.setdefault(stem, CallCount(record.operation, record.outcome))
+            count.calls += 1
+            count.items += record.items
+            count.repeats += record.attempt > 1
+            count.seconds += record.seconds
+        if record.outcome != "ok":
+            self.keep()
+
+    def keep(self) -> None:
+        """Add what was counted to the fleet's counters; when Redis cannot take it, it is not counted."""
+        with self._guard:
+            counted, self._counted = self._counted, {}
+        if not counted:
+            return
         try:
             with self._redis.pipeline(transaction=False) as pipe:
-                insist(pipe, "HINCRBY", self._key, f"{stem}/calls", 1)
-                insist(pipe, "HINCRBY", self._key, f"{stem}/items", record.items)
-                insist(pipe, "HINCRBY", self._key, f"{stem}/repeats", int(record.attempt > 1))
-                insist(pipe, "HINCRBYFLOAT", self._key, f"{stem}/seconds", round(record.seconds, 4))
+                for stem, count in counted.items():
+                    insist(pipe, "HINCRBY", self._key, f"{stem}/calls", count.calls)
+                    insist(pipe, "HINCRBY", self._key, f"{stem}/items", count.items)
+                    insist(pipe, "HINCRBY", self._key, f"{stem}/repeats", count.repeats)
+                    insist(pipe, "HINCRBYFLOAT", self._key, f"{stem}/seconds", round(count.seconds, 4))
                 pipe.execute()
         except redis.RedisError as error:
-            logger.debug("call not counted: %s", error, extra={"action": "call_not_counted"})
+            logger.debug("calls not counted: %s", error, extra={"action": "call_not_counted"})
 
     def counts(self) -> list[CallCount]:
         """Every operation and outcome so far."""
+        self.keep()
         found: Any = self._redis.hgetall(self._key)
         rows: dict[tuple[str, str], dict[str, float]] = {}
         for name, value in found.items():

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import redis
 
 from worker.environment import clock
-from worker.environment.connections import insist
+from worker.environment.connections import insist, script_of
 
 Form = Literal["message", "envelope", "event", "pair"]
 """What an original is: a prediction, a Celery message, a CloudEvent, or a logged request with its response."""
@@ -199,6 +199,27 @@ class DeadLetters:
         for one in self.causes() if cause is None else [cause]:
             found += self._redis.zrange(f"{self._prefix}dead:of:{one}", 0, last)
         return sorted((entry_id.decode() for entry_id in found), key=_age)[:limit]
+
+    def page(self, cause: str | None = None, *, start: int = 0, count: int = 25) -> list[dict[str, Any]]:
+        """Summaries of letters, newest first, of all or of one cause; neither reads their originals nor the others."""
+        last = start + count - 1
+        with self._redis.pipeline(transaction=False) as pipe:
+            for one in self.causes() if cause is None else [cause]:
+                pipe.zrevrange(f"{self._prefix}dead:of:{one}", start if cause is not None else 0, last)
+            found = [entry_id.decode() for ids in pipe.execute() for entry_id in ids]
+        chosen = sorted(found, key=_age, reverse=True)
+        return self.summaries(chosen if cause is not None else chosen[start : last + 1])
+
+    def summaries(self, letter_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Letters without their originals, those of them that are still there."""
+        if not letter_ids:
+            return []
+        script = script_of(self._redis, "worker.spool", "scripts/letters.lua")
+        rows: Any = script(keys=[], args=[self._prefix, *letter_ids])
+        return [
+            {"id": row[0].decode(), "project": row[1].decode(), **json.loads(row[3]), "original_bytes": int(row[4])}
+            for row in rows
+        ]
 
     def letters(self, cause: str | None = None, limit: int | None = None) -> Iterator[DeadLetter]:
         """Letters, oldest first."""

@@ -8,6 +8,7 @@ nor an outage of something else uses it up.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -51,7 +52,7 @@ LANES = 10
 """Lanes of a project; lane 0 goes first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Waiting:
     """A prediction to be put into a lane.
 
@@ -89,7 +90,7 @@ class Counted:
 Item = Waiting | Dead | Counted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arrival:
     """The items of one inbox entry (its id, or empty when they came another way), or of a letter that is replayed.
 
@@ -97,7 +98,7 @@ class Arrival:
     """
 
     entry_id: str
-    items: tuple[Item, ...]
+    items: Sequence[Item]
     replayed: str = ""
     source: str = ""
 
@@ -123,7 +124,7 @@ class Admission:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Leased:
     """A prediction that a wave has taken; ``deliveries`` counts the waves that took it, this one included.
 
@@ -171,7 +172,11 @@ class Fate(StrEnum):
     LATER = "later"
 
 
-@dataclass(frozen=True, slots=True)
+WAITS_AGAIN = (Fate.LATER, Fate.RETURNED)
+"""Fates of entries that a later wave takes."""
+
+
+@dataclass(slots=True)
 class Settlement:
     """One leased entry and its fate; a dead one carries its letter, a later one its delay.
 
@@ -187,12 +192,9 @@ class Settlement:
     @property
     def tries(self) -> bytes:
         """What is to be kept of this attempt and those before; nothing where it changes nothing."""
-        waits = self.fate in (Fate.LATER, Fate.RETURNED)
-        return (
-            tried_again(self.entry.tries, self.cause, self.entry.leased_ms, self.delay_ms)
-            if waits and self.cause
-            else b""
-        )
+        if self.fate not in WAITS_AGAIN or not self.cause:
+            return b""
+        return tried_again(self.entry.tries, self.cause, self.entry.leased_ms, self.delay_ms)
 
 
 @dataclass(frozen=True, slots=True)

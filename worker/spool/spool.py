@@ -20,6 +20,7 @@ from worker.environment.connections import insist, script_of
 from worker.spool import names
 from worker.spool.entries import (
     LANES,
+    WAITS_AGAIN,
     Admission,
     Arrival,
     Counted,
@@ -200,11 +201,13 @@ class Spool:
         """
         args: list[Any] = [self.prefix, project, token, self._remember_ms]
         for one in settlements:
-            entry = one.entry
-            original = (entry.original or entry.payload) if one.letter else b""
-            word = one.cause if one.fate is Fate.DEAD else one.delay_ms
-            args += (entry.lane, entry.entry_id, one.fate.value, entry.asset_id, entry.model, entry.stamp, entry.digest)
-            args += (word, one.letter or one.tries, original)
+            entry, fate = one.entry, one.fate
+            rank = f"{entry.stamp}:{entry.digest}"
+            args += (entry.lane, entry.entry_id, fate.value, entry.asset_id, entry.model, rank)
+            if fate is Fate.DEAD:
+                args += (one.cause, one.letter, (entry.original or entry.payload) if one.letter else b"")
+            elif fate in WAITS_AGAIN:
+                args += (one.delay_ms, one.tries)
         if self._run("settle", args) == -1:
             raise LeaseLost(project)
         if self._observer is not None:

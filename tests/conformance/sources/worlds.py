@@ -28,6 +28,7 @@ from tests.awaiting import awaited, free_port
 from tests.conformance.sources.rabbitmq_server import RABBITMQ, shared_server
 from tests.faults.front import Front
 from tests.faults.house import House
+from tests.nursery import spawn
 from worker.environment.embedded_redis import wheel_binary
 
 await_that = partial(awaited, limit=30.0)
@@ -166,7 +167,7 @@ class Http(World):
         environment = {**os.environ, **self.house.environment, **settings}
         with (self.house.folder / "gateway.log").open("ab") as log:
             command = [sys.executable, "-m", "worker", "serve"]
-            self.gateway = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.gateway = spawn(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         await_that(lambda: self.status("/livez") == 200, "the gateway listens")
 
     def kill(self) -> None:

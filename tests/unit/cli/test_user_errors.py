@@ -6,8 +6,10 @@ import itertools
 import os
 import signal
 import socket
+import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ from click.testing import CliRunner, Result
 
 from worker.cli import main
 from worker.cli.group import COMMANDS
+from worker.environment import connections
 from worker.settings.tree import environment_names
 
 NOBODY = 65534
@@ -229,6 +232,58 @@ def test_a_place_that_cannot_be_written_to_is_refused(arguments: list[str], plac
 @pytest.mark.parametrize("arguments", SERVED, ids=" ".join)
 def test_a_server_that_is_away_is_said(arguments: list[str]) -> None:
     is_refused(*arguments)
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=str)
+def test_the_policy_is_shown_although_redis_is_away(form: list[str]) -> None:
+    told = is_refused("policy", "show", *form)
+    assert "capacity" in told
+    assert "Redis cannot be asked for its cut" in told
+
+
+class Silent:
+    """Takes connections, as many servers do that are no Redis, and says nothing or what an HTTP server says."""
+
+    def __init__(self, answer: bytes) -> None:
+        self._answer = answer
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._taken: list[socket.socket] = []
+        self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
+        threading.Thread(target=self._take, daemon=True).start()
+
+    def _take(self) -> None:
+        with suppress(OSError):
+            while True:
+                taken, _ = self._listener.accept()
+                self._taken.append(taken)
+                taken.sendall(self._answer)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread, which closing alone does not
+        for one in (self._listener, *self._taken):
+            one.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["says nothing", "speaks HTTP"])
+@pytest.mark.parametrize("arguments", [one for one in SERVED if one[0] != "evaluate"], ids=" ".join)
+def test_what_is_no_redis_is_said_soon_and_under_the_variable_that_names_it(
+    arguments: list[str], answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what limits a command waits: the greeting's alone, not those of every command, again and again."""
+    monkeypatch.setattr(connections, "GREETING_SECONDS", 0.1)
+    server = Silent(answer)
+    monkeypatch.setenv("REDIS_URL", server.url)
+    begun = time.monotonic()
+    try:
+        told = is_refused(*arguments)
+    finally:
+        server.close()
+    assert time.monotonic() - begun < connections.SOCKET_SECONDS
+    assert "REDIS_URL" in told
+
+
+def test_the_greeting_is_short() -> None:
+    assert connections.GREETING_SECONDS <= 4
 
 
 @pytest.mark.parametrize("arguments", WORDS, ids=" ".join)

@@ -58,11 +58,12 @@ def test_a_wave_takes_what_waits_with_one_check_for_every_lease(client: redis.Re
     assert kili.counts["append_assets"] == kili.counts["append_labels"] == 10
 
 
-def test_less_than_a_whole_lease_is_left_to_the_next_wave(client: redis.Redis) -> None:
+@pytest.mark.parametrize(("waiting", "taken"), [(39, 39), (29, 20)])
+def test_less_than_a_batch_is_left_to_the_next_wave(client: redis.Redis, waiting: int, taken: int) -> None:
     bench = Bench(client, MemoryKili(), wave_items=20, batch_items=10)
-    admit(bench, 35)
-    assert bench.deliver()
-    assert bench.spool.ledger().delivered == 20
+    admit(bench, waiting)
+    assert not bench.deliver()
+    assert bench.spool.ledger().delivered == taken
 
 
 def test_while_calls_have_to_be_waited_for_no_batch_begins_beside_another(client: redis.Redis) -> None:

@@ -12,6 +12,7 @@ import redis
 from delivery_doubles import INTERFACE, PROJECT, Bench, BucketKili, callers, waiting
 
 from worker.delivery.failure_policy import DOUBT_SECONDS, SHOWN_SECONDS
+from worker.delivery.failures import ASSET_NOT_SHOWN, NOT_IMPORTED, Decision
 from worker.delivery.imports import ASKED, Imports
 from worker.kili import ConnectFailed, KiliError, Notification, RefusedItems, UnknownOutcome, derived_asset_id
 from worker.spool.dead_letters import Cause, DeadLetters
@@ -55,6 +56,21 @@ class Place:
 
     def record(self, name: str) -> dict[str, Any]:
         return json.loads(self.client.get(f"t:import:{own(name)}") or b"{}")
+
+    def age_looks(self, cause: str, seconds: float) -> None:
+        """As if everything that waits had been looked for so much longer, at every moment that was due."""
+        for member, known in self.client.hgetall(f"t:tries:{PROJECT}").items():
+            rows = json.loads(known)
+            rows[cause]["for"] += int(seconds * 1000)
+            self.client.hset(f"t:tries:{PROJECT}", member, json.dumps(rows))
+
+    def outage(self, seconds: float) -> None:
+        """As if nobody had looked for so long: every moment that is kept is put back."""
+        for member, known in self.client.hgetall(f"t:tries:{PROJECT}").items():
+            rows = json.loads(known)
+            for row in rows.values():
+                row["first"], row["last"] = row["first"] - int(seconds * 1000), row["last"] - int(seconds * 1000)
+            self.client.hset(f"t:tries:{PROJECT}", member, json.dumps(rows))
 
     def age(self, name: str, **back: float) -> None:
         """Put moments of a record back."""
@@ -177,10 +193,36 @@ def test_of_an_import_that_fails_each_is_sent_alone_and_only_the_culprit_dies(pl
 def test_an_import_that_takes_longer_than_the_limit_is_a_dead_letter_and_a_replay_begins_anew(place: Place) -> None:
     place.bench.admit(video("v"))
     place.deliver()
-    place.age("v", since=3601)
+    place.age_looks(NOT_IMPORTED, 3601)
     place.deliver()
     assert place.letters.causes() == {"import_timed_out": 1}
     assert place.record("v") == {}
+
+
+def test_an_outage_in_which_nobody_could_look_uses_up_nothing_of_an_imports_limit(place: Place) -> None:
+    place.bench.admit(video("v"))
+    place.deliver()
+    place.age("v", since=7200, sent=7200)
+    place.outage(7200)
+    place.deliver()
+    assert place.ledger == (0, 0, 1)
+    place.kili.finish("n0")
+    place.deliver()
+    assert place.ledger == (1, 0, 0)
+
+
+def test_an_outage_between_kilis_word_and_the_next_look_loses_no_import(place: Place) -> None:
+    place.bench.admit(video("v"))
+    place.deliver()
+    place.kili.told["n0"] = Notification("SUCCESS")
+    place.deliver()
+    place.age("v", ended=7200)
+    place.outage(7200)
+    place.deliver()
+    assert place.ledger == (0, 0, 1)
+    place.kili.finish("n0")
+    place.deliver()
+    assert place.ledger == (1, 0, 0)
 
 
 def test_an_import_that_succeeded_without_an_asset_is_a_dead_letter_after_a_while(place: Place) -> None:
@@ -189,7 +231,7 @@ def test_an_import_that_succeeded_without_an_asset_is_a_dead_letter_after_a_whil
     place.kili.told["n0"] = Notification("SUCCESS")
     place.deliver()
     assert place.ledger == (0, 0, 1)
-    place.age("v", ended=SHOWN_SECONDS)
+    place.age_looks(ASSET_NOT_SHOWN, SHOWN_SECONDS)
     place.deliver()
     assert place.letters.causes() == {"import_lost": 1}
 
@@ -266,10 +308,10 @@ def test_notifications_are_asked_less_often_the_longer_an_import_takes(client: r
     imports = Imports(client, "t:", callers(video_kili(), imports=600.0), clock=lambda: now[0])
     imports.begin(["x"])
     imports.sent(["x"], "n0")
-    waits: list[float | Cause] = []
+    steps: list[Decision | Cause] = []
     for now[0] in (1001.0, 1020.0, 1300.0):
-        waits += imports.look(PROJECT, ["x"]).values()
-    assert waits == [1.0, 5.0, 30.0]
+        steps += imports.look(PROJECT, ["x"], lambda asset_id, cause: now[0] - 1000).values()
+    assert [step.delay for step in steps if isinstance(step, Decision)] == [1.0, 5.0, 30.0]
 
 
 def test_many_imports_cost_few_calls_of_a_wave(place: Place) -> None:

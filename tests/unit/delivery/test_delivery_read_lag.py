@@ -9,7 +9,7 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
-from worker.delivery.written import KEPT_SECONDS, MOST_CHARACTERS, Properties, WrittenLately
+from worker.delivery.written import KEPT_SECONDS, MOST_BYTES, Properties, WrittenLately
 from worker.kili import AssetUpdate, FoundAsset, TimedOut, derived_asset_id
 
 ASSET = derived_asset_id(PROJECT, "a")
@@ -134,7 +134,7 @@ def test_what_was_read_before_it_was_written_is_overlaid_and_nothing_else() -> N
 
 def test_properties_are_kept_for_a_minute_and_long_ones_are_not(client: redis.Redis) -> None:
     lately = WrittenLately(client, "t:")
-    lately.note({"a": Properties({"k": 1}, 5), "b": Properties({"k": "x" * MOST_CHARACTERS}, 5)}, made=["a", "b"])
+    lately.note({"a": Properties({"k": 1}, 5), "b": Properties({"k": "x" * MOST_BYTES}, 5)}, made=["a", "b"])
     assert lately.properties(["a", "b"]) == {"a": Properties({"k": 1}, 5)}
     assert lately.made(["a", "b", "c"]) == {"a", "b"}
     assert 0 < client.ttl("t:written:a") <= KEPT_SECONDS

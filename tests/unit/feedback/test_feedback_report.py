@@ -106,7 +106,7 @@ def test_the_page_shows_the_alarm_the_curves_and_the_ranking(drifted: dict) -> N
     words = " ".join(read.words)
 
     assert "m:2: accuracy fell" in words
-    assert "report --acknowledge accuracy_fell/m:2/1" in words
+    assert "report --project P1 --acknowledge accuracy_fell/m:2/1" in words
     assert "Agreement over time" in words
     assert "alarm: accuracy fell" in words
     assert "Where the model is wrong most" in words

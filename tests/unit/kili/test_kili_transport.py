@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import gzip
+import json
 import logging
 import os
 import socket
@@ -47,6 +48,13 @@ def test_large_bodies_are_compressed_and_small_ones_are_not() -> None:
     assert big.headers["content-encoding"] == "gzip"
     assert big.variables["data"]["jsonMetadataArray"] == [BIG[0].metadata]
     assert run.records[1].bytes_sent == len(big.content) < 5_000
+
+
+def test_a_body_in_any_language_is_what_was_asked_for() -> None:
+    names = ["Zürich/雨.jpg", "\u2028", "half a pair \ud83d"]
+    run = rig(httpx.Response(200, content=json.dumps({"data": {"data": names}}).encode()))
+    assert run.client.existing_external_ids("p", names) == set(names)
+    assert run.server.sent[0].variables == {"projectID": "p", "externalIDs": names}
 
 
 def test_compression_can_be_turned_off() -> None:

@@ -192,6 +192,24 @@ def test_a_server_that_is_not_there_was_certainly_not_reached(connect: Callable[
         client.close()
 
 
+def test_a_proxy_of_the_environment_is_used_for_every_call(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def note(handler: Handler) -> None:
+        asked.append(f"{handler.path} for {handler.headers['host']}")
+        answer(handler)
+
+    server.script = [note, note]
+    for name in ("NO_PROXY", "no_proxy", "http_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", server.url.removesuffix("/graphql"))
+    client = KiliClient(KiliAccess("http://kili.example.com/graphql", "key"), retry=RetryPolicy(attempts=1))
+    client.viewer()
+    client.viewer()
+    client.close()
+    assert asked == ["http://kili.example.com/graphql for kili.example.com"] * 2
+
+
 def test_a_name_that_does_not_resolve_is_our_own_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "*")
     client = KiliClient(KiliAccess("http://nowhere.invalid/", "key"), retry=RetryPolicy(attempts=1))

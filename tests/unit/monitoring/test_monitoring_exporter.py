@@ -11,7 +11,7 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from worker.monitoring import exporter as module
-from worker.monitoring.exporter import Exporter, Rates
+from worker.monitoring.exporter import Exporter, Rate, Rates
 from worker.settings.tree import Settings
 from worker.spool import Arrival, Spool, Waiting
 
@@ -25,6 +25,7 @@ def project(ended: int, waiting: int) -> dict[str, int]:
         "sampled_out": 0,
         "dropped": 0,
         "dead": 0,
+        "received": ended + waiting,
         "waiting": waiting,
         "leased": 0,
     }
@@ -37,6 +38,13 @@ def test_the_drain_time_is_that_of_the_last_minutes() -> None:
     assert rates.drains({"p": project(50, 50)}, 65.0) == {"p": 65.0}
     assert rates.drains({"p": project(50, 50)}, 80.0) == {"p": float("inf")}, "the first ten seconds are too long ago"
     assert rates.drains({"p": project(100, 0)}, 90.0) == {"p": 0.0}
+
+
+def test_what_comes_and_what_ends_is_told_apart() -> None:
+    rates = Rates(60.0)
+    rates.measure({"p": project(0, 100)}, 0.0)
+
+    assert rates.measure({"p": project(50, 70)}, 10.0) == {"p": Rate(received=2.0, ended=5.0, drain_seconds=14.0)}
 
 
 def test_letters_that_are_replayed_are_no_progress_backwards() -> None:

@@ -112,3 +112,26 @@ def test_a_histogram_rebuilt_from_its_counts_has_forgotten_as_much() -> None:
 
 def test_fields_that_count_no_more_are_named() -> None:
     assert stale_fields(["seen", "jumps", "0:7", "1:7", "13:7"], epoch=KEPT_EPOCHS + 1) == ["0:7"]
+
+
+def test_several_scores_are_placed_as_each_of_them_alone() -> None:
+    dice = random.Random(4)
+    histogram = Histogram()
+    for size in (1, 7, 400, 1300):
+        histogram.observe([dice.gauss(-3, 2) for _ in range(size)])
+    positions = [-1e9, LOW, *(dice.gauss(-3, 4) for _ in range(200)), HIGH, 1e9]
+    assert histogram.percentiles(positions) == [histogram.percentile(one) for one in positions]
+    assert histogram.deviations(positions) == [histogram.deviation(one) for one in positions]
+
+
+def test_scores_that_come_together_count_as_those_that_come_one_by_one() -> None:
+    dice = random.Random(5)
+    together, single = Histogram(), Histogram()
+    positions = [dice.gauss(-3, 2) for _ in range(2_500)]
+    for begun in range(0, len(positions), 40):  # fewer than are compared at once
+        together.observe(positions[begun : begun + 40])
+        for one in positions[begun : begun + 40]:
+            single.observe([one])
+    assert (together.seen, together.epoch, together.weight) == (single.seen, single.epoch, single.weight)
+    assert together.bins == pytest.approx(single.bins)
+    assert together.mean == pytest.approx(single.mean)

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.nursery import spawn
 from tests.unit.sandbox.scene import APPEND_ASSETS, INTERFACE
 from worker.environment.trust import trusted
 from worker.sandbox.interface import read_interface
@@ -22,7 +23,7 @@ UPDATE = "mutation ($w: [AssetWhere!]!, $d: [AssetData!]!) { updatePropertiesInA
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[SandboxProcess]:
-    with SandboxProcess() as process:
+    with SandboxProcess(spawn=spawn) as process:
         yield process
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.nursery import spawn
 from worker.sandbox.process import SandboxProcess
 
 VIEWER = {"query": "{ viewer { id email } }"}
@@ -20,7 +21,7 @@ CREATE = 'mutation { createProject(data: {title: "t"}) { id } }'
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[SandboxProcess]:
-    with SandboxProcess() as process:
+    with SandboxProcess(spawn=spawn) as process:
         yield process
 
 
@@ -280,5 +281,5 @@ def test_reports_on_an_unknown_project_are_404(sandbox: SandboxProcess, http: ht
 def test_the_version_belongs_to_the_schema(sandbox: SandboxProcess, http: httpx.Client) -> None:
     version = http.get(sandbox.endpoint.replace("/graphql", "/version")).json()["version"]
     assert version.startswith("sandbox-")
-    with SandboxProcess() as twin:
+    with SandboxProcess(spawn=spawn) as twin:
         assert http.get(twin.endpoint.replace("/graphql", "/version")).json()["version"] == version

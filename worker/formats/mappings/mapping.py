@@ -89,7 +89,7 @@ def _program(when: str, read: str, each: Each) -> str:
 
 
 _COMPARISONS = """
-def mapped_alike: if [.[] | select(. != null) | type] | unique | length > 1
+def mapped_alike: if map(type) - ["null"] | unique | length > 1
   then error("values of several types are compared: \\(map(type) | unique | join(", "))") else . end;
 def mapped_min: min; def min: mapped_alike | mapped_min;
 def mapped_max: max; def max: mapped_alike | mapped_max;

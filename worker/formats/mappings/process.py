@@ -32,6 +32,9 @@ MEMORY_BYTES = 512 * 1024 * 1024
 """Address space of the jq process, its programs included."""
 
 START_SECONDS = 20.0
+READ_BYTES = 1 << 16
+"""What is read of an answer at a time: as much as a pipe holds."""
+
 _STRICT = json.JSONEncoder(allow_nan=False)
 _NOISE = re.compile(r"jq: error: | at <top-level>(?=,)|\n?jq: \d+ compile errors?")
 _CHILD = Path(__file__).with_name("child.py")
@@ -70,7 +73,9 @@ class JqProcess:
     memory_bytes: int = MEMORY_BYTES
     most_bytes: int = MOST_BYTES
     _child: subprocess.Popen[bytes] | None = None
+    _answers: select.poll = field(default_factory=select.poll)
     _numbers: dict[str, int] = field(default_factory=dict)
+    _requests: dict[tuple[Job, ...], bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -120,7 +125,7 @@ class JqProcess:
         """Send a request and wait for its answer; a text says which limit it broke."""
         child = self._running()
         try:
-            line = self._exchange(child, self._request(jobs) + b"\n" + text + b"\n")
+            line = self._exchange(child, b"%b\n%b\n" % (self._request(tuple(jobs)), text))
         except (BrokenPipeError, ConnectionResetError):
             line = b""
         if line is None:
@@ -132,33 +137,37 @@ class JqProcess:
         answer: list[dict[str, Any]] = json.loads(line)
         return answer[0]["error"] if answer and answer[0].get("stage") == "size" else answer
 
-    def _request(self, jobs: Sequence[Job]) -> bytes:
+    def _request(self, jobs: tuple[Job, ...]) -> bytes:
         """The jobs by the numbers of their programs, and those programs that the child does not know yet."""
+        if jobs in self._requests:
+            return self._requests[jobs]
         new: dict[int, str] = {}
         for program in [text for job in jobs for text in (job.program, job.first)]:
             if program not in self._numbers:
                 self._numbers[program] = len(self._numbers)
                 new[self._numbers[program]] = program
         numbers = [[self._numbers[job.program], self._numbers[job.first]] for job in jobs]
-        return json.dumps([new, numbers]).encode()
+        request = json.dumps([new, numbers]).encode()
+        if not new:
+            self._requests[jobs] = request
+        return request
 
     def _exchange(self, child: subprocess.Popen[bytes], request: bytes) -> bytes | None:
         """The line that the child answers; None when it takes too long, nothing when it has ended."""
         assert child.stdin is not None  # noqa: S101
-        child.stdin.write(request)
-        child.stdin.flush()
+        descriptor, left = child.stdin.fileno(), memoryview(request)
+        while left:
+            left = left[os.write(descriptor, left) :]
         return self._line(child, self.seconds)
 
     def _line(self, child: subprocess.Popen[bytes], seconds: float) -> bytes | None:
         assert child.stdout is not None  # noqa: S101
-        descriptor = child.stdout.fileno()
-        poll, deadline, parts = select.poll(), time.monotonic() + seconds, b""
-        poll.register(descriptor, select.POLLIN | select.POLLHUP)
+        descriptor, deadline, parts = child.stdout.fileno(), time.monotonic() + seconds, b""
         while not parts.endswith(b"\n"):
             left = deadline - time.monotonic()
-            if left <= 0 or not poll.poll(left * 1000):
+            if left <= 0 or not self._answers.poll(left * 1000):
                 return None
-            more = os.read(descriptor, 1 << 20)
+            more = os.read(descriptor, READ_BYTES)
             if not more:
                 return b""
             parts += more
@@ -168,6 +177,7 @@ class JqProcess:
         if self._child is not None and self._child.poll() is None:
             return self._child
         self._numbers.clear()
+        self._requests.clear()
         command = [sys.executable, "-S", "-P", str(_CHILD), str(self.memory_bytes), str(self.most_bytes)]
         try:
             self._child = subprocess.Popen(  # noqa: S603
@@ -180,6 +190,9 @@ class JqProcess:
             )
         except OSError as error:
             raise JqUnavailable(str(error)) from error
+        assert self._child.stdout is not None  # noqa: S101
+        self._answers = select.poll()
+        self._answers.register(self._child.stdout, select.POLLIN | select.POLLHUP)
         if self._line(self._child, START_SECONDS) != b"ready\n":
             self._end()
             raise JqUnavailable("it ends at once, or takes too long")
@@ -196,4 +209,4 @@ class JqProcess:
         """In a forked process: the parent keeps its jq process, this one starts its own."""
         if self._child is not None:
             self._child.returncode = 0
-        self._child, self._lock, self._numbers = None, threading.Lock(), {}
+        self._child, self._lock, self._numbers, self._requests = None, threading.Lock(), {}, {}

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from worker.settings.source_groups import ServeSettings
 from worker.sources.http.access import Access
@@ -36,6 +37,7 @@ class Application:
         gateway: takes bodies.
         sns: checks what SNS sends.
         is_ready: whether messages can be stored.
+        page: answers GET / and everything below /page, if anything does.
     """
 
     def __init__(
@@ -45,7 +47,9 @@ class Application:
         gateway: Gateway,
         sns: SnsMessages,
         is_ready: Callable[[], bool],
+        page: ASGIApp | None = None,
     ) -> None:
+        self._page = page
         self._settings = settings
         self._access = access
         self._gateway = gateway
@@ -65,9 +69,15 @@ class Application:
                 Route("/openapi.json", _openapi, methods=["GET"]),
                 Route("/livez", _alive, methods=["GET"]),
                 Route("/readyz", self._ready, methods=["GET"]),
+                *self._page_routes(),
             ],
             exception_handlers={HTTPException: _no_route},
         )
+
+    def _page_routes(self) -> list[Route]:
+        if self._page is None:
+            return []
+        return [Route("/", self._page, methods=["GET"]), Route("/page/{rest:path}", self._page)]
 
     def _guarded(self, handler: Handler) -> Handler:
         """The handler, no more of it at a time than the settings allow; what it refuses is answered."""

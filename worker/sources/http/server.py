@@ -46,6 +46,8 @@ class HttpSource:
         self._settings = settings
         self.ahead = settings.intake.max_inbox
         own = settings.serve
+        self.page: Any = None
+        """An ASGI application that is shown beside the source, set before it runs."""
         self._access = Access(own)
         if self._access.is_open and own.host not in LOOPBACK and not own.is_open:
             raise ValueError(
@@ -59,7 +61,7 @@ class HttpSource:
         understanding = Understanding(rules_of(settings), projects_of(settings), judges_only=True)
         gateway = Gateway(put, understanding, pairs=settings.kserve.mode == "all")
         sns = SnsMessages(settings.serve.sns_topics)
-        application = Application(settings.serve, self._access, gateway, sns, may_take)
+        application = Application(settings.serve, self._access, gateway, sns, may_take, self.page)
         server = uvicorn.Server(_config(settings, application.routes()))
         ended = threading.Event()
         threading.Thread(target=_end_with, args=(server, stop, ended), name="http-stop", daemon=True).start()

@@ -1,0 +1,81 @@
+"""The operator's page of a large fleet: 200 projects, each with alarms, and 50,000 dead letters."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.unit.page.world import Browser, World, dead, message
+from worker.environment.embedded_redis import EmbeddedRedis
+from worker.spool import Arrival
+from worker.spool.dead_letters import Cause
+
+PROJECTS = [f"project-{number:03}" for number in range(200)]
+LETTERS = 50_000
+CAUSES = 12
+MOST_SECONDS = 0.2
+
+PATHS = [
+    "/",
+    "/page/projects?page=4",
+    "/page/project?id=project-001",
+    "/page/letters",
+    f"/page/letters?page={LETTERS // 25}",
+    "/page/letters?cause=cause_1&page=100",
+    "/page/letters/do?do=drop&cause=cause_1",
+    "/page/quality",
+    "/page/quality?alarms=30",
+    "/page/fleet",
+    "/page/audit",
+]
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[World]:
+    with EmbeddedRedis() as server:
+        world = World(server.url)
+        world.wait_for(PROJECTS, 5)
+        original = json.dumps(message(model=None)).encode()
+        for start in range(0, LETTERS, 1000):
+            cause = Cause(f"cause_{start // 1000 % CAUSES}", "message", "model", "is missing", "add it", "words " * 20)
+            rows = [dead(cause, original, external_id=str(start + n), project=PROJECTS[n % 200]) for n in range(1000)]
+            world.spool.admit([Arrival("", tuple(rows), source="http")])
+        for project in PROJECTS:
+            world.raise_alarm(project)
+        yield world
+
+
+def spent(world: World) -> float:
+    """Seconds of processor that this process and Redis have used: others on this machine do not count."""
+    info: Any = world.redis.info("cpu")
+    return time.process_time() + float(info["used_cpu_user"]) + float(info["used_cpu_sys"])
+
+
+def looked(world: World, someone: Browser, path: str) -> float:
+    """What it takes to look at a page whose figures nobody has asked for lately."""
+    world.page.status._looked = float("-inf")
+    begun = spent(world)
+    assert someone.get(path).status_code == 200
+    return spent(world) - begun
+
+
+def test_every_page_of_a_large_fleet_is_there_at_once(large: World) -> None:
+    someone = large.browser()
+    taken = {path: min(looked(large, someone, path) for _ in range(3)) for path in PATHS}
+
+    assert large.spool.ledger().dead == LETTERS
+    assert {path: seconds for path, seconds in taken.items() if seconds > MOST_SECONDS} == {}
+
+
+def test_a_page_of_letters_reads_no_others(large: World) -> None:
+    sizes = [len(large.browser().get(path).content) for path in ("/page/letters", "/page/quality")]
+
+    assert max(sizes) < 120_000
+    large.redis.config_resetstat()
+    large.browser().get("/page/letters?cause=cause_1")
+    stats: Any = large.redis.info("commandstats")
+    assert int(stats["cmdstat_xrange"]["calls"]) <= 25

@@ -1,0 +1,197 @@
+"""What is done to dead letters: replayed, dropped, edited and replayed; many of them in a thread of its own."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import redis
+
+from worker.environment import clock
+from worker.environment.connections import insist
+from worker.intake import Admitter, Understanding
+from worker.page.audit import AuditLog
+from worker.settings.tree import Settings
+from worker.spool import Admission, Dead, Spool
+from worker.spool.dead_letters import DeadLetter, DeadLetters, Form
+from worker.wiring import admitter_of, projects_of, rules_of
+
+logger = logging.getLogger(__name__)
+
+Verb = Literal["replay", "drop"]
+
+ALIVE_SECONDS = 30
+TOLD_SECONDS = 1.0
+MAX_DIFF = 2000
+
+
+class WorkUnderWay(Exception):
+    """Many letters are being replayed or dropped at the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts, and from where."""
+
+    who: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the letters of a cause are."""
+
+    verb: str
+    cause: str
+    who: str
+    done: int
+    total: int
+
+
+class LetterActions:
+    """Does it, and notes it in the audit log.
+
+    Args:
+        settings: of the fleet; replayed messages are judged by them.
+        spool: where letters are.
+        audit: the log.
+        stop: set when the process ends.
+    """
+
+    def __init__(self, settings: Settings, spool: Spool, audit: AuditLog, stop: threading.Event) -> None:
+        self.letters = DeadLetters(spool.redis, spool.prefix)
+        self.judge = Understanding(rules_of(settings), projects_of(settings), judges_only=True)
+        self._settings = settings
+        self._spool = spool
+        self._audit = audit
+        self._stop = stop
+        self._guard = threading.Lock()
+        self._admitter: Admitter | None = None
+        self._key = f"{spool.prefix}page:work"
+
+    def now(self, verb: Verb, letter_ids: Sequence[str], actor: Actor) -> str:
+        """Replay or drop a few letters; what came of it, in words.
+
+        Raises:
+            redis.RedisError: some may be done.
+        """
+        words = self._do(verb, letter_ids)
+        self._audit.note(actor.who, actor.address, f"{verb} dead letters", " ".join(letter_ids), words)
+        return words
+
+    def edited(self, letter: DeadLetter, text: bytes, form: Form, diff: str, actor: Actor) -> str:
+        """Replay a letter with another text in the place of its original; the change is kept in its history."""
+        now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
+        event = {"at": now, "stage": "edited", "cause": letter.cause, "diff": diff[:MAX_DIFF]}
+        about = {**letter.about, "form": form, "history": [*letter.about.get("history", []), event]}
+        words = _told(self._replay(replace(letter, original=text, about=about)))
+        self._keep_counts()
+        self._audit.note(actor.who, actor.address, "edit and replay dead letter", letter.id, words, diff)
+        return words
+
+    def all_of(self, verb: Verb, cause: str, actor: Actor) -> int:
+        """Begin to replay or drop every letter that a cause has now, at the rate of the settings; how many they are.
+
+        Raises:
+            WorkUnderWay: others are under way.
+        """
+        total = self.letters.causes().get(cause, 0)
+        if not self._tell(self._row(verb, cause, actor, 0, total), "NX"):
+            raise WorkUnderWay
+        self._audit.note(
+            actor.who, actor.address, f"{verb} all dead letters of a cause", cause, f"begun, {total} letters"
+        )
+        args = (verb, cause, actor)
+        threading.Thread(target=self._run, args=args, name="letters", daemon=True).start()
+        return total
+
+    def progress(self) -> Progress | None:
+        """What is under way, on whichever instance of the page."""
+        found: Any = self._spool.redis.get(self._key)
+        return Progress(**json.loads(found)) if found else None
+
+    def still_wrong(self, form: Form, text: bytes) -> list[dict[str, Any]]:
+        """What admission would refuse of an edited message: field, problem, fix."""
+        found = self.judge.of_original(form, text)
+        return [json.loads(one.letter) for one in found if isinstance(one, Dead)]
+
+    def _run(self, verb: Verb, cause: str, actor: Actor) -> None:
+        try:
+            words = self._all(verb, cause, actor)
+        except redis.RedisError as error:
+            words = f"interrupted by Redis: {error}; begin again for the rest"
+        except Exception as error:
+            logger.exception("letters of %s not done", cause, extra={"action": "letters_failed", "cause": cause})
+            words = f"interrupted: {type(error).__name__}; see the log, and begin again for the rest"
+        try:
+            self._spool.redis.delete(self._key)
+            self._audit.note(actor.who, actor.address, f"{verb} all dead letters of a cause", cause, words)
+        except redis.RedisError as error:
+            logger.warning("end not noted: %s: %s", words, error, extra={"action": "audit_not_noted"})
+
+    def _all(self, verb: Verb, cause: str, actor: Actor) -> str:
+        letter_ids, said, total = self.letters.ids(cause), float("-inf"), Admission(0, 0, 0, 0)
+        begun, dropped = clock.monotonic(), 0
+        for number, letter_id in enumerate(letter_ids):
+            if clock.wait(self._stop, max(0.0, begun + number / self._settings.page.replay_rate - clock.monotonic())):
+                return (
+                    f"interrupted by the end of the process: {_outcome(verb, total, dropped)}; begin again for the rest"
+                )
+            if verb == "drop":
+                dropped += self._spool.drop(letter_id)
+            else:
+                total += self._replay(self.letters.get(letter_id))
+            if clock.monotonic() - said > TOLD_SECONDS:
+                said = clock.monotonic()
+                self._tell(self._row(verb, cause, actor, number + 1, len(letter_ids)))
+        self._keep_counts()
+        return _outcome(verb, total, dropped)
+
+    def _do(self, verb: Verb, letter_ids: Sequence[str]) -> str:
+        if verb == "drop":
+            return _outcome(verb, Admission(0, 0, 0, 0), sum(self._spool.drop(one) for one in letter_ids))
+        total = Admission(0, 0, 0, 0)
+        for letter_id in letter_ids:
+            total += self._replay(self.letters.get(letter_id))
+        self._keep_counts()
+        return _told(total)
+
+    def _replay(self, letter: DeadLetter | None) -> Admission:
+        if letter is None:
+            return Admission(0, 0, 0, skipped=1)
+        with self._guard:
+            if self._admitter is None:
+                self._admitter = admitter_of(self._settings, self._spool)
+            return self._admitter.replay(letter)
+
+    def _keep_counts(self) -> None:
+        with self._guard:
+            if self._admitter is not None:
+                self._admitter.keep()
+
+    def _tell(self, row: str, *options: str) -> bool:
+        return bool(insist(self._spool.redis, "SET", self._key, row, "EX", ALIVE_SECONDS, *options))
+
+    @staticmethod
+    def _row(verb: Verb, cause: str, actor: Actor, done: int, total: int) -> str:
+        return json.dumps({"verb": verb, "cause": cause, "who": actor.who, "done": done, "total": total})
+
+
+def _outcome(verb: Verb, total: Admission, dropped: int) -> str:
+    return f"{dropped} dropped" if verb == "drop" else _told(total)
+
+
+def _told(total: Admission) -> str:
+    counts = {
+        "admitted": total.admitted,
+        "superseded by a newer prediction": total.superseded,
+        "sampled out": total.sampled_out,
+        "dead again": total.dead,
+        "already gone": total.skipped,
+    }
+    return ", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "admitted")

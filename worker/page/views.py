@@ -1,0 +1,171 @@
+"""The fleet on the page: overview, projects, processes, the audit log. Rows are sorted and cut here, not computed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+from worker.feedback.drift import State
+from worker.monitoring.exporter import Rate
+from worker.monitoring.roster import Roster
+from worker.page.answers import NotPossible
+from worker.page.asked import Asked, Values
+from worker.page.audit import AuditLog
+from worker.page.fleet_status import FleetStatus, Snapshot
+from worker.spool import Spool
+
+T = TypeVar("T")
+
+FIRST_PROJECTS = 15
+ROWS = 50
+ENTRIES = 100
+ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+PREFIXES = {"project:": "project", "worker:": "worker"}
+
+
+class Views:
+    """What can be looked at.
+
+    Args:
+        status: of the fleet.
+        spool: asked for the processes.
+        audit: the log.
+    """
+
+    def __init__(self, status: FleetStatus, spool: Spool, audit: AuditLog) -> None:
+        self._status = status
+        self._roster = Roster(spool.redis, spool.prefix)
+        self._audit = audit
+
+    def overview(self, _asked: Asked) -> Values:
+        """What matters now: what is wrong, how much waits, which projects have most of it."""
+        snapshot = self._status.snapshot()
+        rows = project_rows(snapshot)
+        found = snapshot.found
+        return {
+            "at": snapshot.at,
+            "found": found,
+            "pauses": pause_rows(found),
+            "rows": rows[:FIRST_PROJECTS],
+            "more": len(rows) - FIRST_PROJECTS,
+            "rates": _summed(snapshot.rates),
+            "oldest": max((row["oldest_seconds"] for row in rows), default=0.0),
+            "drain": max((row["rate"].drain_seconds for row in rows if row["rate"]), default=None),
+            "dead": sum(found["dead_letters"].values()),
+            "raised": sum(len(raised_of(one)) for one in found["feedback"].values()),
+        }
+
+    def projects(self, asked: Asked) -> Values:
+        """Every project, page by page, or those whose id holds what is searched."""
+        snapshot, searched = self._status.snapshot(), asked.text("search").strip()
+        rows = [row for row in project_rows(snapshot) if searched.lower() in row["name"].lower()]
+        return {"at": snapshot.at, "search": searched, **paged(rows, asked)}
+
+    def project(self, asked: Asked) -> Values:
+        """One project: its lanes, its counters, its model versions."""
+        snapshot, name = self._status.snapshot(), asked.needs("id")
+        if name not in snapshot.found["projects"]:
+            raise NotPossible(404, "no message has come for this project", "look at the list of projects")
+        (row,) = [one for one in project_rows(snapshot) if one["name"] == name]
+        pauses = [one for one in pause_rows(snapshot.found) if one["scope"] in (f"project:{name}", "endpoint")]
+        models = [(model, one) for model, one in snapshot.found["feedback"].get(name, {"models": {}})["models"].items()]
+        return {"at": snapshot.at, "row": row, "pauses": pauses, "models": list(reversed(models))}
+
+    def fleet(self, _asked: Asked) -> Values:
+        """Processes, sources, calls."""
+        snapshot = self._status.snapshot()
+        found = snapshot.found
+        inbox = found["backlogs"].get("inbox", 0)
+        waiting = {name: count for name, count in found["backlogs"].items() if name != "inbox" and count}
+        names = sorted({*found["sources"], *found["source_lags"], *waiting})
+        sources = [
+            {
+                "name": name,
+                "received": found["sources"].get(name, 0),
+                "waiting": waiting.get(name),
+                "lag": found["source_lags"].get(name),
+            }
+            for name in names
+        ]
+        members = self._roster.members()
+        silent = [one for one in members if one.is_silent]
+        return {
+            "at": snapshot.at,
+            "found": found,
+            "members": members,
+            "silent": len(silent),
+            "sources": sources,
+            "inbox": inbox,
+        }
+
+    def audit(self, asked: Asked) -> Values:
+        """Who did what."""
+        before = asked.text("before")
+        if before and not ENTRY_ID.fullmatch(before):
+            raise NotPossible(400, "the address names no entry of the log", "follow a link of the page")
+        entries = self._audit.latest(ENTRIES, before or "+")
+        return {"entries": entries, "older": entries[-1][0] if len(entries) == ENTRIES else "", "before": before}
+
+
+def project_rows(snapshot: Snapshot) -> list[Values]:
+    """The projects, paused ones first, then those with the largest backlog."""
+    found = snapshot.found
+    paused = {one["scope"].removeprefix("project:"): one for one in found["pauses"]}
+    rows = [
+        {
+            **one,
+            "name": name,
+            "rate": snapshot.rates.get(name),
+            "pause": paused.get(name),
+            "filled": _lanes(one),
+            "raised": raised_of(found["feedback"].get(name, {"models": {}})),
+        }
+        for name, one in found["projects"].items()
+    ]
+    return sorted(rows, key=lambda row: (row["pause"] is None, -row["waiting"] - row["leased"], row["name"]))
+
+
+def pause_rows(found: Mapping[str, Any]) -> list[Values]:
+    """The pauses, with what of them is the project's or the worker's name, and how much waits for them."""
+    rows = []
+    for one in found["pauses"]:
+        kind = next((kind for prefix, kind in PREFIXES.items() if one["scope"].startswith(prefix)), "")
+        name = one["scope"].partition(":")[2] if kind else ""
+        project = found["projects"].get(name) if kind == "project" else None
+        rows.append({**one, "scope_kind": kind, "name": name, "project": project})
+    return rows
+
+
+def raised_of(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The model versions and detectors of a project whose alarm is raised."""
+    return [
+        (model, detector)
+        for model, one in summary["models"].items()
+        for detector, state in one["drift"].items()
+        if state == State.RAISED
+    ]
+
+
+def paged(rows: Sequence[T], asked: Asked, size: int = ROWS, name: str = "page") -> dict[str, Any]:
+    """One page of rows, by the number that the query asks for under a name."""
+    pages = max(1, -(-len(rows) // size))
+    number = asked.number(name, 1, pages)
+    start = (number - 1) * size
+    return {"rows": rows[start : start + size], "page": number, "pages": pages, "total": len(rows)}
+
+
+def _lanes(one: Mapping[str, Any]) -> list[Values]:
+    rows = zip(one["lanes"], one["lanes_leased"], one["lanes_oldest_seconds"], strict=True)
+    return [
+        {"lane": lane, "waiting": max(0, size - leased), "leased": leased, "oldest": oldest}
+        for lane, (size, leased, oldest) in enumerate(rows)
+        if size
+    ]
+
+
+def _summed(rates: Mapping[str, Rate]) -> Rate | None:
+    if not rates:
+        return None
+    longest = max(one.drain_seconds for one in rates.values())
+    return Rate(sum(one.received for one in rates.values()), sum(one.ended for one in rates.values()), longest)
