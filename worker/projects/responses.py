@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
 from pydantic_core import to_json
 
 from worker.contract import Prediction
@@ -31,8 +32,7 @@ def response_text(prediction: Prediction, interface: Interface, config: ProjectC
     output = prediction.output
 
     def respond(scores: Mapping[str, float]) -> dict[str, Any]:
-        changed = output.model_copy(update={"scores": scores})
-        return response_of(prediction.model_copy(update={"output": changed}), interface, config)
+        return response_of(replace(prediction, output=replace(output, scores=scores)), interface, config)
 
     if output.scores and output.exclusive is None and output.unknown_classes is None and not output.ignored_classes:
         text = _compiled(prediction, interface, config).text(output.scores, respond)
