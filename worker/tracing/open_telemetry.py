@@ -51,6 +51,8 @@ EVALUATION_NAME = "human_agreement"
 QUEUE, AT_ONCE = 32_768, 2_048
 """Spans that wait at most, and that are sent at once, unless the environment says otherwise."""
 
+CLOSE_SECONDS = 5.0
+
 NOTHING = nullcontext()
 OK, ERROR = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 PARENT_DECIDES = ("", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio")
@@ -204,8 +206,10 @@ class OpenTelemetry(Tracer):
         self._end(EVALUATE, own, parent, at, at, attributes, events=[Event(EVALUATION, result, at)])
 
     def close(self) -> None:
-        """Send what is left, and no more."""
-        self._processor.shutdown()  # type: ignore[no-untyped-call]
+        """Send what is left, and no more; a receiver that does not answer keeps nobody from ending."""
+        ending = threading.Thread(target=self._processor.shutdown, name="traces-end", daemon=True)
+        ending.start()
+        ending.join(CLOSE_SECONDS)
 
     def _samples(self, context: str) -> bool:
         parent = _context(context)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -268,6 +270,17 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_port_is_the_same_for_both() -> None:
     names = {name for name in vars(Tracer) if not name.startswith("_")}
     assert names <= set(dir(NO_TRACES)) & set(dir(OpenTelemetry))
+
+
+def test_a_receiver_that_does_not_answer_keeps_nobody_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        monkeypatch.setattr(f"{open_telemetry.__module__}.CLOSE_SECONDS", 0.2)
+        found: Any = open_telemetry()
+        found.evaluated(Evaluation(CONTEXT, "p", "m:1", "label", "DEFAULT", 5.0, 1.0))
+        found.close()
+        alive = {thread.name for thread in threading.enumerate()}
+    assert "traces-end" in alive, "it went on without waiting for the end"
 
 
 def test_the_environment_describes_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
