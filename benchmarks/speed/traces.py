@@ -59,6 +59,7 @@ def measure(predictions: int, rounds: int) -> tuple[list[float], list[float]]:
                 ground.clear()
                 _, cpu = run_us(ground, Work(predictions), SECONDS, traces if is_on else {})
                 found[is_on].append(cpu / predictions * 1e6)
+                click.echo(f"{'on' if is_on else 'off'}: {found[is_on][-1]:.0f} µs", err=True)
     finally:
         sink.kill()
         sink.wait()
