@@ -19,9 +19,10 @@ from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import Event, ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import Decision, Sampler
+from opentelemetry.sdk.trace.sampling import DEFAULT_ON, Decision, Sampler
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
     Link,
     NonRecordingSpan,
     SpanContext,
@@ -40,7 +41,7 @@ from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement, Wai
 from worker.spool.dead_letters import trace_in
 from worker.tracing.carriers import context_of_entry, own_context
 from worker.tracing.context import VERSION, is_sampled, with_flag
-from worker.tracing.encoding import Exporter
+from worker.tracing.encoding import Exporter, Pattern, attributes_of
 from worker.tracing.port import Evaluation, Tracer
 
 ADMIT, SETTLE, EVALUATE = "admit prediction", "settle prediction", "evaluate prediction"
@@ -56,7 +57,12 @@ CLOSE_SECONDS = 5.0
 NOTHING = nullcontext()
 OK, ERROR = Status(StatusCode.UNSET), Status(StatusCode.ERROR)
 PARENT_DECIDES = ("", "parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio")
+SCOPE = InstrumentationScope("prediction-worker", __version__)
+SAMPLES_ALL = ("", "parentbased_always_on")
 MS = 1_000_000
+
+
+ADMISSIONS = Pattern(ADMIT, SpanKind.CONSUMER, {})
 
 
 class OpenTelemetry(Tracer):
@@ -73,9 +79,10 @@ class OpenTelemetry(Tracer):
         self._processor = processor
         self._sampler = sampler
         self._leaves_it_to_parent = os.environ.get("OTEL_TRACES_SAMPLER", "").strip() in PARENT_DECIDES
+        self._samples_all = os.environ.get("OTEL_TRACES_SAMPLER", "").strip() in SAMPLES_ALL and sampler is DEFAULT_ON
         self._about: dict[str, Any] = {
             "resource": resource,
-            "instrumentation_scope": InstrumentationScope("prediction-worker", __version__),
+            "instrumentation_scope": SCOPE,
         }
         self._links = links
         self._here = threading.local()
@@ -89,9 +96,9 @@ class OpenTelemetry(Tracer):
         context = own_context(message) or carried
         if context:
             return context if self._leaves_it_to_parent else with_flag(context, sampled=self._samples(context))
-        trace_id, span_id = _random(16), _random(8)
-        sampled = self._is_sampled(None, trace_id)
-        context = f"{VERSION}-{trace_id:032x}-{span_id:016x}-{sampled:02x}"
+        ids = os.urandom(24).hex()
+        sampled = self._samples_all or self._is_sampled(None, int(ids[:32], 16))
+        context = f"{VERSION}-{ids[:32]}-{ids[32:]}-{sampled:02x}"
         if sampled:
             self._begun().add(context)
         return context
@@ -119,10 +126,9 @@ class OpenTelemetry(Tracer):
             return
         if not is_sampled(text):
             return
-        context = _context(text)
-        parent, own = (None, context) if text in begun else (context, self._child_of(context))
-        attributes = {"kili.project.id": item.project, **about, **more}
-        self._end(ADMIT, own, parent, start, end, attributes, kind=SpanKind.CONSUMER, status=status)
+        attributes = attributes_of({"kili.project.id": item.project, **about, **more})
+        span = ADMISSIONS.span(text, os.urandom(8), start, end, attributes, root=text in begun, failed=status is ERROR)
+        self._processor.on_end(span)  # type: ignore[arg-type]
 
     def batch(self, project: str, entries: Iterable[Leased], step: str) -> AbstractContextManager[None]:
         """What this thread does meanwhile is done with these predictions."""
@@ -165,23 +171,22 @@ class OpenTelemetry(Tracer):
         """The fates of leased entries were recorded; one that waits again at once has not come further."""
         now = time.time_ns()
         batch = getattr(self._here, "batch", None)
-        links = (Link(batch),) if batch is not None else ()
+        pattern = Pattern(SETTLE, SpanKind.INTERNAL, {"kili.project.id": project}, batch)
         for one in settlements:
             text = "" if one.fate is Fate.RETURNED else ReviewDecision.trace_in(one.entry.decision)
             if not is_sampled(text):
                 continue
-            parent, entry = _context(text), one.entry
+            entry = one.entry
             attributes: dict[str, Any] = {
-                "kili.project.id": project,
                 "prediction.model": entry.model,
                 "prediction.outcome": one.fate.value,
                 "prediction.waves": entry.deliveries,
             }
             is_dead = one.fate is Fate.DEAD
             attributes |= {"error.type": one.cause} if is_dead or one.cause else {}
-            status = ERROR if is_dead else OK
-            start = min(entry.leased_ms * MS or now, now)
-            self._end(SETTLE, self._child_of(parent), parent, start, now, attributes, status=status, links=links)
+            start, more = min(entry.leased_ms * MS or now, now), attributes_of(attributes)
+            span = pattern.span(text, os.urandom(8), start, now, more, root=False, failed=is_dead)
+            self._processor.on_end(span)  # type: ignore[arg-type]
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """A human has judged a prediction: an event, on a span that has the same id whenever this is told."""
@@ -285,7 +290,7 @@ def open_telemetry() -> Tracer | None:
         resource = resource.merge(Resource({SERVICE_NAME: "prediction-worker"}))
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     processor = BatchSpanProcessor(
-        Exporter(),
+        Exporter(ReadableSpan("", INVALID_SPAN_CONTEXT, resource=resource, instrumentation_scope=SCOPE)),
         max_queue_size=None if _variable("OTEL_BSP_MAX_QUEUE_SIZE") else QUEUE,
         max_export_batch_size=None if _variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") else AT_ONCE,
     )

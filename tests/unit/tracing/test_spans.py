@@ -15,6 +15,16 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, ParentBased, Sampler
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Link,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    TraceState,
+)
 
 from worker.kili import CallRecord
 from worker.review import ReviewDecision
@@ -23,8 +33,8 @@ from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement, Wai
 from worker.spool.dead_letters import trace_in, with_trace
 from worker.tracing import NO_TRACES, Evaluation, Tracer
 from worker.tracing.context import is_sampled
-from worker.tracing.encoding import request_of
-from worker.tracing.open_telemetry import OpenTelemetry, open_telemetry
+from worker.tracing.encoding import Written, request_of
+from worker.tracing.open_telemetry import SCOPE, OpenTelemetry, open_telemetry
 from worker.wiring import tracer_of
 
 TRACE, PRODUCER = "4b" * 16, "f0" * 8
@@ -32,6 +42,7 @@ CONTEXT = f"00-{TRACE}-{PRODUCER}-01"
 STATED = f"{CONTEXT} congo=t61rcWkgMzE,rojo=00f067"
 UNSAMPLED = f"00-{TRACE}-{PRODUCER}-00"
 RESOURCE = Resource({"service.name": "test"})
+ABOUT = ReadableSpan("", INVALID_SPAN_CONTEXT, resource=RESOURCE, instrumentation_scope=SCOPE)
 ADMITTED = Admission(1, 0, 0, 0)
 
 
@@ -40,12 +51,44 @@ class Kept:
 
     def __init__(self) -> None:
         self.spans: list[ReadableSpan] = []
+        self.given: list[Any] = []
 
-    def on_end(self, span: ReadableSpan) -> None:
-        self.spans.append(span)
+    def on_end(self, span: Any) -> None:
+        self.spans.append(read_back(span) if isinstance(span, Written) else span)
+        self.given.append(span)
 
     def shutdown(self) -> None:
         pass
+
+
+def read_back(span: Written) -> ReadableSpan:
+    """A span that was written, as OpenTelemetry's own."""
+    request = ExportTraceServiceRequest.FromString(request_of([span], ABOUT))
+    (found,) = request.resource_spans[0].scope_spans[0].spans
+    state = TraceState.from_header([found.trace_state]) if found.trace_state else None
+
+    def context(trace: bytes, own: bytes, *, remote: bool) -> SpanContext:
+        ids = int.from_bytes(trace), int.from_bytes(own)
+        return SpanContext(*ids, remote, TraceFlags(1), state)
+
+    return ReadableSpan(
+        found.name,
+        context(found.trace_id, found.span_id, remote=False),
+        context(found.trace_id, found.parent_span_id, remote=bool(found.flags & 0x200))
+        if found.parent_span_id
+        else None,
+        resource=RESOURCE,
+        instrumentation_scope=SCOPE,
+        attributes={one.key: getattr(one.value, one.value.WhichOneof("value")) for one in found.attributes},
+        links=[
+            Link(SpanContext(int.from_bytes(one.trace_id), int.from_bytes(one.span_id), False, TraceFlags(1)))
+            for one in found.links
+        ],
+        kind=SpanKind(found.kind - 1),
+        status=Status(StatusCode(found.status.code)),
+        start_time=found.start_time_unix_nano,
+        end_time=found.end_time_unix_nano,
+    )
 
 
 def tracer(sampler: Sampler = DEFAULT_ON) -> tuple[OpenTelemetry, list[ReadableSpan]]:
@@ -220,14 +263,15 @@ def test_a_verdict_is_the_same_span_whenever_it_is_told() -> None:
 
 
 def test_spans_are_written_as_the_general_encoder_writes_them() -> None:
-    found, spans = tracer()
+    kept = Kept()
+    found, spans = OpenTelemetry(kept, DEFAULT_ON, RESOURCE), kept.spans  # type: ignore[arg-type]
     found.admitted([Arrival("1000-0", (waiting(found.received(b"{}", "")), waiting(STATED)))], ADMITTED)
     with found.batch("p", [leased(STATED), leased(CONTEXT)], "deliver"):
         found.called(record("TimedOut", attempt=3, status=None))
         found.settled("π" * 200, [Settlement(leased(STATED), Fate.DEAD, "x" * 300)])
     found.evaluated(Evaluation(STATED, "p", "m:1", "label", "DEFAULT", 5.0, 1 / 3))
     assert len(spans) == 6
-    assert ExportTraceServiceRequest.FromString(request_of(spans)) == encode_spans(spans)
+    assert ExportTraceServiceRequest.FromString(request_of(kept.given, ABOUT)) == encode_spans(spans)
 
 
 def test_nothing_is_imported_and_nothing_kept_without_traces() -> None:
