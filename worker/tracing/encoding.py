@@ -118,6 +118,14 @@ def _items(state: str) -> Iterable[tuple[str, str]]:
     return TraceState.from_header([state]).items()
 
 
+def links_of(texts: Iterable[str]) -> bytes:
+    """Links with contexts that came from elsewhere, written."""
+    return b"".join(
+        b"\x6a\x21\x0a\x10%b\x12\x08%b\x35\x00\x03\x00\x00" % (bytes.fromhex(text[3:35]), bytes.fromhex(text[36:52]))
+        for text in texts
+    )
+
+
 def attributes_of(values: Mapping[str, Any]) -> bytes:
     """Attributes of a span, written."""
     return b"".join(_attribute(0x4A, name, value) for name, value in values.items())

@@ -13,6 +13,8 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from random import randbytes
 from typing import Any
 
 from opentelemetry.context import Context
@@ -41,7 +43,7 @@ from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement, Wai
 from worker.spool.dead_letters import trace_in
 from worker.tracing.carriers import context_of_entry, own_context
 from worker.tracing.context import VERSION, is_sampled, with_flag
-from worker.tracing.encoding import Exporter, Pattern, attributes_of
+from worker.tracing.encoding import Exporter, Pattern, attributes_of, links_of
 from worker.tracing.port import Evaluation, Tracer
 
 ADMIT, SETTLE, EVALUATE = "admit prediction", "settle prediction", "evaluate prediction"
@@ -126,8 +128,8 @@ class OpenTelemetry(Tracer):
             return
         if not is_sampled(text):
             return
-        attributes = attributes_of({"kili.project.id": item.project, **about, **more})
-        span = ADMISSIONS.span(text, os.urandom(8), start, end, attributes, root=text in begun, failed=status is ERROR)
+        attributes = _admitted(item.project, *about.items(), *more.items())
+        span = ADMISSIONS.span(text, randbytes(8), start, end, attributes, root=text in begun, failed=status is ERROR)
         self._processor.on_end(span)  # type: ignore[arg-type]
 
     def batch(self, project: str, entries: Iterable[Leased], step: str) -> AbstractContextManager[None]:
@@ -137,9 +139,12 @@ class OpenTelemetry(Tracer):
 
     @contextmanager
     def _batch(self, project: str, texts: Sequence[str], step: str) -> Iterator[None]:
-        first, *others = (_context(text) for text in texts)
-        own, start, failed = self._child_of(first), time.time_ns(), ""
-        around, self._here.batch = getattr(self._here, "batch", None), own
+        first, *others = texts
+        parent, own, start, failed = _context(first), randbytes(8), time.time_ns(), ""
+        around = getattr(self._here, "batch", None)
+        self._here.batch = SpanContext(
+            parent.trace_id, int.from_bytes(own), False, parent.trace_flags, parent.trace_state
+        )
         try:
             yield
         except BaseException as error:
@@ -149,9 +154,10 @@ class OpenTelemetry(Tracer):
             self._here.batch = around
             attributes = {"kili.project.id": project, "prediction.batch.traced": len(texts)}
             attributes |= {"error.type": failed} if failed else {}
-            links = [Link(context) for context in others[: self._links]]
-            status = ERROR if failed else OK
-            self._end(f"{step} batch", own, first, start, time.time_ns(), attributes, status=status, links=links)
+            more = attributes_of(attributes) + links_of(others[: self._links])
+            pattern = Pattern(f"{step} batch", SpanKind.INTERNAL, {})
+            span = pattern.span(first, own, start, time.time_ns(), more, root=False, failed=bool(failed))
+            self._processor.on_end(span)  # type: ignore[arg-type]
 
     def called(self, record: CallRecord) -> None:
         """This thread made a call to Kili; it is told of where it was made for a batch."""
@@ -176,16 +182,10 @@ class OpenTelemetry(Tracer):
             text = "" if one.fate is Fate.RETURNED else ReviewDecision.trace_in(one.entry.decision)
             if not is_sampled(text):
                 continue
-            entry = one.entry
-            attributes: dict[str, Any] = {
-                "prediction.model": entry.model,
-                "prediction.outcome": one.fate.value,
-                "prediction.waves": entry.deliveries,
-            }
-            is_dead = one.fate is Fate.DEAD
-            attributes |= {"error.type": one.cause} if is_dead or one.cause else {}
-            start, more = min(entry.leased_ms * MS or now, now), attributes_of(attributes)
-            span = pattern.span(text, os.urandom(8), start, now, more, root=False, failed=is_dead)
+            entry, is_dead = one.entry, one.fate is Fate.DEAD
+            start = min(entry.leased_ms * MS or now, now)
+            more = _settled(entry.model, one.fate.value, entry.deliveries, one.cause)
+            span = pattern.span(text, randbytes(8), start, now, more, root=False, failed=is_dead)
             self._processor.on_end(span)  # type: ignore[arg-type]
 
     def evaluated(self, evaluation: Evaluation) -> None:
@@ -261,6 +261,17 @@ class OpenTelemetry(Tracer):
             **self._about,
         )
         self._processor.on_end(span)
+
+
+@lru_cache(4000)
+def _admitted(project: str, *more: tuple[str, Any]) -> bytes:
+    return attributes_of({"kili.project.id": project, **dict(more)})
+
+
+@lru_cache(4000)
+def _settled(model: str, outcome: str, waves: int, cause: str) -> bytes:
+    known: dict[str, Any] = {"prediction.model": model, "prediction.outcome": outcome, "prediction.waves": waves}
+    return attributes_of(known | ({"error.type": cause} if cause else {}))
 
 
 def _random(size: int) -> int:

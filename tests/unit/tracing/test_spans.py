@@ -81,7 +81,11 @@ def read_back(span: Written) -> ReadableSpan:
         instrumentation_scope=SCOPE,
         attributes={one.key: getattr(one.value, one.value.WhichOneof("value")) for one in found.attributes},
         links=[
-            Link(SpanContext(int.from_bytes(one.trace_id), int.from_bytes(one.span_id), False, TraceFlags(1)))
+            Link(
+                SpanContext(
+                    int.from_bytes(one.trace_id), int.from_bytes(one.span_id), bool(one.flags & 0x200), TraceFlags(1)
+                )
+            )
             for one in found.links
         ],
         kind=SpanKind(found.kind - 1),
