@@ -10,7 +10,7 @@ ENV PATH=/opt/worker/bin:$PATH
 WORKDIR /source
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY worker worker
-RUN pip install -c constraints.txt ".[scorer,masks,yaml]"
+RUN pip install -c constraints.txt ".[scorer,masks,yaml,http,kafka,sqs]"
 
 FROM build AS build-sandbox
 RUN pip install -c constraints.txt ".[demo]"

@@ -77,6 +77,10 @@ class Figures:
         """Messages a second of a producer."""
         return _rates(self.found.producers, name)
 
+    def source(self, name: str) -> float | None:
+        """Messages a second of a source over those of the bare loop of its protocol."""
+        return next((one.ratio for one in self.found.sources if one.name == name), None)
+
     def calls_per_batch(self, competitor: str) -> float | None:
         """Calls per 100 predictions that arrive together."""
         return next((one.per_batch for one in self.found.arriving if one.competitor == competitor), None)

@@ -32,6 +32,7 @@ class Plan:
     door_singles: int = 8_000
     door_repetitions: int = 3
     producer_messages: int = 4_000
+    source_messages: int = 20_000
     levels: tuple[int, ...] = (1_000, 10_000, 100_000, 300_000)
     level_sample: int = 5_000
     light_per_second: float = 10.0
@@ -84,6 +85,7 @@ QUICK = Plan(
     door_singles=2_000,
     door_repetitions=1,
     producer_messages=1_000,
+    source_messages=4_000,
     levels=(1_000, 10_000),
     level_sample=3_000,
     light_seconds=5.0,

@@ -21,6 +21,7 @@ from benchmarks.speed.minute import Minute, measure_minute
 from benchmarks.speed.plan import Cell, Plan
 from benchmarks.speed.producers import measure_producers
 from benchmarks.speed.race import COMPETITORS, SDK_BEST, Result, race
+from benchmarks.speed.sources import SourceCost, measure_sources
 from benchmarks.speed.visible import LightLoad, UnderBacklog, light_load, under_backlog
 
 PACKAGES = ("celery", "kombu", "redis", "hiredis", "httpx", "pydantic", "kili", "celery-batches")
@@ -47,6 +48,7 @@ class Measured:
     arriving: list[Arriving] = field(default_factory=list)
     doors: list[Door] = field(default_factory=list)
     producers: list[Door] = field(default_factory=list)
+    sources: list[SourceCost] = field(default_factory=list)
     growth: list[Level] = field(default_factory=list)
     light: LightLoad | None = None
     backlog: UnderBacklog | None = None
@@ -136,6 +138,14 @@ def _doors(plan: Plan, found: Measured, _: Say) -> None:
             found.producers += measure_producers(ground, plan.producer_messages)
 
 
+def _sources(plan: Plan, found: Measured, say: Say) -> None:
+    with Ground() as ground:
+        found.sources = measure_sources(ground, plan.source_messages)
+    for one in found.sources:
+        if one.absent:
+            say(f"         {one.name} is left out: {one.absent}")
+
+
 def _growth(plan: Plan, found: Measured, _: Say) -> None:
     found.growth = measure_growth(plan.levels, plan.level_sample)
 
@@ -165,14 +175,15 @@ def _micro(plan: Plan, found: Measured, _: Say) -> None:
 
 
 #: races: to the same state; minute: under the call limit; arriving: a batch at a time; doors: doors and producers;
-#: growth: growing backlog; light: light load; backlog: doubtful under a backlog; fleets: on one budget;
-#: micro: one prediction in the processor.
+#: sources: HTTP, Kafka, RabbitMQ, SQS; growth: growing backlog; light: light load; backlog: doubtful under a backlog;
+#: fleets: on one budget; micro: one prediction in the processor.
 Section = Callable[[Plan, Measured, Say], None]
 SECTIONS: dict[str, Section] = {
     "races": _races,
     "minute": _minute,
     "arriving": _arriving,
     "doors": _doors,
+    "sources": _sources,
     "growth": _growth,
     "light": _light,
     "backlog": _backlog,

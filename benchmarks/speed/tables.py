@@ -54,7 +54,20 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
 
 def tables(figures: Figures) -> list[Table]:
     """Every table for which something was measured."""
-    made = (_headline, _matrix, _limited, _minute, _doors, _producers, _growth, _waits, _fleets, _micro, _targets)
+    made = (
+        _headline,
+        _matrix,
+        _limited,
+        _minute,
+        _doors,
+        _producers,
+        _sources,
+        _growth,
+        _waits,
+        _fleets,
+        _micro,
+        _targets,
+    )
     return [table for make in made for table in make(figures)]
 
 
@@ -136,6 +149,19 @@ def _producers(figures: Figures) -> Iterator[Table]:
     rows = [(name, _number(figures.producer(name))) for name in names_of(figures.found.producers)]
     if rows:
         yield Table("Producers", ("way", "messages / s"), rows)
+
+
+def _sources(figures: Figures) -> Iterator[Table]:
+    found = figures.found.sources
+    rows = [
+        (one.name, *map(_number, (one.per_second, one.cpu_us, one.bare_per_second, one.bare_cpu_us, one.ratio)))
+        for one in found
+    ]
+    if rows:
+        headings = ("source", "messages / s", "CPU µs / message", "bare loop / s", "bare CPU µs", "ratio")
+        note = "Into the inbox; the bare loops parse and acknowledge, the bare HTTP handler also adds to a stream."
+        absent = [f"{one.name}: not measured, {one.absent}." for one in found if one.absent]
+        yield Table("Sources beside a bare client loop of their protocol", headings, rows, "\n".join([note, *absent]))
 
 
 def _growth(figures: Figures) -> Iterator[Table]:

@@ -9,6 +9,7 @@ from typing import Literal
 from benchmarks.speed.doors import LIST
 from benchmarks.speed.figures import BARE_TASK, LISTS, SINGLES, STREAM, Figures, divided
 from benchmarks.speed.samples import Sample
+from benchmarks.speed.sources import HTTP_LISTS
 
 MEGABYTE = 1_000_000
 
@@ -177,6 +178,8 @@ TARGETS = (
         20,
         lambda f: divided(f.producer(f"helper, celery lists of {LIST}"), f.producer("bare send_task")),
     ),
+    Target(f"{HTTP_LISTS} ÷ bare Starlette handler that parses and XADDs", ">=", 0.5, lambda f: f.source(HTTP_LISTS)),
+    Target("kafka ÷ bare consumer loop that parses", ">=", 0.2, lambda f: f.source("kafka")),
     Target("light load, p95 from publish to visible ÷ (linger + 3 round trips)", "<=", 1, _light),
     Target("worker memory, least to greatest backlog", "<=", 20, _memory, " MB"),
     Target("cost per prediction, greatest backlog ÷ least", "<=", 1.15, _cost, "", SERVER),

@@ -68,7 +68,8 @@ def work_off(messages: int, workers: int, limit: float) -> Found:
     with House() as house:
         publish(house, messages)
         begun = time.monotonic()
-        watched = [psutil.Process(house.worker().pid) for _ in range(workers)]
+        together = [house.worker(wait=False) for _ in range(workers)]
+        watched = [psutil.Process(worker.wait_ready().pid) for worker in together]
         idle = most = max(one.memory_info().rss for one in watched)
         samples = 0
         while house.ledger().delivered < house.published.count:

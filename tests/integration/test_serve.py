@@ -1,10 +1,9 @@
-"""``prediction-worker serve``: logged inferences joined across instances and restarts, and clients that misbehave."""
+"""``prediction-worker serve``: clients that misbehave, and a stop while a request is handled."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import random
 import socket
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.sources.worlds import TOKEN, Http, await_that, opened
+from tests.conformance.sources.worlds import TOKEN, Http, opened
 
 SECONDS = {"WORKER_SERVE__BODY_SECONDS": "1"}
 
@@ -23,70 +22,6 @@ def world() -> Iterator[Http]:
         assert isinstance(world, Http)
         world.serve()
         yield world
-
-
-def halves(world: Http, number: int) -> list[tuple[dict[str, str], bytes]]:
-    """The two requests of KServe's logger for one inference: CloudEvents' binary mode, all attributes that it sets."""
-    request = {"instances": [{"external_id": f"k/{number}.jpg", "image_url": f"https://example.com/k/{number}.jpg"}]}
-    response = {"predictions": [{"scores": [0.9, 0.1], "classes": ["RED", "BLACK"]}]}
-    annotations = {"prediction-worker/project": world.project, "prediction-worker/model-version": "1"}
-    headers = {
-        "Ce-Specversion": "1.0",
-        "Ce-Id": f"inference-{number}",
-        "Ce-Source": "http://localhost:9081/",
-        "Ce-Time": "2026-11-23T10:15:00.123456789Z",
-        "Ce-Inferenceservicename": "m",
-        "Ce-Namespace": "default",
-        "Ce-Component": "predictor",
-        "Ce-Endpoint": "",
-        "Ce-Metadata": "null",
-        "Ce-Annotations": json.dumps(annotations),
-        "Content-Type": "application/json",
-        "User-Agent": "Go-http-client/1.1",
-        "Accept-Encoding": "gzip",
-    }
-    kinds = (("request", request), ("response", response))
-    return [
-        ({**headers, "Ce-Type": f"org.kubeflow.serving.inference.{side}"}, json.dumps(data).encode())
-        for side, data in kinds
-    ]
-
-
-@pytest.mark.guarantee(
-    "Sources",
-    fault="KServe's logged requests and responses come shuffled, doubled or never, and the gateway is killed",
-    promise="joined once each; a response alone is a dead letter, a request alone is counted",
-)
-def test_logged_inferences_are_joined_across_instances_and_restarts(world: Http) -> None:
-    count, dice = 40, random.Random(5)
-    posts = [half for number in range(count) for half in halves(world, number)]
-    posts += dice.sample(posts, 10)
-    dice.shuffle(posts)
-    path = f"/?token={TOKEN}"  # the logger sets no header of its own
-    for at, (headers, body) in enumerate(posts):
-        if at == len(posts) // 2:
-            world.kill()
-            world.serve()
-        assert world.request(body, {**headers, "Authorization": ""}, path) == 202
-    world.kill()
-    world.serve(WORKER_KSERVE__PAIR_SECONDS="1")
-    for headers, body in (halves(world, 100)[1], halves(world, 101)[0]):
-        assert world.request(body, {**headers, "Authorization": ""}, path) == 202
-    for number in range(count):
-        answer = {"external_id": f"k/{number}.jpg", "asset": {"url": f"https://example.com/k/{number}.jpg"}}
-        model = {"name": "m", "version": "1"}
-        expected = {"project_id": world.project, "model": model, "output": {"scores": {"RED": 0.9, "BLACK": 0.1}}}
-        world.house.published.note({**expected, **answer, "predicted_at": "2026-11-23T10:15:00Z"})
-    world.house.published.count += count + 1
-    world.house.condemn(1)
-    world.house.worker()
-    await_that(lambda: world.house.status()["pairs"]["waiting"] == 0, "no half waits any more")
-    world.house.await_settled()
-    world.house.judge()
-    pairs = world.house.status()["pairs"]
-    assert pairs == {"joined": count, "repeated": 10, "orphan_requests": 1, "orphan_responses": 1, "waiting": 0}
-    (letter,) = world.house.case_letters()
-    assert (letter.cause, letter.about["source"], letter.about["form"]) == ("request_missing", "http", "event")
 
 
 def raw(world: Http, data: bytes, limit: float = 8) -> bytes:

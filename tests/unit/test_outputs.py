@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from worker.contract import MessageError, Prediction, PredictionBatch, read_message, read_prediction
 from worker.contract.output import Classification, Detection, KiliResponse
 from worker.formats import read_payload
 from worker.projects.configuration import ProjectConfig
-from worker.projects.outputs import UnreadableOutput, output_of, reading_of, rows_of
+from worker.projects.outputs import UnreadableOutput, check_output, output_of, reading_of, rows_of
 from worker.review.subjects import subject_of
 
 ROWS = {"predictions": [[0.9, 0.1], [0.2, 0.8]]}
@@ -236,3 +239,36 @@ def test_a_short_form_that_says_too_little_names_the_field(output: dict[str, Any
     with pytest.raises(UnreadableOutput) as caught:
         output_of(one(output))
     assert caught.value.field == field
+
+
+NAMES = st.sampled_from(["RED", "BLACK", " ", "", "\u2003", "red"])
+SCORES = st.dictionaries(NAMES, st.floats(0, 1), min_size=1)
+CONFIGS = st.sampled_from(
+    [
+        ProjectConfig(),
+        ProjectConfig(ignored_classes=["RED"]),
+        ProjectConfig(models={"m": {"ignored_classes": ["BLACK"]}}),
+    ]
+)
+
+
+def refusal_of(check: Callable[[Prediction, ProjectConfig], Any], found: Prediction, config: ProjectConfig) -> str:
+    try:
+        check(found, config)
+    except UnreadableOutput as error:
+        return f"{error.field}: {error.problem}; {error.fix}; {error.cause}"
+    return ""
+
+
+@given(scores=SCORES, config=CONFIGS, more=st.sampled_from([{}, {"ignored_classes": ["BLACK"]}, {"exclusive": True}]))
+def test_what_is_only_checked_is_refused_in_the_same_words(
+    scores: dict[str, float], config: ProjectConfig, more: dict[str, Any]
+) -> None:
+    found = one({"scores": scores, **more})
+    assert refusal_of(check_output, found, config) == refusal_of(output_of, found, config)
+
+
+@pytest.mark.parametrize("output", [{"payload": {"predictions": [[2, "x"]]}}, {"answer": {"no": 1}}, {"text": "a"}])
+def test_outputs_that_are_no_scores_are_read_to_be_checked(output: dict[str, Any]) -> None:
+    found, config = one(output), ProjectConfig()
+    assert refusal_of(check_output, found, config) == refusal_of(output_of, found, config)

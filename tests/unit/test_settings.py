@@ -48,6 +48,8 @@ def test_users_passwords_and_tls_of_a_url_reach_the_client() -> None:
 def test_celery_checks_the_certificate_of_a_tls_broker_unless_its_url_says_otherwise() -> None:
     assert broker_ssl("rediss://h") == {"ssl_cert_reqs": ssl.CERT_REQUIRED}
     assert broker_ssl("redis://h") is None
+    assert broker_ssl("amqp://h//") is None
+    assert broker_ssl("amqps://u:p@h:5671//") == {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": "h"}
 
 
 def test_secrets_come_from_files_and_are_never_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

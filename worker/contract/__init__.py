@@ -19,6 +19,7 @@ from worker.contract.parsing import (
     read_message,
     read_prediction,
     read_raw,
+    read_stored,
 )
 from worker.contract.part import plain
 from worker.contract.schemas import asyncapi_document, json_schema
@@ -47,4 +48,5 @@ __all__ = [
     "read_message",
     "read_prediction",
     "read_raw",
+    "read_stored",
 ]

@@ -30,6 +30,9 @@ class ReadingLimits:
     max_depth: int = 48
 
 
+_NO_LIMITS = ReadingLimits(max_bytes=1 << 40, max_depth=10_000)
+
+
 def read_json(raw: bytes | str, limits: ReadingLimits) -> Any:
     """Parse strict JSON.
 
@@ -141,6 +144,18 @@ def read_raw(raw: bytes, limits: ReadingLimits) -> Prediction | PredictionBatch:
             if raw.count(b"[") + raw.count(b"{") <= limits.max_depth or _is_shallow(found, limits):
                 return found
     return read_message(read_json(raw, limits))
+
+
+def read_stored(payload: bytes) -> Prediction:
+    """Read a prediction that admission has let through: neither its size nor its depth are looked at again.
+
+    Raises:
+        MessageError: naming the first wrong field, the problem and the fix.
+    """
+    try:
+        return _decode(payload)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return read_prediction(read_json(payload, _NO_LIMITS))
 
 
 def _is_shallow(found: Prediction, limits: ReadingLimits) -> bool:

@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 
 import redis
 
-from worker.contract import Prediction, read_json, read_prediction
+from worker.contract import Prediction, read_stored
 from worker.delivery.failure_policy import FailurePolicy
 from worker.delivery.failures import RESULT_UNAVAILABLE, Action, Failure, Fault, Stage, Trouble
 from worker.delivery.item import Burial
-from worker.delivery.prepare import NO_LIMITS, cause_of
+from worker.delivery.prepare import cause_of
 from worker.environment import clock
 from worker.environment.machine import threads
 from worker.projects.configuration import ProjectConfig
@@ -116,7 +116,7 @@ class _Wave:
             return None
         prediction: Prediction | None = None
         try:
-            prediction = read_prediction(read_json(entry.payload, NO_LIMITS))
+            prediction = read_stored(entry.payload)
             return self._completed(entry, prediction)
         except _PlaceDown as down:
             return Settlement(entry, Fate.LATER, delay_ms=down.delay_ms)

@@ -6,9 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pydantic_core import from_json
-
-from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_prediction
+from worker.contract import MessageError, Prediction, read_stored
 from worker.delivery.failure_policy import DEFAULT_POLICY, FailurePolicy
 from worker.delivery.failures import Action, Failure, Fault, Stage
 from worker.delivery.item import Burial, Item
@@ -23,9 +21,6 @@ from worker.spool import Fate, Leased, Settlement
 from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
-
-NO_LIMITS = ReadingLimits(max_bytes=1 << 40, max_depth=10_000)
-"""What was admitted is read whatever the limits are now."""
 
 
 @dataclass(slots=True)
@@ -50,7 +45,7 @@ def prepare(
     for entry in _newest(entries, prepared):
         prediction: Prediction | None = None
         try:
-            prediction = _read(entry.payload)
+            prediction = read_stored(entry.payload)
             prepared.items.append(_item(entry, prediction, interface, config))
         except Exception as error:
             decision = failures.decide(Failure(Stage.PREPARE, error))
@@ -117,15 +112,6 @@ def _newest(entries: Sequence[Leased], prepared: Prepared) -> list[Leased]:
 def _may_hold_content(entry: Leased) -> bool:
     """Whether a payload may hold an asset's content, as the spool's scripts guess."""
     return b'"asset"' in entry.payload
-
-
-def _read(payload: bytes) -> Prediction:
-    """Read what admission has let through: neither its depth nor its numbers need be looked at again."""
-    try:
-        value = from_json(payload, cache_strings="keys")
-    except ValueError:
-        value = read_json(payload, NO_LIMITS)
-    return read_prediction(value)
 
 
 def _item(entry: Leased, prediction: Prediction, interface: Interface, config: ProjectConfig) -> Item:

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_prediction
+from worker.contract import MessageError, Prediction, read_stored
 from worker.delivery import Burial, LeaseKeeper, Pause, Pauses
 from worker.environment import clock
 from worker.spool import Fate, Leased, Settlement, Spool
@@ -18,7 +18,6 @@ from worker.spool.dead_letters import Cause
 BLOCK_ITEMS = 500
 BLOCK_BYTES = 32_000_000
 NO_AGING_MS = 10**12
-NO_LIMITS = ReadingLimits(max_bytes=1 << 40, max_depth=10_000)
 SLUG = "moved_by_operator"
 
 Settle = Callable[[Leased], Settlement]
@@ -112,6 +111,6 @@ def _cause_of(wait: Wait) -> Cause:
 
 def _read(entry: Leased) -> Prediction | None:
     try:
-        return read_prediction(read_json(entry.payload, NO_LIMITS))
+        return read_stored(entry.payload)
     except MessageError:
         return None

@@ -153,7 +153,7 @@ class WorkerProcess:
         """Process id."""
         return self.process.pid
 
-    def wait_ready(self, limit: float = 30.0) -> Self:
+    def wait_ready(self, limit: float = 60.0) -> Self:
         """Wait until the worker has beaten once.
 
         Raises:

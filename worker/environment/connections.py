@@ -162,8 +162,10 @@ def _database(url: str) -> str:
 def broker_ssl(url: str) -> dict[str, Any] | None:
     """Celery's ``broker_use_ssl`` for a broker URL; the URL's own ``ssl_…`` parameters go first.
 
-    Without it kombu takes any certificate of a ``rediss://`` broker.
+    Without it kombu takes any certificate of a ``rediss://`` broker, and one of any host for an ``amqps://`` broker.
     """
+    if url.startswith("amqps://"):
+        return {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": urlsplit(url).hostname}
     return {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss://") else None
 
 

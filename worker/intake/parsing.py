@@ -28,7 +28,7 @@ from worker.intake.celery_messages import messages_of
 from worker.intake.events import EventRules, message_of_event, message_of_pair
 from worker.kili.ids import derived_asset_id
 from worker.projects.configuration import ProjectConfig, Projects
-from worker.projects.outputs import ResultElsewhere, output_of, rows_of
+from worker.projects.outputs import ResultElsewhere, check_output, output_of, rows_of
 from worker.projects.results import ResultPlaces, allowed_path
 from worker.review import Subject
 from worker.review.subjects import subject_of
@@ -240,12 +240,14 @@ class Understanding:
 
     def _subject(self, prediction: Prediction, project: str) -> Subject | None:
         """None for a result that lies elsewhere: it is fetched, and decided on, by the wave."""
+        config = self._projects.of(project)
         try:
-            output = output_of(prediction, self._projects.of(project))
+            if not self._judges_only:
+                return subject_of(prediction, output_of(prediction, config), project)
+            check_output(prediction, config)
         except ResultElsewhere as elsewhere:
             self._rules.result_places.address(elsewhere.location)
-            return None
-        return None if self._judges_only else subject_of(prediction, output, project)
+        return None
 
     def _project(self, prediction: Prediction) -> str:
         project = prediction.project_id or self._rules.default_project

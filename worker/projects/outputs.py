@@ -62,6 +62,14 @@ def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Mode
     return _told(_only(reading_of(prediction, config), prediction, config), prediction.output)
 
 
+def check_output(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> None:
+    """Raise what ``output_of`` raises, for less where the contract has left nothing to find: plain scores."""
+    output = prediction.output
+    ignores = output.ignored_classes or config.ignored_classes or config.models
+    if output.scores is None or ignores or not all(map(str.strip, output.scores)):
+        output_of(prediction, config)
+
+
 def with_result(prediction: Prediction, result: Any, config: ProjectConfig = NO_CONFIG) -> Prediction:
     """The prediction with its answer in the neutral form, read from the result that its payload pointed to.
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from kombu import Connection, Consumer, Queue
+from kombu.exceptions import KombuError
 
 from worker.environment import clock
 from worker.environment.connections import broker_ssl, celery_url
@@ -54,7 +55,8 @@ class QueueReceiver:
             connect_timeout=CONNECT_SECONDS,
             heartbeat=30,
         )
-        self._failures = (*self._connection.connection_errors, *self._connection.channel_errors, OSError)
+        # What kombu's own connecting meets, it raises again as an error of its own.
+        self._failures = (*self._connection.connection_errors, *self._connection.channel_errors, KombuError, OSError)
         self._consumer: Any = None
         self._held_since = 0.0
         self._arrived: list[Any] = []

@@ -1,8 +1,9 @@
 """What clouds and brokers wrap around a message: taken off, so that the same message may come by any way.
 
 CloudEvents are known in their binary form (attributes in headers), their structured form (one JSON object) and in
-batches. Pub/Sub pushes, SNS notifications, Lambda events of SQS and SNS, and Event Grid events are unpacked. What is
-none of these is the message itself; admission says what is wrong with it.
+batches. Pub/Sub pushes, SNS notifications, Lambda events of SQS and SNS, and Event Grid events are unpacked, notices of
+SageMaker's asynchronous inference become messages. What is none of these is the message itself; admission says what is
+wrong with it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from worker.formats import OutputError, read_event
 from worker.intake import RawMessage, pair_of
 from worker.intake.celery_messages import as_json
 from worker.intake.events import is_message
+from worker.sources.sagemaker import NOTICE_MARK, is_notice, message_of_notice
 from worker.tracing import context_of
 
 MAX_DEPTH = 4
 """Wrappers around wrappers: SNS in SQS in a Lambda event, for example."""
 
-MARKS = (b'"specversion"', b'"Records"', b'"subscription"', b'"TopicArn"', b'"eventType"')
+MARKS = (b'"specversion"', b'"Records"', b'"subscription"', b'"TopicArn"', b'"eventType"', NOTICE_MARK)
 """Every wrapper has one of these keys; a body without them need not be parsed to know that it is none."""
 
 PREFIXES = ("ce-", "ce_", "cloudevents:", "cloudevents_")
@@ -65,6 +67,8 @@ def values_in(value: Any, name: str, *, pairs: bool, depth: int = MAX_DEPTH) -> 
         yield RawMessage(as_json(value), id=name)
     elif "specversion" in value:
         yield _event(value, pairs)
+    elif is_notice(value):
+        yield RawMessage(as_json(message_of_notice(value)), id=name)
     else:
         inside = list(_inside(value)) if depth else []
         for text, inner in inside:

@@ -16,6 +16,7 @@ import uuid
 from pathlib import Path
 
 from tests.awaiting import free_port
+from tests.faults.tls import CERTIFICATE
 
 RABBITMQ = shutil.which("rabbitmq-server", path=f"{os.environ.get('PATH', '')}:/usr/lib/rabbitmq/bin:/usr/sbin")
 PLAIN = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -23,6 +24,10 @@ PLAIN = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
 CONFIGURATION = """
 listeners.tcp.default = 127.0.0.1:{port}
+listeners.ssl.default = 127.0.0.1:{tls_port}
+ssl_options.certfile = {certificate}
+ssl_options.keyfile = {certificate}
+ssl_options.verify = verify_none
 loopback_users = none
 log.console = true
 log.file = false
@@ -37,8 +42,10 @@ class RabbitServer:
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rabbit-"))
-        self.port, distribution, mapper = (free_port() for _ in range(3))
-        (self.folder / "rabbitmq.conf").write_text(CONFIGURATION.format(port=self.port))
+        self.port, self.tls_port, distribution, mapper = (free_port() for _ in range(4))
+        (self.folder / "rabbitmq.conf").write_text(
+            CONFIGURATION.format(port=self.port, tls_port=self.tls_port, certificate=CERTIFICATE)
+        )
         (self.folder / "enabled_plugins").write_text("[].\n")
         environment = {
             **os.environ,

@@ -23,6 +23,8 @@ MESSAGES = int(os.environ.get("SOURCES_MESSAGES", "300"))
 KILLS = int(os.environ.get("SOURCES_KILLS", "2"))
 LIMIT = 40 + MESSAGES / 20
 WRONG, DOUBLED = 0.03, 0.05
+MEMORY = 200_000_000
+"""Bytes that a worker and a gateway may take; one that has nothing to do takes about 90 MB."""
 
 
 def mixed(world: World, count: int, start: int) -> list[Mapping[str, Any] | bytes]:
@@ -46,6 +48,7 @@ def judged(world: World) -> None:
     world.house.judge()
     counts = world.house.spool.sources()
     assert counts == {world.name: world.house.published.count}
+    assert {name: size for name, size in world.memory().items() if size > MEMORY} == {}
     letters = world.house.letters.letters()
     assert {letter.about["source"] for letter in letters} <= {world.name}
 
@@ -94,6 +97,29 @@ def test_the_server_of_the_source_is_away_and_comes_back(world: World) -> None:
     assert world.house.workers[-1].process.poll() is None
     world.mend()
     world.publish(messages[half:])
+    judged(world)
+
+
+@pytest.mark.guarantee(
+    "Sources",
+    fault="Redis answers slowly, again and again",
+    promise="slower, none lost, none counted twice",
+)
+def test_a_slow_redis_delays_and_loses_nothing(world: World) -> None:
+    ended = threading.Event()
+
+    def hold_up() -> None:
+        while not ended.wait(0.1):
+            world.house.client.client_pause(150)
+
+    slowing = threading.Thread(target=hold_up, daemon=True)
+    slowing.start()
+    try:
+        world.publish(mixed(world, MESSAGES // 3, 300_000))
+        world.house.await_settled(3 * LIMIT)
+    finally:
+        ended.set()
+        slowing.join()
     judged(world)
 
 

@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 
 import amqp
 import boto3
+import psutil
 import redis
 from celery import Celery
 from confluent_kafka import Producer
@@ -31,7 +32,8 @@ from tests.faults.house import House
 from tests.nursery import spawn
 from worker.environment.embedded_redis import wheel_binary
 
-await_that = partial(awaited, limit=30.0)
+await_that = partial(awaited, limit=100.0)
+"""Ours are not the only processes on a machine: one that starts may wait long for its turn."""
 
 QUICK = {
     "WORKER_KILI__BACKOFF_SECONDS": "0.02",
@@ -86,6 +88,11 @@ class World(ABC):
     @abstractmethod
     def waiting(self) -> int:
         """Messages that the source still holds."""
+
+    def memory(self) -> dict[str, int]:
+        """Bytes in RAM of each of our processes that runs."""
+        running = {one.log.name: one.process for one in self.house.workers if one.process.poll() is None}
+        return {name: psutil.Process(process.pid).memory_info().rss for name, process in running.items()}
 
     def cut(self) -> None:
         """Take the source's server away."""
@@ -176,6 +183,10 @@ class Http(World):
             self.gateway.kill()
             self.gateway.wait()
             self.gateway = None
+
+    def memory(self) -> dict[str, int]:
+        gateway = {"gateway": psutil.Process(self.gateway.pid).memory_info().rss} if self.gateway is not None else {}
+        return super().memory() | gateway
 
     def send(self, payloads: Sequence[bytes]) -> None:
         for start in range(0, len(payloads), 20):

@@ -63,14 +63,14 @@ def test_a_payload_that_cannot_be_read_dies_and_keeps_what_is_known_of_it() -> N
 
 
 def test_a_message_that_trips_the_worker_dies_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = module.read_prediction
+    read = module.read_stored
 
-    def trip(value: dict[str, object]) -> object:
-        if value["external_id"] == "poison":
+    def trip(payload: bytes) -> object:
+        if b"poison" in payload:
             raise RecursionError("too deep")
-        return read(value)
+        return read(payload)
 
-    monkeypatch.setattr(module, "read_prediction", trip)
+    monkeypatch.setattr(module, "read_stored", trip)
     prepared = prepare(PROJECT, [leased("poison"), leased("b")], COLOURS)
     assert [item.external_id for item in prepared.items] == ["b"]
     [dead] = prepared.settled
