@@ -46,6 +46,7 @@ from worker.wiring import (
     projects_of,
     rounds_of,
     spool_of,
+    tracer_of,
 )
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,8 @@ class Runtime:
         self.spool = spool_of(settings, environment, observer=self._observer)
         self._calls = CallCounter(self.spool.redis, self.spool.prefix)
         self._projects = projects_of(settings)
-        self.admitter = admitter_of(settings, self.spool, self._projects)
+        self.tracer = tracer_of(settings)
+        self.admitter = admitter_of(settings, self.spool, self._projects, self.tracer)
         self._policy_of_awaited = policy_of(settings, self.spool)
         self._pulse = Pulse(settings.heartbeat_file)
         self._pool = environment.executor(settings.delivery.parallel_batches, "batch")
@@ -153,6 +155,7 @@ class Runtime:
         self._end_pulse()
         self._end_pause()
         self._presence.end()
+        self.tracer.close()
         if self._endpoint is not None:
             self._endpoint.close()
         self._ended.set()
@@ -189,6 +192,7 @@ class Runtime:
                 budget=budget,
                 stop=stop,
                 judged=self._observer.judged if self._observer else None,
+                evaluated=self.tracer.evaluated if self.settings.traces.enabled else None,
             )
         finally:
             kili.close()
@@ -276,6 +280,7 @@ class Runtime:
         def observe(record: CallRecord) -> None:
             self._pace.observe(record)
             self._calls.observe(record)
+            self.tracer.called(record)
             if self._observer is not None:
                 self._observer.called(record)
 
@@ -303,6 +308,7 @@ class Runtime:
             stop=self.stop_event,
             worker=self._environment.worker,
             has_threads=self._environment.has_threads,
+            tracer=self.tracer,
         )
 
     def _awaited(self) -> AwaitedResults:

@@ -30,6 +30,7 @@ from worker.projects.review_policy import review_policy
 from worker.review import RankedPolicy, ReviewPolicy
 from worker.settings.tree import Settings
 from worker.spool import Spool, SpoolObserver
+from worker.tracing import NO_TRACES, Evaluation, Tracer
 
 
 def spool_of(settings: Settings, environment: Environment = MACHINE, observer: SpoolObserver | None = None) -> Spool:
@@ -76,9 +77,29 @@ def projects_of(settings: Settings) -> Projects:
     return Projects(settings.projects_file)
 
 
-def admitter_of(settings: Settings, spool: Spool, projects: Projects | None = None) -> Admitter:
+def tracer_of(settings: Settings) -> Tracer:
+    """What makes spans; nothing of OpenTelemetry is imported without traces.
+
+    Raises:
+        ValueError: the extra is missing, or a variable of OpenTelemetry asks for what is not here.
+    """
+    if not settings.traces.enabled:
+        return NO_TRACES
+    try:
+        from worker.tracing.open_telemetry import open_telemetry
+    except ModuleNotFoundError as error:
+        if not (error.name or "").startswith("opentelemetry"):
+            raise
+        raise ValueError("WORKER_TRACES__ENABLED needs pip install 'kili-prediction-worker[otel]'") from None
+    return open_telemetry() or NO_TRACES
+
+
+def admitter_of(
+    settings: Settings, spool: Spool, projects: Projects | None = None, tracer: Tracer = NO_TRACES
+) -> Admitter:
     """The one admission behind both doors."""
-    return Admitter(spool, policy_of(settings, spool), rules_of(settings), projects or projects_of(settings))
+    projects = projects or projects_of(settings)
+    return Admitter(spool, policy_of(settings, spool), rules_of(settings), projects, tracer)
 
 
 def rules_of(settings: Settings) -> Rules:
@@ -232,8 +253,13 @@ def feedback_rules_of(settings: Settings) -> FeedbackRules:
     )
 
 
-def ears_of(settings: Settings, policy: ReviewPolicy, judged: Callable[[Sequence[float]], None] | None = None) -> Ears:
-    """Who is told: the policy that can learn, the webhook, and who counts how long verdicts take."""
+def ears_of(
+    settings: Settings,
+    policy: ReviewPolicy,
+    judged: Callable[[Sequence[float]], None] | None = None,
+    evaluated: Callable[[Evaluation], None] | None = None,
+) -> Ears:
+    """Who is told: the policy that can learn, the webhook, who counts how long verdicts take, and the tracer."""
     url = settings.feedback.webhook_url
     webhook = Webhook(url.get_secret_value(), Shape(settings.feedback.webhook_shape)) if url else None
     learner = policy if isinstance(policy, RankedPolicy) else None
@@ -242,6 +268,7 @@ def ears_of(settings: Settings, policy: ReviewPolicy, judged: Callable[[Sequence
         pace=learner.set_reviewers if learner else None,
         alarm=webhook.post if webhook else None,
         delays=judged,
+        evaluated=evaluated,
     )
 
 
@@ -280,9 +307,13 @@ def rounds_of(
     budget: CallBudget,
     stop: threading.Event,
     judged: Callable[[Sequence[float]], None] | None = None,
+    evaluated: Callable[[Evaluation], None] | None = None,
 ) -> Rounds:
-    """The clock that visits the feedback rooms of all projects; ``judged`` is notified of how long verdicts took."""
-    ears = ears_of(settings, policy, judged)
+    """The clock that visits the feedback rooms of all projects.
+
+    ``judged`` is notified of how long verdicts took, ``evaluated`` of those on traced predictions.
+    """
+    ears = ears_of(settings, policy, judged, evaluated)
     interfaces = InterfaceCache(spool.redis, spool.prefix, settings.delivery.interface_seconds, kili.project_interface)
 
     def may_read() -> bool:

@@ -346,7 +346,9 @@ class Tour:
         with pytest.raises(IdReused):
             inbox.put([one], "kafka", roomy, strict=True)
         halves: list[tuple[str, Side]] = [(key, side) for key in "ab" for side in ("request", "response")]
-        events = [RawMessage(b"{}", "event", pair=half) for half in halves]
+        trace = (f"00-{1:032x}-{1:016x}-01", "a=b")
+        inbox.put([RawMessage(b"{}", trace=trace), RawMessage(b"{}", trace=(trace[0], ""))], "kafka", roomy)
+        events = [RawMessage(b"{}", "event", pair=half, trace=trace if half[0] == "b" else ("", "")) for half in halves]
         assert [inbox.put([event], "http", roomy)[0].state for event in events[:2]] == ["waiting", "joined"]
         assert inbox.put([events[0]], "http", roomy)[0].state == "repeated"
         assert inbox.put([events[3]], "http", brief)[0].state == "waiting"

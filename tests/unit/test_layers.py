@@ -18,6 +18,7 @@ LAYERS = (
     {"kili"},
     {"spool"},
     {"review"},
+    {"tracing"},
     {"projects", "feedback"},
     {"intake", "delivery", "reports"},
     {"wiring"},

@@ -15,7 +15,7 @@ from worker.cli.loading import fail, load_settings, print_json, start_logging
 from worker.cli.wording import counted
 from worker.spool import Admission, Spool
 from worker.spool.dead_letters import DeadLetter, DeadLetters
-from worker.wiring import admitter_of, spool_of
+from worker.wiring import admitter_of, spool_of, tracer_of
 
 
 def _letter_ids(_ctx: click.Context, _param: click.Parameter, given: Any) -> Any:
@@ -88,7 +88,11 @@ def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: floa
     if dry_run:
         click.echo(f"{counted(len(chosen), 'letter')} would be replayed")
         return
-    admitter, total = admitter_of(settings, spool), Admission(0, 0, 0, 0)
+    try:
+        tracer = tracer_of(settings)
+    except ValueError as error:
+        fail(str(error))
+    admitter, total = admitter_of(settings, spool, tracer=tracer), Admission(0, 0, 0, 0)
     gone = Admission(0, 0, 0, skipped=1)
     try:
         for letter in _paced(letters, chosen, rate):
@@ -96,6 +100,8 @@ def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: floa
         admitter.keep()
     except redis.RedisError as error:
         fail(f"{_told(total)}; then Redis refused: {error}; call again for the rest")
+    finally:
+        tracer.close()
     if ids and total.skipped == len(ids):
         fail(f"none of these is a dead letter: {', '.join(ids)}")
     click.echo(_told(total))

@@ -50,6 +50,8 @@ else:  # pydantic's words and its idea of a moment for both: msgspec rounds wher
     Moment = Annotated[Any, _Moment()]
 
 
+TraceText = Annotated[str, Meta(max_length=1000)]
+
 CONTENTS = ("url", "text", "json_content", "path")
 ANSWERS = ("json_response", "payload", "answer", *SHORT)
 """Answers of which an output has one, or shapes instead."""
@@ -251,6 +253,11 @@ class _Message(Part, kw_only=True):
         Meta(description="Lands in the asset's jsonMetadata, beside the worker's own keys."),
     ] = msgspec.field(default_factory=dict)
     message_id: Annotated[ShortName | None, Meta(description="For tracing only.")] = None
+    traceparent: Annotated[
+        TraceText | None,
+        Meta(description="W3C trace context of what made the prediction; one that is none is ignored."),
+    ] = None
+    tracestate: Annotated[TraceText | None, Meta(description="Goes with traceparent.")] = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.predicted_at, datetime):

@@ -144,7 +144,9 @@ class _Wave:
         return replace(
             entry,
             payload=payload,
-            decision=decision.to_bytes(history, ReviewDecision.source_in(entry.decision)),
+            decision=decision.to_bytes(
+                history, ReviewDecision.source_in(entry.decision), ReviewDecision.trace_in(entry.decision)
+            ),
             original=entry.payload,
         )
 

@@ -28,6 +28,7 @@ from worker.kili import KiliClient
 from worker.kili.interfaces import InterfaceCache
 from worker.projects.configuration import Projects
 from worker.spool import Fate, LeaseLost, Spool
+from worker.tracing import NO_TRACES, Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Deliverer:
         stop: set when the worker drains.
         worker: its name.
         has_threads: whether the locks of running waves are renewed from a thread.
+        tracer: told of batches and fates.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Deliverer:
         stop: threading.Event,
         worker: str = "",
         has_threads: bool = True,
+        tracer: Tracer = NO_TRACES,
     ) -> None:
         self._spool = spool
         self._budget = budget
@@ -72,6 +75,7 @@ class Deliverer:
         self._projects = projects
         self._awaited = awaited
         self._stop = stop
+        self._tracer = tracer
         self._pace = pace
         self._pool = pool
         self._failures = FailurePolicy(rules.graces)
@@ -170,4 +174,5 @@ class Deliverer:
             pool=self._pool,
             pace=self._pace,
             batch_items=rules.batch_items,
+            tracer=self._tracer,
         )

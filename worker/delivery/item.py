@@ -15,6 +15,7 @@ from worker.delivery.written import Properties
 from worker.review import ReviewDecision
 from worker.spool import Fate, Leased, Settlement
 from worker.spool.dead_letters import Cause, Sender, write_letter
+from worker.tracing import TRACE_KEY
 
 
 @dataclass(slots=True)
@@ -69,7 +70,13 @@ class Item:
                 "prediction_at": self.prediction.predicted_at.astimezone(UTC).isoformat(timespec="microseconds"),
                 **self.decision.metadata(),
             }
-        return {**(self.found.metadata if self.found else {}), **self._own}
+            trace = ReviewDecision.trace_in(self.entry.decision)
+            if trace:
+                self._own[TRACE_KEY] = f"{trace.partition(' ')[0]} {self._own['prediction_at']}"
+        found = self.found.metadata if self.found else {}
+        if TRACE_KEY in found and TRACE_KEY not in self._own:
+            found = {key: value for key, value in found.items() if key != TRACE_KEY}
+        return {**found, **self._own}
 
     def metadata_text(self) -> str:
         """The same as JSON text."""
@@ -125,7 +132,12 @@ class Burial:
         """The settlement that moves the entry to the dead letters."""
         sender = sender_of(entry, prediction, self.project)
         letter = write_letter(
-            cause, sender, stage=stage, history=[*history_of(entry), *self.history], source=source_of(entry)
+            cause,
+            sender,
+            stage=stage,
+            history=[*history_of(entry), *self.history],
+            source=source_of(entry),
+            trace=ReviewDecision.trace_in(entry.decision),
         )
         return Settlement(entry, Fate.DEAD, cause.slug, letter)
 

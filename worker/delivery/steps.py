@@ -35,7 +35,7 @@ from worker.kili import (
     WorkerFault,
     Written,
 )
-from worker.spool import Fate, Settlement
+from worker.spool import Fate, Leased, Settlement
 from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
@@ -117,7 +117,8 @@ class Steps:
             if not batch:
                 return
             try:
-                self._update(batch)
+                with self._tools.tracer.batch(self._project, _entries(batch), "update"):
+                    self._update(batch)
             finally:
                 with self._guard:
                     self._updating -= batch.keys()
@@ -346,6 +347,10 @@ def _newest(batch: Sequence[Item]) -> list[Item]:
 
 def _labels(part: Sequence[Item]) -> list[NewLabel]:
     return [NewLabel(item.asset_id, item.json_response, item.entry.model) for item in part]
+
+
+def _entries(batch: Mapping[str, list[Item]]) -> Iterator[Leased]:
+    return (item.entry for items in batch.values() for item in items)
 
 
 def _update(item: Item) -> AssetUpdate:

@@ -17,6 +17,7 @@ from worker.delivery.imports import Imports
 from worker.kili.interfaces import InterfaceCache
 from worker.projects.configuration import Projects
 from worker.spool import Spool
+from worker.tracing import NO_TRACES, Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +53,4 @@ class WaveTools:
     pool: Executor
     pace: Pace
     batch_items: int
+    tracer: Tracer = NO_TRACES

@@ -203,7 +203,8 @@ class Wave:
             if not free or self._is_over():
                 return
             try:
-                self._steps.deliver(batch)
+                with self._tools.tracer.batch(self._project, (item.entry for item in batch), "deliver"):
+                    self._steps.deliver(batch)
             except BaseException as error:
                 if self._suspects(error):
                     self._steps.suspects |= {item.entry.key: item for item in batch}
@@ -222,6 +223,7 @@ class Wave:
         if not settlements:
             return
         self._tools.spool.settle(self._project, self._lease.token, settlements)
+        self._tools.tracer.settled(self._project, settlements)
         with self._guard:
             for one in settlements:
                 self._open.pop(one.entry.key, None)

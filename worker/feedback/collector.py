@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
+from worker.feedback.evaluations import evaluations
 from worker.feedback.reading import Kind, ReadAsset, Row
 from worker.feedback.records import AssetRecord, delays_of
 from worker.feedback.store import Difference, FeedbackStore, LockLost
 from worker.feedback.unread import UnreadBook
 from worker.feedback.verdicts import record_of
 from worker.ontology import Interface
+from worker.tracing import Evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +79,7 @@ class Collector:
         horizon_days: how far back labels are kept.
         unread: remembers whose label files could not be read; without it they are not come back to.
         delays: notified of how many seconds after the model's answer each new verdict came.
+        evaluated: told of each new verdict on a traced prediction.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Collector:
         horizon_days: int = HORIZON_DAYS,
         unread: UnreadBook | None = None,
         delays: Callable[[Sequence[float]], None] | None = None,
+        evaluated: Callable[[Evaluation], None] | None = None,
     ) -> None:
         self._source = source
         self._store = store
@@ -101,6 +105,7 @@ class Collector:
         self._horizon_days = horizon_days
         self._unread = unread
         self._delays = delays
+        self._evaluated = evaluated
         self._changed = 0
         self._removed = 0
         self._unread_now = 0
@@ -202,6 +207,7 @@ class Collector:
         better = self._better([record for _, record in pairs], self._note_unread(found))
         if better:
             before = self._verdicts_before(better)
+            self._tell_traces(pairs, before)
             changed = self._store.put(better)
             self._note_delays(better, changed, before)
             self._changed += len(changed)
@@ -213,7 +219,7 @@ class Collector:
 
     def _verdicts_before(self, records: Sequence[AssetRecord]) -> set[str]:
         """Ids of the verdicts that are known already; nobody need know them where nobody is notified."""
-        if self._delays is None:
+        if self._delays is None and self._evaluated is None:
             return set()
         known = self._store.records_at((one.created, one.asset_id) for one in records if one.verdicts)
         return {verdict.label_id for one in known.values() for answer in one.answers for verdict in answer.verdicts}
@@ -225,6 +231,12 @@ class Collector:
         delays = [seconds for one in news for label_id, seconds in delays_of(one).items() if label_id not in before]
         if delays:
             self._delays(delays)
+
+    def _tell_traces(self, pairs: Sequence[tuple[ReadAsset, AssetRecord]], before: set[str]) -> None:
+        """Before the records are kept: one that ends between the two tells twice rather than never."""
+        if self._evaluated is not None:
+            for evaluation in evaluations(self._store.project, pairs, before):
+                self._evaluated(evaluation)
 
     def _note_unread(self, assets: Sequence[ReadAsset]) -> set[str]:
         """Remember the assets with label files that could not be read."""

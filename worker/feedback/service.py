@@ -27,6 +27,7 @@ from worker.feedback.unread import UnreadBook, UnreadLabels
 from worker.ontology import Interface
 from worker.review import Verdict
 from worker.statistics.detectors import RUN_LENGTH
+from worker.tracing import Evaluation
 
 logger = logging.getLogger(__name__)
 
@@ -87,13 +88,14 @@ class Ears:
 
     ``alarm`` returns whether the alarm was taken; one that was not is told again after the next figures. ``pace`` is
     told project, rule name and reviews a day. ``delays`` is told how many seconds after the model's answer each new
-    verdict came.
+    verdict came, ``evaluated`` of each new verdict on a traced prediction.
     """
 
     lessons: Callable[[list[Verdict]], None] | None = None
     alarm: Callable[[Notice], bool] | None = None
     pace: Callable[[str, str, float], None] | None = None
     delays: Callable[[Sequence[float]], None] | None = None
+    evaluated: Callable[[Evaluation], None] | None = None
 
 
 class Feedback:
@@ -150,6 +152,7 @@ class Feedback:
             horizon_days=rules.horizon_days,
             unread=self._unread,
             delays=ears.delays,
+            evaluated=ears.evaluated,
         )
 
     def tick(self) -> Round:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import redis
 
@@ -13,7 +14,8 @@ from worker.projects.configuration import Projects
 from worker.projects.results import AWAITED
 from worker.review import ReviewDecision, ReviewPolicy, Subject
 from worker.spool import Admission, Arrival, Counted, Dead, Item, Spool, Waiting
-from worker.spool.dead_letters import DeadLetter
+from worker.spool.dead_letters import DeadLetter, with_trace
+from worker.tracing import NO_TRACES, Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -29,8 +31,8 @@ TRANSACTION_BYTES = 16_000_000
 TRANSACTION_ITEMS = 1_000
 """One transaction ends with the entry that reaches these: while it runs, Redis does nothing else."""
 
-Undecided = list[tuple[list[Item], Understood | Dead]]
-"""What messages hold, each with the items of its entry, which it will be one of."""
+Undecided = list[tuple[list[Item], Understood | Dead, str]]
+"""What messages hold, each with the items of its entry, which it will be one of, and the trace context of the entry."""
 
 
 class Admitter:
@@ -41,11 +43,15 @@ class Admitter:
         policy: decides lane and priority.
         rules: limits and defaults.
         projects: the operator's word on each project's outputs.
+        tracer: told of what is admitted.
     """
 
-    def __init__(self, spool: Spool, policy: ReviewPolicy, rules: Rules, projects: Projects) -> None:
+    def __init__(
+        self, spool: Spool, policy: ReviewPolicy, rules: Rules, projects: Projects, tracer: Tracer = NO_TRACES
+    ) -> None:
         self._spool = spool
         self._policy = policy
+        self._tracer = tracer
         self._understanding = Understanding(rules, projects)
 
     def admit_entries(self, entries: Sequence[InboxEntry], *, inbox: str, insist: bool = False) -> Admission:
@@ -58,7 +64,7 @@ class Admitter:
         """
         total = Admission(0, 0, 0, 0)
         for arrivals in self._transactions(entries):
-            total += self._spool.admit(arrivals, inbox=inbox, insist=insist)
+            total += self._admitted(arrivals, inbox=inbox, insist=insist)
         return total
 
     def replay(self, letter: DeadLetter) -> Admission:
@@ -68,8 +74,8 @@ class Admitter:
             about.get("form", "message"), letter.original, about.get("history", []), about.get("source", "")
         )
         items: list[Item] = []
-        self._decide([(items, one) for one in found])
-        return self._spool.admit([Arrival("", items, replayed=letter.id)])
+        self._decide([(items, one, str(about.get("trace", ""))) for one in found])
+        return self._admitted([Arrival("", items, replayed=letter.id)])
 
     def keep(self) -> None:
         """Let the fleet know now what the policy has counted here.
@@ -79,6 +85,11 @@ class Admitter:
         """
         self._policy.keep()
 
+    def _admitted(self, arrivals: Sequence[Arrival], *, inbox: str = "", insist: bool = False) -> Admission:
+        result = self._spool.admit(arrivals, inbox=inbox, insist=insist)
+        self._tracer.admitted(arrivals, result)
+        return result
+
     def _transactions(self, entries: Iterable[InboxEntry]) -> Iterator[list[Arrival]]:
         """Whole entries, decided on, as many at once as a transaction may hold."""
         arrivals: list[Arrival] = []
@@ -87,8 +98,9 @@ class Admitter:
         for entry in entries:
             items: list[Item] = []
             arrivals.append(Arrival(entry.entry_id, items, source=entry.source))
+            carried = self._tracer.carried(entry.fields)
             for one in self._understanding.of_entry(entry):
-                undecided.append((items, one))
+                undecided.append((items, one, carried))
                 held += len(one.original if isinstance(one, Dead) else one.message)
                 if len(undecided) >= DECIDED_ITEMS or held >= DECIDED_BYTES:
                     size, count = size + held, count + len(undecided)
@@ -104,14 +116,15 @@ class Admitter:
 
     def _decide(self, undecided: Undecided) -> None:
         """Add the items in the order of the messages; the policy is asked about all of them together."""
-        asked = [one for _, one in undecided if isinstance(one, Understood) and one.subject is not None]
+        asked = [one for _, one, _ in undecided if isinstance(one, Understood) and one.subject is not None]
         decisions = iter(self._decisions(asked))
-        for items, one in undecided:
+        for items, one, carried in undecided:
             if isinstance(one, Dead):
-                items.append(one)
+                items.append(_traced(one, self._tracer.received(one.original, carried)))
                 continue
+            trace = self._tracer.received(one.message, carried)
             decision = AWAITED_DECISION if one.subject is None else next(decisions)
-            items.append(decision if isinstance(decision, Dead) else _item(one, decision))
+            items.append(_traced(decision, trace) if isinstance(decision, Dead) else _item(one, decision, trace))
 
     def _decisions(self, asked: Sequence[Understood]) -> Sequence[ReviewDecision | Dead]:
         """One for each; when the policy fails, one by one, so that none suffers from its neighbours."""
@@ -133,7 +146,11 @@ class Admitter:
         return decisions
 
 
-def _item(one: Understood, decision: ReviewDecision) -> Waiting | Counted:
+def _traced(dead: Dead, trace: str) -> Dead:
+    return replace(dead, letter=with_trace(dead.letter, trace)) if trace else dead
+
+
+def _item(one: Understood, decision: ReviewDecision, trace: str) -> Waiting | Counted:
     if not decision.upload:
         return Counted(one.project)
     return Waiting(
@@ -144,5 +161,5 @@ def _item(one: Understood, decision: ReviewDecision) -> Waiting | Counted:
         one.stamp,
         hashlib.blake2b(one.message, digest_size=8).hexdigest(),
         one.message,
-        decision.to_bytes(one.history, one.source),
+        decision.to_bytes(one.history, one.source, trace),
     )

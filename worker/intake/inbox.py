@@ -44,12 +44,14 @@ class RawMessage:
         id: what the source knows the message by; one that comes again with the same content is taken once. May be
             empty.
         pair: of a logged request or response: the key of the inference, and which of both it is.
+        trace: the trace context that came beside it, as ``traceparent`` and ``tracestate``.
     """
 
     body: bytes
     form: Literal["payload", "envelope", "event"] = "payload"
     id: str = ""
     pair: tuple[str, Side] | None = None
+    trace: tuple[str, str] = ("", "")
 
 
 class Stored(NamedTuple):
@@ -119,7 +121,7 @@ class Inbox:
             key, side = message.pair or ("", "")
             once = _short(f"{source}\n{message.id}") if message.id else ""
             digest = hashlib.blake2b(message.body, digest_size=8).hexdigest() if message.id else ""
-            args += (message.form, message.body, once, digest, _short(key), side)
+            args += (message.form, message.body, once, digest, _short(key), side, *message.trace)
         state, *rows = self._put(keys=[self.key], args=args)
         if state == b"full":
             raise InboxFull(self.key)

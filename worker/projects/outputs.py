@@ -29,7 +29,7 @@ from worker.projects.configuration import ProjectConfig
 NO_CONFIG = ProjectConfig()
 T = TypeVar("T")
 _NEUTRAL = TypeAdapter(ModelOutput)
-_SHARED = ("schema_", "project_id", "model", "predicted_at", "metadata", "message_id")
+_SHARED = ("schema_", "project_id", "model", "predicted_at", "metadata", "message_id", "traceparent", "tracestate")
 _CAUSES = {UnknownFormat: "unknown_format", AmbiguousFormat: "ambiguous_format"}
 
 

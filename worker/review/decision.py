@@ -13,6 +13,9 @@ from worker.contract.output import ModelOutput
 
 SEPARATOR = "\x1f"
 
+_TRACE = b',"trace":"'
+"""Begins the last key in what ``to_bytes`` writes; within a text a quote is never without its backslash."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -85,16 +88,19 @@ class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     predicted: str = ""
     runner_up: str = ""
 
-    def to_bytes(self, history: Sequence[Mapping[str, Any]] = (), source: str = "") -> bytes:
+    def to_bytes(self, history: Sequence[Mapping[str, Any]] = (), source: str = "", trace: str = "") -> bytes:
         """Compact JSON, kept beside the prediction in the spool.
 
-        ``history`` tells of earlier dead letters, ``source`` is the name of the source that brought the message.
+        ``history`` tells of earlier dead letters, ``source`` is the name of the source that brought the message,
+        ``trace`` its trace context.
 
         What is as by default is left out.
         """
         more: dict[str, Any] = {"history": list(history)} if history else {}
         if source:
             more["source"] = source
+        if trace:
+            more["trace"] = trace
         try:
             raw = _encode(self)
             return raw[:-1] + b"," + _encode(more)[1:] if more else raw
@@ -111,6 +117,12 @@ class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     def source_in(raw: bytes) -> str:
         """The source that ``to_bytes`` was given; empty for entries of before sources were named."""
         return str(json.loads(raw).get("source", ""))
+
+    @staticmethod
+    def trace_in(raw: bytes) -> str:
+        """The trace context that ``to_bytes`` was given; empty without one."""
+        at = raw.rfind(_TRACE)
+        return raw[at + len(_TRACE) : -2].decode() if at >= 0 else ""
 
     @classmethod
     def from_bytes(cls, raw: bytes) -> ReviewDecision:

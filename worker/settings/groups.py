@@ -261,6 +261,14 @@ class LogSettings(Group):
     format: Literal["json", "text"] = Field("json", description="One JSON object a line, or text for a terminal.")
 
 
+class TracesSettings(Group):
+    """OpenTelemetry; all else is set by its own variables, see docs/how-to/traces.md."""
+
+    enabled: bool = Field(
+        False, description="Trace predictions from producer to verdict; needs the extra otel, and OTEL_… variables."
+    )
+
+
 class HttpSettings(Group):
     """Metrics and probes over HTTP."""
 

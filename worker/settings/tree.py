@@ -33,6 +33,7 @@ from worker.settings.groups import (
     LogSettings,
     ReviewSettings,
     SpoolSettings,
+    TracesSettings,
     is_http,
     listed,
 )
@@ -100,6 +101,7 @@ class Settings(BaseSettings):
     review: ReviewSettings = Field(default_factory=ReviewSettings)
     feedback: FeedbackSettings = Field(default_factory=FeedbackSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)
+    traces: TracesSettings = Field(default_factory=TracesSettings)
     log: LogSettings = Field(default_factory=LogSettings)
 
     @classmethod

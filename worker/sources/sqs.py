@@ -11,6 +11,7 @@ from worker.settings.source_groups import SqsSettings
 from worker.settings.tree import Settings
 from worker.sources.base import GivenBack, ReceivingSource, SourceError
 from worker.sources.wrapped import messages_in
+from worker.tracing import TRACE_FIELDS
 
 AT_ONCE = 10
 """Most messages that SQS gives, deletes or extends in one call."""
@@ -58,6 +59,7 @@ class SqsReceiver:
             MaxNumberOfMessages=AT_ONCE,
             WaitTimeSeconds=WAIT_SECONDS if len(urls) == 1 else 0,
             VisibilityTimeout=self._settings.visibility_seconds,
+            MessageAttributeNames=list(TRACE_FIELDS),
         )
         self._extended_at = clock.monotonic()
         self._taken = answer.get("Messages", [])
@@ -105,7 +107,13 @@ class SqsReceiver:
         return found
 
     def _read(self, message: dict[str, Any]) -> list[RawMessage]:
-        return messages_in(message["Body"].encode("utf-8", "surrogatepass"), message["MessageId"], pairs=self._pairs)
+        body = message["Body"].encode("utf-8", "surrogatepass")
+        return messages_in(body, message["MessageId"], _headers(message), pairs=self._pairs)
+
+
+def _headers(message: dict[str, Any]) -> dict[str, str]:
+    attributes = message.get("MessageAttributes") or {}
+    return {name: str(value.get("StringValue") or "") for name, value in attributes.items()}
 
 
 def _entry(place: int, message: dict[str, Any]) -> dict[str, Any]:

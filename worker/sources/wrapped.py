@@ -22,6 +22,7 @@ from worker.intake import RawMessage, pair_of
 from worker.intake.celery_messages import as_json
 from worker.intake.events import is_message
 from worker.sources.sagemaker import NOTICE_MARK, is_notice, message_of_notice
+from worker.tracing import context_of
 
 MAX_DEPTH = 4
 """Wrappers around wrappers: SNS in SQS in a Lambda event, for example."""
@@ -47,8 +48,14 @@ def messages_in(
     fields = {key.lower(): value for key, value in (headers or {}).items()}
     attributes = _attributes(fields)
     if "specversion" in attributes:
-        return [_event({**attributes, **_data(body, fields.get("content-type", ""))}, pairs)]
-    return list(_unwrapped(body, name, pairs, MAX_DEPTH)) or [RawMessage(body, id=name)]
+        return traced([_event({**attributes, **_data(body, fields.get("content-type", ""))}, pairs)], fields)
+    return traced(list(_unwrapped(body, name, pairs, MAX_DEPTH)) or [RawMessage(body, id=name)], fields)
+
+
+def traced(messages: list[RawMessage], headers: Mapping[str, str]) -> list[RawMessage]:
+    """The messages with the trace context that came in the headers; names in lower case."""
+    parent, _, state = context_of(headers).partition(" ")
+    return [replace(message, trace=(parent, state)) for message in messages] if parent else messages
 
 
 def values_in(value: Any, name: str, *, pairs: bool, depth: int = MAX_DEPTH) -> Iterator[RawMessage]:

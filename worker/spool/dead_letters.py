@@ -59,10 +59,12 @@ def write_letter(
     history: Sequence[dict[str, Any]] = (),
     form: Form = "message",
     source: str = "",
+    trace: str = "",
 ) -> bytes:
     """The letter as the spool stores it.
 
-    ``form`` tells what the original kept beside it is, ``source`` which source brought it (empty: not known).
+    ``form`` tells what the original kept beside it is, ``source`` which source brought it (empty: not known),
+    ``trace`` is the message's trace context.
     """
     now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
     event = {"at": now, "stage": stage, "cause": cause.slug}
@@ -83,8 +85,19 @@ def write_letter(
             "model": sender.model,
             "message_id": sender.message_id,
             "history": [*history[-MAX_HISTORY:], event],
+            **({"trace": trace} if trace else {}),
         }
     ).encode()
+
+
+def with_trace(letter: bytes, trace: str) -> bytes:
+    """A letter that was written without its message's trace context, with it."""
+    return json.dumps({**json.loads(letter), "trace": trace}).encode() if trace else letter
+
+
+def trace_in(letter: bytes) -> str:
+    """The trace context of a letter's message; empty without one."""
+    return str(json.loads(letter).get("trace", "")) if b'"trace"' in letter else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,12 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local late = redis.call('ZRANGEBYSCORE', waiting, '-inf', now, 'LIMIT', 0, ARGV[1])
 for _, half in ipairs(late) do
-  local known = redis.call('HMGET', half, 'side', 'body', 'source')
-  if known[1] == 'response' then redis.call('XADD', inbox, '*', 'event', known[2], 'source', known[3]) end
+  local known = redis.call('HMGET', half, 'side', 'body', 'source', 'traceparent', 'tracestate')
+  if known[1] == 'response' then
+    local fields = { 'event', known[2], 'source', known[3] }
+    if known[4] then fields = { 'event', known[2], 'source', known[3], 'traceparent', known[4], 'tracestate', known[5] } end
+    redis.call('XADD', inbox, '*', unpack(fields))
+  end
   if known[1] then redis.call('HINCRBY', counts, 'orphan_' .. known[1] .. 's', 1) end
   redis.call('DEL', half)
   redis.call('ZREM', waiting, half)

@@ -11,7 +11,7 @@ from pydantic_core import from_json
 from worker.intake import IdReused, RawMessage, Stored, Understanding
 from worker.sources.base import InboxIsFull, InboxUnavailable, Put
 from worker.sources.http.problems import Refused
-from worker.sources.wrapped import messages_in, numbered, values_in
+from worker.sources.wrapped import messages_in, numbered, traced, values_in
 from worker.spool import Dead
 from worker.spool.dead_letters import Form
 
@@ -75,7 +75,7 @@ class Gateway:
         errors = [] if keep else list(self._wrong(messages))
         if errors:
             raise _refusal(errors, len(messages))
-        return _answer(self._store(messages, strict=bool(name)))
+        return _answer(self._store(traced(messages, headers), strict=bool(name)))
 
     def _read(self, body: bytes, name: str, headers: Mapping[str, str]) -> Iterable[RawMessage]:
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
