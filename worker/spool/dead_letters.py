@@ -201,13 +201,16 @@ class DeadLetters:
         return sorted((entry_id.decode() for entry_id in found), key=_age)[:limit]
 
     def page(self, cause: str | None = None, *, start: int = 0, count: int = 25) -> list[dict[str, Any]]:
-        """Summaries of letters, newest first, of all or of one cause; neither reads their originals nor the others."""
+        """Summaries of letters, newest first, of all or of one cause; neither reads their originals nor the others.
+
+        Letters of one millisecond come in the order that Redis keeps them in, so that each is on one page.
+        """
         last = start + count - 1
         with self._redis.pipeline(transaction=False) as pipe:
             for one in self.causes() if cause is None else [cause]:
                 pipe.zrevrange(f"{self._prefix}dead:of:{one}", start if cause is not None else 0, last)
             found = [entry_id.decode() for ids in pipe.execute() for entry_id in ids]
-        chosen = sorted(found, key=_age, reverse=True)
+        chosen = sorted(found, key=_as_kept, reverse=True)
         return self.summaries(chosen if cause is not None else chosen[start : last + 1])
 
     def summaries(self, letter_ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -227,6 +230,10 @@ class DeadLetters:
             letter = self.get(letter_id)
             if letter is not None:
                 yield letter
+
+
+def _as_kept(entry_id: str) -> tuple[int, str]:
+    return int(entry_id.partition("-")[0]), entry_id
 
 
 def _age(entry_id: str) -> tuple[int, int]:
