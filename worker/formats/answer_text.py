@@ -87,8 +87,11 @@ _FENCE = re.compile(r"\s*```\w*\n(?P<inside>.*?)\n?```\s*", re.DOTALL)
 _THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.DOTALL | re.IGNORECASE)
 
 
-PLACE = re.compile(r"<loc\d{1,4}>|<loc_\d{1,4}>|<\|(?:box|quad|point)_start\|>|<patch_index_\d+>|<points? [^<>]*x\d?=")
-"""How PaliGemma, Florence-2, Qwen-VL, Kosmos-2 and Molmo write a place in the image."""
+PLACE = re.compile(
+    r"<loc\d{1,4}>|<loc_\d{1,4}>|<\|(?:box|quad|point)_start\|>|<patch_index_\d+>|<points? [^<>]*x\d?="
+    r"|<(?:box|quad|point)>\s*[\[(]|<\|det\|>|\[\[\d{3},\d{3},\d{3},\d{3}(?:;\d{3},\d{3},\d{3},\d{3})*\]\]"
+)
+"""How PaliGemma, Florence-2, Qwen-VL, InternVL, DeepSeek-VL, CogVLM, Kosmos-2 and Molmo write a place in the image."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,9 +101,19 @@ def _unknown(payload: Any, families: tuple[Recognised, ...], at: Path) -> Unknow
     if carried is None:
         return UnknownFormat(show(at), f"no known format: {_shown(payload)}", _SEND_SHORT)
     problem = f"no known format: it carries {describe_key(item, carried)}"
-    if not any(label in str(key).casefold() for key in item for label in _LABELS):
+    if not _names_class(item):
         problem += " and no label: there is no class to send"
     return UnknownFormat(show((*place, carried)), problem, _SEND_SHORT)
+
+
+def _names_class(value: Any, depth: int = 4) -> bool:
+    """Whether a key of an object, or of what lies in it, sounds like that of a class."""
+    if isinstance(value, list):
+        return bool(value) and _names_class(value[0], depth)
+    if not isinstance(value, Mapping) or not depth:
+        return False
+    named = any(label in str(key).casefold() for key in value for label in _LABELS)
+    return named or any(_names_class(inner, depth - 1) for inner in value.values())
 
 
 def _shown(payload: Any) -> str:

@@ -120,13 +120,7 @@ def reply_output(text: str, tokens: Tokens | None, options: ReadOptions, at: Pat
         fail(at, f"{describe(text)} is no answer")
     if options.strings == "text":
         return options.output(_transcription(text, tokens))
-    token = PLACE.search(text)
-    if token is not None:
-        fail(
-            at,
-            f"{describe(token[0])} is a place in the image (box or point) as the model's tokens write it",
-            "have the model's processor decode it, and send boxes or points in the short form",
-        )
+    refuse_place(text, at)
     found = find_answer(text, options.field, options.job, at)
     if isinstance(found, Data):
         return Unwrapped(found.value, at)
@@ -137,6 +131,17 @@ def reply_output(text: str, tokens: Tokens | None, options: ReadOptions, at: Pat
         return output
     as_text = _value(found, text, tokens) if found.is_json else _transcription(text, tokens)
     return replace(output, answer=Either((output.answer, as_text)))
+
+
+def refuse_place(text: str, at: Path) -> None:
+    """Raise OutputError for a text that places something in the image, which no label or text can say."""
+    token = PLACE.search(text)
+    if token is not None:
+        fail(
+            at,
+            f"{describe(token[0])} is a place in the image (box or point) as the model's tokens write it",
+            "have the model's processor decode it, and send boxes or points in the short form",
+        )
 
 
 def _several(found: Questions, text: str, tokens: Tokens | None, options: ReadOptions, at: Path) -> ModelOutput:

@@ -6,11 +6,11 @@ emoji is two. Which of the two Kili's server means is not documented, so both re
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import replace
 from typing import Any
 
 from worker.contract.output import Entities, Entity
+from worker.contract.quotes import same_words
 from worker.ontology.classes import Policy, category_of, unknown_class
 from worker.ontology.compose_classification import category, checked
 from worker.ontology.compose_detection import mid_of
@@ -59,7 +59,7 @@ def _annotation(
             return None
         raise unknown_class(item.label, job, policy.classes, f"{place}.label")
     begin, end = item.begin, item.end
-    if text is not None and item.text and not _agrees(item.text, text[begin:end]):
+    if text is not None and item.text and not same_words(item.text, text[begin:end]):
         begin, end = in_characters(begin, end, item.text, text)
     return {
         "categories": [category(name, checked(item.score, f"{place}.score"))],
@@ -72,7 +72,7 @@ def _annotation(
 
 def _content(item: Entity, text: str, place: str) -> str:
     found = text[item.begin : item.end]
-    if 0 <= item.begin < item.end and fits(item.end, text) and item.text and not _agrees(item.text, found):
+    if 0 <= item.begin < item.end and fits(item.end, text) and item.text and not same_words(item.text, found):
         raise OntologyError(
             f"{place}.text",
             f"the model read {item.text!r}, but characters {item.begin} to {item.end} are {found!r}",
@@ -80,13 +80,3 @@ def _content(item: Entity, text: str, place: str) -> str:
             "content_mismatch",
         )
     return found
-
-
-def _agrees(read: str, found: str) -> bool:
-    """Tokenizers change words (case, accents, markers), so only letters and digits are compared."""
-    return _letters(found) == _letters(read)
-
-
-def _letters(word: str) -> str:
-    plain = unicodedata.normalize("NFKD", word.casefold())
-    return "".join(char for char in plain if char.isalnum())

@@ -17,7 +17,7 @@ from worker.formats.registry import plugins
 ROOT = Path(__file__).parents[3]
 GUIDE = (ROOT / "docs/how-to/new-format.md").read_text("utf-8")
 MAPPING = GUIDE.partition("```toml\n")[2].partition("```")[0]
-PAYLOAD = GUIDE.partition("```json\n")[2].partition("```")[0]
+MESSAGE = GUIDE.partition("`message.json`:\n\n```json\n")[2].partition("```")[0]
 
 
 @pytest.fixture
@@ -30,9 +30,7 @@ def warehouse(tmp_path: Path) -> Path:
 @pytest.fixture
 def message(tmp_path: Path) -> Path:
     path = tmp_path / "message.json"
-    output = {"payload": json.loads(PAYLOAD)}
-    known = {"schema": "prediction/v1", "external_id": "a", "model": {"name": "m", "version": "1"}}
-    path.write_text(json.dumps({**known, "output": output, "predicted_at": "2026-11-23T10:15:00Z"}), "utf-8")
+    path.write_text(MESSAGE, "utf-8")
     return path
 
 

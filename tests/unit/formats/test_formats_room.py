@@ -23,6 +23,8 @@ READING = ("format", "classes", "image_size", "score_kind", "job")
 OPTIONAL = {"PIL", "jq"}
 """What an extra brings, imported where it is used."""
 
+ALLOWED = {"worker.environment", "worker.contract.output", "worker.contract.quotes"}
+
 
 def test_the_public_names_are_these() -> None:
     assert set(worker.formats.__all__) == {
@@ -50,7 +52,7 @@ def imported_by(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", sorted((ROOT / "worker/formats").rglob("*.py")), ids=lambda path: path.stem)
 def test_the_room_needs_the_standard_library_alone(path: Path) -> None:
     for name in imported_by(path):
-        allowed = name.startswith("worker.formats") or name in {"worker.environment", "worker.contract.output"}
+        allowed = name.startswith("worker.formats") or name in ALLOWED
         assert allowed or name.partition(".")[0] in {*sys.stdlib_module_names, *OPTIONAL}
 
 

@@ -9,6 +9,7 @@ from worker.contract.output import ModelOutput, Transcription
 from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
+from worker.formats.reply import refuse_place
 from worker.formats.structure import ANY, TEXT, Family, Keys, detect_items, near_items, needed
 
 _BESIDE = ("chunks", "segments", "words", "timestamps", "x_groq", "usage", "duration", "language", "language_code")
@@ -30,6 +31,8 @@ def _read_one(item: Any, options: ReadOptions, at: Path) -> ModelOutput:
     text = member(heard, "text", at)
     if not isinstance(text, str):
         fail((*at, "text"), f"{describe(text)} is not a string")
+    if options.strings != "text":
+        refuse_place(text, (*at, "text"))
     return with_ignored(options.output(Transcription(text.strip())), unused_keys([heard], _USED))
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from worker.contract.output import Entities, Entity, ModelOutput
+from worker.contract.quotes import has_more_at_ends, letters
 from worker.formats.checks import ROOT, Path, describe, fail, integer, member
 from worker.formats.families.items import Row, rows_of
 from worker.formats.meaning import unused_keys, with_ignored
@@ -168,12 +168,8 @@ def _agree(word: str, quote: str) -> bool:
     """Whether a model's word can be these characters: tokenizers change case, accents and spacing, not the letters."""
     if "[" in word or not word.isascii():
         return True  # an unknown token, or one whose bytes are shown as other letters
-    ours, theirs = _letters(word), _letters(quote)
-    return not ours or not theirs or ours == theirs
-
-
-def _letters(text: str) -> str:
-    return "".join(filter(str.isalnum, unicodedata.normalize("NFKD", text).casefold()))
+    ours, theirs = letters(word), letters(quote)
+    return not ours or not theirs or (ours == theirs and not has_more_at_ends(word, quote))
 
 
 _detect_grouped = detect_items(_GROUPED, "objects with entity_group, word, score, start and end")

@@ -273,11 +273,16 @@ _READERS: Mapping[str, Callable[[Results, ReadOptions, Path], Answer]] = {
 }
 
 
+def _is_result(result: Any) -> bool:
+    """Others call lists of theirs ``result``, too."""
+    return isinstance(result, Mapping) and not result.keys().isdisjoint(("value", "from_name", "to_name"))
+
+
 def _detect(payload: Any) -> Match | None:
     item = first_item(payload)[0]
     if isinstance(payload, list) and payload and isinstance(payload[0], list):
         return None
-    if _PREDICTION.fits(item) and all(isinstance(result, Mapping) for result in item["result"]):
+    if _PREDICTION.fits(item) and all(_is_result(result) for result in item["result"]):
         return Match("an object whose result is a list of regions or choices")
     if _TASK.fits(item) and all(_PREDICTION.fits(prediction) for prediction in item["predictions"]):
         return Match("a task with data and predictions")

@@ -53,6 +53,8 @@ OBJECT_FAMILIES = FormatIndex[Family](
 _SCORES = ("scores", "probabilities")
 _LABELS = ("all_classes", "classes", "labels")
 _FRACTION = re.compile(r"-?\d+\.\d*")
+_FRACTIONS = re.compile(r"(?=.*\d?\.\d)\s*-?[\d.]+(e-?\d+)?([ ,;\t]+-?[\d.]+(e-?\d+)?)+\s*")
+"""Several numbers, of which one has a fraction: a row of CSV, or of a label file."""
 _CHOICES = ("prediction", "predicted_label", "predicted_class", "label", "class")
 
 
@@ -79,6 +81,8 @@ def _read_string(text: str, options: ReadOptions, at: Path) -> ModelOutput:
         return read_objects(parse_object(text, at), options, at)
     if options.classes is not None and _FRACTION.fullmatch(text):
         fail(at, f"{describe(text)} is a number written as a text", "send numbers as numbers, and indices whole")
+    if _FRACTIONS.fullmatch(text):
+        fail(at, f"{describe(text)} is a row of numbers written as a text", "send numbers, or set strings: text")
     name = label_of(text, options, at)
     label = bare_label(name, options)
     is_class = options.strings is not None or name != text

@@ -107,10 +107,29 @@ def _boxed_label(item: Any) -> str | None:
     if not isinstance(item, Mapping) or "score" not in item or _LABELS & item.keys():
         return None
     boxes = [key for key in item if isinstance(item[key], list)]
-    if len(boxes) != 1 or boxes[0] in _OTHER_KEYS | _ANSWER_KEYS or foreign_key(item, (boxes[0],)):
+    if len(boxes) != 1 or boxes[0] in _NO_CLASSES or foreign_key(item, (boxes[0],)):
         return None
     return str(boxes[0])
 
+
+_NO_CLASSES = (
+    _OTHER_KEYS
+    | _ANSWER_KEYS
+    | {"keypoints", "points", "landmarks", "roi", "rois", "coordinates", "coords", "location", "position", "rect"}
+    | {
+        "bboxes",
+        "bounding_box",
+        "boundingBox",
+        "bndbox",
+        "xyxy",
+        "xywh",
+        "box_2d",
+        "bbox_2d",
+        "polygon",
+        "segmentation",
+    }
+)
+"""Keys that say what the numbers are, not of which class the object is."""
 
 _LABELS = frozenset(("label", "labels", "class", "class_name", "category", "name", "category_id", "label_id"))
 
