@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
 
-# In the order of the folders: files with few long cases go first, not last.
+# A file stays on one process, in the order that tests/conftest.py gives: files that wait and files that compute in turns.
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 

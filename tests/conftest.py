@@ -16,6 +16,10 @@ from tests.guarantees import Guarantees, properties_of
 from tests.servers import is_absent, servers_of
 from worker.environment.embedded_redis import NAMED, EmbeddedRedis
 
+UNIT = Path(__file__).parent / "unit"
+WAITING_UNTIL = 0.85
+"""Of a run's files those that wait for processes have begun by then, since some of them are long."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """``servers("all")`` runs a test on every Redis server, ``servers("ends")`` on the oldest and the newest."""
@@ -49,6 +53,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if not is_absent(item):
             item.user_properties.extend(properties_of(item))
+    items[:] = _in_turns(items)
+
+
+def _in_turns(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Files whose cases wait for processes in turns with those that compute, so that no core is idle meanwhile."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    computing = [path for path in files if UNIT in path.parents]
+    waiting = [path for path in files if UNIT not in path.parents]
+    places = {path: place / len(computing) for place, path in enumerate(computing)}
+    places |= {path: WAITING_UNTIL * place / len(waiting) for place, path in enumerate(waiting)}
+    return [item for path in sorted(files, key=lambda path: places[path]) for item in files[path]]
 
 
 @pytest.fixture(autouse=True)

@@ -6,6 +6,7 @@ import ast
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -262,6 +263,7 @@ def page() -> str:
     return f"{HEAD}\n| action | level | meaning | what to do | module |\n|---|---|---|---|---|\n" + "\n".join(rows)
 
 
+@cache
 def found() -> dict[str, Use]:
     """Every action in the code of the worker, the local Kili left out."""
     uses: dict[str, Use] = defaultdict(Use)
