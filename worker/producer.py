@@ -117,6 +117,8 @@ def _producing(broker_url: str) -> Celery:
 
     app = Celery(broker=celery_url(broker_url))
     app.conf.broker_use_ssl = broker_ssl(broker_url)
+    if broker_url.startswith("amqp"):  # else what the broker has not taken when the connection breaks is lost
+        app.conf.broker_transport_options = {"confirm_publish": True}
     return app
 
 

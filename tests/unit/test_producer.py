@@ -79,6 +79,14 @@ def test_what_is_put_on_a_redis_queue_is_an_ordinary_celery_message(redis_server
         received.close()
 
 
+@pytest.mark.parametrize("url", ["amqp://guest:guest@127.0.0.1:1//", "amqps://guest:guest@127.0.0.1:1//"])
+def test_rabbitmq_confirms_what_is_published(url: str) -> None:
+    with Publisher(url, via="celery") as publisher:
+        assert publisher._celery is not None
+        connection = publisher._celery.connection_for_write()
+        assert connection.transport_options["confirm_publish"] is True
+
+
 def test_an_error_in_the_block_sends_nothing_more(redis_server: EmbeddedRedis, client: redis.Redis) -> None:
     publisher = Publisher(redis_server.url, inbox="box").__enter__()
     publisher.send(MESSAGE)

@@ -383,6 +383,7 @@ class CeleryOnRabbitMq(RabbitMq):
 
     def send(self, payloads: Sequence[bytes]) -> None:
         with Celery(broker=self.url) as app:
+            app.conf.broker_transport_options = {"confirm_publish": True}
             for payload in payloads:
                 app.send_task("predictions.ingest", [argument(payload)], queue=self.queue, ignore_result=True)
 
