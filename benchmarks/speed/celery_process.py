@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,6 +19,8 @@ from benchmarks.speed.ground import Ground
 from benchmarks.speed.processes import START_LIMIT, ChildFailed
 
 BATCH = 500
+ROOT = Path(__file__).parents[2]
+"""Where ``benchmarks`` is found from any folder."""
 READY = "bench:ready"
 
 
@@ -38,6 +41,7 @@ class CeleryProcess:
     ) -> None:
         told = {"redis_url": ground.redis_url, **task}
         environment = {**os.environ, "BENCH_TASK": json.dumps(told), "HOME": str(ground.folder)}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         ground.redis.delete(READY)
         with (ground.folder / "celery.log").open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603
