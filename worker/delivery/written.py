@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import redis
-from pydantic_core import PydanticSerializationError, to_json
 
 from worker.environment import clock
 from worker.environment.connections import insist
+from worker.environment.json_text import json_bytes
 from worker.kili import FoundAsset
 
 logger = logging.getLogger(__name__)
@@ -84,19 +84,12 @@ class WrittenLately:
         return {asset_id: Properties(*json.loads(raw)) for asset_id, raw in zip(asset_ids, found, strict=True) if raw}
 
     def _keep(self, pipe: redis.client.Pipeline, asset_id: str, properties: Properties | None) -> None:
-        text = _text_of(properties) if properties else b""
+        text = json_bytes([properties.metadata, properties.priority]) if properties else b""
         if text and len(text) <= MOST_BYTES:
             words = ("SET", f"{self._prefix}{asset_id}", text, "EX", KEPT_SECONDS)
             pipe.execute_command(*words)  # type: ignore[no-untyped-call]  # a tenth of what the typed method costs
         else:
             pipe.delete(f"{self._prefix}{asset_id}")
-
-
-def _text_of(properties: Properties) -> bytes:
-    try:
-        return to_json([properties.metadata, properties.priority])
-    except PydanticSerializationError:  # a text that UTF-8 cannot hold
-        return json.dumps([properties.metadata, properties.priority]).encode()
 
 
 def _moment(metadata: Mapping[str, Any]) -> str:

@@ -203,7 +203,8 @@ def open_alarms(client: redis.Redis, prefix: str, projects: Sequence[str]) -> di
         replies = pipe.execute()
     found = {}
     for project, alarms, accepted in zip(projects, replies[::2], replies[1::2], strict=True):
-        rows = [json.loads(text) for alarm_id, text in alarms.items() if alarm_id not in set(accepted)]
+        settled = set(accepted)
+        rows = [json.loads(text) for alarm_id, text in alarms.items() if alarm_id not in settled]
         if rows:
             found[project] = sorted(rows, key=lambda row: -row["at"])
     return found

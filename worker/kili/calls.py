@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import httpx
-from pydantic_core import PydanticSerializationError, to_json
 
 from worker.environment import clock
+from worker.environment.json_text import json_bytes
 from worker.kili.answers import Question, network_error, read_answer, unreadable, upload_error
 from worker.kili.budget import BudgetTimeout
 from worker.kili.documents import Document
@@ -66,13 +65,6 @@ class _Request(Generic[Result]):
     send: Callable[[Payload], Answer]
     judge: Callable[[Payload, Answer], Result]
     outcome: Callable[[Result], str] = lambda _: "ok"
-
-
-def _body(document: Mapping[str, Any]) -> bytes:
-    try:
-        return to_json(document)
-    except PydanticSerializationError:  # a text that UTF-8 cannot hold
-        return json.dumps(document, separators=(",", ":")).encode()
 
 
 class Caller:
@@ -148,7 +140,7 @@ class Caller:
         items: int,
         outcome: Callable[[Result], str] = lambda _: "ok",
     ) -> Result:
-        body = _body({"query": text, "variables": variables})
+        body = json_bytes({"query": text, "variables": variables})
         timeout = self._access.labels_timeout if operation.heavy else self._access.timeout
         return self._run(
             _Request(

@@ -96,9 +96,8 @@ td.w { white-space: nowrap; }
 .matrix th[scope=row] { text-align: right; max-width: 180px; min-width: 120px; }
 .matrix td:first-child { min-width: 0; }
 .matrix th[scope=col] { vertical-align: bottom; max-width: 90px; min-width: 44px; white-space: normal; }
-.matrix th span, .matrix th[scope=row] { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3;
-  overflow: hidden; }
-.matrix th[scope=row] { display: table-cell; }
+.matrix th span { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3; }
+.matrix th span, .matrix th[scope=row] { overflow: hidden; }
 .matrix td.same { color: var(--good); }
 """
 _GALLERY = """

@@ -13,18 +13,17 @@ from worker.feedback.reading import Kind, ReadAsset, ReadLabel, Row
 from worker.ontology import Interface
 
 JOB = "ANIMAL"
-INTERFACE = Interface.parse(
-    {
-        "jobs": {
-            JOB: {
-                "mlTask": "CLASSIFICATION",
-                "required": 1,
-                "isChild": False,
-                "content": {"input": "radio", "categories": {name: {"name": name} for name in ("CAT", "DOG", "COW")}},
-            }
-        }
-    }
-)
+
+
+def interface_of(classes: Sequence[str]) -> Interface:
+    """One required choice among classes."""
+    categories = {name: {"name": name} for name in classes}
+    content = {"input": "radio", "categories": categories}
+    job = {"mlTask": "CLASSIFICATION", "required": 1, "isChild": False, "content": content}
+    return Interface.parse({"jobs": {JOB: job}})
+
+
+INTERFACE = interface_of(("CAT", "DOG", "COW"))
 START = datetime(2026, 3, 1, 12, tzinfo=UTC).timestamp()
 
 

@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from tests.unit.feedback.kili_in_memory import JOB, START, asset_of, label_of
+from tests.unit.feedback.kili_in_memory import START, asset_of, interface_of, label_of
 from worker.feedback.records import AssetRecord
 from worker.feedback.report_data import Question, figures_of
 from worker.feedback.verdicts import record_of
-from worker.ontology import Interface
 
 DAY = 86_400.0
 VERSIONS = 30
@@ -26,18 +25,7 @@ KINDS = (
     "猫",
 )
 CLASSES = [f"{KINDS[number % len(KINDS)]}_{number:03}" for number in range(100)]
-INTERFACE = Interface.parse(
-    {
-        "jobs": {
-            JOB: {
-                "mlTask": "CLASSIFICATION",
-                "required": 1,
-                "isChild": False,
-                "content": {"input": "radio", "categories": {name: {"name": name} for name in CLASSES}},
-            }
-        }
-    }
-)
+INTERFACE = interface_of(CLASSES)
 
 
 def version_name(number: int) -> str:

@@ -112,23 +112,10 @@ def _boxed_label(item: Any) -> str | None:
     return str(boxes[0])
 
 
-_NO_CLASSES = (
-    _OTHER_KEYS
-    | _ANSWER_KEYS
-    | {"keypoints", "points", "landmarks", "roi", "rois", "coordinates", "coords", "location", "position", "rect"}
-    | {
-        "bboxes",
-        "bounding_box",
-        "boundingBox",
-        "bndbox",
-        "xyxy",
-        "xywh",
-        "box_2d",
-        "bbox_2d",
-        "polygon",
-        "segmentation",
-    }
-)
+_NO_CLASSES = _RESERVED | {
+    *("bboxes", "bounding_box", "boundingBox", "bndbox", "rect", "roi", "rois", "xyxy", "xywh", "box_2d", "bbox_2d"),
+    *("keypoints", "points", "landmarks", "coordinates", "coords", "location", "position", "polygon", "segmentation"),
+}
 """Keys that say what the numbers are, not of which class the object is."""
 
 _LABELS = frozenset(("label", "labels", "class", "class_name", "category", "name", "category_id", "label_id"))

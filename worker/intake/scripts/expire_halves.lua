@@ -12,7 +12,7 @@ for _, half in ipairs(late) do
   local known = redis.call('HMGET', half, 'side', 'body', 'source', 'traceparent', 'tracestate')
   if known[1] == 'response' then
     local fields = { 'event', known[2], 'source', known[3] }
-    if known[4] then fields = { 'event', known[2], 'source', known[3], 'traceparent', known[4], 'tracestate', known[5] } end
+    if known[4] then fields[5], fields[6], fields[7], fields[8] = 'traceparent', known[4], 'tracestate', known[5] end
     redis.call('XADD', inbox, '*', unpack(fields))
   end
   if known[1] then redis.call('HINCRBY', counts, 'orphan_' .. known[1] .. 's', 1) end
