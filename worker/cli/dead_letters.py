@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import re
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,14 +13,14 @@ import redis
 from worker.cli.loading import fail, load_settings, print_json, start_logging
 from worker.cli.wording import counted
 from worker.spool import Admission, Spool
-from worker.spool.dead_letters import DeadLetter, DeadLetters
+from worker.spool.dead_letters import LETTER_ID, DeadLetter, DeadLetters
 from worker.wiring import admitter_of, spool_of, tracer_of
 
 
 def _letter_ids(_ctx: click.Context, _param: click.Parameter, given: Any) -> Any:
     """Ids of dead letters as they are; refused where one can be none."""
     for one in [given] if isinstance(given, str) else given:
-        if not re.fullmatch(r"[0-9]{1,20}-[0-9]{1,20}", one):
+        if not LETTER_ID.fullmatch(one):
             raise click.BadParameter(
                 f"{one!r} is no id of a dead letter, such as 1764201600000-0; `dead-letters list` shows them"
             )

@@ -93,7 +93,7 @@ def download(body: bytes, name: str) -> Response:
 
 
 def see_other(place: str) -> Response:
-    """Snapshot there."""
+    """Sends the browser on to another page."""
     return Response(status_code=303, headers={**HEADERS, "Location": place})
 
 

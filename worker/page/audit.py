@@ -44,13 +44,13 @@ class AuditLog:
         self._key = f"{prefix}page:audit"
 
     def note(self, who: str, address: str, what: str, target: str, outcome: str, detail: str = "") -> None:
-        """Note a entry. Raises redis.RedisError: it is in the log alone."""
+        """Note an entry. Raises redis.RedisError: it is in the log alone."""
         entry = AuditEntry(clock.now(), who, address, what, target[:MAX_TEXT], outcome[:MAX_TEXT], detail[:MAX_TEXT])
         extra = {"action": "operator_acted", "who": who, "address": address, "target": entry.target}
         logger.info("%s: %s", what, outcome, extra={**extra, "entry": what})
         insist(self._redis, "XADD", self._key, "MAXLEN", "~", KEPT, "*", "entry", json.dumps(asdict(entry)))
 
     def latest(self, count: int, before: str = "+") -> list[tuple[str, AuditEntry]]:
-        """Deeds with their ids, newest first, from before an id."""
+        """Entries with their ids, newest first, from before an id."""
         found: Any = self._redis.xrevrange(self._key, before if before == "+" else f"({before}", "-", count)
         return [(entry_id.decode(), AuditEntry(**json.loads(fields[b"entry"]))) for entry_id, fields in found]

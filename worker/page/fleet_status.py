@@ -60,7 +60,7 @@ class FleetStatus:
             return self._snapshot
 
     def watch(self, stop: threading.Event, presence: Presence) -> None:
-        """Snapshot now and then although nobody asks, so that rates are known when somebody does; until stopped."""
+        """Look now and then although nobody asks, so that rates are known when somebody does; until stopped."""
         while True:
             try:
                 presence.tick()

@@ -7,7 +7,6 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 import redis
@@ -18,7 +17,7 @@ from worker.intake import Admitter, Understanding
 from worker.page.audit import AuditLog
 from worker.settings.tree import Settings
 from worker.spool import Admission, Dead, Spool
-from worker.spool.dead_letters import DeadLetter, DeadLetters, Form
+from worker.spool.dead_letters import DeadLetter, DeadLetters, Form, event_of
 from worker.wiring import admitter_of, projects_of, rules_of
 
 logger = logging.getLogger(__name__)
@@ -86,8 +85,7 @@ class LetterActions:
 
     def edited(self, letter: DeadLetter, text: bytes, form: Form, diff: str, actor: Actor) -> str:
         """Replay a letter with another text in the place of its original; the change is kept in its history."""
-        now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
-        event = {"at": now, "stage": "edited", "cause": letter.cause, "diff": diff[:MAX_DIFF]}
+        event = event_of("edited", letter.cause, diff=diff[:MAX_DIFF])
         about = {**letter.about, "form": form, "history": [*letter.about.get("history", []), event]}
         words = _told(self._replay(replace(letter, original=text, about=about)))
         self._keep_counts()

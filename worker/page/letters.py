@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, Literal, cast
 
 from starlette.responses import Response
@@ -13,12 +12,12 @@ from worker.page.asked import Asked, Values
 from worker.page.editing import Draft
 from worker.page.letter_actions import Actor, LetterActions, Verb, WorkUnderWay
 from worker.page.renderer import Renderer
+from worker.page.views import page_asked
 from worker.page.words import diff_rows
-from worker.spool.dead_letters import DeadLetter
+from worker.spool.dead_letters import LETTER_ID, DeadLetter
 
 ROWS = 25
 MOST_CHOSEN = 200
-LETTER_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 VERBS = ("replay", "drop")
 
 
@@ -46,8 +45,7 @@ class LettersView:
         found = self.causes(asked)
         cause, notice = asked.text("cause"), self._letters.notice()
         total = sum(row["count"] for row in found["causes"] if cause in ("", row["cause"]))
-        pages = max(1, -(-total // ROWS))
-        number = asked.number("page", 1, pages)
+        number, pages = page_asked(asked, total, ROWS)
         rows = self._letters.page(cause or None, start=(number - 1) * ROWS, count=ROWS)
         shown = {"rows": rows, "page": number, "pages": pages, "total": total, "notice": notice}
         return {**found, **shown, "expired": self._letters.expired()}

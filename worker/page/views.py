@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -14,13 +13,13 @@ from worker.page.asked import Asked, Values
 from worker.page.audit import AuditLog
 from worker.page.fleet_status import FleetStatus, Snapshot
 from worker.spool import Spool
+from worker.spool.dead_letters import LETTER_ID
 
 T = TypeVar("T")
 
 FIRST_PROJECTS = 15
 ROWS = 50
 ENTRIES = 100
-ENTRY_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 PREFIXES = {"project:": "project", "worker:": "worker"}
 
 
@@ -102,7 +101,7 @@ class Views:
     def audit(self, asked: Asked) -> Values:
         """Who did what."""
         before = asked.text("before")
-        if before and not ENTRY_ID.fullmatch(before):
+        if before and not LETTER_ID.fullmatch(before):
             raise NotPossible(400, "the address names no entry of the log", "follow a link of the page")
         entries = self._audit.latest(ENTRIES, before or "+")
         return {"entries": entries, "older": entries[-1][0] if len(entries) == ENTRIES else "", "before": before}
@@ -147,10 +146,15 @@ def raised_of(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def page_asked(asked: Asked, total: int, size: int, name: str = "page") -> tuple[int, int]:
+    """The number of the page that the query asks for under a name, and how many pages there are."""
+    pages = max(1, -(-total // size))
+    return asked.number(name, 1, pages), pages
+
+
 def paged(rows: Sequence[T], asked: Asked, size: int = ROWS, name: str = "page") -> dict[str, Any]:
     """One page of rows, by the number that the query asks for under a name."""
-    pages = max(1, -(-len(rows) // size))
-    number = asked.number(name, 1, pages)
+    number, pages = page_asked(asked, len(rows), size, name)
     start = (number - 1) * size
     return {"rows": rows[start : start + size], "page": number, "pages": pages, "total": len(rows)}
 

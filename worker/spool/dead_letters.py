@@ -7,6 +7,7 @@ lists and groups what is stored. A letter says why, and this module does not jud
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,9 @@ from worker.environment.connections import insist, script_of
 
 Form = Literal["message", "envelope", "event", "pair"]
 """What an original is: a prediction, a Celery message, a CloudEvent, or a logged request with its response."""
+
+LETTER_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+"""An id of a letter, as of any entry of a stream in Redis."""
 
 MAX_WORDS = 2000
 MAX_FIELD = 300
@@ -66,8 +70,7 @@ def write_letter(
     ``form`` tells what the original kept beside it is, ``source`` which source brought it (empty: not known),
     ``trace`` is the message's trace context.
     """
-    now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
-    event = {"at": now, "stage": stage, "cause": cause.slug}
+    event = event_of(stage, cause.slug)
     return json.dumps(
         {
             "cause": cause.slug,
@@ -79,7 +82,7 @@ def write_letter(
             "stage": stage,
             "form": form,
             "source": source,
-            "at": now,
+            "at": event["at"],
             "project_id": sender.project_id,
             "external_id": sender.external_id,
             "model": sender.model,
@@ -88,6 +91,12 @@ def write_letter(
             **({"trace": trace} if trace else {}),
         }
     ).encode()
+
+
+def event_of(stage: str, cause: str, **more: Any) -> dict[str, Any]:
+    """A row of a letter's history: what happens now, at which stage, for which cause."""
+    now = datetime.fromtimestamp(clock.now(), UTC).isoformat(timespec="milliseconds")
+    return {"at": now, "stage": stage, "cause": cause, **more}
 
 
 def with_trace(letter: bytes, trace: str) -> bytes:
