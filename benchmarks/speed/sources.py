@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import http.client
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -22,7 +21,7 @@ from benchmarks.speed.competitors.us import await_that
 from benchmarks.speed.ground import Ground
 from benchmarks.speed.predictions import Work
 from benchmarks.speed.processes import Child, cpu_seconds
-from tests.awaiting import free_port
+from tests.awaiting import free_port, listens
 from worker.environment.embedded_redis import wheel_binary
 
 LIST = 100
@@ -209,16 +208,10 @@ def _running(command: Sequence[str], port: int, environment: Mapping[str, str]) 
     quiet = subprocess.DEVNULL
     with subprocess.Popen(command, env=everything, stdin=quiet, stdout=quiet, stderr=quiet) as process:  # noqa: S603
         try:
-            if not await_that(lambda: process.poll() is not None or _listens(port), LIMIT_SECONDS):
+            if not await_that(lambda: process.poll() is not None or listens(port), LIMIT_SECONDS):
                 raise TimeoutError(f"{command[0]} does not listen")
             if process.poll() is not None:
                 raise RuntimeError(f"{' '.join(command[:4])} ended")
             yield process.pid
         finally:
             process.kill()
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as one:
-        one.settimeout(1)
-        return one.connect_ex(("127.0.0.1", port)) == 0

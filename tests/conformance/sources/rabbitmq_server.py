@@ -8,14 +8,13 @@ import functools
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 import uuid
 from pathlib import Path
 
-from tests.awaiting import free_port
+from tests.awaiting import free_port, listens
 from tests.faults.tls import CERTIFICATE
 
 RABBITMQ = shutil.which("rabbitmq-server", path=f"{os.environ.get('PATH', '')}:/usr/lib/rabbitmq/bin:/usr/sbin")
@@ -90,10 +89,8 @@ class RabbitServer:
     def _await_listening(self, limit: float = 300) -> None:
         end = time.monotonic() + limit
         while time.monotonic() < end and self._server.poll() is None:
-            with socket.socket() as one:
-                one.settimeout(1)
-                if one.connect_ex(("127.0.0.1", self.port)) == 0:
-                    return
+            if listens(self.port):
+                return
             time.sleep(0.1)
         text = self.log.read_text("utf-8", "replace")[-3000:]
         self.stop()

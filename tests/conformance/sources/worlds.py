@@ -6,7 +6,6 @@ import contextlib
 import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -25,7 +24,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from kombu import Connection
 
-from tests.awaiting import awaited, free_port
+from tests.awaiting import awaited, free_port, listens
 from tests.conformance.sources.rabbitmq_server import RABBITMQ, shared_server
 from tests.faults.front import Front
 from tests.faults.house import House
@@ -273,7 +272,7 @@ class Kafka(OwnServer):
         ]
         command += ["--advertised-listener-url", f"tcp://127.0.0.1:{self.port}"]
         self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        await_that(lambda: answers(own), "the broker listens")
+        await_that(lambda: listens(own), "the broker listens")
         admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}"})
         for future in admin.create_topics([NewTopic(self.topic, num_partitions=3, replication_factor=1)]).values():
             future.result(20)
@@ -308,7 +307,7 @@ class Sqs(OwnServer):
         self.front = Front(f"http://127.0.0.1:{own}", port=port)
         command = [sys.executable, "-m", "tests.conformance.sources.moto_server", str(own)]
         self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        await_that(lambda: answers(own), "moto listens")
+        await_that(lambda: listens(own), "moto listens")
         self.endpoint = f"http://127.0.0.1:{port}"
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         self.client = boto3.client("sqs", endpoint_url=self.endpoint, region_name=self.region, **keys)
@@ -397,13 +396,6 @@ def argument(payload: bytes) -> Any:
         return json.loads(payload)
     except ValueError:
         return payload.decode("utf-8", "replace")
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens."""
-    with socket.socket() as one:
-        one.settimeout(1)
-        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextlib.contextmanager
