@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, NamedTuple
 
+import msgspec
 import redis
 
 from worker.feedback import breakdown
@@ -194,20 +195,40 @@ class AlarmBook:
         pipe.set(f"{self._base}numbers", forgotten)
 
 
-def open_alarms(client: redis.Redis, prefix: str, projects: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
-    """The stored alarms of projects that nobody has accepted, newest first; projects without one are left out."""
+class OpenAlarm(NamedTuple):
+    """A stored alarm that nobody has accepted: its project, id and time, and its JSON, which is long."""
+
+    project: str
+    id: str
+    at: float
+    text: bytes
+
+    def read(self) -> dict[str, Any]:
+        """Everything that is stored of it."""
+        row: dict[str, Any] = json.loads(self.text)
+        return row
+
+
+def open_alarms(client: redis.Redis, prefix: str, projects: Sequence[str]) -> list[OpenAlarm]:
+    """The alarms of projects that nobody has accepted, newest first; of each no more is read than its time."""
     with client.pipeline(transaction=False) as pipe:
         for project in projects:
             pipe.hgetall(f"{prefix}feedback:{project}:alarms")
             pipe.hkeys(f"{prefix}feedback:{project}:acknowledged")
         replies = pipe.execute()
-    found = {}
+    found = []
     for project, alarms, accepted in zip(projects, replies[::2], replies[1::2], strict=True):
-        settled = set(accepted)
-        rows = [json.loads(text) for alarm_id, text in alarms.items() if alarm_id not in settled]
-        if rows:
-            found[project] = sorted(rows, key=lambda row: -row["at"])
-    return found
+        for alarm_id in alarms.keys() - set(accepted):
+            text = alarms[alarm_id]
+            found.append(OpenAlarm(project, alarm_id.decode(), _dated(text).at, text))
+    return sorted(found, key=lambda alarm: (-alarm.at, alarm.project, alarm.id))
+
+
+class _Dated(msgspec.Struct):
+    at: float
+
+
+_dated = msgspec.json.Decoder(_Dated).decode
 
 
 def _named(times: Mapping[str, float]) -> list[tuple[AlarmName, float]]:

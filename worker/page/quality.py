@@ -8,7 +8,7 @@ from contextlib import closing
 from starlette.responses import Response
 
 from worker.environment import clock
-from worker.feedback.alarms import AlarmBook, open_alarms
+from worker.feedback.alarms import AlarmBook, OpenAlarm, open_alarms
 from worker.feedback.messages import Links, estimate_words
 from worker.feedback.reading import Reader
 from worker.kili import KiliError
@@ -54,20 +54,19 @@ class QualityView:
         """Open alarms, and the newest model versions of each project with what is known of them."""
         snapshot = self._status.snapshot()
         feedback = snapshot.found["feedback"]
-        alarms = [
-            {**alarm, "project": project, "asset_links": self._links(project)}
-            for project, rows in self._open(list(snapshot.found["projects"])).items()
-            for alarm in rows
+        alarms = paged(self._open(list(snapshot.found["projects"])), asked, ALARMS, "alarms")
+        alarms["rows"] = [
+            {**one.read(), "project": one.project, "asset_links": self._links(one.project)} for one in alarms["rows"]
         ]
         rows = [
-            {"project": project, "model": model, **one, "words": estimate_words(one), "at": summary["at"]}
+            {"project": project, "model": model, **one, "at": summary["at"]}
             for project, summary in feedback.items()
             for model, one in list(reversed(summary["models"].items()))[:MODELS]
         ]
         rows.sort(key=lambda row: ("raised" not in row["drift"].values(), row["project"]))
-        alarms.sort(key=lambda one: -one["at"])
-        shown = {"alarms": paged(alarms, asked, ALARMS, "alarms"), "models": paged(rows, asked)}
-        return {"at": snapshot.at, "review": snapshot.found["review"], **shown}
+        models = paged(rows, asked)
+        models["rows"] = [{**row, "words": estimate_words(row)} for row in models["rows"]]
+        return {"at": snapshot.at, "review": snapshot.found["review"], "alarms": alarms, "models": models}
 
     def confirm(self, asked: Asked) -> Response:
         """Ask whether an alarm shall be accepted."""
@@ -83,12 +82,12 @@ class QualityView:
         return see_other("/page/quality")
 
     def _alarm(self, project: str, alarm_id: str) -> Values:
-        found = [one for one in self._open([project]).get(project, []) if one["id"] == alarm_id]
+        found = [one.read() for one in self._open([project]) if one.id == alarm_id]
         if not found:
             raise NotPossible(404, "there is no such open alarm", "somebody may have accepted it; see the audit log")
         return found[0]
 
-    def _open(self, projects: list[str]) -> dict[str, list[Values]]:
+    def _open(self, projects: list[str]) -> list[OpenAlarm]:
         return open_alarms(self._spool.redis, self._spool.prefix, projects)
 
     def _links(self, project: str) -> Links:
