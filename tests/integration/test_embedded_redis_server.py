@@ -20,6 +20,7 @@ from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from tests.awaiting import awaited
 from worker.environment import embedded_redis
 from worker.environment.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 
@@ -83,6 +84,7 @@ def test_data_survive_a_kill_and_a_restart_on_the_same_port(server: EmbeddedRedi
     url, killed = server.url, server.pid
     for number in range(100):
         client.xadd("predictions:inbox", {"payload": number})
+    awaited(lambda: client.info("persistence")["aof_buffer_length"] == 0, "written, also to a slow disk", limit=30)
 
     server.kill()
     assert is_gone(killed)
