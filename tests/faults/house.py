@@ -139,6 +139,8 @@ class House:
         self.troubles = Troubles(self.folder)
         self._http = httpx.Client(timeout=60)
         self._named = 0
+        self._calls_before_reset = 0
+        self._calls_of_others = 0
         self._buried_before: frozenset[str] = frozenset()
         self.is_sound = True
         self.environment = {
@@ -184,7 +186,7 @@ class House:
         self.heal()
         self.switch(**SWITCHES)
         self.client.delete("pw:one-document-refused")
-        self.admin("reset", {})
+        self.forget_calls()
         self._buried_before = frozenset(self.letters.ids())
         self.troubles.begin()
         self.is_sound = False
@@ -213,6 +215,7 @@ class House:
 
     def graphql(self, query: str, variables: Mapping[str, Any]) -> Any:
         """One call to Kili, outside of the worker."""
+        self._calls_of_others += 1
         headers = {"Authorization": f"X-API-Key: {self.kili.api_key}"}
         answer = self._http.post(self.kili.endpoint, json={"query": query, "variables": variables}, headers=headers)
         body = answer.json()
@@ -256,6 +259,27 @@ class House:
     def status(self) -> dict[str, Any]:
         """What ``prediction-worker status`` gathers."""
         return collect(Settings(redis_url=self.redis.url, kili_api_key=self.kili.api_key))  # type: ignore[arg-type]
+
+    def status_of_calls(self) -> dict[str, Any]:
+        """The status once every call that Kili has counted is in it: a worker keeps its counts once in a while."""
+        calls = self._calls_before_reset + self.calls_made() - self._calls_of_others
+        found: dict[str, Any] = {}
+
+        def all_counted() -> bool:
+            found.update(self.status())
+            return sum(int(call["calls"]) for call in found["calls"]) >= calls
+
+        self.await_that(all_counted, f"{calls} calls counted")
+        return found
+
+    def calls_made(self, *, good_ones: bool = False) -> int:
+        """Calls since the last reset, as Kili counted them: all, or those without an error."""
+        return sum(call["count"] - good_ones * call["errors"] for call in self.calls().values())
+
+    def forget_calls(self) -> None:
+        """Let Kili count from zero."""
+        self._calls_before_reset += self.calls_made()
+        self.admin("reset", {})
 
     def calls(self) -> dict[str, Any]:
         """Calls by operation, as Kili counted them."""

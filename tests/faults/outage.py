@@ -155,7 +155,7 @@ class Outage:
         self._sent += share
 
     def _answers(self) -> int:
-        return self._house.outcomes()["ok"]
+        return self._house.calls_made(good_ones=True)
 
     def _failures(self) -> int:
         outcomes = self._house.outcomes()

@@ -26,7 +26,7 @@ def at_once(redis_binary: Path | None) -> Iterator[House]:
 )
 def test_a_wave_that_meets_no_fault_makes_no_extra_call(at_once: House) -> None:
     project = at_once.project()
-    at_once.admin("reset", {})
+    at_once.forget_calls()
     at_once.publish(predictions(project, 1000))
     at_once.worker()
     at_once.await_settled()
@@ -39,7 +39,7 @@ def test_a_wave_that_meets_no_fault_makes_no_extra_call(at_once: House) -> None:
         "appendManyLabels": 10,
         "updatePropertiesInAssets": 2,
     }
-    found = at_once.status()
+    found = at_once.status_of_calls()
     assert all(call["outcome"] == "ok" and call["repeats"] == 0 for call in found["calls"])
     assert "calls          24, 0 failed, 0 repeated" in text(found)
 
@@ -48,7 +48,7 @@ def test_a_second_wave_of_the_same_project_asks_for_its_interface_no_more(at_onc
     at_once.staffed()
     project = at_once.project()
     for start in (0, 100):
-        at_once.admin("reset", {})
+        at_once.forget_calls()
         at_once.publish(predictions(project, 100, start=start))
         at_once.await_settled()
     at_once.judge()
@@ -73,7 +73,7 @@ def test_failed_and_repeated_calls_show_in_status_and_metrics(at_once: House) ->
     at_once.publish(predictions(project, 100))
     at_once.await_settled()
     at_once.judge()
-    found = at_once.status()
+    found = at_once.status_of_calls()
     assert "2 failed, 2 repeated" in text(found)
     assert "  appendManyLabels: 2 UnknownOutcome" in text(found)
     metrics = prometheus_text(found)

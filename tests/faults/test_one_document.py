@@ -46,7 +46,7 @@ def keeper() -> Iterator[Keeper]:
 def test_a_thousand_new_predictions_of_which_a_fifth_is_doubtful_take_13_calls_at_most() -> None:
     with House({"WORKER_INTAKE__BATCH": "1000", ONE_DOCUMENT: "true"}) as house:
         project = house.project()
-        house.admin("reset", {})
+        house.forget_calls()
         house.publish(predictions(project, 1000))
         house.worker()
         house.await_settled()

@@ -45,7 +45,7 @@ def test_two_workers_deliver_what_a_foreign_process_sends_within_the_call_budget
     settings = {"WORKER_KILI__CALLS_PER_MINUTE": str(CALLS_PER_MINUTE), "WORKER_KILI__BURST": str(BURST)}
     with House(settings, calls_per_minute=CALLS_PER_MINUTE) as house:
         job = Job(house.project(), seed=1)
-        house.admin("reset", {})
+        house.forget_calls()
         house.worker()
         house.worker()
         job.send(house.redis.url)
@@ -76,7 +76,7 @@ def test_workers_killed_while_a_foreign_process_sends_change_nothing_about_the_r
 def test_a_thousand_new_predictions_of_which_a_fifth_is_doubtful_take_24_calls() -> None:
     with House({"WORKER_INTAKE__BATCH": "1000"}) as house:
         project = house.project()
-        house.admin("reset", {})
+        house.forget_calls()
         house.publish(predictions(project, 1000))
         house.worker()
         house.await_settled()
