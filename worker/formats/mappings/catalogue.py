@@ -177,12 +177,14 @@ def _given(found: Found, _payload: Any, _options: ReadOptions, _at: Path) -> Fou
 def _failed(mapping: FormatMapping, outcome: Outcome, at: Path) -> MappingFailed:
     key = "inside" if mapping.inside and outcome.stage == "read" else outcome.stage
     which = f"mapping {mapping.name}" + (f", expression `{key}`" if key != "limit" else "")
-    fix = (
-        "send a smaller payload, or mend the mapping"
-        if key == "limit"
-        else "send what the format says, or mend the mapping"
+    if key == "limit":
+        return MappingFailed(show(at), f"{which}: {outcome.error}", "send a smaller payload, or mend the mapping")
+    if not mapping.rule:
+        return MappingFailed(show(at), f"{which}: {outcome.error}", "send what the format says, or mend the mapping")
+    problem = f"has the keys of {mapping.name}, but a part of it is missing or of another kind ({which}: {outcome.error})"
+    return MappingFailed(
+        show(at), problem, f"{mapping.name} is {mapping.rule}: send all of it, or the answer in the short form"
     )
-    return MappingFailed(show(at), f"{which}: {outcome.error}", fix)
 
 
 def rule_of(mapping: FormatMapping) -> str:

@@ -96,8 +96,13 @@ def mapped_max: max; def max: mapped_alike | mapped_max;
 def mapped_min_by(f): min_by(f); def min_by(f): (map(f) | mapped_alike) as $alike | mapped_min_by(f);
 def mapped_max_by(f): max_by(f); def max_by(f): (map(f) | mapped_alike) as $alike | mapped_max_by(f);
 def mapped_sort_by(f): sort_by(f); def sort_by(f): (map(f) | mapped_alike) as $alike | mapped_sort_by(f);
+def class_names(f): [f | strings | select(test("^[0-9]+$") | not)] | unique;
 """
-"""jq orders every text after every number: of 0.95 and "0.9" it would call 0.95 the least. Here that is an error."""
+"""What every expression may use.
+
+jq orders every text after every number: of 0.95 and "0.9" it would call 0.95 the least. Here that is an error.
+``class_names`` gives the different names among the values of several keys; numbers of classes written as texts are none.
+"""
 
 _PROGRAMS: Mapping[Each, str] = {
     "object": '(if type == "array" then . else [.] end) | '
