@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from worker.contract.output import Answer, Classification, Detection, Either, ModelOutput, OutputError
 from worker.formats.checks import ROOT, Path, fail, show
-from worker.formats.mappings.mapping import FormatMapping, MappingError
+from worker.formats.mappings.mapping import PRELUDE, FormatMapping, MappingError
 from worker.formats.mappings.process import Job, JqProcess, Outcome
 from worker.formats.meaning import carries_geometry
 from worker.formats.options import ReadOptions
@@ -84,7 +84,7 @@ class Catalogue:
         for one in self.mappings.values():
             for key in ("when", "read", "inside"):
                 text = getattr(one, key)
-                problem = self._process.compile_error(text) if text else ""
+                problem = self._process.compile_error(text, PRELUDE) if text else ""
                 if problem:
                     raise MappingError(one.name, key, problem)
 
