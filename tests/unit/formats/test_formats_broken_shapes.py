@@ -31,7 +31,8 @@ def read(payload: Any, example: Example) -> tuple[ModelOutput, ...] | None:
     try:
         return read_payload(payload, options_of(example, shipped())).outputs
     except OutputError as error:
-        assert "mend the mapping" not in error.fix, str(error)
+        if "mend the mapping" in error.fix:
+            pytest.fail(f"the user is told to mend a mapping that is shipped: {error}")
         return None
 
 
@@ -79,7 +80,7 @@ def at(value: Any, path: tuple[str | int, ...]) -> Any:
 
 @pytest.mark.parametrize(("name", "example"), EXAMPLES)
 def test_what_lies_one_level_deeper_is_not_passed_over(name: str, example: Example) -> None:
-    """A video's labels lie in an object of their own, beside a time: an answer without them would say that nothing is there."""
+    """A video's labels lie in an object of their own, beside a time; read without them, nothing would be there."""
     told = read(example.payload, example)
     if told is None or all(map(is_empty, told)):
         return
@@ -108,7 +109,10 @@ BARE = {
     },
     "a CloudEvent": lambda text: {"specversion": "1.0", "id": "1", "type": "t", "source": "s", "data": text},
     "a CloudEvent in base64": lambda text: {
-        **{"specversion": "1.0", "id": "1", "type": "t", "source": "s"},
+        "specversion": "1.0",
+        "id": "1",
+        "type": "t",
+        "source": "s",
         "data_base64": base64.b64encode(text.encode()).decode(),
     },
     "a notification of SNS": lambda text: {"Type": "Notification", "MessageId": "1", "TopicArn": "a", "Message": text},

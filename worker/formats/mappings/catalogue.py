@@ -181,7 +181,9 @@ def _failed(mapping: FormatMapping, outcome: Outcome, at: Path) -> MappingFailed
         return MappingFailed(show(at), f"{which}: {outcome.error}", "send a smaller payload, or mend the mapping")
     if not mapping.rule:
         return MappingFailed(show(at), f"{which}: {outcome.error}", "send what the format says, or mend the mapping")
-    problem = f"has the keys of {mapping.name}, but a part of it is missing or of another kind ({which}: {outcome.error})"
+    problem = (
+        f"has the keys of {mapping.name}, but a part of it is missing or of another kind ({which}: {outcome.error})"
+    )
     return MappingFailed(
         show(at), problem, f"{mapping.name} is {mapping.rule}: send all of it, or the answer in the short form"
     )

@@ -104,7 +104,7 @@ def class_names(f): [f | strings | select(test("^[0-9]+$") | not)] | unique;
 
 jq orders every text after every number: of 0.95 and "0.9" it would call 0.95 the least. Here that is an error. So is
 joining what is not there, which jq passes over.
-``class_names`` gives the different names among the values of several keys; numbers of classes written as texts are none.
+``class_names`` gives the different names among the values of several keys; the numbers of classes are none.
 """
 
 _PROGRAMS: Mapping[Each, str] = {
