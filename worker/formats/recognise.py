@@ -64,6 +64,8 @@ def _errors_of(payload: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     error, status = payload.get("error"), payload.get("status")
     yield "error", error.get("message") if isinstance(error, Mapping) else error
     yield "errorMessage", payload.get("errorMessage")
+    if payload.get("errorCode") not in (None, *_GOOD_CODES):
+        yield "errorMsg", payload.get("errorMsg")
     code = payload.get("code")
     if (isinstance(code, int) and code not in _GOOD_CODES) or isinstance(payload.get("error_code"), str):
         yield "message", payload.get("message")
