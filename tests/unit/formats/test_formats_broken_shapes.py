@@ -168,3 +168,10 @@ def test_one_common_key_makes_no_format_the_nearest(payload: Any) -> None:
 def test_a_page_of_several_is_refused_as_such_whatever_is_on_it() -> None:
     with pytest.raises(OutputError, match="another page"):
         read_payload({"ModerationLabels": [{"Timestamp": 0}], "NextToken": "n"})
+
+
+@pytest.mark.parametrize("payload", [[{"output": "pallet"}], [{"results": [{"result": []}]}, {"results": []}]])
+def test_a_list_is_no_envelope_of_a_mapping(payload: Any) -> None:
+    """Its path begins at one object; of a list it would name what is missing there."""
+    with pytest.raises(UnknownFormat):
+        read_payload(payload)

@@ -96,6 +96,8 @@ class Catalogue:
         Raises MappingFailed when the expression of one that recognises the payload fails.
         """
         candidates = [one for one in self.candidates(payload) if one.inside or not envelopes_only]
+        if not isinstance(payload, Mapping):
+            candidates = [one for one in candidates if not one.inside]
         if not candidates:
             return []
         outcomes = self._process.run([self._jobs[one.name] for one in candidates], told(payload, options))
