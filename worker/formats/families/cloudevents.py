@@ -107,7 +107,7 @@ def _data(event: Mapping[str, Any], at: Path) -> tuple[Any, Path]:
 
 def _require_content(kind: Any, at: Path) -> None:
     """Refuse data of which the event itself says that they are neither JSON nor a text."""
-    if isinstance(kind, str) and ("xml" in kind or not kind.startswith(("application/json", "text/", "application/"))):
+    if isinstance(kind, str) and ("xml" in kind.lower() or not kind.lower().startswith(("application/", "text/"))):
         fail((*at, "datacontenttype"), f"{kind[:60]!r}: only JSON and texts are read", "send JSON")
 
 
