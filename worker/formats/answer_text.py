@@ -65,12 +65,23 @@ def decode_base64(value: Any, at: Path) -> bytes:
 
 
 def parse_base64_json(value: Any, at: Path) -> Any:
-    """Decode base64 and parse the JSON inside."""
+    """Decode base64 and parse the JSON inside; a bare text, such as a class, is given as it is."""
     try:
         text = decode_base64(value, at).decode("utf-8")
     except UnicodeDecodeError:
         fail(at, "the decoded bytes are not UTF-8 text")
-    return parse_json(text, at)
+    return parse_json_or_text(text, at)
+
+
+def parse_json_or_text(text: str, at: Path) -> Any:
+    """Parse JSON; a text that is meant to be none is given as it is. Markup is no answer, and no text either."""
+    if not _BARE.match(text):
+        return parse_json(text, at)
+    return text
+
+
+_BARE = re.compile(r"\s*(?!(?:true|false|null|NaN|-?Infinity)\s*$)[^\W\d_]")
+"""How a text begins that is no JSON: with a letter, and it is no constant of JSON."""
 
 
 def _refuse_constant(name: str, at: Path) -> NoReturn:

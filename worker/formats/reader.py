@@ -87,7 +87,6 @@ def _read_one(payload: Any, chosen: ReadOptions, at: Path) -> Reading:
     wanted = _wanted(chosen)
     inside = _unwrap(_Inside(payload, at), chosen, any(isinstance(one, Family) for one in wanted))
     _require_envelope(wanted, inside)
-    refuse_page(inside.payload, inside.at)
     empty = _nothing(wanted, inside, chosen)
     if empty is not None:
         return empty
@@ -196,6 +195,7 @@ def _unwrap(inside: _Inside, options: ReadOptions, is_named: bool) -> _Inside:
     while True:
         if isinstance(inside.payload, str) and looks_like_json(inside.payload):
             inside.payload = parse_json(inside.payload, inside.at)
+        refuse_page(inside.payload, inside.at)
         envelope = _envelope(inside, options, is_named)
         if envelope is None:
             return inside

@@ -200,7 +200,8 @@ class Keys:
         problem = (
             "does not belong to this format" if self.closed else f"carries {describe_key(value, key)}, unused there"
         )
-        return Miss(show((*at, key)), problem, share * 0.8)
+        known = len(self.known & value.keys()) / len(value) if self.closed else 1.0
+        return Miss(show((*at, key)), problem, share * known * 0.8)
 
 
 _OTHER_FORMAT = "leave it out only if it says nothing about the answer"

@@ -12,7 +12,18 @@ from worker.formats.options import ReadOptions
 from worker.formats.reply import refuse_place
 from worker.formats.structure import ANY, TEXT, Family, Keys, detect_items, near_items, needed
 
-_BESIDE = ("chunks", "segments", "words", "timestamps", "x_groq", "usage", "duration", "language", "language_code")
+_BESIDE = (
+    "chunks",
+    "segments",
+    "words",
+    "timestamps",
+    "x_groq",
+    "usage",
+    "duration",
+    "language",
+    "language_code",
+    "logprobs",
+)
 _MORE = ("language_probability", "task", "id", "model", "request_id", "timestamp", "processing_time")
 _KEYS = Keys({"text": TEXT}, dict.fromkeys((*_BESIDE, *_MORE), ANY), closed=True)
 _USED = frozenset(("text",))

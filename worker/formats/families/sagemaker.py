@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json
+from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json, parse_json_or_text
 from worker.formats.checks import ROOT, Path, ResultPointer, describe, fail, mapping, member, show, string
 from worker.formats.meaning import texts_of
 from worker.formats.structure import TEXT, Envelope, Keys, Unwrapped, detect_object, near_object, needed
@@ -36,13 +36,13 @@ def unwrap_notification(payload: Any, at: Path = ROOT) -> Unwrapped:
 
 
 def unwrap_sns(payload: Any, at: Path = ROOT) -> Unwrapped:
-    """Return the JSON message of an SNS notification."""
+    """Return the message of an SNS notification: JSON, or a bare text."""
     notification = mapping(payload, *at)
     kind = member(notification, "Type", at)
     if kind != "Notification":
         fail((*at, "Type"), f"{describe(kind)} is no notification", "confirm the subscription first")
     message = string(member(notification, "Message", at), *at, "Message")
-    return Unwrapped(parse_json(message, (*at, "Message")), (*at, "Message"))
+    return Unwrapped(parse_json_or_text(message, (*at, "Message")), (*at, "Message"))
 
 
 _RESEND = "publish predictions of completed inferences only"

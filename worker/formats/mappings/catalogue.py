@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from worker.contract.output import Answer, Classification, Detection, Either, ModelOutput, OutputError
 from worker.formats.checks import ROOT, Path, fail, show
-from worker.formats.mappings.mapping import FormatMapping, MappingError
+from worker.formats.mappings.mapping import PRELUDE, FormatMapping, MappingError
 from worker.formats.mappings.process import JqProcess, MappingJob, RunResult
 from worker.formats.meaning import carries_geometry
 from worker.formats.options import ReadOptions
@@ -84,7 +84,7 @@ class Catalogue:
         for one in self.mappings.values():
             for key in ("when", "read", "inside"):
                 text = getattr(one, key)
-                problem = self._process.compile_error(text) if text else ""
+                problem = self._process.compile_error(text, PRELUDE) if text else ""
                 if problem:
                     raise MappingError(one.name, key, problem)
 
@@ -96,6 +96,8 @@ class Catalogue:
         Raises MappingFailed when the expression of one that recognises the payload fails.
         """
         candidates = [one for one in self.candidates(payload) if one.inside or not envelopes_only]
+        if not isinstance(payload, Mapping):
+            candidates = [one for one in candidates if not one.inside]
         if not candidates:
             return []
         outcomes = self._process.run([self._jobs[one.name] for one in candidates], mapping_input(payload, options))
@@ -177,12 +179,16 @@ def _given(found: FoundMapping, _payload: Any, _options: ReadOptions, _at: Path)
 def _failed(mapping: FormatMapping, outcome: RunResult, at: Path) -> MappingFailed:
     key = "inside" if mapping.inside and outcome.stage == "read" else outcome.stage
     which = f"mapping {mapping.name}" + (f", expression `{key}`" if key != "limit" else "")
-    fix = (
-        "send a smaller payload, or mend the mapping"
-        if key == "limit"
-        else "send what the format says, or mend the mapping"
+    if key == "limit":
+        return MappingFailed(show(at), f"{which}: {outcome.error}", "send a smaller payload, or mend the mapping")
+    if not mapping.rule:
+        return MappingFailed(show(at), f"{which}: {outcome.error}", "send what the format says, or mend the mapping")
+    problem = (
+        f"has the keys of {mapping.name}, but a part of it is missing or of another kind ({which}: {outcome.error})"
     )
-    return MappingFailed(show(at), f"{which}: {outcome.error}", fix)
+    return MappingFailed(
+        show(at), problem, f"{mapping.name} is {mapping.rule}: send all of it, or the answer in the short form"
+    )
 
 
 def rule_of(mapping: FormatMapping) -> str:

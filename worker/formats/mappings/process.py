@@ -37,6 +37,7 @@ READ_BYTES = 1 << 16
 
 _STRICT = json.JSONEncoder(allow_nan=False)
 _NOISE = re.compile(r"jq: error: | at <top-level>(?=,)|\n?jq: \d+ compile errors?")
+_LINE = re.compile(r"\bline (\d+)")
 _CHILD = Path(__file__).with_name("child.py")
 
 
@@ -109,12 +110,14 @@ class JqProcess:
             found.append(RunResult(answer.get("value"), answer.get("stage", ""), answer.get("error", "")))
         return found
 
-    def compile_error(self, expression: str) -> str:
-        """What jq says against an expression; an empty text when it compiles."""
+    def compile_error(self, expression: str, prelude: str = "") -> str:
+        """What jq says against an expression that may use a prelude; an empty text when it compiles."""
+        before = " ".join(prelude.split())
         with self._lock:
-            answer = self._asked([MappingJob(expression)], b"")
+            answer = self._asked([MappingJob(f"{before}\n{expression}" if before else expression)], b"")
         error = answer if isinstance(answer, str) else str(answer[0].get("error", ""))
-        return _NOISE.sub("", error).strip()
+        message = _NOISE.sub("", error).strip()
+        return _LINE.sub(lambda line: f"line {int(line[1]) - bool(before)}", message)
 
     def close(self) -> None:
         """End the process, if one runs."""

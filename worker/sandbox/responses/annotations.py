@@ -70,17 +70,17 @@ class DrawnObject:
         for page in annotation.get("annotations") or ():
             self._add_page(page)
         tool = annotation.get("type")
-        parts = self.areas.setdefault(1, []) if "boundingPoly" in annotation else []
+        parts = self.areas.setdefault(1, []) if annotation.get("boundingPoly") else []
         flat = [area for area in annotation.get("boundingPoly") or () if isinstance(area, dict)]
         if flat:
             parts.append(_part(flat, is_box=tool == "rectangle"))
         parts += [_part(group) for group in annotation.get("boundingPoly") or () if isinstance(group, list)]
-        if "polyline" in annotation:
+        if annotation.get("polyline"):
             self.lines.append([_point(vertex) for vertex in annotation["polyline"]])
-        if "point" in annotation:
+        if annotation.get("point"):
             self.markers.append(_point(annotation["point"]))
-        if "points" in annotation:
-            seen = {point["code"]: _point(point["point"]) for point in annotation["points"]}
+        if annotation.get("points") or tool == "pose":
+            seen = {point["code"]: _point(point["point"]) for point in annotation.get("points") or ()}
             self.pose = {**(self.pose or {}), **seen}
 
     def _add_page(self, page: Json) -> None:

@@ -179,7 +179,7 @@ class _Check:
             if job.task in RELATIONS:
                 self._relations.append((job, annotation, category, here))
             elif annotation.get("mid") is not None:
-                self._known.setdefault((job.task, annotation["mid"]), set()).add(category.name)
+                self._known.setdefault((job.task, annotation["mid"]), set()).update((category.name, category.shown))
             own = Below(inside(here, "children"), annotation.get("children"), [category])
             inner = Below(
                 inside(here, "categories[0].children"), annotation["categories"][0].get("children"), [category]
