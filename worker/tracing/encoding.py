@@ -64,7 +64,7 @@ class _Sampled:
 
 
 class Written:
-    """A sampled span that is written already."""
+    """Sampled spans that are written already; they wait and are sent as one."""
 
     __slots__ = ("raw",)
     context = _Sampled()
@@ -74,7 +74,7 @@ class Written:
 
 
 class Pattern:
-    """Spans that differ in their ids, beginnings and some attributes alone; written without objects for their parts.
+    """Spans that are written without objects for their parts: first what several of them share, then each.
 
     Args:
         name: of the spans.
@@ -88,20 +88,10 @@ class Pattern:
         self._about = attributes_of(about)
         self._linked = _link(link) if link is not None else b""
 
-    def span(
-        self, text: str, own: bytes, start: int, end: int, attributes: bytes, *, root: bool, failed: bool
-    ) -> Written:
-        """The child ``own`` of a context, or the root that the context itself names."""
-        parent = bytes.fromhex(text[36:52])
-        state = _part(0x1A, ",".join(f"{k}={v}" for k, v in _items(text[56:])).encode()) if len(text) > 56 else b""
-        raw = b"".join(
+    def shared(self, start: int, end: int, attributes: bytes, *, root: bool = False, failed: bool = False) -> bytes:
+        """All of a span but its ids; the same for all spans that began and ended together and have one outcome."""
+        return b"".join(
             (
-                b"\x0a\x10",
-                bytes.fromhex(text[3:35]),
-                b"\x12\x08",
-                parent if root else own,
-                state,
-                b"" if root else b"\x22\x08" + parent,
                 self._named,
                 _FIXED.pack(0x39, start, 0x41, end),
                 self._about,
@@ -111,7 +101,23 @@ class Pattern:
                 b"\x85\x01\x00\x01\x00\x00" if root else b"\x85\x01\x00\x03\x00\x00",
             )
         )
-        return Written(b"\x12" + _varint(len(raw)) + raw)
+
+
+def child(text: str, own: bytes, shared: bytes) -> bytes:
+    """The span ``own`` below the one that a context names."""
+    trace, parent = bytes.fromhex(text[3:35]), bytes.fromhex(text[36:52])
+    raw = b"\x0a\x10%b\x12\x08%b%b\x22\x08%b%b" % (trace, own, _stated(text), parent, shared)
+    return b"\x12%b%b" % (_varint(len(raw)), raw)
+
+
+def root(text: str, shared: bytes) -> bytes:
+    """The span that a context itself names."""
+    raw = b"\x0a\x10%b\x12\x08%b%b%b" % (bytes.fromhex(text[3:35]), bytes.fromhex(text[36:52]), _stated(text), shared)
+    return b"\x12%b%b" % (_varint(len(raw)), raw)
+
+
+def _stated(text: str) -> bytes:
+    return _part(0x1A, ",".join(f"{k}={v}" for k, v in _items(text[56:])).encode()) if len(text) > 56 else b""
 
 
 def _items(state: str) -> Iterable[tuple[str, str]]:
@@ -193,6 +199,8 @@ def _part(tag: int, content: bytes) -> bytes:
 def _varint(number: int) -> bytes:
     if number < 0x80:
         return bytes((number,))
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     return b"".join(_digits(number))
 
 
