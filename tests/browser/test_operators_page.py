@@ -248,7 +248,7 @@ def test_a_letter_is_edited_and_replayed(browser: Browser, served: Served, scrip
     assert not script or person.faults() == []
     person.page.get_by_role("button", name="Replay as edited").click()
 
-    expect(person.page.get_by_role("status")).to_have_text("1 admitted")
+    expect(person.page.get_by_role("status")).to_have_text("1 admitted, 0 superseded, 0 dead, 0 gone")
     assert served.world.spool.ledger().dead == 2
     person.close()
 

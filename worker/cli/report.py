@@ -13,9 +13,10 @@ import click
 import redis
 
 from worker.cli.loading import OutputFile, fail, load_settings, print_json, start_logging
+from worker.cli.traced import traced
 from worker.feedback.reading import Reader
 from worker.feedback.report_data import disagreements
-from worker.feedback.service import Feedback
+from worker.feedback.service import Ears, Feedback
 from worker.kili import KiliError
 from worker.kili.interfaces import interface_of
 from worker.projects.review_policy import review_gaps, review_words
@@ -82,7 +83,8 @@ def opened(project: str | None) -> Iterator[Opened]:
     settings = load_settings()
     start_logging(settings)
     spool = spool_of(settings)
-    with told():
+    with told(), traced(settings) as tracer:
+        ears = Ears(evaluated=tracer.evaluated if settings.traces.enabled else None)
         budget = budget_of(settings, spool)
         name = project or settings.default_project or _only(named_projects(spool))
         kili = kili_of(settings, budget)
@@ -90,7 +92,7 @@ def opened(project: str | None) -> Iterator[Opened]:
         try:
             found = kili.project_interface(name)
             interface = interface_of(found)
-            feedback = feedback_of(settings, spool, name, reader, interface)
+            feedback = feedback_of(settings, spool, name, reader, interface, ears=ears)
             yield Opened(settings, found.title or name, reader, feedback)
         finally:
             kili.close()

@@ -123,6 +123,11 @@ class Admission:
             self.sampled_out + other.sampled_out,
         )
 
+    def words(self) -> str:
+        """What became of letters that were replayed, as every command and page says it."""
+        told = f"{self.admitted} admitted, {self.superseded} superseded, {self.dead} dead, {self.skipped} gone"
+        return f"{told}, {self.sampled_out} sampled out" if self.sampled_out else told
+
 
 @dataclass(slots=True)
 class Leased:

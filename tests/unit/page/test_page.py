@@ -196,10 +196,10 @@ def test_what_was_done_by_somebody_else_meanwhile_is_said_to_be_gone(world: Worl
     question = someone.get(f"/page/letters/do?do=replay&id={letter_id}")
     world.spool.drop(letter_id)
 
-    assert "0 admitted, 1 already gone" in words_of(someone.send(question).text)
+    assert "0 admitted, 0 superseded, 0 dead, 1 gone" in words_of(someone.send(question).text)
 
 
-@pytest.mark.parametrize(("verb", "words"), [("replay", "5 admitted"), ("drop", "5 dropped")])
+@pytest.mark.parametrize(("verb", "words"), [("replay", "5 admitted, 0 superseded, 0 dead, 0 gone"), ("drop", "5 dropped")])
 def test_all_letters_of_a_cause_go_at_the_rate_that_is_set(empty: World, verb: str, words: str) -> None:
     good = json.dumps(message()).encode()
     rows = [dead(WRONG, good.replace(b"a.jpg", b"%d.jpg" % number)) for number in range(5)]
