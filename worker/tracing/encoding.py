@@ -25,13 +25,19 @@ _TIME = struct.Struct("<BQ")
 
 def request_of(spans: Sequence[Any], about: ReadableSpan | None = None) -> bytes:
     """An ``ExportTraceServiceRequest`` with spans of the resource and scope that a span has, by default the first."""
-    head = encode_spans([about or spans[0]]).resource_spans[0]
+    resource, scope = origin_of(about or spans[0])
+    written = (span.raw if isinstance(span, Written) else _part(0x12, _span(span)) for span in spans)
+    return _part(0x0A, resource + _part(0x12, b"".join((scope, *written))))
+
+
+@lru_cache(4)
+def origin_of(span: ReadableSpan) -> tuple[bytes, bytes]:
+    """The resource and the scope of a span, written."""
+    head = encode_spans([span]).resource_spans[0]
     del head.scope_spans[0].spans[:]
-    scope = head.scope_spans[0].SerializeToString() + b"".join(
-        span.raw if isinstance(span, Written) else _part(0x12, _span(span)) for span in spans
-    )
+    scope = head.scope_spans[0].SerializeToString()
     del head.scope_spans[:]
-    return _part(0x0A, head.SerializeToString() + _part(0x12, scope))
+    return head.SerializeToString(), scope
 
 
 class Exporter(OTLPSpanExporter):
@@ -106,18 +112,21 @@ class Pattern:
 def child(text: str, own: bytes, shared: bytes) -> bytes:
     """The span ``own`` below the one that a context names."""
     trace, parent = bytes.fromhex(text[3:35]), bytes.fromhex(text[36:52])
-    raw = b"\x0a\x10%b\x12\x08%b%b\x22\x08%b%b" % (trace, own, _stated(text), parent, shared)
-    return b"\x12%b%b" % (_varint(len(raw)), raw)
+    stated = _stated(text) if len(text) > 56 else b""
+    size = _varint(38 + len(stated) + len(shared))
+    return b"\x12%b\x0a\x10%b\x12\x08%b\x22\x08%b%b%b" % (size, trace, own, parent, stated, shared)
 
 
 def root(text: str, shared: bytes) -> bytes:
     """The span that a context itself names."""
-    raw = b"\x0a\x10%b\x12\x08%b%b%b" % (bytes.fromhex(text[3:35]), bytes.fromhex(text[36:52]), _stated(text), shared)
-    return b"\x12%b%b" % (_varint(len(raw)), raw)
+    trace, own = bytes.fromhex(text[3:35]), bytes.fromhex(text[36:52])
+    stated = _stated(text) if len(text) > 56 else b""
+    size = _varint(28 + len(stated) + len(shared))
+    return b"\x12%b\x0a\x10%b\x12\x08%b%b%b" % (size, trace, own, stated, shared)
 
 
 def _stated(text: str) -> bytes:
-    return _part(0x1A, ",".join(f"{k}={v}" for k, v in _items(text[56:])).encode()) if len(text) > 56 else b""
+    return _part(0x1A, ",".join(f"{k}={v}" for k, v in _items(text[56:])).encode())
 
 
 def _items(state: str) -> Iterable[tuple[str, str]]:

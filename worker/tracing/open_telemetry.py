@@ -136,7 +136,7 @@ class OpenTelemetry(Tracer):
                     about = _attributes(_admission(arrival, item))
                     known = ADMISSIONS.shared(start, now, about, root=is_root, failed=isinstance(item, Dead))
                     shared[key] = known
-                spans.append(root(text, known) if is_root else child(text, randbytes(8), known))
+                spans.append(root(text, known) if is_root else child(text, getrandbits(64).to_bytes(8), known))
         begun.clear()
         self._send(spans)
 
@@ -197,7 +197,7 @@ class OpenTelemetry(Tracer):
                 start = min(entry.leased_ms * MS or now, now)
                 known = pattern.shared(start, now, _attributes(_settlement(one)), failed=fate is Fate.DEAD)
                 shared[key] = known
-            spans.append(child(text, randbytes(8), known))
+            spans.append(child(text, getrandbits(64).to_bytes(8), known))
         self._send(spans)
 
     def evaluated(self, evaluation: Evaluation) -> None:
