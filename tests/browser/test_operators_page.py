@@ -16,7 +16,6 @@ from tests.browser.operators import DESK, PHONE, Person, Served, started
 from tests.unit.page.world import HOSTILE, READ_TOKEN, World, drifted, message
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.messages import Links
-from worker.reports.page import page as report_page
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: apt-get install chromium, or name one in CHROMIUM")
 
@@ -56,7 +55,7 @@ def filled(server: EmbeddedRedis) -> World:
     world = World(server.url)
     world.fill()
     links = Links.of("https://kili.example/api/label/v2/graphql", "p-1")
-    world.page._reports._make = lambda project: report_page(drifted(), project, links)  # type: ignore[method-assign]
+    world.page._reports._make = lambda _project: (drifted(), links)  # type: ignore[method-assign]
     return world
 
 
@@ -84,6 +83,7 @@ def pages_of(served: Served) -> list[str]:
         "/page/letters/do?do=drop&cause=not_json",
         f"/page/quality/accept?{urlencode({'project': 'p-1', 'alarm': alarm})}",
         "/page/report?project=p-1",
+        "/page/report?project=p-1&model=m%3A1",
         "/page/letter?id=1-1",
         "/page/audit?before=1-1",
     ]
@@ -248,7 +248,7 @@ def test_a_letter_is_edited_and_replayed(browser: Browser, served: Served, scrip
     assert not script or person.faults() == []
     person.page.get_by_role("button", name="Replay as edited").click()
 
-    expect(person.page.get_by_role("status")).to_have_text("1 admitted")
+    expect(person.page.get_by_role("status")).to_have_text("1 admitted, 0 superseded, 0 dead, 0 gone")
     assert served.world.spool.ledger().dead == 2
     person.close()
 

@@ -131,6 +131,27 @@ def test_the_interval_covers_what_the_sandbox_knows(place: World, run: Run) -> N
     assert abs(row["naive"] - truth) > abs(row["value"] - truth)
 
 
+def test_into_a_folder_goes_a_page_for_each_model_version(place: World, run: Run, tmp_path: Path) -> None:
+    place.predict("digits:1", range(60), source="logistic")
+    place.predict("digits:2", range(50, 110), source="bayes")
+    place.label(60, mistakes=0.02)
+    folder = tmp_path / "report"
+    for _ in range(2):
+        result = run(report, "--project", place.project, "--html", f"{folder}/")
+        assert "3 pages written" in result.stderr
+    names = {one.name for one in folder.iterdir()}
+    assert len(names) == 3
+    for one in folder.iterdir():
+        page = Page(one.read_text())
+        assert page.open == []
+        assert all(source.startswith("data:image/png;base64,") for source in page.fetched)
+        leads_to = {link for link in page.links if link.startswith(("model-", "index"))}
+        assert leads_to == (names - {one.name} if one.name == "index.html" else {"index.html"})
+    pictured = {one.name for one in folder.iterdir() if Page(one.read_text()).fetched}
+    assert pictured == names - {"index.html"}, "disagreements are on the pages of their versions"
+    assert run(report, "--html", str(tmp_path / "no" / "folder") + "/").exit_code == 2
+
+
 def test_the_page_needs_nothing_but_itself(place: World, run: Run, tmp_path: Path) -> None:
     place.predict("digits:1", range(120), source="logistic")
     place.predict("digits:2", range(100, 200), source="bayes")

@@ -80,6 +80,24 @@ class OutputFile(click.Path):
         return path
 
 
+class OutputPlace(OutputFile):
+    """A file that can be written, or a folder: one that is there, or a name that ends with a slash."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dir_okay = True
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, of a folder that is there or of a file."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if str(value).endswith("/"):
+            try:
+                path.mkdir(exist_ok=True)
+            except OSError as error:
+                self.fail(f"the folder {str(path)!r} cannot be made: {error.strerror}", param, ctx)
+        return path
+
+
 def load_settings() -> Settings:
     """Read the settings; a wrong one ends the command with its name and what is wrong."""
     try:

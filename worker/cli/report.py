@@ -12,22 +12,26 @@ from typing import IO, Any
 import click
 import redis
 
-from worker.cli.loading import OutputFile, fail, load_settings, print_json, start_logging
+from worker.cli.loading import OutputFile, OutputPlace, fail, load_settings, print_json, start_logging
+from worker.cli.traced import traced
+from worker.feedback.messages import Links
 from worker.feedback.reading import KiliReader
 from worker.feedback.report_data import disagreements
-from worker.feedback.service import Feedback
+from worker.feedback.service import Feedback, Observers
 from worker.kili import KiliError
 from worker.kili.interfaces import interface_of
 from worker.projects.review_policy import review_gaps, review_text
 from worker.reports.export import export_rows
 from worker.reports.gallery import Exhibit, fetch_exhibits, varied
 from worker.reports.page import page
+from worker.reports.pages import INDEX, folder
 from worker.reports.text import text
 from worker.settings.tree import Settings
 from worker.wiring import access_of, budget_of, feedback_of, file_rules_of, kili_of, named_projects, spool_of
 
 LISTED = 200
 FILE = OutputFile()
+PLACE = OutputPlace()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +48,11 @@ class Opened:
 @click.option("--project", help="Project id; the default project, or the only one known, if left out.")
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="How far back the report looks.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report data as JSON.")
-@click.option("--html", type=FILE, help="Write one self-contained page.")
+@click.option(
+    "--html", type=PLACE, help="Write one self-contained page; into a folder (PATH/) one for each model version."
+)
 @click.option("--export", type=click.File("w", encoding="utf-8"), help="Write answered predictions as JSON Lines.")
-@click.option("--gallery", type=click.IntRange(0), default=40, show_default=True, help="Disagreements on the page.")
+@click.option("--gallery", type=click.IntRange(0), default=40, show_default=True, help="Disagreements shown.")
 @click.option("--acknowledge", metavar="ALARM", help="Accept an alarm: its detector starts again from now.")
 @click.option("--rebuild", is_flag=True, help="Remove what was collected and read it from Kili again.")
 @click.option("--collect/--no-collect", default=True, help="First read the new labels from Kili.")
@@ -70,10 +76,20 @@ def report(
         report_data = found.feedback.report_data(days)
         _print(found, report_data, as_json=as_json)
         if html is not None:
-            html.write_text(page(report_data, found.title, found.feedback.links, _exhibits(found, gallery)), "utf-8")
-            click.echo(f"page written: {html}", err=True)
+            _write(html, report_data, found.title, found.feedback.links, _exhibits(found, gallery))
         if export is not None:
             _export(found, export)
+
+
+def _write(place: Path, report_data: dict[str, Any], title: str, links: Links, shown: list[Exhibit]) -> None:
+    if not place.is_dir():
+        place.write_text(page(report_data, title, links, shown), "utf-8")
+        click.echo(f"page written: {place}", err=True)
+        return
+    written = folder(report_data, title, links, shown)
+    for name, content in written.items():
+        (place / name).write_text(content, "utf-8")
+    click.echo(f"{len(written)} pages written: {place / INDEX}", err=True)
 
 
 @contextmanager
@@ -82,7 +98,8 @@ def opened(project: str | None) -> Iterator[Opened]:
     settings = load_settings()
     start_logging(settings)
     spool = spool_of(settings)
-    with readable_errors():
+    with readable_errors(), traced(settings) as tracer:
+        observers = Observers(evaluated=tracer.evaluated if settings.traces.enabled else None)
         budget = budget_of(settings, spool)
         name = project or settings.default_project or _only(named_projects(spool))
         kili = kili_of(settings, budget)
@@ -90,7 +107,7 @@ def opened(project: str | None) -> Iterator[Opened]:
         try:
             found = kili.project_interface(name)
             interface = interface_of(found)
-            feedback = feedback_of(settings, spool, name, reader, interface)
+            feedback = feedback_of(settings, spool, name, reader, interface, observers=observers)
             yield Opened(settings, found.title or name, reader, feedback)
         finally:
             kili.close()

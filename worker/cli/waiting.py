@@ -12,6 +12,7 @@ import redis
 
 from worker.cli.group import count_of
 from worker.cli.loading import fail, load_settings, print_json
+from worker.cli.traced import traced
 from worker.delivery import CircuitBreaker
 from worker.delivery.waiting import ProjectBusy, Wait, waits
 from worker.delivery.waiting import dead_letter as dead_letter_all
@@ -76,9 +77,7 @@ def drop(project: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     _end(project, drop_all, "dropped for good", yes=yes, dry_run=dry_run, as_json=as_json)
 
 
-def _end(
-    project: str, end: Callable[[Spool, Wait], int], done: str, *, yes: bool, dry_run: bool, as_json: bool
-) -> None:
+def _end(project: str, end: Callable[..., int], done: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     found = [one for one in _query_spool(lambda spool: waits(spool, _breaker(spool))) if one.project == project]
     if not found:
         fail(f"nothing waits for project {project}; see prediction-worker waiting list")
@@ -97,9 +96,10 @@ def _end(
         click.echo(f"{count_of(count, 'prediction')} of {project} {verb} {done}")
 
 
-def _ended(spool: Spool, wait: Wait, end: Callable[[Spool, Wait], int]) -> int:
+def _ended(spool: Spool, wait: Wait, end: Callable[..., int]) -> int:
     try:
-        count = end(spool, wait)
+        with traced(load_settings()) as tracer:
+            count = end(spool, wait, tracer=tracer)
     except ProjectBusy:
         fail(f"a worker is delivering {wait.project} at the moment; nothing was changed, call again")
     except LeaseLost:

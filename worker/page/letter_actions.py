@@ -18,6 +18,7 @@ from worker.page.audit import AuditLog
 from worker.settings.tree import Settings
 from worker.spool import Admission, Dead, Spool
 from worker.spool.dead_letters import DeadLetter, DeadLetters, Form, event_of
+from worker.tracing import NO_TRACES, Tracer
 from worker.wiring import admitter_of, projects_of, rules_of
 
 logger = logging.getLogger(__name__)
@@ -60,15 +61,19 @@ class LetterActions:
         spool: where letters are.
         audit: the log.
         stop: set when the process ends.
+        tracer: notified of what is admitted again.
     """
 
-    def __init__(self, settings: Settings, spool: Spool, audit: AuditLog, stop: threading.Event) -> None:
+    def __init__(
+        self, settings: Settings, spool: Spool, audit: AuditLog, stop: threading.Event, tracer: Tracer = NO_TRACES
+    ) -> None:
         self.letters = DeadLetters(spool.redis, spool.prefix)
         self.parser = MessageParser(rules_of(settings), projects_of(settings), checks_only=True)
         self._settings = settings
         self._spool = spool
         self._audit = audit
         self._stop = stop
+        self._tracer = tracer
         self._guard = threading.Lock()
         self._admitter: Admitter | None = None
         self._key = f"{spool.prefix}page:work"
@@ -87,7 +92,7 @@ class LetterActions:
         """Replay a letter with another text in the place of its original; the change is kept in its history."""
         event = event_of("edited", letter.cause, diff=diff[:MAX_DIFF])
         about = {**letter.about, "form": form, "history": [*letter.about.get("history", []), event]}
-        message = _admitted_text(self._replay(replace(letter, original=text, about=about)))
+        message = self._replay(replace(letter, original=text, about=about)).text()
         self._keep_counts()
         self._audit.note(actor.who, actor.address, "edit and replay dead letter", letter.id, message, diff)
         return message
@@ -157,14 +162,14 @@ class LetterActions:
         for letter_id in letter_ids:
             total += self._replay(self.letters.get(letter_id))
         self._keep_counts()
-        return _admitted_text(total)
+        return total.text()
 
     def _replay(self, letter: DeadLetter | None) -> Admission:
         if letter is None:
             return Admission(0, 0, 0, skipped=1)
         with self._guard:
             if self._admitter is None:
-                self._admitter = admitter_of(self._settings, self._spool)
+                self._admitter = admitter_of(self._settings, self._spool, tracer=self._tracer)
             return self._admitter.replay(letter)
 
     def _keep_counts(self) -> None:
@@ -181,15 +186,4 @@ class LetterActions:
 
 
 def _outcome(verb: Verb, total: Admission, dropped: int) -> str:
-    return f"{dropped} dropped" if verb == "drop" else _admitted_text(total)
-
-
-def _admitted_text(total: Admission) -> str:
-    counts = {
-        "admitted": total.admitted,
-        "superseded by a newer prediction": total.superseded,
-        "sampled out": total.sampled_out,
-        "dead again": total.dead,
-        "already gone": total.skipped,
-    }
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "admitted")
+    return f"{dropped} dropped" if verb == "drop" else total.text()

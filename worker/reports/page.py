@@ -29,9 +29,11 @@ from worker.reports.markup import Markup, el, join
 from worker.reports.page_style import STYLE
 from worker.reports.versions import (
     MOST_CHARTED,
+    PlaceOf,
     by_version,
     earlier_table,
     latest_first,
+    linked,
     live_names,
     scroller,
 )
@@ -183,21 +185,38 @@ HOW_TO_READ = (
 
 
 def page(
-    report_data: dict[str, Any], title: str, links: Links, shown: Sequence[Exhibit] = (), *, about: str | None = None
+    report_data: dict[str, Any],
+    title: str,
+    links: Links,
+    shown: Sequence[Exhibit] = (),
+    *,
+    about: str | None = None,
+    place_of: PlaceOf | None = None,
+    back: str | None = None,
 ) -> str:
     """Write the page; ``report_data`` as :func:`worker.feedback.report_data.report_data_of` computes them.
 
-    ``about`` says in a sentence what they are of; by default live traffic.
+    Args:
+        report_data: of a project, or of one model version (see ``pages.py``).
+        title: of the page.
+        links: into the project in Kili.
+        shown: disagreements.
+        about: says in a sentence what the figures are of; by default live traffic.
+        place_of: where each model version has a page of its own, with what is then left out here.
+        back: where the page of all model versions is.
     """
     newest_first = latest_first(report_data["models"])
     live = live_names(newest_first)
-    sections = [
-        ("models", "Model versions", _models(newest_first, live, report_data["at"])),
-        ("time", "Agreement over time", _over_time(newest_first)),
+    of_versions = [
         ("worst", "Where the model is wrong most", _worst(newest_first, live)),
         ("confusion", "What was mistaken for what", _confusion(newest_first, live)),
         ("calibration", "Does the confidence tell the truth?", _calibration(newest_first, live)),
         ("drift", "Drift", _drift(newest_first, live)),
+    ]
+    sections = [
+        ("models", "Model versions", _models(newest_first, live, report_data["at"], place_of)),
+        ("time", "Agreement over time", _over_time(newest_first)),
+        *(of_versions if place_of is None else ()),
         ("versions", "Versions on the same assets", _comparisons(report_data["comparisons"])),
         ("reviewers", "Reviewers and audits", _reviewers(report_data, newest_first)),
         ("gallery", "Disagreements", _gallery(shown, links)),
@@ -214,6 +233,7 @@ def page(
         "body",
         el(
             "header",
+            el("p", el("a", "All model versions", href=back), class_="small") if back else None,
             _heading(report_data, title, links, about),
             el("nav", [el("a", name, href=f"#{key}") for key, name, _ in kept]),
         ),
@@ -239,19 +259,19 @@ def _warnings(report_data: dict[str, Any]) -> list[Markup]:
     return [el("div", caption, class_="note warn") for caption in warnings_of(report_data)]
 
 
-def _models(models: Sequence[Any], live: set[str], now: float) -> Markup:
-    cards = [_model(model, index, now) for index, model in enumerate(models) if model["model"] in live]
+def _models(models: Sequence[Any], live: set[str], now: float, place_of: PlaceOf | None) -> Markup:
+    cards = [_model(model, index, now, place_of) for index, model in enumerate(models) if model["model"] in live]
     if not cards:
         return el("p", "No predictions yet.", class_="soft")
-    return join([el("div", cards, class_="cards"), earlier_table(models, live)])
+    return join([el("div", cards, class_="cards"), earlier_table(models, live, place_of)])
 
 
-def _model(model: dict[str, Any], index: int, now: float) -> Markup:
+def _model(model: dict[str, Any], index: int, now: float, place_of: PlaceOf | None) -> Markup:
     row = model["agreement"]
     states = [(f"{detector_name(name)}: {state}", kind) for name, state, kind in _states(model)]
     return el(
         "article",
-        el("h3", _key(index), model["model"]),
+        el("h3", _key(index), linked(model["model"], place_of)),
         el("p", percent(row["value"], 1), class_="big"),
         el("p", f"between {percent(row['low'], 1)} and {percent(row['high'], 1)} ", charts.interval_bar(row)),
         [el("p", caption, class_="small soft") for caption in basis_lines(row, now)],
@@ -356,6 +376,8 @@ def _comparisons(rows: Sequence[dict[str, Any]]) -> Markup | None:
 
 def _reviewers(report_data: dict[str, Any], models: Sequence[Any]) -> Markup | None:
     found = report_data["reviewers"]
+    if found is None:
+        return el("div", audits(models), class_="card")
     if not found["verdicts"]:
         return None
     waiting = [f"{count} {BANDS.get(band, band)}" for band, count in sorted(found["waiting"].items(), reverse=True)]

@@ -151,6 +151,11 @@ class Admission:
             self.sampled_out + other.sampled_out,
         )
 
+    def text(self) -> str:
+        """What became of letters that were replayed, as every command and page says it."""
+        message = f"{self.admitted} admitted, {self.superseded} superseded, {self.dead} dead, {self.skipped} gone"
+        return f"{message}, {self.sampled_out} sampled out" if self.sampled_out else message
+
 
 @dataclass(slots=True)
 class Leased:

@@ -7,14 +7,17 @@ import itertools
 import json
 import re
 from functools import partial
+from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import redis
 from pydantic import ValidationError
 
 from tests.awaiting import awaited
-from tests.unit.page.world import HOSTILE, WRONG, Browser, World, dead, members, message
+from tests.unit.page.world import HOSTILE, WRONG, Browser, World, dead, drifted, members, message
+from worker.feedback.messages import Links
 from worker.page import editing
 from worker.page.access import Role
 from worker.page.formatting import number, seconds
@@ -196,10 +199,12 @@ def test_what_was_done_by_somebody_else_meanwhile_is_said_to_be_gone(world: Worl
     question = someone.get(f"/page/letters/do?do=replay&id={letter_id}")
     world.spool.drop(letter_id)
 
-    assert "0 admitted, 1 already gone" in words_of(someone.send(question).text)
+    assert "0 admitted, 0 superseded, 0 dead, 1 gone" in words_of(someone.send(question).text)
 
 
-@pytest.mark.parametrize(("verb", "words"), [("replay", "5 admitted"), ("drop", "5 dropped")])
+@pytest.mark.parametrize(
+    ("verb", "words"), [("replay", "5 admitted, 0 superseded, 0 dead, 0 gone"), ("drop", "5 dropped")]
+)
 def test_all_letters_of_a_cause_go_at_the_rate_that_is_set(empty: World, verb: str, words: str) -> None:
     good = json.dumps(message()).encode()
     rows = [dead(WRONG, good.replace(b"a.jpg", b"%d.jpg" % number)) for number in range(5)]
@@ -356,6 +361,26 @@ def test_the_fleet_shows_processes_sources_and_calls(world: World) -> None:
     assert "stream 6" in text
     assert "createLabels RateLimited 1" in text
     assert [one["name"] for one in members(world)] == ["host-1", f"host-2{HOSTILE}"]
+
+
+def test_the_report_leads_to_a_page_of_each_version(world: World) -> None:
+    links = Links.of("https://kili.example/api/label/v2/graphql", "p-1")
+    world.page._reports._make = lambda _project: (drifted(), links)  # type: ignore[method-assign]
+    someone, models = world.browser(), [one["model"] for one in drifted()["models"]]
+    overview = someone.get("/page/report?project=p-1")
+    places = [unescape(place) for place in re.findall(r'href="(/page/report[^"]+)"', overview.text)]
+    assert len(set(places)) == len(models) == 2
+    for place in places:
+        page = someone.get(place)
+        assert page.status_code == 200
+        assert 'href="/page/report?project=p-1"' in page.text
+        assert sum(f"<h1>{model}</h1>" in unescape(page.text) for model in models) == 1
+        assert HOSTILE not in page.text
+    assert HOSTILE not in overview.text
+    assert f"/page/report?{urlencode({'project': 'p-1', 'model': models[0]})}" in unescape(
+        someone.get("/page/quality").text
+    )
+    assert someone.get("/page/report?project=p-1&model=nobody").status_code == 404
 
 
 def test_a_report_of_a_kili_that_does_not_answer_says_so(world: World) -> None:

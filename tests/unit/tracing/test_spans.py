@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, ParentBased, Sampler
@@ -54,17 +55,20 @@ class Kept:
         self.given: list[Any] = []
 
     def on_end(self, span: Any) -> None:
-        self.spans.append(read_back(span) if isinstance(span, Written) else span)
+        self.spans += read_back(span) if isinstance(span, Written) else [span]
         self.given.append(span)
 
     def shutdown(self) -> None:
         pass
 
 
-def read_back(span: Written) -> ReadableSpan:
-    """A span that was written, as OpenTelemetry's own."""
-    request = ExportTraceServiceRequest.FromString(request_of([span], ABOUT))
-    (found,) = request.resource_spans[0].scope_spans[0].spans
+def read_back(packet: Written) -> list[ReadableSpan]:
+    """Spans that were written, as OpenTelemetry's own."""
+    request = ExportTraceServiceRequest.FromString(request_of([packet], ABOUT))
+    return [_own(found) for found in request.resource_spans[0].scope_spans[0].spans]
+
+
+def _own(found: Span) -> ReadableSpan:
     state = TraceState.from_header([found.trace_state]) if found.trace_state else None
 
     def context(trace: bytes, own: bytes, *, remote: bool) -> SpanContext:
@@ -163,6 +167,18 @@ def test_a_message_without_a_context_begins_a_trace_with_its_admission() -> None
     assert root.context is not None
     assert context == f"00-{root.context.trace_id:032x}-{root.context.span_id:016x}-01"
     assert child.parent is not None
+
+
+def test_many_spans_wait_in_packets_and_each_keeps_its_own_ids() -> None:
+    kept = Kept()
+    found = OpenTelemetry(kept, DEFAULT_ON, RESOURCE)  # type: ignore[arg-type]
+    contexts = [f"00-{number:032x}-{PRODUCER}-01" for number in range(1, 41)]
+    found.admitted([Arrival(f"{1000 + n}-0", (waiting(one),)) for n, one in enumerate(contexts)], ADMITTED)
+    assert [len(read_back(packet)) for packet in kept.given] == [16, 16, 8]
+    ids = [span.context.trace_id for span in kept.spans if span.context is not None]
+    assert ids == list(range(1, 41))
+    assert len({span.context.span_id for span in kept.spans if span.context is not None}) == 40
+    assert [span.start_time for span in kept.spans] == [(1000 + n) * 1_000_000 for n in range(40)]
 
 
 def test_what_another_worker_admitted_is_its_own_to_tell() -> None:
