@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.conformance import kili_sdk
-from tests.conformance.sdk_cars import APPEND, HTTP, refusal
+from tests.conformance.sdk_cars import APPEND, HTTP, rejection
 from worker.sandbox.process import SandboxProcess
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def test_what_the_sdk_never_sends_is_refused(
 ) -> None:
     project_id = new_project(input_type=input_type)
     data = {"contentArray": [content], "jsonContentArray": [json_content], "externalIDArray": ["a"]}
-    assert words in refusal(sandbox, APPEND, data=data, where={"id": project_id})
+    assert words in rejection(sandbox, APPEND, data=data, where={"id": project_id})
 
 
 def test_an_import_that_fails_says_so_and_imports_the_rest(

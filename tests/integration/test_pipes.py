@@ -15,8 +15,7 @@ import redis
 
 from tests.forking import served
 from tests.nursery import spawn
-from worker.cli.group import COMMANDS, main
-from worker.cli.wording import counted
+from worker.cli.group import COMMANDS, count_of, main
 from worker.demo.environment import LocalKili
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.sandbox.process import SandboxProcess
@@ -114,7 +113,7 @@ def test_a_command_that_the_shell_starts_says_what_the_forked_one_says(
 )
 def test_publish_takes_what_a_shell_gives(place: Path, redis_server: EmbeddedRedis, line: str, sent: int) -> None:
     found = shell(place, redis_server, line)
-    assert (found.returncode, found.stdout) == (0, f"{counted(sent, 'prediction')} sent\n"), found.stderr
+    assert (found.returncode, found.stdout) == (0, f"{count_of(sent, 'prediction')} sent\n"), found.stderr
     with redis.Redis.from_url(redis_server.url) as client:
         waiting = client.llen("predictions") if "celery" in line else client.xlen("predictions:inbox")
     assert waiting == (1 if "celery" in line else sent)
