@@ -13,16 +13,17 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kili.client import Kili
-from kili.exceptions import GraphQLError
-
+from tests.conformance import kili_sdk
 from tests.conformance.sdk_cars import APPEND, call, create_project
 from tests.nursery import spawn
 from worker.sandbox.interface import read_interface
 from worker.sandbox.process import SandboxProcess
 from worker.sandbox.responses.agreement import compare_jobs
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 Case = Mapping[str, Any]
 NEAR = 0.02
@@ -96,7 +97,7 @@ class CaseJudge:
                 model_name="m:1",
                 disable_tqdm=True,
             )
-        except GraphQLError as error:
+        except kili_sdk.GraphQLError as error:
             return str(error)
         return ""
 
@@ -112,7 +113,9 @@ def main(arguments: list[str]) -> int:
     """Judge a folder of cases."""
     cases = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(arguments[0]).glob("*.json"))]
     with SandboxProcess(spawn=spawn, agreement="documented", validation="strict") as sandbox:
-        judge = CaseJudge(sandbox, Kili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint, disable_tqdm=True))
+        judge = CaseJudge(
+            sandbox, kili_sdk.Kili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint, disable_tqdm=True)
+        )
         wrong = {case["name"]: judge.problems(case) for case in cases}
     for name, problems in wrong.items():
         if problems:

@@ -10,6 +10,7 @@ import pytest
 from tests.faults.house import House
 from tests.servers import servers_of, shared_out
 
+HERE = Path(__file__).parent
 QUICK = {
     "WORKER_KILI__BACKOFF_SECONDS": "0.02",
     "WORKER_KILI__BACKOFF_CAP_SECONDS": "0.2",
@@ -28,7 +29,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The forms of a case are shared out among the servers."""
-    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    files = {path for path in {item.path for item in items} if HERE in path.parents}
+    here = [item for item in items if item.path in files]
     left = set(here).difference(shared_out(here))
     if left:
         config.hook.pytest_deselected(items=[item for item in here if item in left])

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import redis
 from click.testing import CliRunner, Result
-from kili.client import Kili
 
+from tests.conformance import kili_sdk
 from tests.integration.feedback_world import World, world
 from tests.nursery import spawn
 from worker.cli.evaluate import evaluate
@@ -27,6 +27,9 @@ from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.reading import ReadAsset
 from worker.reports.gallery import AssetContents
 from worker.reports.markup import VOID
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 Run = Callable[..., Result]
 
@@ -237,7 +240,7 @@ def kili(place: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kili:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("KILI_API_KEY", "KILI_API_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
-    return Kili(api_key=place.sandbox.api_key, api_endpoint=place.sandbox.endpoint, disable_tqdm=True)
+    return kili_sdk.Kili(api_key=place.sandbox.api_key, api_endpoint=place.sandbox.endpoint, disable_tqdm=True)
 
 
 @pytest.fixture

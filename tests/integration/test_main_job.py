@@ -9,12 +9,16 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from kili.client import Kili
 
+from tests.conformance import kili_sdk
 from tests.faults.foreign import Job, create
 from tests.faults.house import House, predictions
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 pytestmark = [pytest.mark.servers("ends"), pytest.mark.usefixtures("named_server")]
 BURST, CALLS_PER_MINUTE = 4, 600
@@ -38,7 +42,7 @@ def check(job: Job, house: House, kili: Kili) -> None:
 def sdk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[House], Kili]:
     """Kili's SDK for a house; its cache stays out of the real home directory."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    return lambda house: Kili(api_key=house.kili.api_key, api_endpoint=house.kili.endpoint, disable_tqdm=True)
+    return lambda house: kili_sdk.Kili(api_key=house.kili.api_key, api_endpoint=house.kili.endpoint, disable_tqdm=True)
 
 
 def test_two_workers_deliver_what_a_foreign_process_sends_within_the_call_budget(sdk: Callable[[House], Kili]) -> None:

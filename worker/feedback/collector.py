@@ -165,7 +165,7 @@ class Collector:
         try:
             first = self._first_day()
             records = self._store.records(with_labels=True)
-            old = [one.asset_id for one in records if all(key.day < first for key in one.labels)]
+            old = [one for one in records if all(key.day < first for key in one.labels)]
             self._store.forget_labels_before(first)
             return self._store.drop(old)
         finally:
@@ -349,7 +349,7 @@ class Collector:
         found = self._source.assets(self._store.project, sorted(asset_ids))
         records = self._keep(found)
         gone = asset_ids - {asset.id for asset in found}
-        self._removed += self._store.drop(gone)
+        self._removed += self._store.drop(self._store.records_of(gone))
         if self._unread is not None:
             self._unread.forget(gone)
         return records

@@ -9,6 +9,8 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
+import msgspec
+
 from worker.feedback.reading import LabelKind
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
@@ -124,14 +126,14 @@ class AssetRecord:
     @classmethod
     def from_json(cls, asset_id: str, text: str | bytes, *, with_labels: bool = True) -> AssetRecord:
         """Read what ``to_json`` wrote; what many records have in common is held in memory once."""
-        external_id, created, decision, slices, answers, labels, first = json.loads(text)
+        external_id, created, decision, slices, answers, labels, first = msgspec.json.decode(text)
         return cls(
             asset_id=asset_id,
             external_id=external_id,
             created=_day(created),
-            decision=Decision(*map(_shared, decision)) if decision else None,
+            decision=_decision(decision) if decision else None,
             slices=_shared_slices(tuple(slices.items())),
-            answers=tuple(_answer(row) for row in answers),
+            answers=tuple([_answer(row) for row in answers]),
             labels=tuple(LabelKey(key, LabelKind(kind), _day(day)) for key, kind, day in labels) if with_labels else (),
             first_human=first,
         )
@@ -152,23 +154,24 @@ def _verdict_row(verdict: HumanVerdict) -> list[Any]:
     return [getattr(verdict, name) for name in HumanVerdict.__slots__]
 
 
+def _decision(row: list[Any]) -> Decision:
+    shared: list[Any] = [sys.intern(value) if value.__class__ is str else value for value in row]
+    return Decision(*shared)
+
+
 def _answer(row: list[Any]) -> Answer:
     model, label_id, at, classes, verdicts = row
-    return Answer(_shared(model), label_id, at, _classes(classes), tuple(_verdict(one) for one in verdicts))
+    return Answer(sys.intern(model), label_id, at, _classes(classes), tuple([_verdict(one) for one in verdicts]))
 
 
 def _verdict(row: list[Any]) -> HumanVerdict:
     label_id, label_type, author, at, agreement, jobs, classes, mark, standing, seconds = row
-    about = (label_id, _shared(label_type), _shared(author), at, agreement)
+    about = (label_id, sys.intern(label_type), sys.intern(author), at, agreement)
     return HumanVerdict(*about, _shared_jobs(tuple(jobs.items())), _classes(classes), mark, standing, seconds)
 
 
-def _shared(value: Any) -> Any:
-    return sys.intern(value) if isinstance(value, str) else value
-
-
 def _classes(classes: Classes) -> Classes:
-    return _shared_classes(tuple((job, tuple(names)) for job, names in classes.items()))
+    return _shared_classes(tuple([(job, tuple(names)) for job, names in classes.items()]))
 
 
 @lru_cache(2000)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -117,10 +117,12 @@ class FeedbackStore:
             pipe.execute()
         return set(changed)
 
-    def drop(self, asset_ids: Iterable[str]) -> int:
-        """Remove assets that Kili no longer has; how many there were."""
-        wanted = set(asset_ids)
-        found = [one for one in self.records(with_labels=True) if one.asset_id in wanted] if wanted else []
+    def records_of(self, asset_ids: Collection[str]) -> list[AssetRecord]:
+        """The records of these assets, with their labels."""
+        return [one for one in self.records(with_labels=True) if one.asset_id in asset_ids] if asset_ids else []
+
+    def drop(self, found: Sequence[AssetRecord]) -> int:
+        """Remove records, read with their labels; how many they are."""
         if not self.acquire():
             raise LockLost(self.project)
         with self._redis.pipeline(transaction=True) as pipe:
