@@ -164,8 +164,8 @@ def _in_object(
     if name is None and (foreign_key(answer, ()) or any(map(_is_data, answer.values()))):
         return Data(answer)
     asked = [name] if name is not None else [one for one in answer if one not in _STATED_KEYS]
-    questions = asked if len(asked) == 1 else [one for one in asked if _is_said(answer[one])]
-    if name is None and not any(_is_said(answer[one]) for one in asked) and _is_hollow(answer, asked):
+    questions = asked if len(asked) == 1 else [one for one in asked if _is_stated(answer[one])]
+    if name is None and not any(_is_stated(answer[one]) for one in asked) and _is_hollow(answer, asked):
         return Data(answer)
     if not questions:
         fail(at, "which key of the answer is the label? There are: " + (", ".join(answer) or "none"), _SET_FIELD)
@@ -204,7 +204,7 @@ def _is_hollow(answer: Mapping[str, Any], asked: list[str]) -> bool:
     return any(answer[one] == [] and one not in _LIST_KEYS for one in asked)
 
 
-def _is_said(value: Any) -> bool:
+def _is_stated(value: Any) -> bool:
     """Whether a value can be a label, or several."""
     return isinstance(value, str) or (
         bool(value) and isinstance(value, list) and all(isinstance(v, str) for v in value)

@@ -43,9 +43,9 @@ def _refuse_error_answer(payload: Any, at: Path) -> None:
     """Raise OutputError for what servers send instead of an answer, with what they say of it."""
     if not isinstance(payload, Mapping):
         return
-    for key, told in _errors_of(payload):
-        if isinstance(told, str) and told.strip():
-            fail((*at, key), f"the serving stack answered with an error: {told.strip()[:200]}", _PUBLISH_NONE)
+    for key, stated in _errors_of(payload):
+        if isinstance(stated, str) and stated.strip():
+            fail((*at, key), f"the serving stack answered with an error: {stated.strip()[:200]}", _PUBLISH_NONE)
 
 
 def _errors_of(payload: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

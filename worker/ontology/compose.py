@@ -19,7 +19,7 @@ from worker.contract.output import (
     Several,
     Transcription,
 )
-from worker.ontology.classes import Policy, category_of
+from worker.ontology.classes import ClassPolicy, category_of
 from worker.ontology.compose_classification import compose_classification
 from worker.ontology.compose_detection import Target, compose_detection, kinds_of
 from worker.ontology.compose_entities import compose_entities
@@ -125,7 +125,7 @@ def to_json_response(
     if isinstance(answer, KiliResponse):
         response = answer.json_response
     else:
-        policy = Policy(classes, threshold, unknown_classes == "ignore")
+        policy = ClassPolicy(classes, threshold, unknown_classes == "ignore")
         response = {}
         for definite, name in _parts(answer, output.job, interface):
             job = resolve_job(definite, name, interface)

@@ -26,14 +26,14 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
 
 
 def _read_one(item: Any, options: ReadOptions, at: Path) -> ModelOutput:
-    heard = mapping(item, *at)
-    _KEYS.refuse_stranger(heard, at)
-    text = member(heard, "text", at)
+    entry = mapping(item, *at)
+    _KEYS.refuse_stranger(entry, at)
+    text = member(entry, "text", at)
     if not isinstance(text, str):
         fail((*at, "text"), f"{describe(text)} is not a string")
     if options.strings != "text":
         refuse_place(text, (*at, "text"))
-    return with_ignored(options.output(Transcription(text.strip())), unused_keys([heard], _USED))
+    return with_ignored(options.output(Transcription(text.strip())), unused_keys([entry], _USED))
 
 
 FAMILY = Family(

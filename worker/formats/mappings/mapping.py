@@ -27,7 +27,7 @@ class MappingError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class MappingExample:
     """A payload with what must be read from it, or the text that its refusal must hold."""
 
     payload: Any
@@ -65,7 +65,7 @@ class FormatMapping:
     limits: str = ""
     uses: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    tests: tuple[Example, ...] = ()
+    tests: tuple[MappingExample, ...] = ()
 
     @property
     def program(self) -> str:
@@ -191,23 +191,23 @@ def _keys(name: str, _key: str, value: Any) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(one) for one in lists)
 
 
-def parse_examples(name: str, value: Any) -> tuple[Example, ...]:
+def parse_examples(name: str, value: Any) -> tuple[MappingExample, ...]:
     """Make examples of a list of ``[[formats.NAME.tests]]`` tables."""
     if not isinstance(value, list):
         raise MappingError(name, "tests", f"must be a list of tables: [[formats.{name}.tests]]")
     return tuple(_example(name, f"tests[{i}]", one) for i, one in enumerate(value))
 
 
-def _example(name: str, key: str, value: Any) -> Example:
+def _example(name: str, key: str, value: Any) -> MappingExample:
     if not isinstance(value, Mapping) or "payload" not in value or ("expect" in value) == ("refused" in value):
         raise MappingError(name, key, "needs payload, and either expect or refused")
-    unknown = value.keys() - set(Example.__slots__)
+    unknown = value.keys() - set(MappingExample.__slots__)
     if unknown:
         raise MappingError(
-            name, f"{key}.{min(unknown)}", f"is no key of a test; its keys are {', '.join(Example.__slots__)}"
+            name, f"{key}.{min(unknown)}", f"is no key of a test; its keys are {', '.join(MappingExample.__slots__)}"
         )
     texts = {part: _json(name, f"{key}.{part}", value[part]) for part in ("payload", "expect") if part in value}
-    return Example(**{**value, **texts})
+    return MappingExample(**{**value, **texts})
 
 
 def _json(name: str, key: str, value: Any) -> Any:
