@@ -27,6 +27,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
+from tests.awaiting import PATIENCE
+
 PRELOADED = (
     "celery.app.amqp",
     "celery.app.builtins",
@@ -149,6 +151,16 @@ def forked(
     return int(_nursery().ask(order, list(files.values())))
 
 
+def printed(*arguments: str, env: Mapping[str, str]) -> str:
+    """What ``python -m worker ARGUMENTS`` prints; it must end well."""
+    command = [sys.executable, "-m", "worker", *arguments]
+    child = spawn(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    with child.stdout as output:
+        found: str = output.read()
+    assert child.wait(PATIENCE) == 0, found
+    return found
+
+
 class Nursery:
     """The process that forks the others; it ends with its owner, at the latest when the socket between them closes."""
 
@@ -175,7 +187,7 @@ class Nursery:
     def close(self) -> None:
         """End it; its children are their owners' to end."""
         self._socket.close()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
 
 
 _nurseries: list[Nursery] = []

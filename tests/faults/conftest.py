@@ -15,7 +15,6 @@ QUICK = {
     "WORKER_KILI__BACKOFF_SECONDS": "0.02",
     "WORKER_KILI__BACKOFF_CAP_SECONDS": "0.2",
     "WORKER_KILI__RETRY_AFTER_CAP_SECONDS": "1",
-    "WORKER_KILI__TIMEOUT_SECONDS": "0.75",
     "WORKER_SPOOL__LEASE_SECONDS": "1",
     "WORKER_DELIVERY__CONCURRENCY": "8",
     "WORKER_DELIVERY__LINGER_SECONDS": "0.1",
@@ -51,6 +50,8 @@ class Keeper:
 
     def open(self, binary: Path | None) -> House:
         """The house on that server, ready for a case, with a worker in it."""
+        for other, resting in self._houses.items():
+            resting.rest(is_resting=other != binary)
         house = self._houses.get(binary)
         if house is None or not house.is_sound:
             self.close(binary)

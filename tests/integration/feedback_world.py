@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -57,6 +57,13 @@ class World:
     @property
     def access(self) -> KiliAccess:
         return KiliAccess(self.sandbox.endpoint, self.sandbox.api_key)
+
+    def with_new_project(self, **switches: Any) -> World:
+        """The same sandbox without a fault and with these switches, and an empty project for the next case."""
+        self.heal()
+        self.admin("config", {"mark_delay": 0, "read_lag": 0, **switches})
+        data = {"title": "digits", "inputType": "IMAGE", "jsonInterface": json.dumps(INTERFACE)}
+        return replace(self, project=self.call(CREATE, data=data)["id"], truth={})
 
     def reader(self) -> KiliReader:
         return KiliReader(self.access, retry=RetryPolicy(attempts=2, base=0.05))
@@ -178,9 +185,6 @@ def world(**options: Any) -> Iterator[World]:
     with SandboxProcess(spawn=spawn, **options) as sandbox:
         kili = KiliClient(KiliAccess(sandbox.endpoint, sandbox.api_key))
         try:
-            found = World(sandbox, "", kili)
-            data = {"title": "digits", "inputType": "IMAGE", "jsonInterface": json.dumps(INTERFACE)}
-            found.project = found.call(CREATE, data=data)["id"]
-            yield found
+            yield World(sandbox, "", kili).with_new_project()
         finally:
             kili.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
@@ -15,6 +14,7 @@ import pytest
 import redis
 from click.testing import CliRunner, Result
 
+from tests.awaiting import PATIENCE, awaited
 from tests.conformance import kili_sdk
 from tests.integration.feedback_world import World, world
 from tests.nursery import spawn
@@ -34,14 +34,19 @@ if TYPE_CHECKING:
 Run = Callable[..., Result]
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[World]:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A sandbox with the pictures of 200 digits."""
+    pictures = tmp_path_factory.mktemp("pictures")
     for number, image in enumerate(load_digits().images[:200]):
         (pictures / f"digit-{number}.png").write_bytes(png(image))
     with world(files=str(pictures)) as found:
         yield found
+
+
+@pytest.fixture
+def place(pictured: World) -> World:
+    return pictured.with_new_project()
 
 
 @pytest.fixture
@@ -301,9 +306,7 @@ def test_the_first_use_case_prints_what_the_sdks_code_prints(
 
     assert run(publish, str(file)).exit_code == 0
     with WorkerProcess({**access, "REDIS_URL": redis_server.url}, tmp_path, spawn=spawn):
-        end = time.monotonic() + 30
-        while kili.count_labels(project_id=project, type_in=["INFERENCE"]) < len(CARS) and time.monotonic() < end:
-            time.sleep(0.1)
+        awaited(lambda: kili.count_labels(project_id=project, type_in=["INFERENCE"]) == len(CARS), "every label")
     label_cars(kili, project)
     result = run(report, "--project", project)
 
@@ -393,7 +396,9 @@ def test_marks_that_are_late_are_awaited(run: Run, place: World, tmp_path: Path)
     place.admin("config", {"mark_delay": 1.0})
     file = write_predictions(tmp_path / "said.jsonl", range(30), "bayes")
 
-    result = run(evaluate, str(file), "--project", place.project, "--model", "digits:2", "--json", "--wait", "30")
+    result = run(
+        evaluate, str(file), "--project", place.project, "--model", "digits:2", "--json", "--wait", str(PATIENCE)
+    )
 
     assert json.loads(result.stdout)["marks"]["compared"] == 30
     assert json.loads(result.stdout)["marks"]["conflicts"] == 0

@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.awaiting import PATIENCE
 from tests.faults.house import COLOURS, House
 from worker.monitoring.fleet import prometheus_text
 from worker.monitoring.status import text
@@ -99,7 +100,7 @@ def test_verdicts_reach_policy_status_metrics_and_webhook(tmp_path: Path) -> Non
             with Labelers(house.kili.endpoint, house.kili.api_key, project, answer, count=1) as people:
                 labeled = people.label(COUNT // 2).labeled
             house.await_that(lambda: training_examples(house, project) > 60, "the policy has learned")
-            house.await_that(lambda: heard, "the webhook has taken an alarm")
+            house.await_that(lambda: heard, "the webhook has taken an alarm", limit=3 * PATIENCE)
             house.await_that(lambda: verdicts(house, project) == len(labeled), "every answer is a verdict")
             house.judge()
             found = house.status()

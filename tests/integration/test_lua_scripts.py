@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.awaiting import awaited
 from tests.integration.marked_scripts import heard, marked_script_of, marks_in, marks_of, text_of
 from worker.environment.connections import WorkerScript, script_of
 from worker.environment.embedded_redis import EmbeddedRedis
@@ -388,8 +389,6 @@ class Tour:
 
 def await_due(due: Callable[[], list[str]]) -> list[str]:
     """What is due, once the silence between two hints is over."""
-    end = time.monotonic() + 5
-    while not (found := due()):
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    found: list[str] = []
+    awaited(lambda: found.extend(due()) or found, "something is due")
     return found

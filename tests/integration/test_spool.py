@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import redis
@@ -11,16 +10,20 @@ import redis
 from tests.awaiting import awaited
 from worker.spool import Admission, Arrival, Dead, Leased, LeaseLost, Outcome, Settlement, Spool, Waiting
 
-await_that = partial(awaited, limit=5.0)
-
 pytestmark = pytest.mark.servers("all")
 
-LEASE_MS = 600
+LEASE_MS = 600_000
 
 
 @pytest.fixture
 def spool(client: redis.Redis) -> Spool:
-    return Spool(client, prefix="t:", lease_ms=LEASE_MS, remember_ms=60_000)
+    return Spool(client, prefix="t:", lease_ms=LEASE_MS, remember_ms=600_000)
+
+
+@pytest.fixture
+def brief(client: redis.Redis) -> Spool:
+    """The same spool, as a worker sees it whose locks end soon."""
+    return Spool(client, prefix="t:", lease_ms=300, remember_ms=600_000)
 
 
 def waiting(
@@ -87,11 +90,12 @@ def test_one_wave_at_a_time_has_a_project(spool: Spool) -> None:
     assert spool.acquire("p") is not None
 
 
-def test_what_a_dead_wave_had_leased_goes_first_at_the_next(spool: Spool) -> None:
+def test_what_a_dead_wave_had_leased_goes_first_at_the_next(spool: Spool, brief: Spool) -> None:
     admit(spool, *(waiting(f"a{n}") for n in range(700)))
     lost = acquire(spool)
     taken = lease(spool, lost, items=600)
-    await_that(lambda: spool.acquire("p"))
+    spool.redis.pexpire("t:lock:p", 1)
+    awaited(lambda: brief.acquire("p"), "another wave has the project")
     check(spool)
     assert spool.ledger().waiting == 700
     with pytest.raises(LeaseLost):
@@ -99,7 +103,7 @@ def test_what_a_dead_wave_had_leased_goes_first_at_the_next(spool: Spool) -> Non
     with pytest.raises(LeaseLost):
         spool.settle("p", lost, [Settlement(taken[0], Outcome.DELIVERED)])
     check(spool)
-    await_that(lambda: spool.acquire("p"))
+    awaited(lambda: spool.acquire("p"), "the other's lock has ended by itself")
     spool.redis.delete("t:lock:p")
     again = lease(spool, acquire(spool), items=600)
     assert [entry.entry_id for entry in again] == [entry.entry_id for entry in taken]
@@ -127,14 +131,24 @@ def test_given_back_entries_keep_their_place_and_their_count(spool: Spool) -> No
     assert [entry.deliveries for entry in again] == [2, 2, 1, 1]
 
 
-def test_an_entry_put_off_comes_back_when_its_time_has_come(spool: Spool) -> None:
+def put_off(spool: Spool, delay_ms: int) -> list[Leased]:
+    """Put an entry off, and ask for what there is to lease, which notes when the first comes back."""
     admit(spool, waiting("a"))
     token = acquire(spool)
-    settle(spool, token, lease(spool, token), Outcome.LATER, delay_ms=200)
-    assert lease(spool, token) == []
+    settle(spool, token, lease(spool, token), Outcome.LATER, delay_ms=delay_ms)
+    found = lease(spool, token)
     spool.release("p", token)
+    return found
+
+
+def test_an_entry_put_off_stays_away_until_its_time_has_come(spool: Spool) -> None:
+    assert put_off(spool, 600_000) == []
     assert spool.due(full=1, linger_ms=0, silence_ms=1) == []
-    await_that(lambda: spool.due(full=1, linger_ms=0, silence_ms=1) == ["p"])
+
+
+def test_an_entry_put_off_comes_back_when_its_time_has_come(spool: Spool) -> None:
+    put_off(spool, 200)
+    awaited(lambda: spool.due(full=1, linger_ms=0, silence_ms=1) == ["p"])
     assert len(lease(spool, acquire(spool))) == 1
 
 
@@ -260,11 +274,11 @@ def test_a_dropped_letter_is_counted(spool: Spool) -> None:
 
 def test_a_project_is_due_when_a_batch_is_full_or_the_linger_time_is_over(spool: Spool) -> None:
     admit(spool, *(waiting(f"a{n}") for n in range(9)))
-    assert spool.due(full=10, linger_ms=60_000, silence_ms=1) == []
-    await_that(lambda: spool.due(full=10, linger_ms=50, silence_ms=1) == ["p"])
+    assert spool.due(full=10, linger_ms=600_000, silence_ms=1) == []
+    awaited(lambda: spool.due(full=10, linger_ms=50, silence_ms=1) == ["p"])
     admit(spool, waiting("b"))
-    await_that(lambda: spool.due(full=10, linger_ms=60_000, silence_ms=60_000) == ["p"])
-    assert spool.due(full=10, linger_ms=60_000, silence_ms=60_000) == []
+    awaited(lambda: spool.due(full=10, linger_ms=600_000, silence_ms=600_000) == ["p"])
+    assert spool.due(full=10, linger_ms=600_000, silence_ms=600_000) == []
 
 
 def test_the_linger_time_begins_when_a_message_comes_to_the_door(spool: Spool) -> None:
@@ -316,6 +330,7 @@ def test_scripts_are_loaded_again_after_a_flush(spool: Spool) -> None:
 def test_a_project_whose_wave_died_is_due_although_nothing_waits(spool: Spool) -> None:
     admit(spool, waiting("a"))
     lease(spool, acquire(spool))
+    spool.redis.pexpire("t:lock:p", 300)
     assert spool.ledger().waiting == 0
-    await_that(lambda: spool.due(full=100, linger_ms=60_000, silence_ms=1) == ["p"])
+    awaited(lambda: spool.due(full=100, linger_ms=60_000, silence_ms=1) == ["p"])
     assert len(lease(spool, acquire(spool))) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -59,7 +60,7 @@ def counts(spool: Spool, project: str = WRONG) -> tuple[int, int, int]:
 
 
 def refuse(spool: Spool) -> CircuitBreaker:
-    pauses = CircuitBreaker(spool.redis, spool.prefix, first=60, cap=60)
+    pauses = CircuitBreaker(spool.redis, spool.prefix, first=3600, cap=3600)
     pauses.failed(WRONG, RefusedProject("projects: no access to the project"))
     return pauses
 
@@ -68,17 +69,17 @@ def test_list_says_how_many_wait_since_when_and_why(spool: Spool) -> None:
     refuse(spool)
     first, second = call("list").output.splitlines()
     assert first.startswith(f"{WRONG}: {COUNT} since 20")
-    assert first.endswith("refused for 0 s: projects: no access to the project")
+    assert re.search(r"refused for \d+ s: projects: no access to the project$", first)
     assert second.startswith("good: 1 since 20")
     found = {one["project"]: one for one in json.loads(call("list", "--json").output)}
     assert (found[WRONG]["waiting"], found[WRONG]["pause"]["kind"]) == (COUNT, "RefusedProject")
-    assert (found["good"]["pause"], found["good"]["oldest_seconds"] < 60) == (None, True)
+    assert (found["good"]["pause"], found["good"]["oldest_seconds"] < 600) == (None, True)
 
 
 def test_status_says_it_too_and_what_can_be_done(spool: Spool) -> None:
     refuse(spool)
     shown = CliRunner().invoke(main, ["status"], catch_exceptions=False).output
-    assert f"PAUSED         project:{WRONG} for 0" in shown
+    assert re.search(rf"PAUSED         project:{WRONG} for \d", shown)
     assert f"{COUNT} predictions wait, the oldest for" in shown
     assert f"prediction-worker waiting dead-letter {WRONG}" in shown
     found = json.loads(CliRunner().invoke(main, ["status", "--json"], catch_exceptions=False).output)

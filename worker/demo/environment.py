@@ -188,7 +188,7 @@ class WorkerProcess:
         """SIGKILL; the exit code."""
         if self.process.poll() is None:
             self.process.kill()
-        code = self.process.wait(10)
+        code = self.process.wait(60)
         self._dismiss_watcher()
         return code
 
