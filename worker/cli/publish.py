@@ -80,12 +80,12 @@ def _send(file: IO[bytes], via: str, settings: Settings, chunk: int, quiet: bool
                 sent += len(part)
                 advance(sum(read for _, read in part))
     except NotSent as error:
-        fail(f"the {via} source took {sent} predictions and then no more: {error}")
+        fail(f"the {via} source took {counted(sent, 'prediction')} and then no more: {error}")
     except ModuleNotFoundError as error:
         fail(f"--via {via} needs {error.name}: pip install 'kili-prediction-worker[{via}]'")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        fail(f"{file.name}: the gzip file is broken: {error}; {sent} predictions were sent")
-    click.echo(f"{sent} predictions sent")
+        fail(f"{file.name}: the gzip file is broken: {error}; sent before: {counted(sent, 'prediction')}")
+    click.echo(f"{counted(sent, 'prediction')} sent")
 
 
 def _lines(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:

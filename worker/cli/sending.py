@@ -54,12 +54,22 @@ def _http(settings: Settings) -> Iterator[Send]:
 def _kafka(settings: Settings) -> Iterator[Send]:
     from confluent_kafka import KafkaException, Producer
 
-    from worker.sources.kafka import security_of
+    from worker.sources.kafka import METADATA_SECONDS, Complaints, security_of
 
     own = settings.kafka
     if not own.topics:
         raise NotSent("WORKER_KAFKA__TOPICS names no topic")
-    producer = Producer({"bootstrap.servers": own.brokers, "enable.idempotence": True, **security_of(own)})
+    complaints = Complaints()
+    options = {"bootstrap.servers": own.brokers, "enable.idempotence": True, "error_cb": complaints}
+    try:
+        producer = Producer({**options, "log_level": 2, **security_of(own)})
+    except (KafkaException, ValueError) as error:
+        raise NotSent(str(error)) from error
+    try:
+        producer.list_topics(own.topics[0], timeout=METADATA_SECONDS)
+    except KafkaException as error:
+        producer.poll(0)
+        raise NotSent(complaints.beside(error)) from error
 
     def send(chunk: Sequence[bytes]) -> None:
         failed: list[object] = []

@@ -299,7 +299,6 @@ class Sqs(OwnServer):
     """Moto's server behind a front that can be shut, and boto3."""
 
     name = "sqs"
-    share = 0.2
     region = "eu-west-1"
 
     def begin(self) -> None:
