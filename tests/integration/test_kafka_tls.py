@@ -150,9 +150,9 @@ def test_a_file_of_certificates_that_is_not_there_is_named(
     front: TlsFront, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     use(monkeypatch, front.port, ssl_ca_file=tmp_path / "absent.pem")
-    with pytest.raises(SourceError, match="WORKER_KAFKA__SSL_CA_FILE.*absent.pem"):
+    with pytest.raises(SourceError, match=r"WORKER_KAFKA__SSL_CA_FILE.*absent.pem"):
         received()
-    with pytest.raises(ValueError, match="WORKER_KAFKA__SSL_CA_FILE.*absent.pem"):
+    with pytest.raises(ValueError, match=r"WORKER_KAFKA__SSL_CA_FILE.*absent.pem"):
         kafka_source(Settings())
     code, text = published(tmp_path)
     assert (code, "absent.pem" in text) == (1, True), text
@@ -163,7 +163,7 @@ def test_a_broker_that_asks_for_it_is_shown_the_worker_s_certificate(
 ) -> None:
     with secured(CERTIFICATE) as front:
         use(monkeypatch, front.port, ssl_ca_file=CERTIFICATE)
-        with pytest.raises(SourceError, match="certificate|SSL"):
+        with pytest.raises(SourceError, match=r"certificate|SSL"):
             received()
         use(
             monkeypatch,

