@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from urllib.parse import urlencode
 
 import pytest
@@ -19,7 +18,6 @@ from worker.feedback.messages import Links
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: apt-get install chromium, or name one in CHROMIUM")
 
-await_that = partial(awaited, limit=20.0)
 EYES = [(scheme, width) for scheme in ("light", "dark") for width in (DESK, PHONE)]
 PAGES = ["/", "/page/projects", "/page/letters", "/page/quality", "/page/fleet", "/page/audit"]
 
@@ -138,7 +136,7 @@ def test_wide_tables_scroll_by_themselves_and_stay_where_they_are_when_figures_r
     region = person.page.get_by_role("region", name="Backlog by project")
     region.focus()
     person.page.keyboard.press("ArrowRight")
-    await_that(lambda: region.evaluate("one => one.scrollLeft") > 0, "the table scrolls")
+    awaited(lambda: region.evaluate("one => one.scrollLeft") > 0, "the table scrolls")
     served.world.wait_for(["p-1"], 40)
     expect(person.page.locator("dd", has_text="43").first).to_be_visible(timeout=15_000)
 
@@ -223,7 +221,7 @@ def test_all_letters_of_a_cause_are_replayed_and_the_page_shows_it(browser: Brow
     person.page.get_by_role("button", name="Drop for good").click()
     person.page.wait_for_url("**/page/letters")
 
-    await_that(lambda: served.world.spool.ledger().dead == 2, "the letter is dropped")
+    awaited(lambda: served.world.spool.ledger().dead == 2, "the letter is dropped")
     expect(person.page.get_by_label("Drop all of invalid_message")).to_have_count(0, timeout=15_000)
     person.close()
 

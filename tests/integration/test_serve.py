@@ -46,7 +46,7 @@ HEAD = (
         ("Content-Length: -5\r\n\r\n", b"400"),
         ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
         ("Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", b"400"),
-        ("Content-Length: 99999999999\r\n\r\n{", b"408"),
+        ("Content-Length: 99999999999\r\n\r\n{", b"413"),
         ("X: " + "y" * 200_000 + "\r\n\r\n", b"400"),
         ("Content-Length: 50\r\n\r\n{", b"408"),
     ],

@@ -71,12 +71,22 @@ def _http(settings: Settings) -> Iterator[Send]:
 def _kafka(settings: Settings) -> Iterator[Send]:
     from confluent_kafka import KafkaException, Producer
 
-    from worker.sources.kafka import security_of
+    from worker.sources.kafka import METADATA_SECONDS, Complaints, security_of
 
     own = settings.kafka
     if not own.topics:
         raise SendingFailed("WORKER_KAFKA__TOPICS names no topic")
-    producer = Producer({"bootstrap.servers": own.brokers, "enable.idempotence": True, **security_of(own)})
+    complaints = Complaints()
+    options = {"bootstrap.servers": own.brokers, "enable.idempotence": True, "error_cb": complaints}
+    try:
+        producer = Producer({**options, "log_level": 2, **security_of(own)})
+    except (KafkaException, ValueError) as error:
+        raise SendingFailed(str(error)) from error
+    try:
+        producer.list_topics(own.topics[0], timeout=METADATA_SECONDS)
+    except KafkaException as error:
+        producer.poll(0)
+        raise SendingFailed(complaints.beside(error)) from error
 
     def send(chunk: Sequence[bytes]) -> None:
         failed: list[object] = []
@@ -186,8 +196,6 @@ def publish(file: IO[bytes], via: str, chunk: int, quiet: bool) -> None:
 
 def _send(file: IO[bytes], via: str, settings: Settings, chunk: int, quiet: bool) -> None:
     """Send to a source that has a server of its own, chunk by chunk."""
-    from worker.cli.publish import SendingFailed, sending
-
     sent = 0
     try:
         with sending(via, settings) as send, _progress(file, quiet) as advance:
@@ -197,12 +205,12 @@ def _send(file: IO[bytes], via: str, settings: Settings, chunk: int, quiet: bool
                 sent += len(part)
                 advance(sum(read for _, read in part))
     except SendingFailed as error:
-        fail(f"the {via} source took {sent} predictions and then no more: {error}")
+        fail(f"the {via} source took {count_of(sent, 'prediction')} and then no more: {error}")
     except ModuleNotFoundError as error:
         fail(f"--via {via} needs {error.name}: pip install 'kili-prediction-worker[{via}]'")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        fail(f"{file.name}: the gzip file is broken: {error}; {sent} predictions were sent")
-    click.echo(f"{sent} predictions sent")
+        fail(f"{file.name}: the gzip file is broken: {error}; sent before: {count_of(sent, 'prediction')}")
+    click.echo(f"{count_of(sent, 'prediction')} sent")
 
 
 def _lines(file: IO[bytes]) -> Iterator[tuple[bytes, int]]:

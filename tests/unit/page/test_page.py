@@ -6,7 +6,6 @@ import asyncio
 import itertools
 import json
 import re
-from functools import partial
 from html import unescape
 from typing import Any
 from urllib.parse import urlencode
@@ -27,7 +26,6 @@ from worker.settings.page_group import PageSettings
 from worker.spool import Arrival
 from worker.spool.dead_letters import DeadLetters
 
-await_that = partial(awaited, limit=20.0)
 ALL_PAGES = ["/", "/page/projects", "/page/letters", "/page/quality", "/page/fleet", "/page/audit"]
 EMPTY = {
     "/": ["No message has come yet.", "There are no dead letters."],
@@ -213,7 +211,7 @@ def test_all_letters_of_a_cause_go_at_the_rate_that_is_set(empty: World, verb: s
     answer = someone.send(someone.get(f"/page/letters/do?do={verb}&cause=invalid_message"))
 
     assert answer.status_code == 303
-    await_that(lambda: len(entries(empty)) == 2, "the end in the audit log")
+    awaited(lambda: len(entries(empty)) == 2, "the end in the audit log")
     assert [one["outcome"] for one in entries(empty)] == ["begun, 5 letters", words]
     assert empty.spool.ledger().dead == 0
     assert empty.spool.ledger().conservation_error == 0
@@ -241,7 +239,7 @@ def test_a_process_that_ends_says_how_far_it_came(empty: World) -> None:
     empty.stop.set()
     someone.send(question)
 
-    await_that(lambda: len(entries(empty)) == 2, "the end in the audit log")
+    awaited(lambda: len(entries(empty)) == 2, "the end in the audit log")
     assert entries(empty)[1]["outcome"].startswith("interrupted by the end of the process: 0 dropped")
     assert empty.spool.ledger().dead == 3
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -64,6 +65,7 @@ class Gateway:
             Refused: nothing was stored.
         """
         name = next((headers[key] for key in KEYS if headers.get(key)), "")
+        body = body.removeprefix(codecs.BOM_UTF8)
         try:
             messages = list(self._read(body, name, headers))
         except Refused as refused:
