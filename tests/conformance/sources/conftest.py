@@ -24,7 +24,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         kind = getattr(getattr(item, "callspec", None), "params", {}).get("world_class")
         kind = kind or getattr(getattr(item, "module", None), "SOURCE", None)
-        if kind is not None and kind.absent:
+        if isinstance(kind, type) and issubclass(kind, World) and kind.absent:
             item.user_properties[:] = [one for one in item.user_properties if one[0] != PROPERTY]
 
 
