@@ -7,18 +7,22 @@ go to the server as they are, not as bytes of the protocol that are parsed again
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import fakeredis
+from fakeredis import _msgs
 from fakeredis._clients._sync import FakeRedisConnection
+from fakeredis._command_args_parsing import Float
 from fakeredis._core import Database
 from fakeredis._core._database import Item
-from fakeredis._helpers import OK, SimpleString
+from fakeredis._helpers import OK, SimpleError, SimpleString
 from fakeredis._socket import FakeSocket, _base
-from fakeredis.commands_mixins.scripting_mixin import LUA_MODULE, _convert_redis_arg
-from fakeredis.model import ExpiringMembersSet, Hash
+from fakeredis._socket._resp import extract_command
+from fakeredis.commands_mixins.scripting_mixin import LUA_MODULE, _check_for_lua_globals, _convert_redis_arg
+from fakeredis.model import ExpiringMembersSet, Hash, XStream, ZSet
 
 LEFT = object()
 """A quick command leaves this call to fakeredis."""
@@ -241,6 +245,113 @@ def _lindex(db: Database, key: bytes, index: bytes) -> Any:
     return item.value[place] if -len(item.value) <= place < len(item.value) else None
 
 
+@_quick("LLEN", 1)
+def _llen(db: Database, key: bytes) -> Any:
+    item = _found(db, key)
+    if item is None:
+        return 0
+    return len(item.value) if type(item.value) is list else LEFT
+
+
+@_quick("PTTL", 1)
+def _pttl(db: Database, key: bytes) -> Any:
+    item = _found(db, key)
+    if item is None:
+        return -2
+    return -1 if item.expireat is None else LEFT
+
+
+@_quick("ZRANGE", 0)
+def _zrange(db: Database, key: bytes, *words: bytes) -> Any:
+    if words[:1] != (b"0",) or words[1:2] not in ((b"0",), (b"-1",)) or words[2:] not in ((), (b"WITHSCORES",)):
+        return LEFT
+    item = _found(db, key)
+    if item is None:
+        return []
+    if type(item.value) is not ZSet:
+        return LEFT
+    pairs = item.value._byscore if words[1] == b"-1" else item.value._byscore[:1]
+    if len(words) == 2:
+        return [member for _, member in pairs]
+    flat = []
+    for score, member in pairs:
+        flat += [member, Float.encode(score, humanfriendly=False)]
+    return flat
+
+
+@_quick("XLEN", 1)
+def _xlen(db: Database, key: bytes) -> Any:
+    item = _found(db, key)
+    if item is None:
+        return 0
+    return len(item.value) if type(item.value) is XStream else LEFT
+
+
+@_quick("XADD", 0)
+def _xadd(db: Database, key: bytes, *words: bytes) -> Any:
+    stream = _stream(db, key)
+    if stream is None or words[:1] != (b"*",) or len(words) < 3 or len(words) % 2 == 0:
+        return LEFT
+    entry = stream.next_id(None)
+    if entry is None:
+        return LEFT
+    stream.add(words[1:], entry)
+    _changed(db, key)
+    return entry.encode()
+
+
+@_quick("XDEL", 0)
+def _xdel(db: Database, key: bytes, *ids: bytes) -> Any:
+    stream = _stream(db, key)
+    return LEFT if stream is None or not ids else stream.delete(ids)
+
+
+@_quick("XACK", 0)
+def _xack(db: Database, key: bytes, *words: bytes) -> Any:
+    group = _group(db, key, words[:1])
+    return LEFT if group is None or len(words) < 2 else group.ack(words[1:])
+
+
+@_quick("XPENDING", 2)
+def _xpending(db: Database, key: bytes, name: bytes) -> Any:
+    group = _group(db, key, (name,))
+    return LEFT if group is None else group.pending_summary()
+
+
+@_quick("XREADGROUP", 8)
+def _xreadgroup(db: Database, *words: bytes) -> Any:
+    _, name, consumer, _, count, _, key, start = words
+    if (words[0], words[3], words[5], start) != (b"GROUP", b"COUNT", b"STREAMS", b">") or not count.isdigit():
+        return LEFT
+    group = _group(db, key, (name,))
+    if group is None or count == b"0":
+        return LEFT
+    rows = group.group_read(consumer, start, int(count), False)
+    return [[key, rows]] if rows else None
+
+
+@_quick("XAUTOCLAIM", 7)
+def _xautoclaim(db: Database, key: bytes, *words: bytes) -> Any:
+    group, idle = _group(db, key, words[:1]), words[2]
+    if group is None or not idle.isdigit() or words[4] != b"COUNT":
+        return LEFT
+    latest = db.time * 1000 - int(idle) + 1
+    if any(entry.time_read <= latest for entry in group.pel.values()):
+        return LEFT
+    group.claim(int(idle), [], words[1], None, False)
+    return [b"0-0", [], []]
+
+
+def _stream(db: Database, key: bytes) -> Any:
+    item = _found(db, key)
+    return item.value if item is not None and type(item.value) is XStream else None
+
+
+def _group(db: Database, key: bytes, name: Sequence[bytes]) -> Any:
+    stream = _stream(db, key)
+    return None if stream is None or not name else stream.group_get(name[0])
+
+
 def quick(db: Database, name: bytes, words: Sequence[bytes]) -> Any:
     """The answer to a command as it is; LEFT where it is left to fakeredis."""
     known = QUICK.get(name)
@@ -259,9 +370,15 @@ class QuickSocket(FakeSocket):
 
     def _lua_redis_call(self, lua_runtime: Any, expected_globals: set[Any], op: bytes, *args: Any) -> Any:
         words = [one if type(one) is bytes else _convert_redis_arg(one) for one in args]
-        found = quick(self._db, op, words) if self.is_quick else LEFT
-        if found is LEFT:
+        if not self.is_quick:
             return super()._lua_redis_call(lua_runtime, expected_globals, op, *words)
+        found = quick(self._db, op, words)
+        if found is LEFT:
+            name, rest = extract_command([op, *words])
+            run, signature = self._name_to_func(name)
+            if run is None:
+                raise SimpleError(_msgs.WRONG_ARGS_MSG7)
+            found = self._run_command(run, signature, rest, True)
         kind = type(found)
         if kind is bytes or kind is int:
             return found
@@ -279,52 +396,84 @@ class QuickSocket(FakeSocket):
             number += 1
         return found
 
+    def _script(self, sha: bytes, count: bytes, words: list[bytes]) -> Any:
+        """Run a known script; it is compiled once, and globals are looked for in its end, not with each command."""
+        server: Any = self._server
+        text = server.script_cache.get(sha)
+        if text is None or not count.isdigit() or int(count) > len(words):
+            return LEFT
+        runtime, keys = self._get_server_runtime(server), int(count)
+        run = server.compiled.get(sha)
+        if run is None:
+            run = server.compiled[sha] = runtime.compile(text)
+        server._lua_current_socket[0] = self
+        self._script_resp = 2
+        server._lua_set_keys_argv(runtime.table_from(words[:keys]), runtime.table_from(words[keys:]))
+        try:
+            with server.lock:
+                result = run()
+            _check_for_lua_globals(runtime, server._lua_expected_globals)
+            return self._decode_result(self._convert_lua_result(result, nested=False))
+        except SimpleError as error:
+            return self._decode_result(error)
+        except LUA_MODULE.LuaError as error:
+            return self._decode_result(SimpleError(_msgs.SCRIPT_ERROR_MSG.format(sha.decode(), error)))
+        finally:
+            self._script_resp = None
+            server.tidy()
+
+    def _process_command(self, fields: list[bytes]) -> None:
+        found = LEFT if self._queueing else self._quickly(fields)
+        if found is LEFT:
+            super()._process_command(fields)
+        else:
+            self.put_response(found)
+
     def answer(self, fields: list[bytes]) -> Any:
         """The answer to one command; an error as a value."""
-        self._db.time = _base.time.time()
-        found = quick(self._db, fields[0], fields[1:]) if self.is_quick else LEFT
+        found = self._quickly(fields)
         if found is LEFT:
-            self._process_command(fields)
+            super()._process_command(fields)
             return cast("Any", self.responses).get_nowait()
+        return found
+
+    def _quickly(self, fields: list[bytes]) -> Any:
+        if not self.is_quick:
+            return LEFT
+        self._db.time = _base.time.time()
+        name, words = fields[0], fields[1:]
+        if name == b"EVALSHA":
+            return self._script(words[0], words[1], words[2:])
+        if name == b"EVAL":
+            return self._script(cast("QuickServer", self._server).learned(words[0]), words[1], words[2:])
+        found = quick(self._db, name, words)
         return found.value if type(found) is SimpleString else found
 
 
-class _Lua:
-    """A Lua runtime that compiles each script once, and does not look for garbage after each."""
+class QuickServer(fakeredis.FakeServer):
+    """A server that keeps its compiled scripts, and looks for garbage of scripts seldom."""
 
     COLLECT_EVERY = 500
 
-    def __init__(self, runtime: Any) -> None:
-        self._runtime = runtime
-        self._compiled: dict[Any, Any] = {}
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.compiled: dict[bytes, Any] = {}
+        self._shas: dict[bytes, bytes] = {}
         self._runs = 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runtime, name)
+    def learned(self, text: bytes) -> bytes:
+        """The name of a script that is known from now on."""
+        sha = self._shas.get(text)
+        if sha is None:
+            sha = self._shas[text] = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+        self.script_cache[sha] = text
+        return sha
 
-    def execute(self, script: Any) -> Any:
-        """Run a script."""
-        if script == "collectgarbage()":
-            self._runs += 1
-            return self._runtime.execute(script) if self._runs % self.COLLECT_EVERY == 0 else None
-        run = self._compiled.get(script)
-        if run is None:
-            run = self._compiled[script] = self._runtime.compile(script)
-        return run()
-
-
-class QuickServer(fakeredis.FakeServer):
-    """A server whose scripts cost less."""
-
-    _lua: _Lua
-
-    @property
-    def _lua_runtime(self) -> _Lua:
-        return self._lua
-
-    @_lua_runtime.setter
-    def _lua_runtime(self, runtime: Any) -> None:
-        self._lua = _Lua(runtime)
+    def tidy(self) -> None:
+        """A script has run."""
+        self._runs += 1
+        if self._runs % self.COLLECT_EVERY == 0:
+            cast("Any", self)._lua_runtime.execute("collectgarbage()")
 
 
 LUA_TABLE = type(LUA_MODULE.LuaRuntime().table())
