@@ -162,8 +162,7 @@ def _hset(db: Database, key: bytes, *words: bytes) -> Any:
         return LEFT
     if fields is None:
         value = Hash()
-        item = db._dict[key] = Item(value)
-        item.value = value
+        db._dict[key] = Item(value)
         fields = value._values
     before = len(fields)
     for number in range(0, len(words), 2):
@@ -342,6 +341,61 @@ def _xautoclaim(db: Database, key: bytes, *words: bytes) -> Any:
     return [b"0-0", [], []]
 
 
+@_quick("XCLAIM", 0)
+def _xclaim(db: Database, key: bytes, *words: bytes) -> Any:
+    group = _group(db, key, words[:1])
+    if group is None or len(words) < 4 or words[2] != b"0":
+        return LEFT
+    just_id = words[-1] == b"JUSTID"
+    ids = words[3:-1] if just_id else words[3:]
+    if not all(one[:1].isdigit() for one in ids):
+        return LEFT
+    claimed, _ = group.claim(0, ids, words[1], None, False, justid=just_id)
+    return [one.encode() if just_id else group.stream.format_record(one) for one in claimed]
+
+
+@_quick("ZADD", 0)
+def _zadd(db: Database, key: bytes, *words: bytes) -> Any:
+    only_new = words[:1] == (b"NX",)
+    if len(words) != 2 + only_new or not words[-2].lstrip(b"-").isdigit():
+        return LEFT
+    item, member = _found(db, key), words[-1]
+    if item is None:
+        item = db._dict[key] = Item(ZSet())
+    elif type(item.value) is not ZSet:
+        return LEFT
+    is_new = member not in item.value
+    if (is_new or not only_new) and item.value.add(member, 0.0 + float(words[-2])):
+        _changed(db, key)
+    return int(is_new)
+
+
+@_quick("ZREM", 0)
+def _zrem(db: Database, key: bytes, *members: bytes) -> Any:
+    item = _found(db, key)
+    if item is None or type(item.value) is not ZSet or not members:
+        return 0 if item is None and members else LEFT
+    zset = item.value
+    before = len(zset)
+    for member in members:
+        zset.discard(member)
+    if len(zset) != before:
+        if not len(zset):
+            del db._dict[key]
+        _changed(db, key)
+    return before - len(zset)
+
+
+@_quick("RPUSH", 2)
+def _rpush(db: Database, key: bytes, word: bytes) -> Any:
+    item = _found(db, key)
+    if item is None or type(item.value) is not list:
+        return LEFT
+    item.value.append(word)
+    _changed(db, key)
+    return len(item.value)
+
+
 def _stream(db: Database, key: bytes) -> Any:
     item = _found(db, key)
     return item.value if item is not None and type(item.value) is XStream else None
@@ -349,7 +403,14 @@ def _stream(db: Database, key: bytes) -> Any:
 
 def _group(db: Database, key: bytes, name: Sequence[bytes]) -> Any:
     stream = _stream(db, key)
-    return None if stream is None or not name else stream.group_get(name[0])
+    group = None if stream is None or not name else stream.group_get(name[0])
+    if group is not None:  # nobody asks when a consumer was last seen, and that looks through all that is pending
+        group._calc_consumer_last_time = _nothing
+    return group
+
+
+def _nothing() -> None:
+    return None
 
 
 def quick(db: Database, name: bytes, words: Sequence[bytes]) -> Any:
