@@ -230,7 +230,7 @@ def _smembers(db: Database, key: bytes) -> Any:
     if item is None:
         return []
     value = item.value
-    return list(value._values) if type(value) is ExpiringMembersSet and not value._may_expire else LEFT
+    return list(value) if type(value) is ExpiringMembersSet else LEFT
 
 
 @_quick("LINDEX", 2)
