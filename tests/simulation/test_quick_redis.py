@@ -74,14 +74,7 @@ def _drawn(dice: random.Random) -> Command:
         "XPENDING": lambda: [stream, some("group", "group", "none")],
         "XREADGROUP": lambda: ["GROUP", "group", consumer, "COUNT", "2", "STREAMS", "s", some(">", "0")],
         "XAUTOCLAIM": lambda: [stream, "group", consumer, number.lstrip("-"), "0-0", "COUNT", "3"],
-        "XCLAIM": lambda: [
-            key,
-            "group",
-            some("one", "two"),
-            some("0", "0", "9"),
-            entry,
-            *dice.choice(((), ("JUSTID",))),
-        ],
+        "XCLAIM": lambda: [stream, "group", consumer, some("0", "0", "9"), entry, *just_id],
         # those that only make what the quick ones meet
         "XGROUP CREATE": lambda: [some("s", "s", "s", key), "group", "0", "MKSTREAM"],
         "SADD": lambda: [key, field, number],
