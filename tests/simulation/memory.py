@@ -228,6 +228,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--daily", type=int, default=18)
     options = parser.parse_args()
+    if options.days < 4 * CHANGE:
+        parser.error(f"--days: at least {4 * CHANGE}, so that the last {CHANGE} can be compared with earlier ones")
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation.memory", *sys.argv[1:]])
