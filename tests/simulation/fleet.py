@@ -98,7 +98,7 @@ class Worker(Process):
         self._dice = random.Random(world.dice.random())
         self.adaptive_limit = adaptive_limit
         self.slowest = slowest
-        self._slower = 1.6 if slowest <= 60.0 else 4.0
+        self._slower = 2.5 if slowest <= 60.0 else 4.0
         self.gate = Gate(world, self, pauses, dice=random.Random(world.dice.random()))
         self._wave_thread = WaveThread(world)
         environment = Environment(

@@ -20,7 +20,7 @@ from statistics import mean
 from typing import Any
 
 from tests.simulation.actors import COLOURS, make_project, moment
-from tests.simulation.fleet import Broker, Inline, settings_of
+from tests.simulation.fleet import Inline, settings_of
 from tests.simulation.judge import Judge, Published
 from tests.simulation.run import DAY, demo_environment
 from tests.simulation.servers import Gate, SimulatedKili, SimulatedRedis
@@ -127,7 +127,6 @@ class Months:
         self.sizes = Sizes()
         self._each = daily // STEPS
         self._dice = random.Random(seed)
-        self._broker = Broker(self.world)
         self._number = 0
         self._projects = [make_project(self.kili, "for ever"), make_project(self.kili, "first")]
         self._unlabelled: dict[str, set[str]] = {}
@@ -143,7 +142,7 @@ class Months:
             has_threads=False,
             name="worker",
         )
-        self._make = lambda: Runtime(settings, self._broker.publish, environment)
+        self._make = lambda: Runtime(settings, environment)
 
     def run(self) -> Sizes:
         """Live through all days; what Redis held at the end of each."""
@@ -201,9 +200,7 @@ class Months:
         for _ in range(10):
             while runtime.reader.step():
                 pass
-            runtime.ticker.step()
-            while (project := self._broker.take()) is not None:
-                runtime.hints.answer(project)
+            runtime.scheduler.step()
             self.world.sleep(2.0)
 
     def _label(self) -> None:
@@ -231,6 +228,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--daily", type=int, default=18)
     options = parser.parse_args()
+    if options.days < 4 * CHANGE:
+        parser.error(f"--days: at least {4 * CHANGE}, so that the last {CHANGE} can be compared with earlier ones")
     if os.environ.get("PYTHONHASHSEED") != "0":
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation.memory", *sys.argv[1:]])

@@ -6,17 +6,15 @@ import random
 import re
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-import fakeredis
 import httpx
 import redis
 from fakeredis import _helpers
-from fakeredis._clients._sync import FakeRedisConnection
 from fakeredis._socket import _base
 from fakeredis.commands_mixins import server_mixin
 from fakeredis.model import _stream
@@ -24,6 +22,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from starlette.requests import Request
 
+from tests.simulation.quick_redis import QuickConnection, QuickRedis, QuickServer
 from tests.simulation.world import ClockModule, Crash, Process, Violation, World
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.core import Sandbox
@@ -93,80 +92,46 @@ class Gate:
         raise Crash
 
 
-class _Lua:
-    """A Lua runtime that compiles each script once, and does not look for garbage after each."""
-
-    COLLECT_EVERY = 500
-
-    def __init__(self, runtime: Any) -> None:
-        self._runtime = runtime
-        self._compiled: dict[Any, Any] = {}
-        self._runs = 0
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._runtime, name)
-
-    def execute(self, script: Any) -> Any:
-        """Run a script."""
-        if script == "collectgarbage()":
-            self._runs += 1
-            return self._runtime.execute(script) if self._runs % self.COLLECT_EVERY == 0 else None
-        run = self._compiled.get(script)
-        if run is None:
-            run = self._compiled[script] = self._runtime.compile(script)
-        return run()
-
-
-class _Server(fakeredis.FakeServer):
-    """A server whose scripts cost less."""
-
-    _lua: _Lua
-
-    @property
-    def _lua_runtime(self) -> _Lua:
-        return self._lua
-
-    @_lua_runtime.setter
-    def _lua_runtime(self, runtime: Any) -> None:
-        self._lua = _Lua(runtime)
-
-
 class SimulatedRedis:
     """One server for everybody; ``down`` while its processes cannot reach it."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self.server = _Server(version=(7,), server_type="redis")
+        self.server = QuickServer(version=(7,), server_type="redis")
         self.down_until = 0.0
         self.lost_until = 0.0
         self.was_touched = False
-        self.plain = self._client(FakeRedisConnection)
+        self.plain: redis.Redis = self._client(QuickRedis, QuickConnection)
 
     def client(self, gate: Gate) -> redis.Redis:
         """A client whose calls pass a gate."""
         outer = self
 
-        class Connection(FakeRedisConnection):
+        class Connection(QuickConnection):
             def send_packed_command(self, command: Any, check_health: bool = True) -> None:
-                name = _name_of(command)
-                gate.before(name)
-                if outer.down_until > gate.world.now:
-                    self.disconnect()
-                    raise redis.ConnectionError("simulated: Redis is away")
-                outer.was_touched = True
-                super().send_packed_command(command, check_health)
-                gate.after(name)
-                if outer.lost_until > gate.world.now and gate.dice.random() < 0.3:
-                    self.disconnect()
-                    raise redis.ConnectionError("simulated: the connection was cut before the answer")
+                with outer._passing(gate, _name_of(command)):
+                    super().send_packed_command(command, check_health)
 
-        return self._client(Connection)
+        class Client(QuickRedis):
+            def around(self, name: str) -> AbstractContextManager[None]:
+                return outer._passing(gate, name)
 
-    def _client(self, connection: type[FakeRedisConnection]) -> redis.Redis:
+        return self._client(Client, Connection)
+
+    @contextmanager
+    def _passing(self, gate: Gate, name: str) -> Iterator[None]:
+        gate.before(name)
+        if self.down_until > gate.world.now:
+            raise redis.ConnectionError("simulated: Redis is away")
+        self.was_touched = True
+        yield
+        gate.after(name)
+        if self.lost_until > gate.world.now and gate.dice.random() < 0.3:
+            raise redis.ConnectionError("simulated: the connection was cut before the answer")
+
+    def _client(self, client: type[QuickRedis], connection: type[QuickConnection]) -> redis.Redis:
         # With RESP3 fakeredis gives scripts maps where every real server gives them lists.
-        return fakeredis.FakeRedis(
-            server=self.server, connection_class=connection, protocol=2, retry=Retry(NoBackoff(), 0)
-        )
+        return client(server=self.server, connection_class=connection, protocol=2, retry=Retry(NoBackoff(), 0))
 
 
 def _name_of(command: Any) -> str:

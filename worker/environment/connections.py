@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ssl
 from collections.abc import Iterable, Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -206,8 +207,12 @@ class WorkerScript:
 
 def script_of(client: redis.Redis, package: str, name: str) -> WorkerScript:
     """The Lua script ``name`` of a package, behind the prelude that writes numbers the same way for every server."""
-    prelude = resources.files(__package__).joinpath("prelude.lua").read_text("utf-8")
-    return WorkerScript(client, prelude + resources.files(package).joinpath(name).read_text("utf-8"))
+    return WorkerScript(client, _text(__package__, "prelude.lua") + _text(package, name))
+
+
+@cache
+def _text(package: str, name: str) -> str:
+    return resources.files(package).joinpath(name).read_text("utf-8")
 
 
 def insist(client: redis.Redis, command: str, key: str, *args: str | bytes | float) -> Any:

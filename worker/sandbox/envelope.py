@@ -37,6 +37,7 @@ from worker.sandbox.context import Context, Rejection
 from worker.sandbox.core import Sandbox
 from worker.sandbox.documents import Prepared
 from worker.sandbox.errors import DOMAIN_CODE
+from worker.sandbox.execution import Execution
 from worker.sandbox.faults import Call, FieldPlan
 from worker.sandbox.fields import read_field
 from worker.sandbox.paging import project_of
@@ -82,6 +83,7 @@ def run(
         variable_values=variables,
         operation_name=prepared.name,
         field_resolver=read_field,
+        execution_context_class=Execution,
     )
     if not isinstance(result, ExecutionResult):
         raise TypeError("a resolver must not be a coroutine: calls would overlap")

@@ -24,9 +24,14 @@ ORGANIZATION = {"id": "sandbox-organization", "name": "Sandbox", "license": {"up
 
 def read_field(source: Any, info: GraphQLResolveInfo) -> Any:
     """Read a field of the same name, in snake case when the source is a row."""
+    return read_named(source, info.field_name)
+
+
+def read_named(source: Any, field: str) -> Any:
+    """Read a field by its name."""
     if isinstance(source, Mapping):
-        return source.get(info.field_name)
-    return getattr(source, attribute_of(info.field_name))
+        return source.get(field)
+    return getattr(source, attribute_of(field))
 
 
 @lru_cache(maxsize=512)
