@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 
 from worker.environment import clock
+from worker.environment.stored import of_stored
 
 STALE_SECONDS = 30.0
 
@@ -53,6 +54,6 @@ class Pulse:
 def read_heartbeat(path: Path) -> Heartbeat | None:
     """The last heartbeat, or None when there is none to be read."""
     try:
-        return Heartbeat(**json.loads(path.read_text("utf-8")))
+        return of_stored(Heartbeat, path.read_text("utf-8"))
     except (OSError, ValueError, TypeError):
         return None
