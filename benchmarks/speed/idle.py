@@ -65,9 +65,8 @@ def measure(trees: list[Path], seconds: float) -> list[Spent]:
 
 def _threads(pid: int) -> dict[str, int]:
     """Nanoseconds of processor time of each thread of a process."""
-    return {
-        thread.name: int((thread / "schedstat").read_text().split()[0]) for thread in Path(f"/proc/{pid}/task").iterdir()
-    }
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return {thread.name: int((thread / "schedstat").read_text().split()[0]) for thread in threads}
 
 
 def _spent(

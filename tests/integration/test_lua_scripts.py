@@ -24,7 +24,7 @@ from worker.spool import Arrival, Counted, Dead, Fate, Item, Leased, Settlement,
 from worker.spool.dead_letters import DeadLetters
 
 SCRIPTS = {
-    *(("worker.intake", f"scripts/{name}.lua") for name in ("expire_halves", "oldest", "put", "take")),
+    *(("worker.intake", f"scripts/{name}.lua") for name in ("expire_halves", "oldest", "put", "take", "waits")),
     ("worker.kili", "budget.lua"),
     ("worker.review", "untested.lua"),
     *(
@@ -326,6 +326,7 @@ class Tour:
         inbox.open()
         assert inbox.take(items=10, max_bytes=1000) == []
         assert inbox.oldest_ms() is None
+        assert inbox.is_empty()
         self.client.lpush("celery", "a", "b")
         assert inbox.backlogs() == {"inbox": 0, "celery": 2}
         self.client.set("celery:1", "no list")
