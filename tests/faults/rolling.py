@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 import tarfile
@@ -25,7 +26,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -80,12 +81,20 @@ KNOWING["jobs"]["COLOUR"]["content"]["categories"][UNKNOWN] = {"children": [], "
 WRONG = (b"{", b'{"external_id": 3}', b'{"output": {"scores": {"A": NaN}}}', b"\xff\xfe")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Release:
     """A source tree of the worker."""
 
     name: str
     folder: Path
+
+    @cached_property
+    def settings(self) -> frozenset[str]:
+        """Names of the settings that it knows; it does not start with others."""
+        command = [sys.executable, "-m", "worker", "check", "--explain"]
+        environment = {**os.environ, "PYTHONPATH": str(self.folder)}
+        told = subprocess.run(command, env=environment, cwd=self.folder, capture_output=True, text=True, check=True)
+        return frozenset(re.findall(r"WORKER_\w+", told.stdout))
 
     @property
     def has_gateway(self) -> bool:
@@ -112,8 +121,9 @@ class Release:
         assert Path(found.stdout.strip()).parent == self.folder / "worker", found.stdout
 
     def environment(self, env: dict[str, str]) -> dict[str, str]:
-        """An environment whose Python finds this tree first."""
-        return {**env, "PYTHONPATH": str(self.folder)}
+        """An environment whose Python finds this tree first, without settings that only another release knows."""
+        known = {name: value for name, value in env.items() if name in self.settings or not name.startswith("WORKER_")}
+        return {**known, "PYTHONPATH": str(self.folder)}
 
 
 @contextmanager
