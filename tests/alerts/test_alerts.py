@@ -110,7 +110,7 @@ class Scene:
             return {"COLOUR": {"categories": [{"name": self.truth[external_id]}]}}
 
         kili = self.house.kili
-        with Labelers(kili.endpoint, kili.api_key, project, answer, people=1) as people:
+        with Labelers(kili.endpoint, kili.api_key, project, answer, count=1) as people:
             return len(people.label(count).labeled)
 
     def settled(self) -> None:

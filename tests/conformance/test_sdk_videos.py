@@ -10,7 +10,7 @@ import pytest
 from kili.client import Kili
 from kili.services.asset_import.exceptions import BatchImportError
 
-from tests.conformance.sdk_cars import APPEND, HTTP, refusal
+from tests.conformance.sdk_cars import APPEND, HTTP, rejection
 from worker.sandbox.process import SandboxProcess
 
 FILM = "https://example.com/film.mp4"
@@ -96,7 +96,7 @@ def test_what_the_sdk_never_sends_is_refused(
 ) -> None:
     project_id = new_project(input_type=input_type)
     data = {"contentArray": [content], "jsonContentArray": [json_content], "externalIDArray": ["a"]}
-    assert words in refusal(sandbox, APPEND, data=data, where={"id": project_id})
+    assert words in rejection(sandbox, APPEND, data=data, where={"id": project_id})
 
 
 def test_an_import_that_fails_says_so_and_imports_the_rest(

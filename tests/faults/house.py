@@ -26,7 +26,7 @@ from celery import Celery
 from tests.faults.front import Front
 from tests.faults.troubles import Troubles
 from tests.nursery import spawn
-from worker.delivery import Pause, Pauses
+from worker.delivery import CircuitBreaker, Pause
 from worker.demo.environment import WorkerProcess
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.kili import derived_asset_id
@@ -254,7 +254,7 @@ class House:
 
     def pauses(self) -> dict[str, Pause]:
         """What is paused, by scope."""
-        return {pause.scope: pause for pause in Pauses(self.client, "pw:", first=0, cap=0).all()}
+        return {pause.scope: pause for pause in CircuitBreaker(self.client, "pw:", first=0, cap=0).all()}
 
     def status(self) -> dict[str, Any]:
         """What ``prediction-worker status`` gathers."""
@@ -323,7 +323,7 @@ class House:
     def ledger(self) -> Ledger:
         """The worker's ledger; the conservation sum must hold whenever it is read."""
         ledger = self.spool.ledger()
-        assert ledger.balance == 0, f"conservation is off: {ledger}"
+        assert ledger.conservation_error == 0, f"conservation is off: {ledger}"
         return ledger
 
     def await_that(self, condition: Callable[[], object], what: str, limit: float = 40.0) -> None:

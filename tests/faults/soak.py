@@ -277,7 +277,7 @@ class Sampler:
             with contextlib.suppress(redis.RedisError):
                 ledger = self._spool.ledger()
                 self.samples += 1
-                if ledger.balance != 0:
+                if ledger.conservation_error != 0:
                     self.off.append(ledger)
 
 

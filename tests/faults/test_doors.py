@@ -27,7 +27,7 @@ from worker.delivery.wave import READY_BATCHES
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.producer import Publisher
 from worker.settings.tree import Settings
-from worker.spool import Fate, Ledger, Settlement, Spool
+from worker.spool import Ledger, Outcome, Settlement, Spool
 from worker.spool.dead_letters import DeadLetters
 
 await_that = partial(awaited, limit=20.0)
@@ -285,7 +285,7 @@ def test_a_broker_that_is_no_redis_is_consumed_without_loss_and_only_while_the_d
         await_that(lambda: deliver(spool) or spool.ledger().received == 802)
         assert DeadLetters(spool.redis, spool.prefix).causes() == {"content_type_refused": 1, "unknown_task": 1}
         ledger = spool.ledger()
-        assert (ledger.balance, ledger.waiting + ledger.delivered) == (0, 800)
+        assert (ledger.conservation_error, ledger.waiting + ledger.delivered) == (0, 800)
 
 
 def deliver(spool: Spool) -> None:
@@ -294,7 +294,7 @@ def deliver(spool: Spool) -> None:
     if token is None:
         return
     entries = spool.lease("p", token, items=1000, max_bytes=10**8, aging_ms=60_000)
-    spool.settle("p", token, [Settlement(entry, Fate.DELIVERED) for entry in entries])
+    spool.settle("p", token, [Settlement(entry, Outcome.DELIVERED) for entry in entries])
     spool.release("p", token)
 
 

@@ -15,7 +15,7 @@ import httpx
 from tests.nursery import spawn
 from worker.demo.digits import CLASS_NAMES, load_digits
 from worker.environment.trust import trusted
-from worker.feedback.reading import Reader
+from worker.feedback.reading import KiliReader
 from worker.kili import AssetUpdate, KiliAccess, KiliClient, NewAsset, NewLabel, RetryPolicy, derived_asset_id
 from worker.sandbox.labelers import Labelers
 from worker.sandbox.process import SandboxProcess
@@ -58,8 +58,8 @@ class World:
     def access(self) -> KiliAccess:
         return KiliAccess(self.sandbox.endpoint, self.sandbox.api_key)
 
-    def reader(self) -> Reader:
-        return Reader(self.access, retry=RetryPolicy(attempts=2, base=0.05))
+    def reader(self) -> KiliReader:
+        return KiliReader(self.access, retry=RetryPolicy(attempts=2, base=0.05))
 
     def call(self, query: str, **variables: Any) -> Any:
         """Run a GraphQL operation whose root field is called ``data``."""
@@ -134,7 +134,7 @@ class World:
             lambda external_id: says(self.truth[external_id]),
             error_rate=mistakes,
             seed=seed,
-            people=people,
+            count=people,
         ) as labelers:
             return labelers.label(count).labeled
 

@@ -56,8 +56,8 @@ def call(*arguments: str, **options: Any) -> Result:
 
 def counts(spool: Spool) -> tuple[int, int, int]:
     ledger = spool.ledger()
-    assert ledger.balance == 0
-    assert all(spool.ledger(project).balance == 0 for project in spool.projects())
+    assert ledger.conservation_error == 0
+    assert all(spool.ledger(project).conservation_error == 0 for project in spool.projects())
     return ledger.waiting, ledger.dead, ledger.dropped
 
 

@@ -15,10 +15,10 @@ import redis
 
 from tests.integration.feedback_world import INTERFACE, World, world
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.feedback.reading import Kind
+from worker.feedback.reading import LabelKind
 from worker.feedback.records import AssetRecord
-from worker.feedback.report_data import Question, figures_of
-from worker.feedback.service import Ears, Feedback
+from worker.feedback.report_data import ReportQuestion, report_data_of
+from worker.feedback.service import Feedback, Observers
 from worker.feedback.store import FeedbackStore
 from worker.feedback.verdicts import record_of
 from worker.ontology import Interface
@@ -110,12 +110,12 @@ def test_a_rebuild_from_kili_gives_the_same_figures(place: World, client: redis.
         place.label(40, mistakes=0.05, people=2)
         place.delete_labels(place.human_labels()[0]["id"])
         feedback.collect()
-    question = Question(now=time.time(), run_length=5000)
-    before = figures_of(feedback.store.records(), INTERFACE_READ, question)
+    question = ReportQuestion(now=time.time(), run_length=5000)
+    before = report_data_of(feedback.store.records(), INTERFACE_READ, question)
 
     feedback.rebuild()
 
-    assert figures_of(feedback.store.records(), INTERFACE_READ, question) == before
+    assert report_data_of(feedback.store.records(), INTERFACE_READ, question) == before
 
 
 KILLED = """
@@ -123,13 +123,13 @@ KILLED = """
     import redis
     from tests.integration.feedback_world import INTERFACE
     from worker.feedback.collector import Collector
-    from worker.feedback.reading import Reader
+    from worker.feedback.reading import KiliReader
     from worker.feedback.store import FeedbackStore
     from worker.kili import KiliAccess, RetryPolicy
     from worker.ontology import Interface
 
     endpoint, key, project, url = sys.argv[1:]
-    reader = Reader(KiliAccess(endpoint, key), retry=RetryPolicy(attempts=2, base=0.05))
+    reader = KiliReader(KiliAccess(endpoint, key), retry=RetryPolicy(attempts=2, base=0.05))
     store = FeedbackStore(redis.Redis.from_url(url), "t:", project)
     collector = Collector(reader, store, Interface.parse(INTERFACE), now=time.time)
     print("ready", flush=True)
@@ -160,7 +160,7 @@ def test_a_collector_that_is_killed_again_and_again_loses_and_doubles_nothing(
     feedback_of(place, client).collect()
 
     assert kept(client, place) == in_kili(place)
-    counts = FeedbackStore(client, "t:", place.project).counts(Kind.HUMAN)
+    counts = FeedbackStore(client, "t:", place.project).counts(LabelKind.HUMAN)
     assert sum(counts.values()) == len(place.human_labels())
 
 
@@ -169,7 +169,7 @@ def test_verdicts_reach_the_review_policy(place: World, client: redis.Redis) -> 
     place.label(10)
     heard: list[Verdict] = []
 
-    feedback_of(place, client, ears=Ears(lessons=heard.extend)).tick()
+    feedback_of(place, client, observers=Observers(training_examples=heard.extend)).tick()
 
     assert len(heard) == 10
     assert {(one.project, one.model) for one in heard} == {(place.project, "digits:1")}

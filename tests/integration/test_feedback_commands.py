@@ -25,7 +25,7 @@ from worker.demo.digits import CLASS_NAMES, load_digits, png
 from worker.demo.environment import WorkerProcess
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.reading import ReadAsset
-from worker.reports.gallery import Contents
+from worker.reports.gallery import AssetContents
 from worker.reports.markup import VOID
 
 Run = Callable[..., Result]
@@ -106,15 +106,15 @@ def test_the_report_tells_agreement_with_all_it_rests_on(place: World, run: Run)
     place.label(60)
 
     words = run(report, "--project", place.project)
-    figures = json.loads(run(report, "--project", place.project, "--json").stdout)
+    report_data = json.loads(run(report, "--project", place.project, "--json").stdout)
 
     assert words.exit_code == 0
     assert "digits:1" in words.stdout
     assert "Naive average of the answers, not of live traffic" in words.stdout
-    (model,) = figures["models"]
+    (model,) = report_data["models"]
     assert model["agreement"]["low"] < model["agreement"]["value"] < model["agreement"]["high"]
     assert (model["agreement"]["population"], model["agreement"]["verdicts"]) == (200, 60)
-    assert figures["marks"] == {"compared": 60, "conflicts": 0, "examples": []}
+    assert report_data["marks"] == {"compared": 60, "conflicts": 0, "examples": []}
 
 
 def test_the_interval_covers_what_the_sandbox_knows(place: World, run: Run) -> None:
@@ -124,9 +124,9 @@ def test_the_interval_covers_what_the_sandbox_knows(place: World, run: Run) -> N
     said = [max(range(10), key=row.__getitem__) for row in digits.models["network"][:200]]
     truth = sum(one == other for one, other in zip(said, digits.labels[:200], strict=True)) / 200
 
-    figures = json.loads(run(report, "--project", place.project, "--json").stdout)
+    report_data = json.loads(run(report, "--project", place.project, "--json").stdout)
 
-    row = figures["models"][0]["agreement"]
+    row = report_data["models"][0]["agreement"]
     assert row["low"] <= truth <= row["high"]
     assert abs(row["naive"] - truth) > abs(row["value"] - truth)
 
@@ -408,7 +408,7 @@ def test_pictures_are_asked_for_without_the_key_from_other_hosts() -> None:
         return httpx.Response(200, content=png(load_digits().images[0]))
 
     http = httpx.Client(transport=httpx.MockTransport(answer))
-    contents = Contents("https://kili.example/api/label/v2/graphql", "key", http)
+    contents = AssetContents("https://kili.example/api/label/v2/graphql", "key", http)
     for url in ("https://kili.example/files/1", "https://elsewhere.example/1"):
         asset = ReadAsset("a", "a", date(2026, 1, 1), url, "", {}, ())
         assert contents.of(asset).picture.startswith("data:image/png")

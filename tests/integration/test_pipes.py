@@ -14,8 +14,7 @@ import pytest
 import redis
 
 from tests.nursery import spawn
-from worker.cli.group import COMMANDS, main
-from worker.cli.wording import counted
+from worker.cli.group import COMMANDS, count_of, main
 from worker.demo.environment import LocalKili
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.sandbox.process import SandboxProcess
@@ -84,7 +83,7 @@ def shell(place: Path, redis_server: EmbeddedRedis, line: str, **environment: st
 )
 def test_publish_takes_what_a_shell_gives(place: Path, redis_server: EmbeddedRedis, line: str, sent: int) -> None:
     found = shell(place, redis_server, line)
-    assert (found.returncode, found.stdout) == (0, f"{counted(sent, 'prediction')} sent\n"), found.stderr
+    assert (found.returncode, found.stdout) == (0, f"{count_of(sent, 'prediction')} sent\n"), found.stderr
     with redis.Redis.from_url(redis_server.url) as client:
         waiting = client.llen("predictions") if "celery" in line else client.xlen("predictions:inbox")
     assert waiting == (1 if "celery" in line else sent)

@@ -30,7 +30,7 @@ from worker.monitoring.roster import Roster
 from worker.page.application import Page
 from worker.settings.page_group import PageSettings
 from worker.settings.tree import Settings
-from worker.spool import Arrival, Counted
+from worker.spool import Arrival, SampledOut
 from worker.wiring import spool_of
 
 await_that = partial(awaited, limit=30.0)
@@ -128,7 +128,7 @@ def test_figures_come_by_themselves_and_the_process_ends_although_somebody_looks
             if found := re.search(r"<dt>Received</dt><dd>(\d+)</dd>", line):
                 waiting.append(found[1])
                 if len(waiting) == 1:
-                    spool.admit([Arrival("", (Counted("p"),), source="http")])
+                    spool.admit([Arrival("", (SampledOut("p"),), source="http")])
                 if found[1] == "1":
                     break
         assert (waiting[0], waiting[-1]) == ("0", "1")
@@ -170,7 +170,7 @@ def test_the_report_is_that_of_now(redis_server: EmbeddedRedis, client: redis.Re
         given["kili_api_key"] = SecretStr(place.sandbox.api_key)
         settings = Settings(page=PageSettings(token=SecretStr(TOKEN)), **given)
         spool = spool_of(settings)
-        spool.admit([Arrival("", (Counted(place.project),), source="http")])
+        spool.admit([Arrival("", (SampledOut(place.project),), source="http")])
         someone = Browser(Page(settings, spool, threading.Event()).application())
         someone.log_in(TOKEN)
         response = someone.get(f"/page/report?project={place.project}")

@@ -21,7 +21,7 @@ from tests.faults.house import INTERFACE, answer_of
 from worker.contract import ReadingLimits
 from worker.delivery import AwaitedResults
 from worker.delivery.circuit_breaker import Pause
-from worker.delivery.documents import DocumentRefusal
+from worker.delivery.documents import DocumentRejection
 from worker.delivery.failure_policy import DEFAULT_POLICY
 from worker.delivery.failures import RESULT_UNAVAILABLE
 from worker.delivery.imports import Import
@@ -32,13 +32,13 @@ from worker.monitoring.health import Heartbeat
 from worker.monitoring.roster import Member
 from worker.ontology import Interface
 from worker.page.audit import AuditEntry
-from worker.page.letter_actions import Progress
+from worker.page.letter_actions import ActionProgress
 from worker.projects.configuration import ProjectConfig
 from worker.projects.results import AWAITED, ResultPlaces, ResultReader
 from worker.review import RankedPolicy, RedisState, ReviewDecision
 from worker.settings.tree import Settings
 from worker.spool import Admission, Leased, Spool
-from worker.spool.dead_letters import DeadLetter, DeadLetters, Notice
+from worker.spool.dead_letters import DeadLetter, DeadLetters, ExpiryNotification
 from worker.spool.watch import Replacement
 from worker.wiring import admitter_of
 
@@ -55,7 +55,17 @@ ANSWERS = {
     "celery.jpg": "WHITE",
     "event.jpg": "RED",
 }
-KINDS = [Pause, DocumentRefusal, Import, Heartbeat, Member, AuditEntry, Progress, Notice, Replacement]
+KINDS = [
+    Pause,
+    DocumentRejection,
+    Import,
+    Heartbeat,
+    Member,
+    AuditEntry,
+    ActionProgress,
+    ExpiryNotification,
+    Replacement,
+]
 
 
 @pytest.fixture
@@ -102,7 +112,7 @@ def test_what_waits_is_leased_and_made_ready_as_it_was_decided(spool: Spool) -> 
     assert entries["labels.jpg"].tried_for_ms("fault") >= 0
     assert "fault" in json.loads(entries["labels.jpg"].tries)
     assert {entry.deliveries for entry in entries.values()} == {2}
-    assert spool.ledger().balance == 0
+    assert spool.ledger().conservation_error == 0
 
 
 def test_a_result_that_was_waited_for_is_read_and_decided_on(spool: Spool) -> None:
@@ -123,7 +133,7 @@ def test_what_only_waits_in_the_inbox_is_admitted(spool: Spool, settings: Settin
     result = admitter_of(settings, spool).admit_entries(entries, inbox=inbox.key)
     assert result == Admission(admitted=10, superseded=0, dead=2, skipped=0, sampled_out=0)
     ledger = spool.ledger()
-    assert (ledger.received, ledger.waiting, ledger.dead, ledger.balance) == (24, 19, 5, 0)
+    assert (ledger.received, ledger.waiting, ledger.dead, ledger.conservation_error) == (24, 19, 5, 0)
     assert inbox.backlog() == 0
 
 
@@ -141,15 +151,15 @@ def test_dead_letters_are_replayed_with_their_history(spool: Spool, settings: Se
     assert len(letters(spool)["invalid_message"].about["history"]) == 3
     ready = answers([leased(spool)["payload.jpg"]])
     assert ready == {"payload.jpg": "GREY"}
-    assert spool.ledger().balance == 0
+    assert spool.ledger().conservation_error == 0
 
 
 def test_what_the_policy_has_seen_is_known(spool: Spool) -> None:
     state = RedisState(spool.redis, prefix="pw:")
-    (source,), (board,) = state.sources(), state.board_names()
+    (source,), (board,) = state.sources(), state.rule_keys()
     assert (source.project, source.model) == (PROJECT, "m:1")
     state.refresh([source], [board])
-    assert (state.histogram(source).seen, state.board(board).log_odds.seen) == (8, 9)
+    assert (state.histogram(source).seen, state.rule_statistics(board).log_odds.seen) == (8, 9)
     assert spool.sources() == {"celery": 1, "http": 1, "stream": 10}
 
 

@@ -13,13 +13,13 @@ from click.testing import CliRunner, Result
 
 from tests.faults.house import prediction
 from worker.cli import main
-from worker.delivery import Pauses
+from worker.delivery import CircuitBreaker
 from worker.delivery.waiting import ProjectBusy, Wait, dead_letter
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.kili import RefusedProject
 from worker.review import ReviewDecision
 from worker.settings.tree import Settings
-from worker.spool import Arrival, Fate, Settlement, Spool, Waiting
+from worker.spool import Arrival, Outcome, Settlement, Spool, Waiting
 from worker.spool.dead_letters import DeadLetters
 from worker.wiring import admitter_of, spool_of
 
@@ -51,15 +51,15 @@ def call(*arguments: str, **options: Any) -> Result:
 
 def counts(spool: Spool, project: str = WRONG) -> tuple[int, int, int]:
     for ledger in (spool.ledger(), spool.ledger(project)):
-        assert (ledger.balance, ledger.leased) == (0, 0)
+        assert (ledger.conservation_error, ledger.leased) == (0, 0)
     letters = spool.ledger().dead
     assert spool.measured() == (spool.ledger().waiting, letters)
     ledger = spool.ledger(project)
     return ledger.waiting, ledger.dead, ledger.dropped
 
 
-def refuse(spool: Spool) -> Pauses:
-    pauses = Pauses(spool.redis, spool.prefix, first=60, cap=60)
+def refuse(spool: Spool) -> CircuitBreaker:
+    pauses = CircuitBreaker(spool.redis, spool.prefix, first=60, cap=60)
     pauses.failed(WRONG, RefusedProject("projects: no access to the project"))
     return pauses
 
@@ -132,7 +132,7 @@ def test_a_project_with_nothing_waiting_is_said_so(spool: Spool) -> None:
 def put_off(spool: Spool) -> None:
     token = spool.acquire(WRONG) or ""
     entries = spool.lease(WRONG, token, items=50, max_bytes=10**7, aging_ms=10**6)
-    spool.settle(WRONG, token, [Settlement(one, Fate.LATER, "asset_missing", delay_ms=60_000) for one in entries])
+    spool.settle(WRONG, token, [Settlement(one, Outcome.LATER, "asset_missing", delay_ms=60_000) for one in entries])
     spool.release(WRONG, token)
 
 
@@ -157,7 +157,7 @@ def test_while_a_wave_has_the_project_nothing_is_taken_from_it(spool: Spool) -> 
     entries = spool.lease(WRONG, token, items=50, max_bytes=10**7, aging_ms=10**6)
     with pytest.raises(ProjectBusy):
         dead_letter(spool, Wait(WRONG, COUNT - 50, 50, None, None), patience=0.2)
-    spool.settle(WRONG, token, [Settlement(one, Fate.DELIVERED) for one in entries])
+    spool.settle(WRONG, token, [Settlement(one, Outcome.DELIVERED) for one in entries])
     spool.release(WRONG, token)
     assert counts(spool) == (COUNT - 50, 0, 0)
 

@@ -10,8 +10,8 @@ from typing import Any
 import click
 import redis
 
+from worker.cli.group import count_of
 from worker.cli.loading import fail, load_settings, print_json, start_logging
-from worker.cli.wording import counted
 from worker.spool import Admission, Spool
 from worker.spool.dead_letters import LETTER_ID, DeadLetter, DeadLetters
 from worker.wiring import admitter_of, spool_of, tracer_of
@@ -85,7 +85,7 @@ def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: floa
     letters = _stored(spool)
     chosen = _chosen(letters, ids, cause, everything)
     if dry_run:
-        click.echo(f"{counted(len(chosen), 'letter')} would be replayed")
+        click.echo(f"{count_of(len(chosen), 'letter')} would be replayed")
         return
     try:
         tracer = tracer_of(settings)
@@ -98,12 +98,12 @@ def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: floa
             total += admitter.replay(letter) if letter is not None else gone
         admitter.keep()
     except redis.RedisError as error:
-        fail(f"{_told(total)}; then Redis refused: {error}; call again for the rest")
+        fail(f"{_admitted_text(total)}; then Redis refused: {error}; call again for the rest")
     finally:
         tracer.close()
     if ids and total.skipped == len(ids):
         fail(f"none of these is a dead letter: {', '.join(ids)}")
-    click.echo(_told(total))
+    click.echo(_admitted_text(total))
 
 
 @dead_letters.command()
@@ -116,7 +116,7 @@ def drop(ids: tuple[str, ...], cause: str | None, everything: bool, yes: bool) -
     spool = _spool()
     chosen = _chosen(_stored(spool), ids, cause, everything)
     if not yes:
-        click.confirm(f"Drop {counted(len(chosen), 'dead letter')} for good?", abort=True)
+        click.confirm(f"Drop {count_of(len(chosen), 'dead letter')} for good?", abort=True)
     dropped = sum(spool.drop(letter_id) for letter_id in chosen)
     if ids and not dropped:
         fail(f"none of these is a dead letter: {', '.join(ids)}")
@@ -136,7 +136,7 @@ def _stored(spool: Spool) -> DeadLetters:
     return DeadLetters(spool.redis, spool.prefix)
 
 
-def _told(total: Admission) -> str:
+def _admitted_text(total: Admission) -> str:
     return f"{total.admitted} admitted, {total.superseded} superseded, {total.dead} dead, {total.skipped} gone"
 
 

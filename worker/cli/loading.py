@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worker.formats import Catalogue
 
 
-def outside_words(error: Exception) -> str | None:
+def outside_message(error: Exception) -> str | None:
     """What a person reads of an error that files, servers or settings caused; None for a fault of the program."""
     import redis
     from kombu.exceptions import OperationalError
@@ -41,7 +41,7 @@ def outside_words(error: Exception) -> str | None:
 
 
 def _ours() -> tuple[type[Exception], ...]:
-    """Errors whose words say it all; imported only where one has come, for most commands need few of these rooms."""
+    """Errors whose words say it all; imported only where one has come, for most commands need few of these packages."""
     from worker.contract import MessageError
     from worker.environment.embedded_redis import EmbeddedRedisError
     from worker.formats import OutputError

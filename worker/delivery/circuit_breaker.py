@@ -47,7 +47,7 @@ class Pause:
     failures: int
 
 
-class Pauses:
+class CircuitBreaker:
     """The circuits of one spool, shared by the fleet, on the clock of Redis.
 
     Args:

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.contract import MessageError, Prediction, read_stored
-from worker.delivery import Burial, LeaseKeeper, Pause, Pauses
+from worker.delivery import CircuitBreaker, DeadLetterWriter, LeaseKeeper, Pause
 from worker.environment import clock
-from worker.spool import Fate, Leased, Settlement, Spool
+from worker.spool import Leased, Outcome, Settlement, Spool
 from worker.spool.dead_letters import Cause
 
 BLOCK_ITEMS = 500
@@ -43,9 +43,9 @@ class Wait:
         return max(0.0, clock.now() - self.oldest_ms / 1000) if self.oldest_ms is not None else 0.0
 
 
-def waits(spool: Spool, pauses: Pauses) -> list[Wait]:
+def waits(spool: Spool, breaker: CircuitBreaker) -> list[Wait]:
     """Every project with predictions on their way, the longest wait first."""
-    paused = {pause.scope: pause for pause in pauses.all()}
+    paused = {pause.scope: pause for pause in breaker.all()}
     found = [wait_of(spool, project, paused.get(f"project:{project}")) for project in spool.projects()]
     return sorted((one for one in found if one.waiting + one.leased > 0), key=lambda one: -one.seconds)
 
@@ -66,13 +66,15 @@ def dead_letter(spool: Spool, wait: Wait, *, patience: float = 30.0, keeper: Lea
         ProjectBusy: a wave has the project for longer than ``patience`` seconds.
         LeaseLost: another took the project meanwhile; what was moved until then is moved.
     """
-    burial, cause = Burial(wait.project), _cause_of(wait)
-    return _settle_all(spool, wait.project, lambda one: burial.of(one, _read(one), cause, "operator"), patience, keeper)
+    letter_writer, cause = DeadLetterWriter(wait.project), _cause_of(wait)
+    return _settle_all(
+        spool, wait.project, lambda one: letter_writer.of(one, _read(one), cause, "operator"), patience, keeper
+    )
 
 
 def drop(spool: Spool, wait: Wait, *, patience: float = 30.0, keeper: LeaseKeeper | None = None) -> int:
     """Drop what waits for a project for good; how many. Raises as ``dead_letter`` does."""
-    return _settle_all(spool, wait.project, lambda one: Settlement(one, Fate.DROPPED), patience, keeper)
+    return _settle_all(spool, wait.project, lambda one: Settlement(one, Outcome.DROPPED), patience, keeper)
 
 
 def _settle_all(spool: Spool, project: str, settle: Settle, patience: float, keeper: LeaseKeeper | None = None) -> int:

@@ -9,7 +9,7 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from worker.feedback.reading import Kind
+from worker.feedback.reading import LabelKind
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
@@ -37,7 +37,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class HumanVerdict:
     """One human label held against one model version's answer.
 
     Attributes:
@@ -70,7 +70,7 @@ class Answer:
     label_id: str
     at: float
     classes: Classes
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[HumanVerdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class LabelKey:
     """A label by id, kind and day in UTC: what a count of Kili's labels is held against."""
 
     id: str
-    kind: Kind
+    kind: LabelKind
     day: date
 
 
@@ -132,7 +132,7 @@ class AssetRecord:
             decision=Decision(*map(_shared, decision)) if decision else None,
             slices=_shared_slices(tuple(slices.items())),
             answers=tuple(_answer(row) for row in answers),
-            labels=tuple(LabelKey(key, Kind(kind), _day(day)) for key, kind, day in labels) if with_labels else (),
+            labels=tuple(LabelKey(key, LabelKind(kind), _day(day)) for key, kind, day in labels) if with_labels else (),
             first_human=first,
         )
 
@@ -148,8 +148,8 @@ def delays_of(record: AssetRecord) -> dict[str, float]:
     return delays
 
 
-def _verdict_row(verdict: Verdict) -> list[Any]:
-    return [getattr(verdict, name) for name in Verdict.__slots__]
+def _verdict_row(verdict: HumanVerdict) -> list[Any]:
+    return [getattr(verdict, name) for name in HumanVerdict.__slots__]
 
 
 def _answer(row: list[Any]) -> Answer:
@@ -157,10 +157,10 @@ def _answer(row: list[Any]) -> Answer:
     return Answer(_shared(model), label_id, at, _classes(classes), tuple(_verdict(one) for one in verdicts))
 
 
-def _verdict(row: list[Any]) -> Verdict:
+def _verdict(row: list[Any]) -> HumanVerdict:
     label_id, label_type, author, at, agreement, jobs, classes, mark, standing, seconds = row
     about = (label_id, _shared(label_type), _shared(author), at, agreement)
-    return Verdict(*about, _shared_jobs(tuple(jobs.items())), _classes(classes), mark, standing, seconds)
+    return HumanVerdict(*about, _shared_jobs(tuple(jobs.items())), _classes(classes), mark, standing, seconds)
 
 
 def _shared(value: Any) -> Any:

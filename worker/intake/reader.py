@@ -1,4 +1,4 @@
-"""The thread that brings messages from the doors into the spool."""
+"""The thread that brings messages from the inbox into the spool."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ TROUBLE_WAIT = 1.0
 READ_BYTES = 16_000_000
 RECOVER_ITEMS = 16
 REOPEN = 0.8
-"""Share of the most that may wait at which closed doors take again."""
+"""Share of the most that may wait at which paused intake resumes."""
 NEARLY_EMPTY = 500
 """Predictions on their way below which admission insists although memory is full."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderLimits:
-    """How much is taken at once, when a dead reader's entries are taken over, when the doors stop taking."""
+    """How much is taken at once, when a dead reader's entries are taken over, when intake pauses."""
 
     batch: int
     recover_seconds: float
@@ -52,12 +52,12 @@ class IntakeObserver(Protocol):
         """Intake has looked for messages, with or without success."""
 
 
-class Reader:
+class InboxReader:
     """Reads the inbox until stopped.
 
     Args:
-        inbox: the doors' common end.
-        admitter: decides each message's fate.
+        inbox: of all sources.
+        admitter: decides each message's outcome.
         spool: asked for its size.
         limits: as configured.
         same_redis: whether inbox and spool share one Redis, so that an entry moves in one transaction.
@@ -129,9 +129,9 @@ class Reader:
             return False
         self._next_full_look = float("-inf")
         ledger = self._spool.ledger()
-        if self._doors_closed(ledger.waiting):
+        if self._is_paused(ledger.waiting):
             return False
-        # With little left to deliver, delivery frees no more: a memory that the doors' messages fill would stay full.
+        # With little left to deliver, delivery frees no more: a memory that the sources' messages fill would stay full.
         insist = ledger.waiting + ledger.leased < NEARLY_EMPTY
         self._in_hand = self._in_hand or self._recovered()
         self._in_hand = self._in_hand or self._inbox.take(items=self._limits.batch, max_bytes=READ_BYTES, insist=insist)
@@ -182,11 +182,11 @@ class Reader:
             self._next_recovery = now + self._limits.recover_seconds / 4
         return entries
 
-    def _doors_closed(self, waiting: int) -> bool:
+    def _is_paused(self, waiting: int) -> bool:
         closed = waiting >= self._limits.max_waiting * (REOPEN if self.closed else 1)
         if closed != self.closed:
-            words = "doors stop taking: the spool is full" if closed else "doors take again"
-            logger.warning(words, extra={"action": "doors_closed" if closed else "doors_open", "waiting": waiting})
+            message = "intake paused: the spool is full" if closed else "intake resumed"
+            logger.warning(message, extra={"action": "doors_closed" if closed else "doors_open", "waiting": waiting})
         self.closed = closed
         return closed
 
@@ -196,14 +196,14 @@ class Reader:
                 self._inbox.open()
             busy = bool(step())
         except redis.RedisError as error:
-            self._say_once(error)
+            self._log_once(error)
             return False
         if self.trouble:
             logger.info("intake goes on", extra={"action": "intake_resumed"})
             self.trouble = ""
         return busy
 
-    def _say_once(self, error: redis.RedisError) -> None:
+    def _log_once(self, error: redis.RedisError) -> None:
         kind = f"{type(error).__name__}: {error}"[:200]
         if kind != self.trouble:
             logger.warning("intake waits: %s", kind, extra={"action": "intake_waits"})

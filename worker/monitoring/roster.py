@@ -109,7 +109,7 @@ class Presence:
             if is_first:
                 self._roster.forget_gone()
         except redis.RedisError as error:
-            logger.debug("presence not told: %s", error, extra={"action": "presence_waits"})
+            logger.debug("presence not written: %s", error, extra={"action": "presence_waits"})
 
     def end(self) -> None:
         """It ends; survives every failure of Redis."""

@@ -108,9 +108,9 @@ class Page:
     def _looks(self, path: str, answer: Answer) -> Route:
         return Route(path, self._guarded(answer), methods=["GET"])
 
-    def _acts(self, path: str, asks: Answer | None, does: Answer) -> list[Route]:
+    def _acts(self, path: str, form: Answer | None, does: Answer) -> list[Route]:
         """An action: GET asks whether it is meant, POST does it; both are for operators."""
-        first = [Route(path, self._guarded(asks, acts=True), methods=["GET"])] if asks is not None else []
+        first = [Route(path, self._guarded(form, acts=True), methods=["GET"])] if form is not None else []
         return [*first, Route(path, self._guarded(does, forms=True, acts=True), methods=["POST"])]
 
     def _guarded(self, answer: Answer, *, forms: bool = False, acts: bool = False) -> Callable[..., object]:

@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from worker.environment import clock
 from worker.feedback.alarms import AlarmBook, OpenAlarm, open_alarms
-from worker.feedback.messages import Links, estimate_words
-from worker.feedback.reading import Reader
+from worker.feedback.messages import Links, estimate_text
+from worker.feedback.reading import KiliReader
 from worker.kili import KiliError
 from worker.kili.interfaces import InterfaceCache
 from worker.ontology import InterfaceError
@@ -65,7 +65,7 @@ class QualityView:
         ]
         rows.sort(key=lambda row: ("raised" not in row["drift"].values(), row["project"]))
         models = paged(rows, asked)
-        models["rows"] = [{**row, "words": estimate_words(row)} for row in models["rows"]]
+        models["rows"] = [{**row, "words": estimate_text(row)} for row in models["rows"]]
         return {"at": snapshot.at, "review": snapshot.found["review"], "alarms": alarms, "models": models}
 
     def confirm(self, asked: Asked) -> Response:
@@ -144,6 +144,6 @@ class Reports:
                 spool.redis, spool.prefix, settings.delivery.interface_seconds, kili.project_interface
             )
             interface = cache.get(project)
-        with closing(Reader(access_of(settings), budget=budget, files=file_rules_of(settings))) as reader:
+        with closing(KiliReader(access_of(settings), budget=budget, files=file_rules_of(settings))) as reader:
             feedback = feedback_of(settings, spool, project, reader, interface)
-            return report_page(feedback.figures(), project, feedback.links)
+            return report_page(feedback.report_data(), project, feedback.links)

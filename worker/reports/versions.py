@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from worker.feedback.messages import DAY, estimate_words, time_of_day
+from worker.feedback.messages import DAY, estimate_text, time_of_day
 from worker.reports.markup import Markup, el, join
 
 LIVE_SECONDS = DAY
@@ -42,7 +42,7 @@ def earlier_table(models: Sequence[Model], live: set[str]) -> Markup | None:
         el(
             "tr",
             el("th", model["model"], scope="row"),
-            el("td", estimate_words(model["agreement"])),
+            el("td", estimate_text(model["agreement"])),
             el("td", model["agreement"]["population"], class_="n"),
             el("td", model["agreement"]["verdicts"], class_="n"),
             el("td", f"{time_of_day(model['first_at'], 30 * DAY)} to {time_of_day(model['last_at'], 30 * DAY)}"),

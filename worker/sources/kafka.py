@@ -114,15 +114,15 @@ class KafkaReceiver:
             (self._consumer.pause if wanted else self._consumer.resume)(places)
 
     def _assigned(self, consumer: Any, places: list[Any]) -> None:
-        words = "%d partitions assigned"
-        logger.info(words, len(places), extra={"action": "kafka_assigned", "partitions": len(places)})
+        message = "%d partitions assigned"
+        logger.info(message, len(places), extra={"action": "kafka_assigned", "partitions": len(places)})
         if self._is_paused:
             consumer.pause(places)
 
     def _revoked(self, _consumer: Any, places: list[Any]) -> None:
         """What is in hand is put all the same: its ids keep the next member's reading from doubling it."""
-        words = "%d partitions revoked"
-        logger.info(words, len(places), extra={"action": "kafka_revoked", "partitions": len(places)})
+        message = "%d partitions revoked"
+        logger.info(message, len(places), extra={"action": "kafka_revoked", "partitions": len(places)})
 
     def _read(self, record: Any) -> list[RawMessage]:
         body = record.value()

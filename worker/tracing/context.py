@@ -1,6 +1,6 @@
 """A trace context as text: a W3C ``traceparent``, and after a space its ``tracestate`` where there is one.
 
-It is kept in this form beside the message, from the door to the settlement. What is not as W3C describes it counts as
+It is kept in this form beside the message, from the source to the settlement. What is not as W3C describes it counts as
 no context: a message is never refused for its trace.
 """
 

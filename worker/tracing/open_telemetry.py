@@ -39,7 +39,7 @@ from opentelemetry.trace import (
 from worker import __version__
 from worker.kili import CallRecord
 from worker.review import ReviewDecision
-from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement, Waiting
+from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement, Waiting
 from worker.spool.dead_letters import trace_in
 from worker.tracing.carriers import context_of_entry, own_context
 from worker.tracing.context import VERSION, is_sampled, with_flag
@@ -174,17 +174,17 @@ class OpenTelemetry(Tracer):
         self._end(name, own, parent, start, end, attributes, kind=SpanKind.CLIENT, status=OK if is_ok else ERROR)
 
     def settled(self, project: str, settlements: Sequence[Settlement]) -> None:
-        """The fates of leased entries were recorded; one that waits again at once has not come further."""
+        """The outcomes of leased entries were recorded; one that waits again at once has not come further."""
         now = time.time_ns()
         batch = getattr(self._here, "batch", None)
         pattern = Pattern(SETTLE, SpanKind.INTERNAL, {"kili.project.id": project}, batch)
         for one in settlements:
-            text = "" if one.fate is Fate.RETURNED else ReviewDecision.trace_in(one.entry.decision)
+            text = "" if one.outcome is Outcome.RETURNED else ReviewDecision.trace_in(one.entry.decision)
             if not is_sampled(text):
                 continue
-            entry, is_dead = one.entry, one.fate is Fate.DEAD
+            entry, is_dead = one.entry, one.outcome is Outcome.DEAD
             start = min(entry.leased_ms * MS or now, now)
-            more = _settled(entry.model, one.fate.value, entry.deliveries, one.cause)
+            more = _settled(entry.model, one.outcome.value, entry.deliveries, one.cause)
             span = pattern.span(text, randbytes(8), start, now, more, root=False, failed=is_dead)
             self._processor.on_end(span)  # type: ignore[arg-type]
 

@@ -16,7 +16,7 @@ from delivery_doubles import PROJECT, waiting
 
 from tests.awaiting import awaited
 from worker.delivery import Scheduler
-from worker.spool import Arrival, Fate, Settlement, Spool
+from worker.spool import Arrival, Outcome, Settlement, Spool
 
 await_that = partial(awaited, limit=10.0)
 
@@ -163,7 +163,7 @@ def wave_of_one(spool: Spool, *, deliver: bool = False) -> str:
     assert token is not None
     if deliver:
         entries = spool.lease(project, token, items=10, max_bytes=10**6, aging_ms=60_000)
-        spool.settle(project, token, [Settlement(entry, Fate.DELIVERED) for entry in entries])
+        spool.settle(project, token, [Settlement(entry, Outcome.DELIVERED) for entry in entries])
     spool.release(project, token)
     return project
 

@@ -15,18 +15,18 @@ from pydantic import ValidationError
 
 from tests.awaiting import awaited
 from worker.monitoring import endpoint as module
-from worker.monitoring.endpoint import MOST_CONNECTIONS, Answer, Endpoint
+from worker.monitoring.endpoint import MOST_CONNECTIONS, Endpoint, EndpointAnswer
 from worker.settings.address import Address
 from worker.settings.groups import HttpSettings
 
 await_that = partial(awaited, limit=10.0)
 
 
-def hello(accept: str) -> Answer:
-    return Answer(HTTPStatus.OK, "text/plain", f"hello {accept}".encode())
+def hello(accept: str) -> EndpointAnswer:
+    return EndpointAnswer(HTTPStatus.OK, "text/plain", f"hello {accept}".encode())
 
 
-def broken(_: str) -> Answer:
+def broken(_: str) -> EndpointAnswer:
     raise RuntimeError("secret words")
 
 

@@ -17,9 +17,9 @@ from tests.awaiting import awaited
 from tests.unit.page.world import HOSTILE, WRONG, Browser, World, dead, members, message
 from worker.page import editing
 from worker.page.access import Role
-from worker.page.letter_actions import Actor, WorkUnderWay
+from worker.page.formatting import number, seconds
+from worker.page.letter_actions import Actor, WorkInProgress
 from worker.page.live import Live, event
-from worker.page.words import number, seconds
 from worker.settings.page_group import PageSettings
 from worker.spool import Arrival
 from worker.spool.dead_letters import DeadLetters
@@ -188,7 +188,7 @@ def test_a_letter_is_replayed_or_dropped_after_a_second_question(world: World, v
     assert "Ada (operator)" in someone.get("/page/audit").text
     assert DeadLetters(world.redis, "pw:").get(letter_id) is None
     assert world.spool.ledger().dead == (3 if verb == "replay" else 2)
-    assert world.spool.ledger().balance == 0
+    assert world.spool.ledger().conservation_error == 0
 
 
 def test_what_was_done_by_somebody_else_meanwhile_is_said_to_be_gone(world: World) -> None:
@@ -211,7 +211,7 @@ def test_all_letters_of_a_cause_go_at_the_rate_that_is_set(empty: World, verb: s
     await_that(lambda: len(entries(empty)) == 2, "the end in the audit log")
     assert [one["outcome"] for one in entries(empty)] == ["begun, 5 letters", words]
     assert empty.spool.ledger().dead == 0
-    assert empty.spool.ledger().balance == 0
+    assert empty.spool.ledger().conservation_error == 0
     assert empty.redis.get("pw:page:work") is None
 
 
@@ -224,7 +224,7 @@ def test_while_many_letters_go_it_is_shown_and_no_others_begin(world: World) -> 
     answer = someone.send(someone.get("/page/letters/do?do=drop&cause=not_json"))
     assert answer.status_code == 409
     assert world.spool.ledger().dead == 3
-    with pytest.raises(WorkUnderWay):
+    with pytest.raises(WorkInProgress):
         world.page._letters._work.all_of("drop", "not_json", Actor("x", "y"))
 
 
@@ -259,7 +259,7 @@ def test_an_edit_is_checked_shown_and_replayed(world: World) -> None:
     (entry,) = entries(world)
     assert '-  "model": null,' in entry["detail"]
     assert world.spool.ledger().dead == 2
-    assert world.spool.ledger().balance == 0
+    assert world.spool.ledger().conservation_error == 0
     token = world.spool.acquire("p-1")
     assert token is not None
     leased = world.spool.lease("p-1", token, items=100, max_bytes=10**6, aging_ms=10**6)

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 from worker.environment import clock
-from worker.intake import IdReused, RawMessage, Rules, Stored, Understanding
+from worker.intake import IdReused, MessageParser, RawMessage, Rules, Stored
 from worker.projects.configuration import Projects
 from worker.settings.source_groups import ServeSettings
 from worker.settings.tree import Settings
@@ -87,7 +87,7 @@ class Desk:
         self.fetched: list[str] = []
         self.pages: dict[str, bytes] = {}
         self.access = Access(own)
-        gateway = Gateway(self.put, Understanding(Rules(), Projects(None), judges_only=True), pairs=True)
+        gateway = Gateway(self.put, MessageParser(Rules(), Projects(None), checks_only=True), pairs=True)
         sns = SnsMessages(own.sns_topics, self._fetch)
         app = Application(own, self.access, gateway, sns, lambda: self.put.error is None)
         self.client = Client(app.routes())

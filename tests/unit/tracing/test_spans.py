@@ -29,7 +29,7 @@ from opentelemetry.trace import (
 from worker.kili import CallRecord
 from worker.review import ReviewDecision
 from worker.settings.tree import Settings
-from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement, Waiting
+from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement, Waiting
 from worker.spool.dead_letters import trace_in, with_trace
 from worker.tracing import NO_TRACES, Evaluation, Tracer
 from worker.tracing.context import is_sampled
@@ -205,7 +205,7 @@ def test_sampling_is_decided_once(
     found.admitted([Arrival("1-0", (waiting(kept),))], ADMITTED)
     with found.batch("p", [leased(kept)], "deliver"):
         found.called(record())
-        found.settled("p", [Settlement(leased(kept), Fate.DELIVERED)])
+        found.settled("p", [Settlement(leased(kept), Outcome.DELIVERED)])
     found.evaluated(Evaluation(kept, "p", "m:1", "label", "DEFAULT", 5.0, 1.0))
     assert len(spans) == (5 if expected else 0)
 
@@ -216,7 +216,7 @@ def test_a_batch_belongs_to_its_first_prediction_and_is_linked_with_all_others()
     with pytest.raises(OSError), found.batch("p", [leased(CONTEXT), leased(second), leased(third)], "deliver"):  # noqa: PT012
         found.called(record("ServerFault", status=503))
         found.called(record(attempt=2))
-        found.settled("p", [Settlement(leased(second), Fate.DELIVERED)])
+        found.settled("p", [Settlement(leased(second), Outcome.DELIVERED)])
         raise OSError("with words of the payload")
     failed, ok, settled, batch = spans
     assert batch.context is not None
@@ -242,8 +242,10 @@ def test_a_batch_belongs_to_its_first_prediction_and_is_linked_with_all_others()
 
 def test_fates_are_told_but_for_what_waits_again_at_once() -> None:
     found, spans = tracer()
-    fates = [Fate.DELIVERED, Fate.DEAD, Fate.LATER, Fate.RETURNED, Fate.SUPERSEDED]
-    found.settled("p", [Settlement(leased(CONTEXT), fate, "why" if fate is Fate.DEAD else "") for fate in fates])
+    outcomes = [Outcome.DELIVERED, Outcome.DEAD, Outcome.LATER, Outcome.RETURNED, Outcome.SUPERSEDED]
+    found.settled(
+        "p", [Settlement(leased(CONTEXT), outcome, "why" if outcome is Outcome.DEAD else "") for outcome in outcomes]
+    )
     told = [(span.attributes or {})["prediction.outcome"] for span in spans]
     assert told == ["delivered", "dead", "later", "superseded"]
     assert [span.status.is_ok for span in spans] == [True, False, True, True]
@@ -272,7 +274,7 @@ def test_spans_are_written_as_the_general_encoder_writes_them() -> None:
     found.admitted([Arrival("1000-0", (waiting(found.received(b"{}", "")), waiting(STATED)))], ADMITTED)
     with found.batch("p", [leased(STATED), leased(CONTEXT)], "deliver"):
         found.called(record("TimedOut", attempt=3, status=None))
-        found.settled("π" * 200, [Settlement(leased(STATED), Fate.DEAD, "x" * 300)])
+        found.settled("π" * 200, [Settlement(leased(STATED), Outcome.DEAD, "x" * 300)])
     found.evaluated(Evaluation(STATED, "p", "m:1", "label", "DEFAULT", 5.0, 1 / 3))
     assert len(spans) == 6
     assert ExportTraceServiceRequest.FromString(request_of(kept.given, ABOUT)) == encode_spans(spans)

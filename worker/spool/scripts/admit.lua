@@ -64,7 +64,7 @@ local function is_here(id)
   return redis.call('ZADD', P .. 'admitted', 'NX', now, id) == 1
 end
 
--- A prediction waits since it came to the door; in another Redis a door has another clock.
+-- A prediction waits since it came to its source; another Redis has another clock.
 local arrived = now
 local function note_arrival(id)
   arrived = now
@@ -132,7 +132,7 @@ local function wait(i)
   return 'admitted'
 end
 
-local function bury(i)
+local function dead_letter(i)
   local project, cause = ARGV[i + 1], ARGV[i + 2]
   local id = redis.call('XADD', P .. 'dead', '*', 'project', project, 'cause', cause,
     'letter', ARGV[i + 3], 'original', ARGV[i + 4])
@@ -147,7 +147,7 @@ local function sample_out(i)
   return 'sampled_out'
 end
 
-local admit = { waiting = wait, dead = bury, counted = sample_out }
+local admit = { waiting = wait, dead = dead_letter, counted = sample_out }
 local result = { admitted = 0, superseded = 0, dead = 0, skipped = 0, sampled_out = 0 }
 local done, from = {}, {}
 if inbox ~= '' then look_for_pending() end
