@@ -51,6 +51,9 @@ from worker.wiring import (
 
 logger = logging.getLogger(__name__)
 
+KEPT_SECONDS = 1.0
+"""So often the fleet is told what was counted here."""
+
 LOG_AGAIN_SECONDS = 300.0
 """So often it is said that the heartbeat cannot be written."""
 
@@ -106,6 +109,7 @@ class Runtime:
         self._watchdog = threading.Thread(target=self._watch_drain, name="watchdog", daemon=True)
         self._ended = threading.Event()
         self._beat_failed = float("-inf")
+        self._counts_kept = float("-inf")
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -218,7 +222,9 @@ class Runtime:
             held=len(self.deliverer.leases.held()), trouble=trouble or self.reader.trouble or connection
         )
         self._housekeeping.tick()
-        self._keep_counts()
+        if clock.monotonic() - self._counts_kept >= KEPT_SECONDS:
+            self._counts_kept = clock.monotonic()
+            self._keep_counts()
 
     def _keep_counts(self) -> None:
         """What the policy and the clients have counted belongs to the fleet, also when nothing comes any more."""

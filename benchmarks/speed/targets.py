@@ -111,8 +111,8 @@ IN_PYTHON = (
 )
 IN_REDIS = "the goal is 0.7 of what Redis 7.0 took before admission and settlement were rewritten"
 SERVER = (
-    "Redis grows, not the worker: beyond 64 MB it rewrites its append-only file again and again, and the embedded "
-    "server has the C library's allocator, whose searches take longer the more is stored"
+    "Redis grows, not the worker, where the server has the C library's allocator, as the wheel's Valkey has: with "
+    "jemalloc it does not; docs/operations.md says how to load it"
 )
 
 TARGETS = (

@@ -25,7 +25,7 @@ from worker.spool import Arrival, Dead, Item, Leased, Outcome, SampledOut, Settl
 from worker.spool.dead_letters import DeadLetters
 
 SCRIPTS = {
-    *(("worker.intake", f"scripts/{name}.lua") for name in ("expire_halves", "oldest", "put", "take")),
+    *(("worker.intake", f"scripts/{name}.lua") for name in ("expire_halves", "oldest", "put", "take", "waits")),
     ("worker.kili", "budget.lua"),
     ("worker.review", "untested.lua"),
     *(
@@ -327,6 +327,7 @@ class Tour:
         inbox.open()
         assert inbox.take(items=10, max_bytes=1000) == []
         assert inbox.oldest_ms() is None
+        assert inbox.is_empty()
         self.client.lpush("celery", "a", "b")
         assert inbox.backlogs() == {"inbox": 0, "celery": 2}
         self.client.set("celery:1", "no list")

@@ -10,6 +10,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist
+from worker.environment.stored import of_stored
 from worker.kili import KiliError
 
 logger = logging.getLogger(__name__)
@@ -55,4 +56,4 @@ class Documents:
     def rejection(self) -> DocumentRejection | None:
         """The refusal that is in force."""
         raw = self._redis.get(self._key)
-        return DocumentRejection(**json.loads(raw)) if isinstance(raw, bytes) else None
+        return of_stored(DocumentRejection, raw) if isinstance(raw, bytes) else None

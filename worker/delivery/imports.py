@@ -21,6 +21,7 @@ from worker.delivery.clients import DeliveryClients
 from worker.delivery.failures import Action, Failure, FailureDecision, Stage, Trouble
 from worker.environment import clock
 from worker.environment.connections import insist
+from worker.environment.stored import of_stored
 from worker.kili import KiliError, Notification
 from worker.spool.dead_letters import Cause
 
@@ -163,7 +164,7 @@ class Imports:
             return {}
         stored: Any = self._redis.mget([self._key + asset_id for asset_id in asset_ids])
         pairs = zip(asset_ids, stored, strict=True)
-        return {asset_id: Import(**json.loads(text)) for asset_id, text in pairs if text is not None}
+        return {asset_id: of_stored(Import, text) for asset_id, text in pairs if text is not None}
 
     def _write(self, asset_id: str, one: Import) -> None:
         kept = int(self._clients.failures.graces.imports) + KEPT_SECONDS

@@ -21,6 +21,8 @@ logger = logging.getLogger(__name__)
 IDLE_WAIT = 0.05
 QUIET_LOOKS, QUIET_WAIT = 20, 0.1
 """After so many looks in vain the next ones come half as often: an idle worker spends most of its CPU on them."""
+FULL_LOOK_SECONDS = 1.0
+"""So long after a look in vain it is only asked whether anything waits."""
 
 TROUBLE_WAIT = 1.0
 READ_BYTES = 16_000_000
@@ -88,6 +90,7 @@ class InboxReader:
         self.trouble = ""
         """What keeps it from taking, empty when nothing does."""
         self._next_recovery = 0.0
+        self._next_full_look = float("-inf")
         self.closed = False
 
     def run(self) -> None:
@@ -122,6 +125,9 @@ class InboxReader:
         self._guarded(self._inbox.leave)
 
     def _step(self) -> bool:
+        if clock.monotonic() < self._next_full_look and self._inbox.is_empty():
+            return False
+        self._next_full_look = float("-inf")
         ledger = self._spool.ledger()
         if self._is_paused(ledger.waiting):
             return False
@@ -130,6 +136,7 @@ class InboxReader:
         self._in_hand = self._in_hand or self._recovered()
         self._in_hand = self._in_hand or self._inbox.take(items=self._limits.batch, max_bytes=READ_BYTES, insist=insist)
         if not self._in_hand:
+            self._next_full_look = clock.monotonic() + FULL_LOOK_SECONDS
             return False
         self._admit(self._in_hand, insist)
         self._in_hand = []

@@ -13,6 +13,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist
+from worker.environment.stored import of_stored
 from worker.intake import Admitter, MessageParser
 from worker.page.audit import AuditLog
 from worker.settings.tree import Settings
@@ -116,7 +117,7 @@ class LetterActions:
     def progress(self) -> ActionProgress | None:
         """What is under way, on whichever instance of the page."""
         found: Any = self._spool.redis.get(self._key)
-        return ActionProgress(**json.loads(found)) if found else None
+        return of_stored(ActionProgress, found) if found else None
 
     def still_wrong(self, form: Form, text: bytes) -> list[dict[str, Any]]:
         """What admission would refuse of an edited message: field, problem, fix."""

@@ -17,6 +17,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist, script_of
+from worker.environment.stored import of_stored
 
 Form = Literal["message", "envelope", "event", "pair"]
 """What an original is: a prediction, a Celery message, a CloudEvent, or a logged request with its response."""
@@ -178,7 +179,7 @@ class DeadLetters:
     def expiry(self) -> ExpiryNotification | None:
         """What was announced and has not come about yet."""
         found: Any = self._redis.get(f"{self._prefix}dead:notice")
-        return ExpiryNotification(**json.loads(found)) if found else None
+        return of_stored(ExpiryNotification, found) if found else None
 
     def announce(self, expiry: ExpiryNotification) -> None:
         """Keep a notice until it has come about."""

@@ -9,7 +9,7 @@ import pytest
 from graphql import ExecutionContext
 
 from tests.unit.sandbox.scene import Scene
-from worker.sandbox import envelope, fields
+from worker.sandbox import envelope, execution, fields
 
 QUERY = """
 query ($where: AssetWhere!) {
