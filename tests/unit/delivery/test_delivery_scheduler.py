@@ -68,14 +68,14 @@ def test_after_many_looks_in_vain_they_are_rarer_until_something_comes_which_is_
 
     with scheduler(spool, deliver, every=0.001) as one:
         one.QUIET_LOOKS, one.QUIET_SECONDS = 20, 60.0
-        await_that(lambda: len(spool.asked) == 20)
+        awaited(lambda: len(spool.asked) == 20)
         spool.projects = ["p"]
         assert len(spool.asked) == 20
         one.came()
-        await_that(lambda: delivered == ["p"])
+        awaited(lambda: delivered == ["p"])
         seen = len(spool.asked)
         one.came()
-        await_that(lambda: len(spool.asked) > seen)
+        awaited(lambda: len(spool.asked) > seen)
 
 
 def test_no_more_projects_are_taken_than_can_begin_and_the_next_when_one_that_left_much_has_ended() -> None:
