@@ -233,6 +233,7 @@ def test_the_page_on_sagemaker(tmp_path: Path) -> None:
         assert isinstance(world, Sqs)
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         world.client.delete_queue(QueueUrl=world.url)
+        world.url = f"{world.url.rpartition('/')[0]}/predictions"
         typed = f'aws() {{ command aws --endpoint-url {world.endpoint} "$@"; }}'
         more = {
             "WORKER_SQS__ENDPOINT_URL": world.endpoint,

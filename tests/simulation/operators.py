@@ -29,7 +29,7 @@ from worker.wiring import access_of, admitter_of, budget_of, feedback_of, file_r
 
 DAY = 86_400.0
 UPDATE = """
-mutation ($where: ProjectWhere!, $data: UpdatePropertiesInProjectData!) {
+mutation ($where: ProjectWhere!, $data: ProjectData!) {
   data: updatePropertiesInProject(where: $where, data: $data) { id }
 }
 """

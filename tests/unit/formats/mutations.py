@@ -194,10 +194,10 @@ def with_geometry(payload: Any, chance: random.Random) -> Any:
 
 
 def _lists_objects(part: Any) -> bool:
-    """A list of objects, but not of the parts of one text."""
-    return (
-        isinstance(part, list) and bool(part) and isinstance(part[0], dict) and not any("text" in one for one in part)
-    )
+    """A list of objects, but not of the parts of one text, nor of the points of one shape."""
+    if not isinstance(part, list) or not part or not isinstance(part[0], dict):
+        return False
+    return not any("text" in one or (isinstance(one, dict) and {*map(str.lower, one)} == {"x", "y"}) for one in part)
 
 
 def with_fewer_objects(payload: Any, chance: random.Random) -> Any:
