@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import redis
+from _pytest.pathlib import import_path
 
 from tests.fuzzing import load_profile
 from tests.guarantees import Guarantees, properties_of
@@ -18,7 +20,7 @@ from tests.servers import is_absent, servers_of
 from worker.environment.embedded_redis import NAMED, EmbeddedRedis
 
 UNIT = Path(__file__).parent / "unit"
-WAITING_UNTIL = 0.85
+WAITING_UNTIL = 0.75
 """Of a run's files those that wait for processes have begun by then, since some of them are long."""
 
 
@@ -51,6 +53,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     from tests.scheduling import GroupScheduling
 
     return GroupScheduling(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Each process begins with files of its own: a file is compiled by one of them, and not by every one."""
+    worker = getattr(session.config, "workerinput", None)
+    if worker is None:
+        return
+    files = sorted(file for name in session.config.args for file in Path(name).rglob("test_*.py"))
+    for file in files[int(worker["workerid"].removeprefix("gw")) :: worker["workercount"]]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # the collection meets it again, and reports it
+            import_path(file, root=session.config.rootpath, consider_namespace_packages=False)
 
 
 def pytest_collection_finish() -> None:

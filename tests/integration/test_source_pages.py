@@ -193,6 +193,7 @@ def as_typed(world: World, page: str, folder: Path, instead: Mapping[str, str], 
         world.house.judge()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param(Kafka, marks=skipped(Kafka))])
 def test_the_page_on_kafka(kind: type[Kafka], tmp_path: Path) -> None:
     with opened(kind) as world:
@@ -200,6 +201,7 @@ def test_the_page_on_kafka(kind: type[Kafka], tmp_path: Path) -> None:
         as_typed(world, "kafka.md", tmp_path, {"localhost:9092": f"127.0.0.1:{world.port}"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [pytest.param(RabbitMq, marks=skipped(RabbitMq))])
 def test_the_page_on_rabbitmq(kind: type[RabbitMq], tmp_path: Path) -> None:
     with opened(kind) as world:
@@ -227,6 +229,7 @@ def test_the_page_on_sqs(tmp_path: Path) -> None:
         as_typed(world, "sqs.md", tmp_path, {QUEUE: world.url}, WORKER_SQS__ENDPOINT_URL=world.endpoint)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("aws"), reason="the page on SageMaker needs aws, the command")
 def test_the_page_on_sagemaker(tmp_path: Path) -> None:
     with opened(Sqs) as world:
