@@ -221,7 +221,7 @@ def sabotage(station: Station, scene: Scene) -> None:
     since, client = station.now(), scene.house.client
     client.hincrby("pw:ledger", "received", 1)
     used = int(client.info("memory")["used_memory"])  # type: ignore[index]
-    client.config_set("maxmemory", int(used * 1.1))
+    client.config_set("maxmemory", int(used / 0.96))
     station.await_status("firing", "ConservationBroken", "RedisMemoryHigh", since=since)
     client.hincrby("pw:ledger", "received", -1)
     client.config_set("maxmemory", 0)
