@@ -265,6 +265,11 @@ class Kafka(BehindFront):
         for future in admin.create_topics([NewTopic(self.topic, self.partitions, 1)]).values():
             future.result(PATIENCE)
 
+    def end(self) -> None:
+        super().end()
+        self.server.kill()
+        self.server.wait()
+
     def settings(self) -> Mapping[str, str]:
         brokers = f"127.0.0.1:{self.port}"
         options = "session.timeout.ms=6000,reconnect.backoff.max.ms=500"
