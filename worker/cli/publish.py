@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.settings.tree import Settings
 
 Send = Callable[[Sequence[bytes]], None]
-"""Sends messages; they are durable when it returns. Raises NotSent."""
+"""Sends messages; they are durable when it returns. Raises SendingFailed."""
 
 
 class SendingFailed(Exception):
@@ -38,7 +38,7 @@ def sending(via: str, settings: Settings) -> Iterator[Send]:
     """A way to send to the HTTP, Kafka, RabbitMQ or SQS source that the settings describe.
 
     Raises:
-        NotSent: the server is not there.
+        SendingFailed: the server is not there.
     """
     ways = {"http": _http, "kafka": _kafka, "rabbitmq": _rabbitmq, "sqs": _sqs}
     with ways[via](settings) as send:

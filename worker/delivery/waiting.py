@@ -80,7 +80,7 @@ def dead_letter(
     def settle(entry: Leased) -> Settlement:
         return letter_writer.of(entry, _read(entry), cause, "operator")
 
-    return _settle_all(spool, wait.project, settle, patience, keeper or LeaseKeeper(spool), tracer)
+    return _settle_all(spool, wait.project, settle, patience, keeper, tracer)
 
 
 def drop(
@@ -92,15 +92,14 @@ def drop(
     tracer: Tracer = NO_TRACES,
 ) -> int:
     """Drop what waits for a project for good; how many. Arguments and errors are those of ``dead_letter``."""
-    keeper = keeper or LeaseKeeper(spool)
     return _settle_all(spool, wait.project, lambda one: Settlement(one, Outcome.DROPPED), patience, keeper, tracer)
 
 
 def _settle_all(
-    spool: Spool, project: str, settle: Settle, patience: float, keeper: LeaseKeeper, tracer: Tracer
+    spool: Spool, project: str, settle: Settle, patience: float, keeper: LeaseKeeper | None, tracer: Tracer
 ) -> int:
     """Settle what waits now, block by block under the project's lock; what comes meanwhile stays."""
-    end = clock.monotonic() + patience
+    keeper, end = keeper or LeaseKeeper(spool), clock.monotonic() + patience
     while True:
         with keeper.hold(project) as lease:
             if lease is not None:

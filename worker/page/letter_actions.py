@@ -102,7 +102,7 @@ class LetterActions:
         """Begin to replay or drop every letter that a cause has now, at the rate of the settings; how many they are.
 
         Raises:
-            WorkUnderWay: others are under way.
+            WorkInProgress: others are not done yet.
         """
         total = self.letters.causes().get(cause, 0)
         if not self._write_progress(self._row(verb, cause, actor, 0, total), "NX"):
