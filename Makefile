@@ -12,7 +12,7 @@ REDIS_SERVER ?= redis-server
 # Compiled modules are kept even where the environment forbids it: each of the tests' many processes starts in half the time.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test fuzz fuzz-contract fuzz-formats fuzz-http test-redis test-long test-servers test-sources test-browser test-alerts pictures lint docs bench bench-quick faults-one-document soak simulate simulate-memory lock clean
+.PHONY: demo test test-rolling fuzz fuzz-contract fuzz-formats fuzz-http test-redis test-long test-servers test-sources test-browser test-alerts pictures lint docs bench bench-quick faults-one-document soak simulate simulate-memory lock clean
 
 demo: $(VENV)/.demo
 	$(BIN)/prediction-worker demo $(ARGS)
@@ -41,6 +41,10 @@ test-servers: $(VENV)/.dev
 # Every source with 5,000 messages and ten kills; RabbitMQ needs rabbitmq-server (Debian: apt-get install rabbitmq-server).
 test-sources: $(VENV)/.dev
 	SOURCES_MESSAGES=5000 SOURCES_KILLS=10 $(BIN)/python -m pytest -n 2 --timeout 900 tests/conformance/sources $(ARGS)
+
+# Workers of another commit and of this one take over from one another under load: make test-rolling OLD=<commit>; about ten minutes.
+test-rolling: $(VENV)/.dev
+	$(BIN)/python -m tests.faults.rolling $(OLD) $(ARGS)
 
 # Random requests by docs/openapi.json against a real gateway, with a tool of its own environment.
 fuzz-http: $(VENV)/.dev $(VENV)/.fuzz/bin/schemathesis

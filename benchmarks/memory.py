@@ -19,7 +19,7 @@ from benchmarks.feedback.speed import measure
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.intake.parsing import InboxEntry
 from worker.settings.tree import Settings
-from worker.spool import Fate, Settlement, Spool
+from worker.spool import Outcome, Settlement, Spool
 from worker.wiring import admitter_of, spool_of
 
 AT_ONCE = 500
@@ -82,7 +82,7 @@ def deliver(spool: Spool) -> None:
         if token is None:
             raise RuntimeError(f"somebody else delivers {project}")
         while entries := spool.lease(project, token, items=1000, max_bytes=10**8, aging_ms=60_000):
-            spool.settle(project, token, [Settlement(one, Fate.DELIVERED) for one in entries])
+            spool.settle(project, token, [Settlement(one, Outcome.DELIVERED) for one in entries])
         spool.release(project, token)
 
 

@@ -112,7 +112,7 @@ def with_tables(text: str, sections: Mapping[str, Mapping[str, Row]]) -> str:
 
 def _in_order(rows: Mapping[str, Row], known: Iterable[str]) -> str:
     kept = [fault for fault in known if fault in rows]
-    return "".join(rows[fault].words(fault) for fault in [*kept, *sorted(set(rows) - set(kept))])
+    return "".join(rows[fault].server_message(fault) for fault in [*kept, *sorted(set(rows) - set(kept))])
 
 
 def properties_of(item: pytest.Item) -> list[tuple[str, object]]:

@@ -3,14 +3,16 @@
 Each of them is a process of its own, as one that a shell starts: with its own id, files, environment and session, to be
 killed, stopped and waited for. What it saves is the second of CPU that Python takes to import the product, some two
 hundred times in a run of the suite. What the imports and the command line themselves are worth is shown by the cases
-that start ``prediction-worker`` as a user does: of the demo, the pages, the checks at the start, the pipes.
+that start ``prediction-worker`` as a user does: of the demo, the pages, the checks at the start.
 """
 
 from __future__ import annotations
 
 import atexit
+import fcntl
 import gc
 import importlib
+import io
 import json
 import os
 import runpy
@@ -24,6 +26,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+from tests.awaiting import PATIENCE
 
 PRELOADED = (
     "celery.app.amqp",
@@ -50,8 +54,11 @@ PRELOADED = (
 )
 ROOT = Path(__file__).parents[1]
 ORDER_BYTES = 1_000_000
+MOST_FILES = 32
 POLL_SECONDS = 0.01
 STANDARD = (0, 1, 2)
+ABOVE_THE_CHILDS = 200
+"""Files come under numbers that may be those of others in the child: they are moved up here first."""
 
 
 class Child:
@@ -121,18 +128,37 @@ def spawn(
             continue
         opened.append(its)
         theirs.append(its)
-    order = {
-        "arguments": arguments,
-        "environment": dict(os.environ if env is None else env),
-        "folder": str(Path.cwd()),
-        "session": start_new_session,
-    }
+    known = dict(os.environ if env is None else env)
     try:
-        pid = _nursery().ask(order, theirs)
+        pid = forked(arguments, known, str(Path.cwd()), dict(zip(STANDARD, theirs, strict=True)), start_new_session)
     finally:
         for its in opened:
             os.close(its)
     return Child(pid, list(command), ours[0], ours[1])
+
+
+def forked(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: str, files: Mapping[int, int], session: bool
+) -> int:
+    """Fork a module with its arguments; ``files`` has each number in the child with the file's number here."""
+    order = {
+        "arguments": list(arguments),
+        "environment": dict(environment),
+        "folder": folder,
+        "session": session,
+        "numbers": list(files),
+    }
+    return int(_nursery().ask(order, list(files.values())))
+
+
+def printed(*arguments: str, env: Mapping[str, str]) -> str:
+    """What ``python -m worker ARGUMENTS`` prints; it must end well."""
+    command = [sys.executable, "-m", "worker", *arguments]
+    child = spawn(command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    with child.stdout as output:
+        found: str = output.read()
+    assert child.wait(PATIENCE) == 0, found
+    return found
 
 
 class Nursery:
@@ -161,7 +187,7 @@ class Nursery:
     def close(self) -> None:
         """End it; its children are their owners' to end."""
         self._socket.close()
-        self._process.wait(10)
+        self._process.wait(PATIENCE)
 
 
 _nurseries: list[Nursery] = []
@@ -179,12 +205,13 @@ def _nursery() -> Nursery:
 
 def serve(orders: socket.socket) -> None:
     """Take orders until the owner is gone."""
+    atexit.register(_end_at_once)  # before any other, so that it comes last
     for name in PRELOADED:
         importlib.import_module(name)
     gc.collect()
     gc.freeze()
     while True:
-        text, files, _, _ = socket.recv_fds(orders, ORDER_BYTES, len(STANDARD))
+        text, files, _, _ = socket.recv_fds(orders, ORDER_BYTES, MOST_FILES)
         if not text:
             return
         order = json.loads(text)
@@ -210,19 +237,58 @@ def _be_born(order: Mapping[str, Any], files: Sequence[int]) -> None:
     """Become what ``python -m MODULE ARGUMENTS`` is."""
     if order["session"]:
         os.setsid()
-    for place, file in zip(STANDARD, files, strict=True):
-        os.dup2(file, place)
+    moved = [fcntl.fcntl(file, fcntl.F_DUPFD, ABOVE_THE_CHILDS) for file in files]
     for file in files:
+        os.close(file)
+    for number, file in zip(order["numbers"], moved, strict=True):
+        os.dup2(file, number)
         os.close(file)
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["environment"])
-    gc.unfreeze()
+    _renew_standard_streams()
     module, *arguments = order["arguments"]
     sys.argv = [module, *arguments]
     with suppress(KeyError):
         del sys.modules[f"{module}.__main__"]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            _codes.append((ended.code or 0) & 0xFF)
+        raise
+    else:
+        _codes.append(0)
+
+
+_codes: list[int] = []
+"""What a child ends with, as soon as that is known."""
+
+
+def _end_at_once() -> None:
+    """The last thing that a child does: to take a thousand modules apart takes a third of a second."""
+    if _codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_codes[-1])
+
+
+def _renew_standard_streams() -> None:
+    """As at the start of Python: whether a stream is a terminal, and whether it can be sought, it keeps in mind."""
+    for place, name in enumerate(("stdin", "stdout", "stderr")):
+        raw = io.FileIO(place, "w" if place else "r", closefd=False)
+        raw.name = f"<{name}>"
+        by_line = name == "stderr" or (bool(place) and raw.isatty())
+        stream = io.TextIOWrapper(
+            io.BufferedWriter(raw) if place else io.BufferedReader(raw),
+            encoding="utf-8",
+            errors="backslashreplace" if name == "stderr" else "strict",
+            newline="\n",
+            line_buffering=by_line,
+            write_through=bool(os.environ.get("PYTHONUNBUFFERED")),
+        )
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 if __name__ == "__main__":

@@ -43,15 +43,15 @@ logger = logging.getLogger(__name__)
 ENDING = (signal.SIGTERM, signal.SIGINT)
 
 
-def say_safely() -> None:
+def guard_signal_output() -> None:
     """Let the handlers that stay Celery's (and its own until ours are there) survive that nobody hears them."""
-    say = celery_worker.safe_say
+    original = celery_worker.safe_say
 
     def safe_say(*args: Any, **options: Any) -> None:
         try:
-            say(*args, **options)
+            original(*args, **options)
         except OSError as error:
-            logger.debug("not said: %s", error, extra={"action": "not_said"})
+            logger.debug("not printed: %s", error, extra={"action": "not_said"})
 
     celery_worker.safe_say = safe_say
 
@@ -67,7 +67,7 @@ def drain_on_signals(drain: Callable[[], None], end_at_once: Callable[[], None])
         return
     asked = False
 
-    def ask(number: int, _: object) -> None:
+    def handle_signal(number: int, _: object) -> None:
         nonlocal asked
         if asked or number == signal.SIGQUIT:
             end_at_once()
@@ -76,7 +76,7 @@ def drain_on_signals(drain: Callable[[], None], end_at_once: Callable[[], None])
         drain()
 
     for number in (*ENDING, signal.SIGQUIT):
-        signal.signal(number, ask)
+        signal.signal(number, handle_signal)
 
 
 SETTLED_SECONDS = 0.5
@@ -118,7 +118,7 @@ def bind_runtime(app: Celery, settings: Settings) -> Runtime:
     """Give the app the runtime that its tasks and its bootstep work with."""
     runtime = Runtime(settings)
     app.runtime = runtime
-    say_safely()
+    guard_signal_output()
     signals.worker_shutting_down.connect(lambda **_: runtime.drain(), weak=False)
     return runtime
 
@@ -132,8 +132,8 @@ class RuntimeStep(bootsteps.StartStopStep):  # type: ignore[misc]
         """Called by Celery when the worker starts."""
         runtime = parent.app.runtime
         if type(parent.pool).__module__ == FORKING_POOL:
-            words = "waves run in forked processes here: /metrics lacks what they deliver; use the pool threads"
-            logger.warning(words, extra={"action": "pool_not_counted"})
+            message = "waves run in forked processes here: /metrics lacks what they deliver; use the pool threads"
+            logger.warning(message, extra={"action": "pool_not_counted"})
         drain_on_signals(runtime.drain, runtime.end_at_once)
         runtime.start()
 

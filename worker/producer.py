@@ -1,4 +1,4 @@
-"""For producers in Python: send predictions to a door, cheaply.
+"""For producers in Python: send predictions to a source, cheaply.
 
     with Publisher("redis://127.0.0.1:6379/0") as publisher:
         publisher.send({"external_id": "cam-3/000123.jpg", …})

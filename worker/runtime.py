@@ -14,13 +14,13 @@ import redis
 
 from worker import __version__
 from worker.contract import ReadingLimits
-from worker.delivery import AwaitedResults, Deliverer, FailurePolicy, Pace, Scheduler
+from worker.delivery import AdaptiveLimit, AwaitedResults, Deliverer, FailurePolicy, Scheduler
 from worker.environment import clock
 from worker.environment.connections import same_server
 from worker.environment.machine import MACHINE, Environment
-from worker.feedback.collection_cycle import Rounds
-from worker.feedback.reading import Reader as LabelReader
-from worker.intake import Reader, ReaderLimits
+from worker.feedback.collection_cycle import CollectionCycle
+from worker.feedback.reading import KiliReader
+from worker.intake import InboxReader, ReaderLimits
 from worker.kili import CallRecord
 from worker.monitoring.health import Pulse
 from worker.monitoring.probes import Probes
@@ -36,6 +36,7 @@ from worker.wiring import (
     access_of,
     admitter_of,
     budget_of,
+    collection_cycle_of,
     delivery_rules_of,
     file_rules_of,
     graces_of,
@@ -44,14 +45,16 @@ from worker.wiring import (
     kili_of,
     policy_of,
     projects_of,
-    rounds_of,
     spool_of,
     tracer_of,
 )
 
 logger = logging.getLogger(__name__)
 
-SAID_AGAIN_SECONDS = 300.0
+KEPT_SECONDS = 1.0
+"""So often the fleet is told what was counted here."""
+
+LOG_AGAIN_SECONDS = 300.0
 """So often it is said that the heartbeat cannot be written."""
 
 
@@ -70,7 +73,9 @@ class Runtime:
         self.connected = threading.Event()
         """Set while Celery's consumer works on the broker."""
         self.monitor = WorkerMonitor(settings.http.stalled_seconds, settings.http.max_projects)
-        self._pace = Pace(slots=settings.delivery.parallel_batches, batch_bytes=settings.delivery.batch_bytes)
+        self._adaptive_limit = AdaptiveLimit(
+            slots=settings.delivery.parallel_batches, batch_bytes=settings.delivery.batch_bytes
+        )
         self._observer = self.monitor if settings.http.listen else None
         """Nothing is counted that nobody can see."""
         self.spool = spool_of(settings, environment, observer=self._observer)
@@ -82,8 +87,8 @@ class Runtime:
         self._pulse = Pulse(settings.heartbeat_file)
         self._pool = environment.executor(settings.delivery.parallel_batches, "batch")
         self.deliverer = self._deliverer()
-        self.probes = Probes(self.monitor.progress, self.deliverer.pauses.all, environment.worker, self.stop_event)
-        self._endpoint = worker_endpoint(settings.http.listen, self.monitor, self.probes, self._pace)
+        self.probes = Probes(self.monitor.progress, self.deliverer.breaker.all, environment.worker, self.stop_event)
+        self._endpoint = worker_endpoint(settings.http.listen, self.monitor, self.probes, self._adaptive_limit)
         self.scheduler = Scheduler(
             self.spool,
             self.deliverer.deliver,
@@ -104,6 +109,7 @@ class Runtime:
         self._watchdog = threading.Thread(target=self._watch_drain, name="watchdog", daemon=True)
         self._ended = threading.Event()
         self._beat_failed = float("-inf")
+        self._counts_kept = float("-inf")
         self._threads: list[threading.Thread] = []
 
     def start(self) -> None:
@@ -151,7 +157,7 @@ class Runtime:
         self.deliverer.leases.wait_released(self.settings.delivery.drain_seconds)
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._keep_counts()
-        self._say_remaining("drained")
+        self._log_remaining("drained")
         self._end_pulse()
         self._end_pause()
         self._presence.end()
@@ -161,8 +167,8 @@ class Runtime:
         self._ended.set()
 
     @contextmanager
-    def rounds(self) -> Iterator[Rounds]:
-        """The feedback rooms, with connections of their own."""
+    def collection_cycle(self) -> Iterator[CollectionCycle]:
+        """The feedback of all projects, with connections of its own."""
         budget = budget_of(self.settings, self.spool)
 
         def observe(record: CallRecord) -> None:
@@ -173,7 +179,7 @@ class Runtime:
         policy = policy_of(self.settings, self.spool)
         environment, stop = self._environment, self.stop_event
         kili = kili_of(self.settings, budget, stop=stop, observe=observe, environment=environment)
-        reader = LabelReader(
+        reader = KiliReader(
             access_of(self.settings),
             budget=budget,
             http=environment.http,
@@ -183,7 +189,7 @@ class Runtime:
             executor=environment.executor,
         )
         try:
-            yield rounds_of(
+            yield collection_cycle_of(
                 self.settings,
                 self.spool,
                 policy=policy,
@@ -191,7 +197,7 @@ class Runtime:
                 reader=reader,
                 budget=budget,
                 stop=stop,
-                judged=self._observer.judged if self._observer else None,
+                delays=self._observer.observe_delays if self._observer else None,
                 evaluated=self.tracer.evaluated if self.settings.traces.enabled else None,
             )
         finally:
@@ -199,16 +205,16 @@ class Runtime:
             reader.close()
 
     def _listen(self) -> None:
-        """Visit the feedback rooms; nothing that is lost with this thread cannot be read from Kili again."""
-        with self.rounds() as rounds:
-            rounds.run()
+        """Collect the feedback of all projects; what is lost with this thread can be read from Kili again."""
+        with self.collection_cycle() as collection_cycle:
+            collection_cycle.run()
 
     def _beat(self, trouble: str) -> None:
         connection = "" if self.connected.is_set() else "the broker: Celery's consumer is not connected"
         try:
             self._pulse.beat(trouble or self.reader.trouble or connection)
         except OSError as error:  # a full disk; whoever reads the heartbeat sees that it grows old
-            self._say_beat_failed(error)
+            self._log_beat_failed(error)
         if self._endpoint is not None:
             self.probes.beat({"delivery": trouble, "intake": self.reader.trouble, "broker": connection})
         self._watch.tick()
@@ -216,19 +222,21 @@ class Runtime:
             held=len(self.deliverer.leases.held()), trouble=trouble or self.reader.trouble or connection
         )
         self._housekeeping.tick()
-        self._keep_counts()
+        if clock.monotonic() - self._counts_kept >= KEPT_SECONDS:
+            self._counts_kept = clock.monotonic()
+            self._keep_counts()
 
     def _keep_counts(self) -> None:
         """What the policy and the clients have counted belongs to the fleet, also when nothing comes any more."""
-        for counted in (self.admitter, self._policy_of_awaited):
+        for keeper in (self.admitter, self._policy_of_awaited):
             try:
-                counted.keep()
+                keeper.keep()
             except redis.RedisError as error:  # kept for the next time; who delivers says that Redis is away
-                logger.debug("not counted yet: %s", error, extra={"action": "counts_wait"})
+                logger.debug("counts not kept yet: %s", error, extra={"action": "counts_wait"})
         self._calls.keep()
 
-    def _say_beat_failed(self, error: OSError) -> None:
-        if clock.monotonic() - self._beat_failed > SAID_AGAIN_SECONDS:
+    def _log_beat_failed(self, error: OSError) -> None:
+        if clock.monotonic() - self._beat_failed > LOG_AGAIN_SECONDS:
             self._beat_failed = clock.monotonic()
             logger.warning("the heartbeat cannot be written: %s", error, extra={"action": "heartbeat_failed"})
 
@@ -249,7 +257,7 @@ class Runtime:
 
     def _give_up(self) -> None:
         try:
-            self._say_remaining("drain_limit")
+            self._log_remaining("drain_limit")
             self._end_pulse()
         finally:
             os._exit(1)
@@ -262,11 +270,11 @@ class Runtime:
 
     def _end_pause(self) -> None:
         try:
-            self.deliverer.pauses.end()
+            self.deliverer.breaker.end()
         except redis.RedisError as error:
             logger.debug("its pause is left behind: %s", error, extra={"action": "pause_left"})
 
-    def _say_remaining(self, action: str) -> None:
+    def _log_remaining(self, action: str) -> None:
         try:
             ledger = self.spool.ledger()
             remaining = {"waiting": ledger.waiting, "leased": ledger.leased, "held": self.deliverer.leases.held()}
@@ -278,7 +286,7 @@ class Runtime:
         budget = budget_of(self.settings, self.spool)
 
         def observe(record: CallRecord) -> None:
-            self._pace.observe(record)
+            self._adaptive_limit.observe(record)
             self._calls.observe(record)
             self.tracer.called(record)
             if self._observer is not None:
@@ -300,7 +308,7 @@ class Runtime:
             self.spool,
             *clients,
             budget=budget,
-            pace=self._pace,
+            adaptive_limit=self._adaptive_limit,
             pool=self._pool,
             rules=rules,
             projects=self._projects,
@@ -323,13 +331,13 @@ class Runtime:
             executor=self._environment.executor,
         )
 
-    def _make_reader(self) -> Reader:
+    def _make_reader(self) -> InboxReader:
         intake = self.settings.intake
         consumer = f"{self._environment.worker}-{secrets.token_hex(4)}"
         inbox = inbox_of(self.settings, consumer, self._environment)
         limits = ReaderLimits(intake.batch, intake.recover_seconds, intake.max_waiting)
         same = not self.settings.broker_is_redis or self._broker_is_spool()
-        return Reader(
+        return InboxReader(
             inbox,
             self.admitter,
             self.spool,

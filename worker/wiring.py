@@ -11,14 +11,14 @@ from worker.contract import ReadingLimits
 from worker.delivery import DeliveryRules, Graces
 from worker.environment import clock
 from worker.environment.machine import MACHINE, Environment
-from worker.feedback.collection_cycle import Rounds
-from worker.feedback.collector import Source
-from worker.feedback.housekeeping import DAY_MS, HOUR_MS, Housekeeping, Limits
-from worker.feedback.interval_lock import Turns
+from worker.feedback.collection_cycle import CollectionCycle
+from worker.feedback.collector import LabelSource
+from worker.feedback.housekeeping import DAY_MS, HOUR_MS, Housekeeping, HousekeepingLimits
+from worker.feedback.interval_lock import IntervalLock
 from worker.feedback.label_files import FileRules
-from worker.feedback.notifications import Shape, Webhook
-from worker.feedback.reading import Reader
-from worker.feedback.service import Ears, Feedback, FeedbackRules, Scope
+from worker.feedback.notifications import Webhook, WebhookShape
+from worker.feedback.reading import KiliReader
+from worker.feedback.service import Feedback, FeedbackRules, Observers, Scope
 from worker.intake import Admitter, EventRules, Inbox, PutLimits, Rules
 from worker.intake.parsing import NO_PROJECT
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
@@ -50,10 +50,10 @@ def housekeeping_of(settings: Settings, spool: Spool) -> Housekeeping:
     silence = max(own.project_days, settings.feedback.horizon_days)
     return Housekeeping(
         spool,
-        Limits(
+        HousekeepingLimits(
             letters=own.max_dead_letters,
             letter_age=int(own.dead_letter_days * DAY_MS),
-            notice=int(own.dead_letter_notice_hours * HOUR_MS),
+            expiry=int(own.dead_letter_notice_hours * HOUR_MS),
             project_silence=int(silence * DAY_MS),
         ),
     )
@@ -69,7 +69,7 @@ def policy_of(settings: Settings, spool: Spool | None = None) -> ReviewPolicy:
 
 
 def projects_of(settings: Settings) -> Projects:
-    """The operator's word on each project.
+    """The configuration of each project.
 
     Raises:
         ProjectsFileError: the file is missing or wrong.
@@ -97,7 +97,7 @@ def tracer_of(settings: Settings) -> Tracer:
 def admitter_of(
     settings: Settings, spool: Spool, projects: Projects | None = None, tracer: Tracer = NO_TRACES
 ) -> Admitter:
-    """The one admission behind both doors."""
+    """The one admission behind all sources."""
     projects = projects or projects_of(settings)
     return Admitter(spool, policy_of(settings, spool), rules_of(settings), projects, tracer)
 
@@ -240,7 +240,7 @@ def named_projects(spool: Spool) -> list[str]:
 
 
 def feedback_rules_of(settings: Settings) -> FeedbackRules:
-    """What the feedback room is told."""
+    """What the settings say of the feedback."""
     feedback = settings.feedback
     return FeedbackRules(
         horizon_days=feedback.horizon_days,
@@ -248,26 +248,26 @@ def feedback_rules_of(settings: Settings) -> FeedbackRules:
         audit_sla=feedback.audit_hours * 3600,
         run_length=feedback.drift_run_length,
         scope=Scope(feedback.drift_scope),
-        figures_every=feedback.figures_seconds,
+        report_every=feedback.figures_seconds,
         verify_every=feedback.verify_seconds,
     )
 
 
-def ears_of(
+def observers_of(
     settings: Settings,
     policy: ReviewPolicy,
-    judged: Callable[[Sequence[float]], None] | None = None,
+    delays: Callable[[Sequence[float]], None] | None = None,
     evaluated: Callable[[Evaluation], None] | None = None,
-) -> Ears:
+) -> Observers:
     """Who is told: the policy that can learn, the webhook, who counts how long verdicts take, and the tracer."""
     url = settings.feedback.webhook_url
-    webhook = Webhook(url.get_secret_value(), Shape(settings.feedback.webhook_shape)) if url else None
+    webhook = Webhook(url.get_secret_value(), WebhookShape(settings.feedback.webhook_shape)) if url else None
     learner = policy if isinstance(policy, RankedPolicy) else None
-    return Ears(
-        lessons=learner.learn if learner else None,
-        pace=learner.set_reviewers if learner else None,
+    return Observers(
+        training_examples=learner.learn if learner else None,
+        reviewer_rate=learner.set_reviewers if learner else None,
         alarm=webhook.post if webhook else None,
-        delays=judged,
+        delays=delays,
         evaluated=evaluated,
     )
 
@@ -276,13 +276,13 @@ def feedback_of(
     settings: Settings,
     spool: Spool,
     project: str,
-    source: Source,
+    source: LabelSource,
     interface: Interface,
     *,
-    ears: Ears = Ears(),
+    observers: Observers = Observers(),
     may_read: Callable[[], bool] = lambda: True,
 ) -> Feedback:
-    """The feedback room of one project."""
+    """The feedback of one project."""
     return Feedback(
         source,
         spool.redis,
@@ -292,28 +292,28 @@ def feedback_of(
         endpoint=settings.kili_api_endpoint,
         now=clock.now,
         rules=feedback_rules_of(settings),
-        ears=ears,
+        observers=observers,
         may_read=may_read,
     )
 
 
-def rounds_of(
+def collection_cycle_of(
     settings: Settings,
     spool: Spool,
     *,
     policy: ReviewPolicy,
     kili: KiliClient,
-    reader: Reader,
+    reader: KiliReader,
     budget: CallBudget,
     stop: threading.Event,
-    judged: Callable[[Sequence[float]], None] | None = None,
+    delays: Callable[[Sequence[float]], None] | None = None,
     evaluated: Callable[[Evaluation], None] | None = None,
-) -> Rounds:
-    """The clock that visits the feedback rooms of all projects.
+) -> CollectionCycle:
+    """The clock that collects the feedback of all projects.
 
-    ``judged`` is notified of how long verdicts took, ``evaluated`` of those on traced predictions.
+    ``delays`` is notified of how long verdicts took, ``evaluated`` of those on traced predictions.
     """
-    ears = ears_of(settings, policy, judged, evaluated)
+    observers = observers_of(settings, policy, delays, evaluated)
     interfaces = InterfaceCache(spool.redis, spool.prefix, settings.delivery.interface_seconds, kili.project_interface)
 
     def may_read() -> bool:
@@ -321,12 +321,14 @@ def rounds_of(
         return not stop.is_set() and found["used"] < BUSY * found["limit"]
 
     def enter(project: str) -> Feedback:
-        return feedback_of(settings, spool, project, reader, interfaces.get(project), ears=ears, may_read=may_read)
+        return feedback_of(
+            settings, spool, project, reader, interfaces.get(project), observers=observers, may_read=may_read
+        )
 
-    return Rounds(
+    return CollectionCycle(
         lambda: named_projects(spool),
         enter,
-        Turns(spool.redis, spool.prefix),
+        IntervalLock(spool.redis, spool.prefix),
         every=settings.feedback.every_seconds,
         calls_per_minute=settings.feedback.budget_share * settings.kili.calls_per_minute,
         stop=stop,

@@ -11,7 +11,7 @@ from benchmarks.feedback.adwin import Adwin
 from benchmarks.feedback.goals import Goal, Part
 from benchmarks.feedback.workers import Spread, here
 from worker.statistics.detectors import AccuracyFell
-from worker.statistics.samples import Unit
+from worker.statistics.samples import Sample
 from worker.statistics.windows import Window
 
 CHANGE = 1000
@@ -150,8 +150,8 @@ def _errors(seed: int, parts: Iterable[tuple[float, int]]) -> list[bool]:
 
 
 def _window(errors: Sequence[bool], start: int) -> Window:
-    units = [
-        Unit("audit", float(start + place), audited=True, inclusion=1.0, error=float(wrong))
+    samples = [
+        Sample("audit", float(start + place), audited=True, inclusion=1.0, error=float(wrong))
         for place, wrong in enumerate(errors)
     ]
-    return Window(units, [0.0] * len(units), [], closed=True)
+    return Window(samples, [0.0] * len(samples), [], closed=True)

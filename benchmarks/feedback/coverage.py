@@ -117,11 +117,11 @@ def judge(queue: str, seed: int, plan: Plan, setting: Setting) -> list[Judged]:
 
 
 def _judged(day: Day, dice: random.Random) -> Judged:
-    found = estimate_agreement(day.units)
+    found = estimate_agreement(day.samples)
     value = found.value if found.value is not None else 0.5
     return Judged(
         truth=day.agreement,
-        naive=_sampled([unit.error > 0 for unit in day.units if unit.error is not None]),
+        naive=_sampled([sample.error > 0 for sample in day.samples if sample.error is not None]),
         ours=Interval(value, found.low, found.high, found.verdicts),
         audits=_sampled(dice.sample(day.wrong, found.audits)),
         random=_sampled(dice.sample(day.wrong, found.verdicts)),

@@ -112,21 +112,21 @@ def _drifting(error_rate: float, drifts: Sequence[int]) -> Change:
 
 def _pass(world: Production, queue: str, day: Day, dice: random.Random) -> None:
     """Upload a day's predictions; people answer what the stream says is answered."""
-    for place, unit in enumerate(day.units):
-        at = START + unit.at
+    for place, sample in enumerate(day.samples):
+        at = START + sample.at
         one = Prediction(
-            asset_id=f"{PROJECT}/{unit.asset_id}",
+            asset_id=f"{PROJECT}/{sample.asset_id}",
             model=f"{queue}:1",
             at=at - DAY * 0.2 * (dice.random() < 0.01),
             wrong=day.wrong[place],
-            band=2 if unit.audited else int(unit.answered),
-            p_error=unit.p_error or 0.0,
-            inclusion=unit.inclusion,
+            band=2 if sample.audited else int(sample.answered),
+            p_error=sample.p_error or 0.0,
+            inclusion=sample.inclusion,
             confidence=day.confidences[place],
             uploaded_at=at,
         )
         world.kili.predict(one)
-        if unit.answered:
+        if sample.answered:
             _answer(world, one, at, dice)
 
 

@@ -14,9 +14,9 @@ import fakeredis
 import redis
 
 from benchmarks.feedback.simulated_kili import INTERFACE, PROJECT, SimulatedKili
-from worker.feedback.interval_lock import Turns
-from worker.feedback.notifications import Notice
-from worker.feedback.service import Ears, Feedback, FeedbackRules
+from worker.feedback.interval_lock import IntervalLock
+from worker.feedback.notifications import AlarmNotification
+from worker.feedback.service import Feedback, FeedbackRules, Observers
 
 DAY = 86_400.0
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
@@ -73,8 +73,8 @@ class Production:
 
     def new_room(self) -> Feedback:
         """The feedback room of one more worker."""
-        ears = Ears(alarm=self._hear)
-        options = {"endpoint": ENDPOINT, "now": lambda: self.time, "rules": self.rules, "ears": ears}
+        observers = Observers(alarm=self._hear)
+        options = {"endpoint": ENDPOINT, "now": lambda: self.time, "rules": self.rules, "observers": observers}
         return Feedback(self.kili, self.client, "sim:", PROJECT, INTERFACE, **options)  # type: ignore[arg-type]
 
     def look(self, at: float) -> None:
@@ -84,7 +84,7 @@ class Production:
             if due <= self.time:
                 self.room.acknowledge(alarm_id)
         self._waiting = [one for one in self._waiting if one[0] > self.time]
-        turns = Turns(self.client, "sim:")
+        turns = IntervalLock(self.client, "sim:")
         turns.put(PROJECT, 0.0, "figures")
         if self.day - self._pruned >= PRUNE_DAYS:
             self._pruned = self.day
@@ -96,7 +96,7 @@ class Production:
         """How many alarms each detector has told of."""
         return Counter(one.detector for one in self.told)
 
-    def _hear(self, notice: Notice) -> bool:
+    def _hear(self, notice: AlarmNotification) -> bool:
         alarm_id = notice.alarm["id"]
         self.told.append(Told(alarm_id, notice.alarm["detector"], self.day))
         if self.acknowledge_after is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from worker.feedback.reading import Kind, ReadAsset, ReadLabel, Row
+from worker.feedback.reading import LabelKind, LabelRow, ReadAsset, ReadLabel
 from worker.ontology import Interface
 
 JOB = "KIND"
@@ -53,7 +53,9 @@ class SimulatedKili:
 
     now: Callable[[], float]
     _assets: dict[str, ReadAsset] = field(default_factory=dict)
-    _listed: dict[Kind, list[tuple[float, str, str]]] = field(default_factory=lambda: {kind: [] for kind in Kind})
+    _listed: dict[LabelKind, list[tuple[float, str, str]]] = field(
+        default_factory=lambda: {kind: [] for kind in LabelKind}
+    )
     _coming: list[tuple[float, int, str, ReadLabel | str]] = field(default_factory=list)
     _number: int = 0
 
@@ -88,18 +90,18 @@ class SimulatedKili:
         """Somebody will delete a label at a time."""
         self._plan(at, one.asset_id, label_id)
 
-    def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:  # noqa: ARG002
+    def rows(self, project: str, kind: LabelKind, since: date, skip: int) -> tuple[list[LabelRow], bool]:  # noqa: ARG002
         """One page of labels, oldest first."""
         self._pass()
         listed = self._listed[kind]
         start = bisect_left(listed, (_midnight(since), "", "")) + skip
         found = [
-            Row(label_id, datetime.fromtimestamp(at, UTC).date(), self._assets[asset_id])
+            LabelRow(label_id, datetime.fromtimestamp(at, UTC).date(), self._assets[asset_id])
             for at, label_id, asset_id in listed[start : start + PAGE]
         ]
         return found, len(found) == PAGE
 
-    def count(self, project: str, kind: Kind, since: date) -> int:  # noqa: ARG002
+    def count(self, project: str, kind: LabelKind, since: date) -> int:  # noqa: ARG002
         """How many labels."""
         self._pass()
         return len(self._listed[kind]) - bisect_left(self._listed[kind], (_midnight(since), "", ""))

@@ -14,8 +14,8 @@ import redis
 from benchmarks.feedback.goals import Goal, Part
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.collector import Collector
-from worker.feedback.reading import Kind, ReadAsset, ReadLabel, Row
-from worker.feedback.report_data import Question, figures_of
+from worker.feedback.reading import LabelKind, LabelRow, ReadAsset, ReadLabel
+from worker.feedback.report_data import ReportQuestion, report_data_of
 from worker.feedback.store import FeedbackStore
 from worker.ontology import Interface
 
@@ -41,11 +41,11 @@ class Labels:
 
     count: int
 
-    def page(self, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:
+    def page(self, kind: LabelKind, since: date, skip: int) -> tuple[list[LabelRow], bool]:
         """One page, oldest first."""
         first = self._first(since) + skip
         places = range(first, min(self.count, first + PAGE))
-        found = [Row(f"{kind.value[0]}{place}", self._day(place), self._asset(place)) for place in places]
+        found = [LabelRow(f"{kind.value[0]}{place}", self._day(place), self._asset(place)) for place in places]
         return found, len(found) == PAGE
 
     def count_labels(self, since: date) -> int:
@@ -93,11 +93,11 @@ class Source:
 
     labels: Labels
 
-    def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:  # noqa: ARG002
+    def rows(self, project: str, kind: LabelKind, since: date, skip: int) -> tuple[list[LabelRow], bool]:  # noqa: ARG002
         """One page of labels."""
         return self.labels.page(kind, since, skip)
 
-    def count(self, project: str, kind: Kind, since: date) -> int:  # noqa: ARG002
+    def count(self, project: str, kind: LabelKind, since: date) -> int:  # noqa: ARG002
         """How many labels."""
         return self.labels.count_labels(since)
 
@@ -139,11 +139,11 @@ def measure(verdicts: int) -> Cost:
         collecting = time.process_time() - begun - reading
         memory = client.info("memory")["used_memory"] - before
         begun = time.process_time()
-        figures = figures_of(store.records(), INTERFACE, Question(now=START + 21 * 86_400))
+        report_data = report_data_of(store.records(), INTERFACE, ReportQuestion(now=START + 21 * 86_400))
         estimating = time.process_time() - begun
-    if figures["reviewers"]["verdicts"] != verdicts:
-        raise RuntimeError(f"{figures['reviewers']['verdicts']} of {verdicts} verdicts were collected")
-    json.dumps(figures)
+    if report_data["reviewers"]["verdicts"] != verdicts:
+        raise RuntimeError(f"{report_data['reviewers']['verdicts']} of {verdicts} verdicts were collected")
+    json.dumps(report_data)
     return Cost(1e6 * collecting / verdicts, 1e6 * estimating / verdicts, memory / verdicts)
 
 
@@ -152,7 +152,7 @@ def _cpu_of_reading(verdicts: int) -> float:
     labels = Labels(verdicts)
     begun = time.process_time()
     for start in range(0, verdicts, PAGE):
-        for kind in Kind:
+        for kind in LabelKind:
             labels.page(kind, date(2026, 1, 1), start)
     return time.process_time() - begun
 

@@ -9,8 +9,17 @@ from dataclasses import dataclass, replace
 
 from benchmarks.feedback.queues import Queue, Said
 from worker.feedback.samples import AUDIT_BAND
-from worker.review import FixedPolicy, MemoryState, Policy, RankedPolicy, ReviewDecision, Subject, Verdict, parse_policy
-from worker.statistics.samples import Unit
+from worker.review import (
+    FixedPolicy,
+    MemoryState,
+    Policy,
+    RankedPolicy,
+    ReviewDecision,
+    Subject,
+    Verdict,
+    parse_policy,
+)
+from worker.statistics.samples import Sample
 
 DAY = 86_400.0
 BATCH = 100
@@ -53,7 +62,7 @@ class Day:
     """
 
     number: int
-    units: list[Unit]
+    samples: list[Sample]
     confidences: list[float]
     wrong: list[bool]
     asked: list[bool]
@@ -65,15 +74,15 @@ class Day:
 
     def thrown_again(self, setting: Setting, dice: random.Random) -> Day:
         """The same day, had the audit coin fallen otherwise."""
-        audited = [dice.random() < unit.inclusion for unit in self.units]
+        audited = [dice.random() < sample.inclusion for sample in self.samples]
         asked = [place for place, one in enumerate(self.asked) if one and not audited[place]]
         audits = [place for place, one in enumerate(audited) if one]
-        answered = _answered(audits, asked, [unit.doubt for unit in self.units], setting, dice)
-        units = [
-            replace(unit, audited=audited[place], error=float(self.wrong[place]) if place in answered else None)
-            for place, unit in enumerate(self.units)
+        answered = _answered(audits, asked, [sample.doubt for sample in self.samples], setting, dice)
+        samples = [
+            replace(sample, audited=audited[place], error=float(self.wrong[place]) if place in answered else None)
+            for place, sample in enumerate(self.samples)
         ]
-        return replace(self, units=units)
+        return replace(self, samples=samples)
 
 
 def _policy_of(setting: Setting) -> Policy:
@@ -141,15 +150,15 @@ def _review(
     doubts = [one.error_probability or 0.0 for one in decisions]
     audits, scored = ([place for place, band in enumerate(bands) if band == wanted] for wanted in (AUDIT_BAND, 1))
     answered = _answered(audits, scored, doubts, setting, dice)
-    units, verdicts = [], []
+    samples, verdicts = [], []
     for place, (one, decision) in enumerate(zip(said, decisions, strict=True)):
         wrong = float(one.wrong)
-        units.append(_unit(f"{day}/{place}", day + place / len(said), decision, wrong if place in answered else None))
+        samples.append(_unit(f"{day}/{place}", day + place / len(said), decision, wrong if place in answered else None))
         if place in answered:
             verdicts.append(Verdict(PROJECT, one.model, decision, wrong, f"{day}/{place}"))
     parts = range(0, len(said), BATCH)
     asked = [one for start in parts for one in _asked(bands[start : start + BATCH], doubts[start : start + BATCH])]
-    return Day(day, units, [one.confidence for one in said], [one.wrong for one in said], asked), verdicts
+    return Day(day, samples, [one.confidence for one in said], [one.wrong for one in said], asked), verdicts
 
 
 def _answered(
@@ -169,9 +178,9 @@ def _asked(bands: Sequence[int], doubts: Sequence[float]) -> list[bool]:
     return [band == 1 or (band == AUDIT_BAND and doubt > cut) for band, doubt in zip(bands, doubts, strict=True)]
 
 
-def _unit(name: str, at: float, decision: ReviewDecision, error: float | None) -> Unit:
+def _unit(name: str, at: float, decision: ReviewDecision, error: float | None) -> Sample:
     chance = decision.error_probability or 0.0
-    return Unit(
+    return Sample(
         asset_id=name,
         at=at * DAY,
         audited=decision.band == AUDIT_BAND,

@@ -95,7 +95,7 @@ class Ours:
 
     def day(self, day: Day) -> bool:
         """Whether there is an alarm on this day; the detector then begins again."""
-        pairs = zip(day.units, day.confidences, strict=True)
+        pairs = zip(day.samples, day.confidences, strict=True)
         alarm = False
         for window in windows_of(pairs, overdue_before=float("inf")):
             if self._detector.update(window) is not None:
@@ -117,7 +117,9 @@ class Adaptive:
 
     def day(self, day: Day) -> bool:
         """Whether there is an alarm on this day."""
-        errors = [unit.error for unit in day.units if unit.error is not None and (unit.audited or not self._audits)]
+        errors = [
+            sample.error for sample in day.samples if sample.error is not None and (sample.audited or not self._audits)
+        ]
         alarms = [self._detector.update(error) for error in errors]
         return any(alarms)
 

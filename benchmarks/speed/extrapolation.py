@@ -18,15 +18,15 @@ def seconds_for(result: Result, predictions: int, calls_per_minute: int = 0) -> 
     """
     if result.is_whole and result.predictions == predictions and not calls_per_minute:
         return result.seconds
-    pace = result.calls / result.seconds
+    adaptive_limit = result.calls / result.seconds
     calls = result.calls / result.finished * predictions
     limit = _limit(result.competitor, calls_per_minute)
-    if not limit or pace * 60 <= limit:
-        return calls / pace
+    if not limit or adaptive_limit * 60 <= limit:
+        return calls / adaptive_limit
     if result.competitor.startswith("us"):
         return calls * 60 / limit
     minutes, rest = divmod(calls, limit)
-    return 60 * minutes + rest / pace
+    return 60 * minutes + rest / adaptive_limit
 
 
 def _limit(competitor: str, calls_per_minute: int) -> int:

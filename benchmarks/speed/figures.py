@@ -47,15 +47,22 @@ class Figures:
         whole = not calls_per_minute and all(one.is_whole and one.predictions == predictions for one in results)
         return Sample.of([seconds_for(one, predictions, calls_per_minute) for one in results]), whole
 
-    def ratio(self, competitor: str, to: str = "us") -> float | None:
-        """Seconds of one competitor over those of another, in the headline condition."""
-        one, other = (self.seconds(name, *self.plan.headline) for name in (competitor, to))
+    def ratio(self, competitor: str, to: str = "us", latency: float | None = None) -> float | None:
+        """Seconds of one competitor over those of another, in the headline condition or at another latency."""
+        delay, predictions = self.plan.headline
+        condition = (delay if latency is None else latency, predictions)
+        one, other = (self.seconds(name, *condition) for name in (competitor, to))
         return one[0].median / other[0].median if one and other else None
 
     def cpu_us(self, competitor: str) -> Sample | None:
         """Microseconds of processor time per prediction in the headline condition."""
         results = self.nearest(competitor, *self.plan.headline)
         return Sample.of([1e6 * one.cpu / one.finished for one in results]) if results else None
+
+    def redis_us(self, competitor: str) -> Sample | None:
+        """Microseconds of Redis' processor time per prediction in the headline condition."""
+        results = self.nearest(competitor, *self.plan.headline)
+        return Sample.of([1e6 * one.redis_cpu / one.finished for one in results]) if results else None
 
     def calls_per_1000(self, competitor: str, *, interface: bool = True) -> Sample | None:
         """Calls per 1,000 predictions in the headline condition, with or without reading the project."""

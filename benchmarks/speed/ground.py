@@ -14,6 +14,7 @@ import httpx
 import redis
 
 from benchmarks.speed.predictions import INTERFACE, Made, Work, finished
+from benchmarks.speed.processes import cpu_seconds
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.sandbox.process import SandboxProcess
 from worker.settings.tree import Settings
@@ -48,6 +49,7 @@ class Ground:
         self.calls_per_minute = calls_per_minute
         self.spool = Spool(self.redis, prefix=Settings().spool.prefix, lease_ms=30_000, remember_ms=3_600_000)
         self.project = self.new_project()
+        self._redis_begun = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -85,6 +87,15 @@ class Ground:
         """Forget everything in Redis, and go on in a new project of Kili."""
         self.redis.flushdb()
         self.project = self.new_project()
+        self.start_of_redis_cpu()
+
+    def start_of_redis_cpu(self) -> None:
+        """Count the processor time of Redis from here on."""
+        self._redis_begun = cpu_seconds(self.redis_pid)
+
+    def redis_cpu(self) -> float:
+        """Seconds of processor time of Redis since the start of counting."""
+        return cpu_seconds(self.redis_pid) - self._redis_begun
 
     def admin(self, path: str, content: Any = None) -> Any:
         """The sandbox's admin surface."""

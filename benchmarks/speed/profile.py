@@ -33,7 +33,7 @@ INTAKE: Mapping[str, tuple[str, ...]] = {
     "format, scores, asset id": (
         "worker/formats/",
         "worker/projects/outputs.py",
-        "worker/review/subjects.py",
+        "worker/review/decision.py",
         "worker/kili/ids.py",
     ),
     "decide, write the decision": ("worker/review/",),

@@ -29,7 +29,7 @@ class Result:
 
     ``finished`` predictions of ``predictions`` are in Kili in full, by ``calls`` calls, ``project_reads`` of which read
     the project, in ``seconds``, with ``cpu`` seconds of processor time of its own processes (Redis and Kili not among
-    them).
+    them) and ``redis_cpu`` seconds of the Redis server's.
     """
 
     competitor: str
@@ -39,6 +39,7 @@ class Result:
     cpu: float
     calls: int
     project_reads: int
+    redis_cpu: float = 0.0
 
     @property
     def is_whole(self) -> bool:
@@ -76,18 +77,20 @@ def race(competitor: Competitor, ground: Ground, predictions: int, seconds: floa
     ground.clear()
     work = Work(predictions)
     taken, cpu = competitor.run(ground, work, seconds)
+    redis_cpu = ground.redis_cpu()
     books = ground.admin("calls")
     reads = books["operations"].get("projects", {}).get("count", 0)
     done = ground.finished(work)
     if not done:
         raise TimeoutError(f"{competitor.name}: nothing is finished after {taken:.0f} s")
-    return Result(competitor.name, predictions, done, taken, cpu, books["total"], reads)
+    return Result(competitor.name, predictions, done, taken, cpu, books["total"], reads, redis_cpu)
 
 
 def run_us(ground: Ground, work: Work, seconds: float, extra: Mapping[str, str] | None = None) -> tuple[float, float]:
     """This worker: one process, the stream door; done when its ledger says so."""
     with workers(ground, extra=extra) as (worker,):
         go = ground.stage_stream(work, Settings().intake.inbox)
+        ground.start_of_redis_cpu()
         cpu, begun = cpu_seconds(worker.pid), time.perf_counter()
         go()
         await_that(lambda: ground.spool.ledger().delivered >= work.count, seconds)

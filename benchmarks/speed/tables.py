@@ -86,10 +86,11 @@ def _headline(figures: Figures) -> Iterator[Table]:
                     _number(figures.ratio(competitor.name)),
                     _number(figures.calls_per_1000(competitor.name)),
                     _number(figures.cpu_us(competitor.name)),
+                    _number(figures.redis_us(competitor.name)),
                 )
             )
     title = f"{predictions:,} predictions, {1000 * latency:g} ms server latency, no call limit"
-    headings = ("competitor", "seconds", "spread", "÷ us", "calls / 1,000", "CPU µs / prediction")
+    headings = ("competitor", "seconds", "spread", "÷ us", "calls / 1,000", "CPU µs / prediction", "Redis µs")
     note = "≈: stopped and extrapolated from what was finished. CPU is that of the competitor's own processes."
     yield Table(title, headings, rows, note)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.speed.doors import LIST
-from benchmarks.speed.figures import BARE_TASK, LISTS, SINGLES, STREAM, Figures, divided
+from benchmarks.speed.figures import BARE_STREAM, BARE_TASK, LISTS, SINGLES, STREAM, Figures, divided
 from benchmarks.speed.samples import Sample
 from benchmarks.speed.sources import HTTP_LISTS
 
@@ -109,9 +109,10 @@ IN_PYTHON = (
     "both halves run in Python and are spread thinly: reading, scores, decision, waves, Redis, composing, bodies, "
     "HTTP (profile.md)"
 )
+IN_REDIS = "the goal is 0.7 of what Redis 7.0 took before admission and settlement were rewritten"
 SERVER = (
-    "Redis grows, not the worker: beyond 64 MB it rewrites its append-only file again and again, and the embedded "
-    "server has the C library's allocator, whose searches take longer the more is stored"
+    "Redis grows, not the worker, where the server has the C library's allocator, as the wheel's Valkey has: with "
+    "jemalloc it does not; docs/operations.md says how to load it"
 )
 
 TARGETS = (
@@ -126,11 +127,11 @@ TARGETS = (
         "the same with one document a batch", "<=", 13, lambda f: f.calls_per_1000("us-one-document", interface=False)
     ),
     Target("calls per 100 predictions that arrive together", "<=", 4, lambda f: f.calls_per_batch("us")),
-    Target("SDK one by one ÷ us, wall time", ">=", 500, lambda f: f.ratio("sdk-one")),
+    Target("SDK one by one ÷ us, wall time", ">=", 1_000, lambda f: f.ratio("sdk-one"), "", ONE_INTERPRETER),
     Target(
-        "SDK in bulk as the tutorial ÷ us, wall time", ">=", 8, lambda f: f.ratio("sdk-tutorial"), "", ONE_INTERPRETER
+        "SDK in bulk as the tutorial ÷ us, wall time", ">=", 13, lambda f: f.ratio("sdk-tutorial"), "", ONE_INTERPRETER
     ),
-    Target("SDK in bulk at its best ÷ us, wall time", ">=", 6, lambda f: f.ratio("sdk-best"), "", ONE_INTERPRETER),
+    Target("SDK in bulk at its best ÷ us, wall time", ">=", 9, lambda f: f.ratio("sdk-best"), "", ONE_INTERPRETER),
     Target(
         "us ÷ SDK at its best, predictions per minute under the call limit",
         ">=",
@@ -143,19 +144,34 @@ TARGETS = (
         1.8,
         lambda f: divided(f.per_minute("us-one-document"), f.per_minute("sdk-best")),
     ),
-    Target("us ÷ floor, wall time", "<=", 1.3, lambda f: f.ratio("us", "floor"), "", ONE_INTERPRETER),
+    Target("us ÷ floor, wall time", "<=", 1.2, lambda f: f.ratio("us", "floor"), "", ONE_INTERPRETER),
+    Target(
+        "the same with one document a batch",
+        "<=",
+        0.9,
+        lambda f: f.ratio("us-one-document", "floor"),
+        "",
+        ONE_INTERPRETER,
+    ),
+    Target("us ÷ floor without latency", "<=", 1.8, lambda f: f.ratio("us", "floor", 0.0), "", ONE_INTERPRETER),
     Target("share of the call budget used under a backlog", ">=", 0.98, _share),
     Target("calls that Kili refused (429)", "<=", 0, _refused),
-    Target("wait of a doubtful prediction under a backlog, p95", "<=", 3, _wait, " s", UNDER_WAY),
+    Target("wait of a doubtful prediction under a backlog, p95", "<=", 2, _wait, " s", UNDER_WAY),
     Target("routine predictions that flow meanwhile, per second", ">=", 1, _routine),
     Target(
-        "worker CPU per prediction, stream door to settled label", "<=", 150, lambda f: f.cpu_us("us"), " µs", IN_PYTHON
+        "worker CPU per prediction ÷ that of the SDK in bulk at its best",
+        "<=",
+        0.5,
+        lambda f: divided(f.cpu_us("us"), f.cpu_us("sdk-best")),
+        "",
+        IN_PYTHON,
     ),
+    Target("Redis CPU per prediction", "<=", 109, lambda f: f.redis_us("us"), " µs", IN_REDIS),
     Target(
-        "stream door alone, messages per second",
+        "stream source ÷ bare XREADGROUP loop that parses, messages per second",
         ">=",
-        12_000,
-        lambda f: f.door(STREAM),
+        0.35,
+        lambda f: divided(f.door(STREAM), f.door(BARE_STREAM)),
         bounded_by=ONE_THREAD,
     ),
     Target(

@@ -271,7 +271,8 @@ def found() -> dict[str, Use]:
         module = path.relative_to(ROOT / "worker")
         if module.parts[0] in ("sandbox", "demo"):
             continue
-        for action, levels in _in_module(ast.parse(path.read_text("utf-8"))):
+        text = path.read_text("utf-8")
+        for action, levels in _in_module(ast.parse(text)) if "action" in text else ():
             uses[action].levels |= levels
             uses[action].modules.add(str(module))
     return uses
@@ -294,7 +295,7 @@ def _in_module(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
 def _on_records(tree: ast.Module) -> Iterator[tuple[str, set[str]]]:
     """``record.action = "…"``: a line that the log writes about itself."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "record.action":
+        if isinstance(node, ast.Assign) and _attribute_of(node.targets[0], "record") == "action":
             yield from ((action, {"warning"}) for action in _texts(node.value))
 
 
@@ -352,6 +353,13 @@ def _own_nodes(function: Function) -> Iterator[ast.AST]:
             waiting += ast.iter_child_nodes(node)
 
 
+def _attribute_of(node: ast.expr, owner: str) -> str:
+    """The attribute that ``owner.attribute`` names; empty for anything else."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == owner:
+        return node.attr
+    return ""
+
+
 def _dicts(call: ast.Call) -> Iterator[ast.Dict]:
     return (node for node in ast.walk(call) if isinstance(node, ast.Dict))
 
@@ -367,9 +375,7 @@ def _texts(value: ast.expr) -> Iterator[str]:
 
 def _levels(call: ast.Call, function: Function) -> set[str]:
     """The levels that a call logs at, if it logs; for ``logger.log`` those that its function names."""
-    owner, _, method = ast.unparse(call.func).rpartition(".")
-    if owner != "logger":
-        return set()
+    method = _attribute_of(call.func, "logger")
     if method == "log":
         named = (node.attr.lower() for node in ast.walk(function) if isinstance(node, ast.Attribute))
         return {level for level in named if level in LEVELS}

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +23,6 @@ import yaml
 from tests.alerts.scaled import scaled
 from tests.awaiting import awaited, free_port
 from tests.unit.monitoring.queries import RULES
-
-await_that = partial(awaited, limit=60.0)
 
 NEEDED = {"prometheus": "prometheus", "prometheus-alertmanager": "prometheus-alertmanager", "promtool": "prometheus"}
 """Programs, and the Debian packages that bring them."""
@@ -69,7 +66,7 @@ class Station:
         self._run_alertmanager(receiver)
         self._run_prometheus()
         for address in (self.alertmanager, self.prometheus):
-            await_that(lambda address=address: self._is_ready(address), f"{address} is ready")  # type: ignore[misc]
+            awaited(lambda address=address: self._is_ready(address), f"{address} is ready")  # type: ignore[misc]
         return self
 
     def __exit__(

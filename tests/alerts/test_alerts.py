@@ -18,7 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.alerts.station import Station, await_that, free_port
+from tests.alerts.station import Station, free_port
+from tests.awaiting import awaited
 from tests.faults.house import COLOURS, House, prediction, predictions
 from tests.integration.test_feedback_in_the_worker import COUNT, POLICY, traffic
 from tests.unit.monitoring.queries import alerts, queries
@@ -110,7 +111,7 @@ class Scene:
             return {"COLOUR": {"categories": [{"name": self.truth[external_id]}]}}
 
         kili = self.house.kili
-        with Labelers(kili.endpoint, kili.api_key, project, answer, people=1) as people:
+        with Labelers(kili.endpoint, kili.api_key, project, answer, count=1) as people:
             return len(people.label(count).labeled)
 
     def settled(self) -> None:
@@ -120,7 +121,7 @@ class Scene:
             ledger = self.house.spool.ledger()
             return ledger.waiting + ledger.leased == 0 and self.house.client.xlen("predictions:inbox") == 0
 
-        await_that(is_settled, "everything is delivered", limit=120)
+        awaited(is_settled, "everything is delivered", limit=120)
 
 
 def dull(scene: Scene, project: str, start: int, count: int, *, wrong: float) -> Iterator[Mapping[str, Any]]:
@@ -262,7 +263,7 @@ def admit(scene: Scene) -> None:
     """A worker admits what was published, and is killed before it can deliver it."""
     scene.house.harm({"action": {"kind": "delay", "seconds": 30}})
     scene.start_worker()
-    await_that(lambda: scene.house.spool.ledger().waiting + scene.house.spool.ledger().leased, "something waits")
+    awaited(lambda: scene.house.spool.ledger().waiting + scene.house.spool.ledger().leased, "something waits")
     scene.kill_worker()
     scene.house.heal()
 

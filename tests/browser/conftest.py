@@ -13,7 +13,7 @@ from tests.unit.feedback.feedback_records import traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, START
 from worker.demo.digits import load_digits, png
 from worker.feedback.messages import Links
-from worker.feedback.report_data import Question, disagreements, figures_of
+from worker.feedback.report_data import ReportQuestion, disagreements, report_data_of
 from worker.reports.gallery import Exhibit, Shown, varied
 from worker.reports.page import page
 
@@ -35,7 +35,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two versions, the second one drifted; a picture with boxes, one without, a text, something not to be had."""
     first = traffic(1200, step=300)
     second = traffic(2400, model="m:2", at=START + 5 * DAY, first=1000, step=300, cows_are_dogs_from=1200, seed=5)
-    figures = figures_of(first + second, INTERFACE, Question(now=START + 20 * DAY, run_length=10_000.0))
+    report_data = report_data_of(first + second, INTERFACE, ReportQuestion(now=START + 20 * DAY, run_length=10_000.0))
     rows = varied(disagreements(first + second), 4)
     picture = f"data:image/png;base64,{base64.b64encode(png(load_digits().images[0])).decode()}"
     contents = [
@@ -46,7 +46,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     shown = [Exhibit(row, *content) for row, content in zip(rows, contents, strict=True)]
     file = tmp_path_factory.mktemp("report") / "report.html"
-    file.write_text(page(figures, "Animals at the gate", LINKS, shown), "utf-8")
+    file.write_text(page(report_data, "Animals at the gate", LINKS, shown), "utf-8")
     return file
 
 

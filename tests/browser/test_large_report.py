@@ -9,9 +9,10 @@ import pytest
 from tests.browser.chromium import Tab
 from tests.browser.operators import axe
 from tests.browser.test_report_page import CUT_OFF, DESK, OVERLAPS, PHONE, SMALL_PHONE
-from tests.unit.feedback.large_report import LIVE, large_figures
+from tests.unit.feedback.large_report import LIVE, large_figures, version_name
 from worker.feedback.messages import Links
 from worker.reports.page import page
+from worker.reports.pages import INDEX, file_name, folder
 
 OPEN_ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
 GRAVE = """
@@ -28,6 +29,40 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     links = Links.of("https://kili.example/api/label/v2/graphql", "P1")
     file.write_text(page(large_figures(), "Everything", links), "utf-8")
     return file
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("pages")
+    links = Links.of("https://kili.example/api/label/v2/graphql", "P1")
+    for name, text in folder(large_figures(), "Everything", links).items():
+        (place / name).write_text(text, "utf-8")
+    return place
+
+
+@pytest.mark.parametrize("width", [DESK, PHONE])
+@pytest.mark.parametrize("name", [INDEX, file_name(version_name(3)), file_name(LIVE[1])])
+def test_the_pages_of_versions_are_like_the_one_page(chromium: Tab, pages: Path, name: str, width: int) -> None:
+    chromium.open(pages / name, width=width)
+    chromium.ask(OPEN_ALL)
+    assert chromium.ask("document.documentElement.scrollWidth") <= width
+    assert chromium.ask(OVERLAPS) == []
+    assert chromium.ask(CUT_OFF) == []
+    chromium.ask(f"{axe()}; 1")
+    assert chromium.ask(GRAVE) == []
+
+
+def test_from_the_overview_to_a_version_and_back(chromium: Tab, pages: Path) -> None:
+    chromium.open(pages / INDEX)
+    assert chromium.ask("[...document.querySelectorAll('#models article h3')].map(one => one.innerText)") == [
+        LIVE[1],
+        LIVE[0],
+    ]
+    place = chromium.ask("document.querySelector('#models article h3 a').href")
+    assert place == (pages / file_name(LIVE[1])).as_uri()
+    chromium.open(pages / file_name(LIVE[1]))
+    assert chromium.ask("document.querySelector('h1').innerText") == LIVE[1]
+    assert chromium.ask("document.querySelector('header a').href") == (pages / INDEX).as_uri()
 
 
 @pytest.mark.parametrize("width", [DESK, PHONE, SMALL_PHONE])

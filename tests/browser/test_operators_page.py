@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from functools import partial
 from urllib.parse import urlencode
 
 import pytest
@@ -16,11 +15,9 @@ from tests.browser.operators import DESK, PHONE, Person, Served, started
 from tests.unit.page.world import HOSTILE, READ_TOKEN, World, drifted, message
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.messages import Links
-from worker.reports.page import page as report_page
 
 pytestmark = pytest.mark.skipif(find() is None, reason="no Chromium: apt-get install chromium, or name one in CHROMIUM")
 
-await_that = partial(awaited, limit=20.0)
 EYES = [(scheme, width) for scheme in ("light", "dark") for width in (DESK, PHONE)]
 PAGES = ["/", "/page/projects", "/page/letters", "/page/quality", "/page/fleet", "/page/audit"]
 
@@ -56,7 +53,7 @@ def filled(server: EmbeddedRedis) -> World:
     world = World(server.url)
     world.fill()
     links = Links.of("https://kili.example/api/label/v2/graphql", "p-1")
-    world.page._reports._make = lambda project: report_page(drifted(), project, links)  # type: ignore[method-assign]
+    world.page._reports._make = lambda _project: (drifted(), links)  # type: ignore[method-assign]
     return world
 
 
@@ -84,6 +81,7 @@ def pages_of(served: Served) -> list[str]:
         "/page/letters/do?do=drop&cause=not_json",
         f"/page/quality/accept?{urlencode({'project': 'p-1', 'alarm': alarm})}",
         "/page/report?project=p-1",
+        "/page/report?project=p-1&model=m%3A1",
         "/page/letter?id=1-1",
         "/page/audit?before=1-1",
     ]
@@ -138,7 +136,7 @@ def test_wide_tables_scroll_by_themselves_and_stay_where_they_are_when_figures_r
     region = person.page.get_by_role("region", name="Backlog by project")
     region.focus()
     person.page.keyboard.press("ArrowRight")
-    await_that(lambda: region.evaluate("one => one.scrollLeft") > 0, "the table scrolls")
+    awaited(lambda: region.evaluate("one => one.scrollLeft") > 0, "the table scrolls")
     served.world.wait_for(["p-1"], 40)
     expect(person.page.locator("dd", has_text="43").first).to_be_visible(timeout=15_000)
 
@@ -223,7 +221,7 @@ def test_all_letters_of_a_cause_are_replayed_and_the_page_shows_it(browser: Brow
     person.page.get_by_role("button", name="Drop for good").click()
     person.page.wait_for_url("**/page/letters")
 
-    await_that(lambda: served.world.spool.ledger().dead == 2, "the letter is dropped")
+    awaited(lambda: served.world.spool.ledger().dead == 2, "the letter is dropped")
     expect(person.page.get_by_label("Drop all of invalid_message")).to_have_count(0, timeout=15_000)
     person.close()
 
@@ -248,7 +246,7 @@ def test_a_letter_is_edited_and_replayed(browser: Browser, served: Served, scrip
     assert not script or person.faults() == []
     person.page.get_by_role("button", name="Replay as edited").click()
 
-    expect(person.page.get_by_role("status")).to_have_text("1 admitted")
+    expect(person.page.get_by_role("status")).to_have_text("1 admitted, 0 superseded, 0 dead, 0 gone")
     assert served.world.spool.ledger().dead == 2
     person.close()
 

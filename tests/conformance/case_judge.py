@@ -13,16 +13,17 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from kili.client import Kili
-from kili.exceptions import GraphQLError
-
+from tests.conformance import kili_sdk
 from tests.conformance.sdk_cars import APPEND, call, create_project
 from tests.nursery import spawn
 from worker.sandbox.interface import read_interface
 from worker.sandbox.process import SandboxProcess
 from worker.sandbox.responses.agreement import compare_jobs
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 Case = Mapping[str, Any]
 NEAR = 0.02
@@ -46,13 +47,13 @@ class CaseJudge:
     def _validity(self, case: Case, project_id: str) -> Iterator[str]:
         expected = case["expect"].get("valid")
         for number, response in enumerate(case["responses"] if expected is not None else (), 1):
-            refusal = self._refusal(self._asset(case, project_id), response, "INFERENCE")
-            if expected and refusal:
-                yield f"response {number} is refused: {refusal}"
-            elif not expected and not refusal:
+            rejection = self._rejection(self._asset(case, project_id), response, "INFERENCE")
+            if expected and rejection:
+                yield f"response {number} is refused: {rejection}"
+            elif not expected and not rejection:
                 yield f"response {number} is taken, should be refused"
             elif not expected:
-                yield from _wrong_words(refusal, case["expect"].get("names", ()))
+                yield from _wrong_words(rejection, case["expect"].get("names", ()))
 
     def _agreement(self, case: Case, project_id: str) -> Iterator[str]:
         expect, responses = case["expect"], case["responses"]
@@ -72,9 +73,9 @@ class CaseJudge:
             return compare_jobs(model, human, interface)[job].score
         asset_id = self._asset(case, project_id)
         for response, label_type in ((model, "INFERENCE"), (human, "DEFAULT")):
-            refusal = self._refusal(asset_id, response, label_type)
-            if refusal:
-                raise AssertionError(refusal)
+            rejection = self._rejection(asset_id, response, label_type)
+            if rejection:
+                raise AssertionError(rejection)
         [label] = self._kili.labels(
             project_id, asset_id=asset_id, type_in=["DEFAULT"], fields=["inferenceMark"], disable_tqdm=True
         )
@@ -86,7 +87,7 @@ class CaseJudge:
         data = {"contentArray": [asset.get("text", asset.get("url", ""))], "jsonContentArray": [rich]}
         return str(call(self._sandbox, APPEND, data=data, where={"id": project_id})["appendManyAssets"][0]["id"])
 
-    def _refusal(self, asset_id: str, response: Any, label_type: str) -> str:
+    def _rejection(self, asset_id: str, response: Any, label_type: str) -> str:
         """Return the refusal's message, or nothing when the label is taken."""
         try:
             self._kili.append_labels(
@@ -96,23 +97,25 @@ class CaseJudge:
                 model_name="m:1",
                 disable_tqdm=True,
             )
-        except GraphQLError as error:
+        except kili_sdk.GraphQLError as error:
             return str(error)
         return ""
 
 
-def _wrong_words(refusal: str, words: Any) -> Iterator[str]:
-    if MALFORMED not in refusal:
-        yield f"refused without {MALFORMED}: {refusal}"
-    elif words and not any(word.casefold() in refusal.casefold() for word in words):
-        yield f"refused without naming any of {list(words)}: {refusal}"
+def _wrong_words(rejection: str, words: Any) -> Iterator[str]:
+    if MALFORMED not in rejection:
+        yield f"refused without {MALFORMED}: {rejection}"
+    elif words and not any(word.casefold() in rejection.casefold() for word in words):
+        yield f"refused without naming any of {list(words)}: {rejection}"
 
 
 def main(arguments: list[str]) -> int:
     """Judge a folder of cases."""
     cases = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(arguments[0]).glob("*.json"))]
     with SandboxProcess(spawn=spawn, agreement="documented", validation="strict") as sandbox:
-        judge = CaseJudge(sandbox, Kili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint, disable_tqdm=True))
+        judge = CaseJudge(
+            sandbox, kili_sdk.Kili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint, disable_tqdm=True)
+        )
         wrong = {case["name"]: judge.problems(case) for case in cases}
     for name, problems in wrong.items():
         if problems:

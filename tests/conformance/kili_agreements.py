@@ -121,6 +121,13 @@ AGREEING: dict[str, Json] = {
         {"HORSE": listed(named("LEG", "b", type="pose", points=LEG[::-1]))},
         1.0,
     ),
+    "a box beside empty places for other drawings": agreeing(
+        TREES,
+        {"TREES": listed({**box("FIR", "a", 0.1, 0.2, 0.5, 0.6), "polyline": [], "point": None})},
+        {"TREES": listed(box("FIR", "b", 0.1, 0.2, 0.5, 0.6))},
+        1.0,
+        equal_to_self=True,
+    ),
     "relations by what they join": agreeing(
         LINKED, linked("1", "2"), linked("x", "y"), 1.0, job="LINK", input_type="TEXT", asset={"text": MET}
     ),

@@ -105,6 +105,21 @@ TAKEN: dict[str, Json] = {
             "TO": listed(joins("NEAR", "n", "q", "p")),
         },
     ),
+    "a relation whose ends are named as people see them": case(
+        {
+            "WHO": {
+                **NAMES["WHO"],
+                "content": {"input": "radio", "categories": {"P_1": {"name": "Person"}, "T_1": {"name": "Town"}}},
+            },
+            "LIVES": relation("NAMED_ENTITIES_RELATION", "IN", ["Person"], ["Town"]),
+        },
+        {
+            "WHO": listed(entity("P_1", "1", 0, 4), entity("T_1", "2", 16, 20)),
+            "LIVES": listed(joins("IN", "r", "1", "2", "Entities")),
+        },
+        input_type="TEXT",
+        asset={"text": MET},
+    ),
     "degrees in an image that may know where it was taken": case(
         {"TANKS": drawn("rectangle", "TANK"), "PIPES": drawn("polyline", "PIPE")},
         {

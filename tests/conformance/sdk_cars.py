@@ -70,7 +70,7 @@ def call(sandbox: SandboxProcess, query: str, **variables: Any) -> dict[str, Any
     return answered["data"]
 
 
-def refusal(sandbox: SandboxProcess, query: str, **variables: Any) -> str:
+def rejection(sandbox: SandboxProcess, query: str, **variables: Any) -> str:
     """Return the message of a call that must be refused."""
     return str(answer(sandbox, query, **variables)["errors"][0]["message"])
 

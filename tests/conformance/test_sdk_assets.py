@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from kili.client import Kili
 
 from tests.conformance.sdk_cars import Cars, colour, create_project
 from worker.sandbox.process import SandboxProcess
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 IDS = [f"cm0abcde{number:04d}wxyz01234567" for number in range(4)]
 

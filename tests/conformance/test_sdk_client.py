@@ -5,17 +5,19 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from kili.client import Kili
-from kili.exceptions import AuthenticationFailed
 
+from tests.conformance import kili_sdk
 from worker.sandbox.process import SandboxProcess
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 
 def connect(sandbox: SandboxProcess, key: str | None = None, **options: Any) -> Kili:
-    return Kili(api_key=key or sandbox.api_key, api_endpoint=sandbox.endpoint, **options)
+    return kili_sdk.Kili(api_key=key or sandbox.api_key, api_endpoint=sandbox.endpoint, **options)
 
 
 def counts(admin: Callable[..., Any]) -> dict[str, int]:
@@ -39,13 +41,13 @@ def test_without_the_cache_the_schema_is_fetched_each_time(sandbox: SandboxProce
 
 
 def test_an_unknown_key_is_refused(sandbox: SandboxProcess) -> None:
-    with pytest.raises(AuthenticationFailed):
+    with pytest.raises(kili_sdk.AuthenticationFailed):
         connect(sandbox, "some other key")
 
 
 def test_an_expired_key_is_refused_until_it_is_renewed(sandbox: SandboxProcess, admin: Callable[..., Any]) -> None:
     admin("keys", {"key": "temporary", "expiry": -1})
-    with pytest.raises(AuthenticationFailed):
+    with pytest.raises(kili_sdk.AuthenticationFailed):
         connect(sandbox, "temporary")
     admin("keys", {"key": "temporary", "expiry": "2090-01-01T00:00:00.000Z"})
     connect(sandbox, "temporary")

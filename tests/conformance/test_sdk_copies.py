@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from kili.client import Kili
+from typing import TYPE_CHECKING, Any
 
 from tests.conformance.sdk_cars import COLOURS, Cars, colour
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 FIELDS = ["labelOf.externalId", "labelType", "modelName", "jsonResponse", "author.email"]
 

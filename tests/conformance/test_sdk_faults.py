@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from gql.transport.exceptions import TransportServerError
-from kili.client import Kili
-from kili.exceptions import GraphQLError, MutationOutcomeUnknownError
 
+from tests.conformance import kili_sdk
 from tests.conformance.sdk_cars import HTTP, Cars, colour, wait_until
 from worker.sandbox.process import SandboxProcess
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 UNKNOWN_ID = "cm0abcde0000wxyz01234567"
 
@@ -28,20 +30,20 @@ UNKNOWN_ID = "cm0abcde0000wxyz01234567"
 def test_a_response_that_does_not_fit_the_interface_is_refused(
     cars: Cars, response: dict[str, Any], label_type: str
 ) -> None:
-    with pytest.raises(GraphQLError, match=r"\[jsonResponseMalformed\]"):
+    with pytest.raises(kili_sdk.GraphQLError, match=r"\[jsonResponseMalformed\]"):
         cars.kili.append_labels(asset_id_array=cars.ids[:1], json_response_array=[response], label_type=label_type)
 
 
 def test_a_label_on_an_unknown_asset_is_refused(cars: Cars) -> None:
-    with pytest.raises(GraphQLError, match=r"\[noAccessRights\]"):
+    with pytest.raises(kili_sdk.GraphQLError, match=r"\[noAccessRights\]"):
         cars.kili.append_labels(asset_id_array=[UNKNOWN_ID], json_response_array=[colour("RED")])
 
 
 def test_a_deleted_project_takes_nothing_and_shows_nothing(cars: Cars) -> None:
     cars.kili.delete_project(cars.project_id)
-    with pytest.raises(GraphQLError, match=r"\[noAccessRights\]"):
+    with pytest.raises(kili_sdk.GraphQLError, match=r"\[noAccessRights\]"):
         cars.label(["RED"])
-    with pytest.raises(GraphQLError, match=r"\[noAccessRights\]"):
+    with pytest.raises(kili_sdk.GraphQLError, match=r"\[noAccessRights\]"):
         cars.kili.count_assets(cars.project_id)
 
 
@@ -50,7 +52,7 @@ def test_a_refused_batch_leaves_nothing_or_its_good_items(
     cars: Cars, admin: Callable[..., Any], batches: str, kept: list[str]
 ) -> None:
     admin("config", {"batches": batches})
-    with pytest.raises(GraphQLError, match="jsonResponseMalformed"):
+    with pytest.raises(kili_sdk.GraphQLError, match="jsonResponseMalformed"):
         cars.label(["RED", "PINK", "GREY"])
     assert cars.find(label_type_in=["DEFAULT"]) == kept
 
@@ -74,7 +76,7 @@ def test_a_resent_id_is_upserted(cars: Cars) -> None:
 
 def test_a_resent_id_is_refused(cars: Cars, admin: Callable[..., Any]) -> None:
     admin("config", {"resent_id": "refuse"})
-    with pytest.raises(GraphQLError, match="Unique constraint"):
+    with pytest.raises(kili_sdk.GraphQLError, match="Unique constraint"):
         import_again(cars)
     assert cars.find() == ["a", "b", "c", "d"]
 
@@ -147,7 +149,7 @@ def test_the_sdk_does_not_know_how_such_a_mutation_ended(
     cars: Cars, admin: Callable[..., Any], action: dict[str, Any], labels: int
 ) -> None:
     fail(admin, "appendManyLabels", **action)
-    with pytest.raises(MutationOutcomeUnknownError):
+    with pytest.raises(kili_sdk.MutationOutcomeUnknownError):
         cars.label(["RED"])
     assert cars.kili.count_labels(cars.project_id) == labels
 
@@ -157,13 +159,13 @@ def test_graphql_errors_are_taken_as_such_whatever_the_status(
     cars: Cars, admin: Callable[..., Any], status: int
 ) -> None:
     fail(admin, "countLabels", kind="errors", status=status, message="[someKey] words of the server")
-    with pytest.raises(GraphQLError, match="words of the server"):
+    with pytest.raises(kili_sdk.GraphQLError, match="words of the server"):
         cars.kili.count_labels(cars.project_id)
 
 
 def test_data_next_to_an_error_is_an_error(cars: Cars, admin: Callable[..., Any]) -> None:
     fail(admin, "countLabels", kind="partial", message="[someKey] half of it")
-    with pytest.raises(GraphQLError, match="half of it"):
+    with pytest.raises(kili_sdk.GraphQLError, match="half of it"):
         cars.kili.count_labels(cars.project_id)
 
 
@@ -177,7 +179,7 @@ def test_large_bodies_are_refused(cars: Cars, admin: Callable[..., Any]) -> None
 @pytest.mark.parametrize("refused", [{"external_ids": ["b"]}, {"categories": ["GREY"]}])
 def test_a_single_item_spoils_its_batch(cars: Cars, admin: Callable[..., Any], refused: dict[str, list[str]]) -> None:
     fail(admin, "appendManyLabels", times=10, kind="refuse", **refused)
-    with pytest.raises(GraphQLError, match="refused"):
+    with pytest.raises(kili_sdk.GraphQLError, match="refused"):
         cars.label(["RED", "GREY", "RED"])
     assert cars.kili.count_labels(cars.project_id) == 0
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-from kili.client import Kili
-from kili.client_domain import Kili as DomainKili
-from kili.exceptions import GraphQLError
+from typing import TYPE_CHECKING
 
+import pytest
+
+from tests.conformance import kili_sdk
 from tests.conformance.sdk_cars import Cars
 from worker.sandbox.process import SandboxProcess
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 
 def test_an_issue_belongs_to_its_label_and_asset(cars: Cars) -> None:
@@ -26,7 +29,7 @@ def test_an_issue_belongs_to_its_label_and_asset(cars: Cars) -> None:
 def test_issues_and_questions_are_found_by_asset_type_and_status(sandbox: SandboxProcess, cars: Cars) -> None:
     labels = cars.label(["RED", "GREY"])
     issues = cars.kili.create_issues(cars.project_id, labels)
-    domain = DomainKili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint, disable_tqdm=True)
+    domain = kili_sdk.domain_kili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint, disable_tqdm=True)
     domain.questions.create(project_id=cars.project_id, asset_id=cars.ids[2], text="which colour?")
     cars.kili.update_issue_status(issues[0]["id"], "SOLVED")
     count = cars.kili.count_issues
@@ -49,13 +52,13 @@ def test_an_issue_goes_with_its_asset(cars: Cars) -> None:
 
 
 def test_an_issue_with_an_unknown_label_is_refused(cars: Cars) -> None:
-    with pytest.raises(GraphQLError, match="noAccessRights"):
+    with pytest.raises(kili_sdk.GraphQLError, match="noAccessRights"):
         cars.kili.create_issues(cars.project_id, ["nobody's label"])
 
 
 def test_a_webhook_lives_from_creation_to_deletion(kili: Kili, cars: Cars) -> None:
     kili.create_webhook(webhook_url="https://example.com/hook", plugin_name="hook", header="secret")
-    with pytest.raises(GraphQLError, match="an entity Plugin already exists"):
+    with pytest.raises(kili_sdk.GraphQLError, match="an entity Plugin already exists"):
         kili.create_webhook(webhook_url="https://example.com/hook", plugin_name="hook")
     kili.activate_plugin_on_project(plugin_name="hook", project_id=cars.project_id)
     assert [(hook["name"], hook["projectIds"]) for hook in kili.list_plugins()] == [("hook", [cars.project_id])]
@@ -88,7 +91,7 @@ def test_a_map_can_be_labeled_in_pixels(kili: Kili) -> None:
 
 
 def test_there_are_no_demo_projects_to_copy(kili: Kili) -> None:
-    with pytest.raises(GraphQLError, match="no demo projects"):
+    with pytest.raises(kili_sdk.GraphQLError, match="no demo projects"):
         kili.create_project(
             input_type="IMAGE",
             json_interface={"jobs": {}},

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from kili.client import Kili
 
 from tests.conformance.case_judge import CaseJudge
 from tests.conformance.kili_agreements import AGREEING
 from tests.conformance.kili_refusals import REFUSED
 from tests.conformance.kili_shapes import TAKEN
 from worker.sandbox.process import SandboxProcess
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 TAKEN_OR_REFUSED = {**TAKEN, **REFUSED}
 #: What even the lenient server refuses; a frame with a name can only be an unknown job to it.

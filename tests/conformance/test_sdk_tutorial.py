@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from kili.client import Kili
 
 from tests.conformance.sdk_cars import COLOURS, colour
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 CARS = ["black_car.jpg", "grey_car.jpg", "white_car.jpg", "red_car.jpg"]
 HUMAN = ["BLACK", "GREY", "WHITE", "RED"]

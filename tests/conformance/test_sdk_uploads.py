@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from kili.client import Kili
 
 from tests.conformance.sdk_cars import HTTP
 from tests.nursery import spawn
 from worker.sandbox.process import SandboxProcess
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 PDF = b"%PDF-1.4 not looked at"
 

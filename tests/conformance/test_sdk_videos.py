@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from kili.client import Kili
-from kili.services.asset_import.exceptions import BatchImportError
 
-from tests.conformance.sdk_cars import APPEND, HTTP, refusal
+from tests.conformance import kili_sdk
+from tests.conformance.sdk_cars import APPEND, HTTP, rejection
 from worker.sandbox.process import SandboxProcess
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 FILM = "https://example.com/film.mp4"
 FRAMES = ["https://example.com/0.jpg", "https://example.com/1.jpg"]
@@ -96,7 +98,7 @@ def test_what_the_sdk_never_sends_is_refused(
 ) -> None:
     project_id = new_project(input_type=input_type)
     data = {"contentArray": [content], "jsonContentArray": [json_content], "externalIDArray": ["a"]}
-    assert words in refusal(sandbox, APPEND, data=data, where={"id": project_id})
+    assert words in rejection(sandbox, APPEND, data=data, where={"id": project_id})
 
 
 def test_an_import_that_fails_says_so_and_imports_the_rest(
@@ -104,7 +106,7 @@ def test_an_import_that_fails_says_so_and_imports_the_rest(
 ) -> None:
     project_id = new_project(input_type="VIDEO")
     admin("faults", [{"action": {"kind": "fail_import", "external_ids": ["broken"]}}])
-    with pytest.raises(BatchImportError):
+    with pytest.raises(kili_sdk.BatchImportError):
         kili.append_many_to_dataset(
             project_id=project_id, content_array=[FILM, FILM], external_id_array=["broken", "whole"]
         )

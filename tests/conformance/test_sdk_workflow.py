@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from kili.client import Kili
-from kili.client_domain import Kili as DomainKili
 
+from tests.conformance import kili_sdk
 from tests.conformance.sdk_cars import COLOURS, Cars
 from worker.sandbox.process import SandboxProcess
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 
 def priorities(cars: Cars) -> list[int]:
@@ -38,7 +40,7 @@ def test_assets_that_do_not_wait_for_work_decline_a_priority(cars: Cars) -> None
 
 
 def test_the_domain_api_sets_priorities_too(sandbox: SandboxProcess, cars: Cars) -> None:
-    kili = DomainKili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint)
+    kili = kili_sdk.domain_kili(api_key=sandbox.api_key, api_endpoint=sandbox.endpoint)
     kili.assets.update_priority(asset_ids=cars.ids[:2], priorities=[3, 4])
     assert priorities(cars)[:2] == [3, 4]
 

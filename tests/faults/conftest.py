@@ -10,11 +10,11 @@ import pytest
 from tests.faults.house import House
 from tests.servers import servers_of, shared_out
 
+HERE = Path(__file__).parent
 QUICK = {
     "WORKER_KILI__BACKOFF_SECONDS": "0.02",
     "WORKER_KILI__BACKOFF_CAP_SECONDS": "0.2",
     "WORKER_KILI__RETRY_AFTER_CAP_SECONDS": "1",
-    "WORKER_KILI__TIMEOUT_SECONDS": "0.75",
     "WORKER_SPOOL__LEASE_SECONDS": "1",
     "WORKER_DELIVERY__CONCURRENCY": "8",
     "WORKER_DELIVERY__LINGER_SECONDS": "0.1",
@@ -28,7 +28,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The forms of a case are shared out among the servers."""
-    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    files = {path for path in {item.path for item in items} if HERE in path.parents}
+    here = [item for item in items if item.path in files]
     left = set(here).difference(shared_out(here))
     if left:
         config.hook.pytest_deselected(items=[item for item in here if item in left])
@@ -49,6 +50,8 @@ class Keeper:
 
     def open(self, binary: Path | None) -> House:
         """The house on that server, ready for a case, with a worker in it."""
+        for other, resting in self._houses.items():
+            resting.rest(is_resting=other != binary)
         house = self._houses.get(binary)
         if house is None or not house.is_sound:
             self.close(binary)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.awaiting import PATIENCE
 from tests.faults.house import COLOURS, House, prediction, predictions
 from tests.servers import servers_of
 
@@ -81,7 +82,7 @@ class Job:
     def send(self, broker: str) -> None:
         """Run the foreign process to its end."""
         command = [sys.executable, "-c", FOREIGN_PRODUCER, broker]
-        subprocess.run(command, input="\n".join(self.lines), text=True, check=True, timeout=120)
+        subprocess.run(command, input="\n".join(self.lines), text=True, check=True, timeout=3 * PATIENCE)
 
     def settled(self, house: House) -> bool:
         """Whether everything that was sent has come to its end."""
@@ -155,7 +156,7 @@ def run_job(binary: Path | None, distinct: int) -> dict[str, tuple[str, int]]:
         house.worker()
         house.worker()
         job.send(house.redis.url)
-        house.await_that(lambda: job.settled(house), "everything has come to its end", limit=300)
+        house.await_that(lambda: job.settled(house), "everything has come to its end", limit=3 * PATIENCE)
         job.check_books(house)
         found = in_kili(house, job.project)
         assert found == job.wanted()
@@ -178,7 +179,7 @@ def timed(house: House, messages: list[dict[str, Any]]) -> float:
     """Seconds from the first message sent to the last one settled."""
     begun = time.monotonic()
     house.publish(messages)
-    house.await_settled(limit=300)
+    house.await_settled(limit=3 * PATIENCE)
     return time.monotonic() - begun
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import tempfile
 import time
 from collections import Counter
@@ -23,10 +24,11 @@ import httpx
 import redis
 from celery import Celery
 
+from tests.awaiting import PATIENCE, kill_once_written
 from tests.faults.front import Front
 from tests.faults.troubles import Troubles
 from tests.nursery import spawn
-from worker.delivery import Pause, Pauses
+from worker.delivery import CircuitBreaker, Pause
 from worker.demo.environment import WorkerProcess
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.kili import derived_asset_id
@@ -58,7 +60,7 @@ FAST = {
     "WORKER_KILI__BURST": "50",
     "WORKER_KILI__BACKOFF_SECONDS": "0.05",
     "WORKER_KILI__BACKOFF_CAP_SECONDS": "0.4",
-    "WORKER_KILI__TIMEOUT_SECONDS": "5",
+    "WORKER_KILI__TIMEOUT_SECONDS": "60",  # a Kili that has to wait for its turn on this machine is not away
     "WORKER_KILI__RETRY_AFTER_CAP_SECONDS": "2",
     "WORKER_KILI__READ_LAG_SECONDS": "0.3",
     "WORKER_INTAKE__RECOVER_SECONDS": "1",
@@ -67,9 +69,12 @@ FAST = {
     "WORKER_DELIVERY__PROBE_SECONDS": "0.2",
     "WORKER_DELIVERY__PROBE_CAP_SECONDS": "1",
     "WORKER_DELIVERY__MISSING_ASSET_GRACE_SECONDS": "1",
-    "WORKER_DELIVERY__DRAIN_SECONDS": "10",
+    "WORKER_DELIVERY__DRAIN_SECONDS": "30",
     "WORKER_REVIEW__THRESHOLD": "0.8",  # decides alone on each prediction: the cases know every priority
 }
+COUNTED = {"WORKER_SPOOL__LEASE_SECONDS": "60", "WORKER_INTAKE__BATCH": "1000"}
+"""Of a house whose calls are counted: no lock ends because the worker had to wait, which would send a batch twice."""
+
 SWITCHES = {
     "resent_id": "upsert",
     "batches": "atomic",
@@ -137,7 +142,7 @@ class House:
         self.published = Published()
         self.workers: list[WorkerProcess] = []
         self.troubles = Troubles(self.folder)
-        self._http = httpx.Client(timeout=60)
+        self._http = httpx.Client(timeout=PATIENCE)
         self._named = 0
         self._calls_before_reset = 0
         self._calls_of_others = 0
@@ -207,6 +212,11 @@ class House:
             added.kill()
         return running[-1].wait_ready() if running else self.worker()
 
+    def rest(self, *, is_resting: bool) -> None:
+        """Hold the workers, or let them go on: also one that has nothing to do takes processor time."""
+        for worker in self.workers:
+            worker.process.send_signal(signal.SIGSTOP if is_resting else signal.SIGCONT)
+
     def project(self, interface: Mapping[str, Any] = INTERFACE, input_type: str = "IMAGE") -> str:
         """Create a project in Kili."""
         data = {"title": "faults", "inputType": input_type, "jsonInterface": json.dumps(interface)}
@@ -246,15 +256,28 @@ class House:
         return [rule["applied"] for rule in self.admin("faults")]
 
     def outcomes(self) -> Counter[str]:
-        """The worker's own count of its calls by outcome."""
+        """The workers' own count of their calls by outcome, as far as they have kept it: it may come a little later."""
         counts: Counter[str] = Counter()
         for one in self.counter.counts():
             counts[one.outcome] += one.calls
         return counts
 
+    def await_outcome(self, outcome: str, seen: Counter[str], count: int) -> None:
+        """Wait until the workers have counted so many more calls that ended so, and no more than that."""
+        self.await_that(lambda: self.outcomes()[outcome] - seen[outcome] >= count, f"{count} calls: {outcome}")
+        assert self.outcomes()[outcome] - seen[outcome] == count
+
+    def kill_redis(self) -> None:
+        """Kill Redis by SIGKILL; what it has acknowledged until now is there when it is restarted.
+
+        A wave may be under way, also when all has settled: it gives its project back after that.
+        """
+        self.troubles.expect("wave_ended")
+        kill_once_written(self.redis, self.client)
+
     def pauses(self) -> dict[str, Pause]:
         """What is paused, by scope."""
-        return {pause.scope: pause for pause in Pauses(self.client, "pw:", first=0, cap=0).all()}
+        return {pause.scope: pause for pause in CircuitBreaker(self.client, "pw:", first=0, cap=0).all()}
 
     def status(self) -> dict[str, Any]:
         """What ``prediction-worker status`` gathers."""
@@ -295,7 +318,8 @@ class House:
     ) -> None:
         """Send messages through a door; bytes are sent as they are and count as wrong.
 
-        ``together`` messages share one Celery message.
+        What is sent to the stream is there at once, a thousand at a time. ``together`` messages share one Celery
+        message.
         """
         found = list(messages)
         for message in found:
@@ -315,7 +339,7 @@ class House:
 
     def _add(self, payloads: Sequence[bytes]) -> None:
         for start in range(0, len(payloads), 1000):
-            with self.client.pipeline(transaction=False) as pipe:
+            with self.client.pipeline(transaction=True) as pipe:
                 for payload in payloads[start : start + 1000]:
                     pipe.xadd("predictions:inbox", {"payload": payload})
                 pipe.execute()
@@ -323,18 +347,18 @@ class House:
     def ledger(self) -> Ledger:
         """The worker's ledger; the conservation sum must hold whenever it is read."""
         ledger = self.spool.ledger()
-        assert ledger.balance == 0, f"conservation is off: {ledger}"
+        assert ledger.conservation_error == 0, f"conservation is off: {ledger}"
         return ledger
 
-    def await_that(self, condition: Callable[[], object], what: str, limit: float = 40.0) -> None:
+    def await_that(self, condition: Callable[[], object], what: str, limit: float = PATIENCE) -> None:
         """Wait for a condition, checking the conservation sum all the while."""
         end = time.monotonic() + limit
         while not condition():
             ledger = self.ledger()
-            assert time.monotonic() < end, f"not within {limit} s: {what}; {ledger}; {self.letters.causes()}"
+            assert time.monotonic() < end, f"not within {limit:g} s: {what}; {ledger}; {self.letters.causes()}"
             time.sleep(0.03)
 
-    def await_settled(self, limit: float = 40.0) -> None:
+    def await_settled(self, limit: float = PATIENCE) -> None:
         """Wait until every published message has been received and nothing waits any more."""
 
         def settled() -> bool:
@@ -342,6 +366,10 @@ class House:
             return ledger.received >= self.published.count and ledger.waiting + ledger.leased == 0
 
         self.await_that(settled, f"all of {self.published.count} settled", limit)
+
+    def await_awake(self) -> None:
+        """Wait until nothing is paused: a pause ends a little after the wave that was its probe has settled."""
+        self.await_that(lambda: not self.pauses(), "the end of every pause")
 
     def condemn(self, count: int) -> None:
         """So many of the valid messages are to become dead letters."""

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+from tests.awaiting import PATIENCE
 from tests.faults.house import House, predictions
 
 How = Literal["unavailable", "internal error", "refused", "silent"]
@@ -40,7 +41,7 @@ WINDOW = 1.0
 """Seconds over which a rate is taken."""
 
 FULL = 0.9
-"""Share of the former rate that counts as full again."""
+"""Share of the former rate that counts as full again on a machine that has nothing else to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,10 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was measured. ``attempts`` are the worker's own count of calls that failed while Kili was away."""
+    """What was measured over ``seconds``.
+
+    ``attempts`` are the worker's own count of calls that failed while Kili was away.
+    """
 
     how: str
     seconds: float
@@ -86,16 +90,23 @@ class Outage:
     Args:
         house: with a front, a worker, and a call budget that the load exceeds.
         load: what arrives.
+        full: share of the former rate that counts as full again.
     """
 
-    def __init__(self, house: House, load: Load) -> None:
+    def __init__(self, house: House, load: Load, full: float = FULL) -> None:
         self._house = house
         self._load = load
+        self._full = full
         self._projects = [house.project() for _ in range(load.projects)]
         self._sent = 0
+        self._guard = threading.Lock()
 
     def run(self, how: How, seconds: float) -> Report:
-        """Load, take Kili away, bring it back, and wait until the former rate is reached again."""
+        """Load, take Kili away, bring it back, and wait until the former rate is reached again.
+
+        Kili is away for so many ``seconds`` at least, and until the worker has noticed; one that is silent is noticed
+        when it answers again. A second heap is there when it comes back: there is enough to do to reach a rate.
+        """
         house = self._house
         self._publish(self._load.heap)
         with self._arriving():
@@ -104,13 +115,17 @@ class Outage:
             before = self._rate()
             bring_back = self._take_away(how)
             failed, begun = self._failures(), time.monotonic()
-            house.await_that(lambda: time.monotonic() - begun >= seconds, "the end of the outage", seconds + 40)
-            attempts, waiting = self._failures() - failed, house.ledger().waiting
+            house.await_that(lambda: time.monotonic() - begun >= seconds, "the end of the outage", seconds + PATIENCE)
+            house.await_that(lambda: how == "silent" or house.pauses(), "a pause")
             pauses = tuple(f"{pause.scope}: {pause.kind}" for pause in house.pauses().values())
+            self._publish(self._load.heap)
+            house.await_that(lambda: house.ledger().waiting >= self._load.heap // 2, "much waits")
+            attempts, away = self._failures() - failed, time.monotonic() - begun
+            waiting = house.ledger().waiting
             bring_back()
-            back = self._time_until_rate(FULL * before)
+            back = self._time_until_rate(self._full * before)
         return Report(
-            how, seconds, round(before, 1), attempts, round(attempts / seconds, 2), waiting, round(back, 1), pauses
+            how, round(away, 1), round(before, 1), attempts, round(attempts / away, 2), waiting, round(back, 1), pauses
         )
 
     def _take_away(self, how: How) -> Callable[[], None]:
@@ -150,9 +165,10 @@ class Outage:
 
     def _publish(self, count: int) -> None:
         share = max(1, count // len(self._projects))
-        for project in self._projects:
-            self._house.publish(predictions(project, share, start=self._sent))
-        self._sent += share
+        with self._guard:
+            for project in self._projects:
+                self._house.publish(predictions(project, share, start=self._sent))
+            self._sent += share
 
     def _answers(self) -> int:
         return self._house.calls_made(good_ones=True)
@@ -179,7 +195,7 @@ class Outage:
             first, then = samples[0]
             return now - first >= WINDOW and (answers - then) / (now - first) >= rate
 
-        self._house.await_that(reached, f"{rate:.1f} answers a second", 60)
+        self._house.await_that(reached, f"{rate:.1f} answers a second")
         return samples[0][0] - begun
 
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import redis
 
+from tests.awaiting import PATIENCE, awaited
 from tests.faults.house import COLOURS, House, prediction
 from worker.demo.environment import WorkerProcess
 from worker.settings.tree import Settings
@@ -120,12 +121,12 @@ class Soak:
         self._await_redis()
         house.heal()
         house.admin("config", {"resent_id": "upsert", "batches": "atomic", "read_lag": 0})
-        house.await_settled(limit=180)
+        house.await_settled(limit=3 * PATIENCE)
         buried = [letter.id for letter in house.letters.letters() if letter.about["stage"] != "intake"]
         self.counts["buried_by_harm"] = len(buried)
         for letter_id in buried:
             self._replay(letter_id)
-        house.await_settled(limit=120)
+        house.await_settled(limit=3 * PATIENCE)
         state = house.judge()
         assert all(worker.process.poll() is None for worker in house.workers), "a worker ended by itself"
         ledger = house.ledger()
@@ -215,8 +216,7 @@ class Soak:
         os.kill(pid, signal.SIGCONT)
 
     def _kill_redis(self) -> None:
-        self._house.troubles.expect("wave_ended")
-        self._house.redis.kill()
+        self._house.kill_redis()
         time.sleep(self._dice.choice([0.1, 1.0]))
         self._house.redis.restart()
         self._await_redis()
@@ -242,15 +242,12 @@ class Soak:
         admitter_of(Settings(), self._house.spool).replay(letter)
 
     def _await_redis(self) -> None:
-        end = time.monotonic() + 20
-        while time.monotonic() < end:
-            try:
-                self._house.client.ping()
-            except redis.RedisError:
-                time.sleep(0.05)
-            else:
-                return
-        raise AssertionError("Redis did not come back")
+        def answers() -> bool:
+            with contextlib.suppress(redis.RedisError):
+                return bool(self._house.client.ping())
+            return False
+
+        awaited(answers, "Redis is back")
 
 
 class Sampler:
@@ -277,7 +274,7 @@ class Sampler:
             with contextlib.suppress(redis.RedisError):
                 ledger = self._spool.ledger()
                 self.samples += 1
-                if ledger.balance != 0:
+                if ledger.conservation_error != 0:
                     self.off.append(ledger)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.house import ONE_DOCUMENT, House, predictions
+from tests.faults.house import COUNTED, ONE_DOCUMENT, House, predictions
 from worker.monitoring.fleet import prometheus_text
 from worker.monitoring.status import text
 
@@ -15,7 +15,7 @@ from worker.monitoring.status import text
 @pytest.fixture(scope="module")
 def at_once(redis_binary: Path | None) -> Iterator[House]:
     """A house whose doors admit a thousand predictions in one go, so that one wave takes them all; calls go apart."""
-    with House({"WORKER_INTAKE__BATCH": "1000", ONE_DOCUMENT: "false"}, binary=redis_binary) as house:
+    with House({**COUNTED, ONE_DOCUMENT: "false"}, binary=redis_binary) as house:
         yield house
 
 

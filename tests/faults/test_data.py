@@ -112,7 +112,7 @@ def test_ten_thousand_duplicates_of_one_asset_cost_few_calls(house: House) -> No
 @contextmanager
 def waves_held_up(house: House, project: str) -> Iterator[None]:
     """Hold a project, as a wave under way would, so that what comes in meanwhile waits together."""
-    spool = Spool(house.client, prefix="pw:", lease_ms=60_000, remember_ms=60_000)
+    spool = Spool(house.client, prefix="pw:", lease_ms=600_000, remember_ms=60_000)
     token = spool.acquire(project)
     assert token is not None
     yield
@@ -224,11 +224,17 @@ def test_metadata_lands_beside_our_own_keys_which_nobody_overwrites(house: House
 )
 def test_a_prediction_without_content_finds_its_asset_waits_for_it_or_says_that_there_is_none(house: House) -> None:
     project = house.project()
+    house.workers[-1].kill()
+    patient = house.worker(WORKER_DELIVERY__MISSING_ASSET_GRACE_SECONDS="600")
     append(house, project, "there.jpg", "there-0000000000000000001", {})
     house.publish([prediction(project, "there.jpg", asset=None), prediction(project, "soon.jpg", asset=None)])
-    publish_condemned(house, [prediction(project, "never.jpg", asset=None)])
     house.await_that(lambda: house.spool.ledger(project).delivered == 1, "the asset that is there gets its label")
+    house.await_that(lambda: house.client.zcard(f"pw:later:{project}") == 1, "the other is waited for")
     append(house, project, "soon.jpg", "soon-00000000000000000001", {})
+    house.await_settled()
+    patient.kill()
+    house.worker()
+    publish_condemned(house, [prediction(project, "never.jpg", asset=None)])
     house.await_settled()
     state = house.judge()
     assert set(items_of(state, project)) == {"there.jpg", "soon.jpg"}

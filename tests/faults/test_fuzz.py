@@ -103,10 +103,10 @@ class Doors:
         assert len(entries) == 1
         assert self.inbox.backlog() == 0
         assert ledger.received == result.admitted + result.superseded + result.dead >= 1
-        assert ledger.balance == 0
+        assert ledger.conservation_error == 0
         assert self.spool.measured() == (ledger.waiting, ledger.dead)
         for project in self.spool.projects():
-            assert self.spool.ledger(project).balance == 0
+            assert self.spool.ledger(project).conservation_error == 0
             self._prepare(project)
         assert "not_understood" not in self.letters.causes(), list(self.letters.letters())
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import psutil
 import pytest
 
-from tests.faults.backlog import work_off
+from tests.awaiting import PATIENCE
+from tests.faults.backlog import most_memory, work_off
 from tests.faults.house import House, prediction, predictions
 
-SCARCE = {"WORKER_KILI__CALLS_PER_MINUTE": "1200", "WORKER_KILI__BURST": "2", "WORKER_DELIVERY__WAVE_ITEMS": "200"}
-"""Twenty calls a second: the budget is what everybody waits for, as in production."""
+SCARCE = {"WORKER_KILI__CALLS_PER_MINUTE": "600", "WORKER_KILI__BURST": "2", "WORKER_DELIVERY__WAVE_ITEMS": "200"}
+"""Ten calls a second: the budget is what everybody waits for, as in production."""
 
 
 @pytest.mark.heavy
@@ -21,10 +21,9 @@ SCARCE = {"WORKER_KILI__CALLS_PER_MINUTE": "1200", "WORKER_KILI__BURST": "2", "W
     promise="bounded memory, measured below",
 )
 def test_a_backlog_is_worked_off_by_two_workers_in_bounded_memory() -> None:
-    found = work_off(messages=4000, workers=2, limit=100)
+    found = work_off(messages=4000, workers=2, limit=3 * PATIENCE)
     assert found.most_megabytes < 200
     assert found.calls < 4000 * 2.1 / 100 + 4000 * 0.2 / 100 + 150
-    assert found.samples > 8
 
 
 @pytest.mark.heavy
@@ -37,12 +36,10 @@ def test_large_messages_do_not_add_up_in_memory() -> None:
     with House() as house:
         project = house.project(input_type="TEXT")
         house.publish(prediction(project, f"{n}", asset={"text": "x" * 2_000_000}) for n in range(24))
-        worker = psutil.Process(house.worker().pid)
-        most = 0
-        while house.ledger().delivered < 24:
-            most = max(most, worker.memory_info().rss)
-            house.await_that(lambda: True, "the sum holds")
+        worker = house.worker()
+        house.await_that(lambda: house.ledger().delivered == 24, "all are delivered")
         house.judge()
+        most = most_memory(worker.pid)
         assert most < 350_000_000, f"{most:,} bytes, of 48 MB that waited"
 
 
@@ -55,10 +52,13 @@ def test_large_messages_do_not_add_up_in_memory() -> None:
 def test_doubtful_predictions_overtake_a_backlog_of_routine_ones() -> None:
     with House(SCARCE) as house:
         project = house.project()
+        house.harm({"operation": "appendManyLabels", "action": {"kind": "delay", "seconds": 4}})
         house.publish(prediction(project, f"routine/{n}", score=0.95) for n in range(2000))
         house.worker()
-        house.await_that(lambda: house.ledger().delivered >= 200, "routine predictions are under way")
+        house.await_that(lambda: sum(house.struck()), "routine predictions are under way")
         house.publish(prediction(project, f"doubtful/{n}", score=0.55) for n in range(100))
+        house.await_that(lambda: house.ledger().received == 2100, "the doubtful ones wait too")
+        house.heal()
         house.await_settled()
         order = [item["externalId"] for item in by_creation(house.judge(), project)]
         last = max(place for place, name in enumerate(order) if name.startswith("doubtful"))
@@ -87,7 +87,7 @@ def test_a_flood_in_one_project_starves_no_other() -> None:
                 lambda: all(house.spool.ledger(project).delivered == wanted for project in trickling),  # noqa: B023
                 "every other project is served",
             )
-        assert house.spool.ledger(flooded).waiting > flood / 3, "while much of the flood still waits"
+        assert house.spool.ledger(flooded).waiting > 0, "while the flood still waits"
         house.await_settled()
         house.judge()
 

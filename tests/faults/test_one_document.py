@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.faults.conftest import Keeper
-from tests.faults.house import ONE_DOCUMENT, House, predictions
+from tests.faults.house import COUNTED, ONE_DOCUMENT, House, predictions
 from tests.faults.test_kili_graphql import (
     test_a_crash_between_asset_and_label_is_survived_where_reads_lag_and_sent_ids_are_refused as test_a_crash_midway,
 )
@@ -44,7 +44,7 @@ def keeper() -> Iterator[Keeper]:
     promise="1 + 10 for 1,000, and the interface once",
 )
 def test_a_thousand_new_predictions_of_which_a_fifth_is_doubtful_take_13_calls_at_most() -> None:
-    with House({"WORKER_INTAKE__BATCH": "1000", ONE_DOCUMENT: "true"}) as house:
+    with House({**COUNTED, ONE_DOCUMENT: "true"}) as house:
         project = house.project()
         house.forget_calls()
         house.publish(predictions(project, 1000))

@@ -77,7 +77,7 @@ def test_secrets_and_payloads_come_out_nowhere_whatever_goes_wrong(guarded: Hous
     house.published.count += 1
     house.condemn(1)
     house.await_settled()
-    house.redis.kill()
+    house.kill_redis()
     house.redis.restart()
     add_user(house)
     house.publish(predictions(project, 10, start=100))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 
 from tests.faults.house import House, predictions
+from tests.nursery import printed
 
 WRONG = "no-such-project"
 
@@ -21,6 +19,7 @@ def test_an_operator_ends_the_wait_of_a_project_that_does_not_exist_while_worker
     good = house.project()
     house.publish(predictions(WRONG, 300))
     house.await_that(lambda: f"project:{WRONG}" in house.pauses(), "a pause")
+    house.await_that(lambda: on_their_way(house) == 300, "all of them wait")
     house.publish(predictions(good, 50))
     assert run(house, "list").startswith(f"{WRONG}: 300 since ")
     assert run(house, "dead-letter", WRONG, "--yes") == f"300 predictions of {WRONG} were moved to the dead letters\n"
@@ -31,9 +30,11 @@ def test_an_operator_ends_the_wait_of_a_project_that_does_not_exist_while_worker
     house.judge()
 
 
+def on_their_way(house: House) -> int:
+    ledger = house.spool.ledger(WRONG)
+    return ledger.waiting + ledger.leased
+
+
 def run(house: House, *arguments: str) -> str:
-    """What the command prints, called as an operator does."""
-    command = [sys.executable, "-m", "worker", "waiting", *arguments]
-    found = subprocess.run(command, env=house.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=60)
-    assert found.returncode == 0
-    return found.stdout.decode()
+    """What the command prints in a process of its own."""
+    return printed("waiting", *arguments, env=house.environment)

@@ -6,7 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +15,7 @@ import httpx
 from tests.nursery import spawn
 from worker.demo.digits import CLASS_NAMES, load_digits
 from worker.environment.trust import trusted
-from worker.feedback.reading import Reader
+from worker.feedback.reading import KiliReader
 from worker.kili import AssetUpdate, KiliAccess, KiliClient, NewAsset, NewLabel, RetryPolicy, derived_asset_id
 from worker.sandbox.labelers import Labelers
 from worker.sandbox.process import SandboxProcess
@@ -58,8 +58,15 @@ class World:
     def access(self) -> KiliAccess:
         return KiliAccess(self.sandbox.endpoint, self.sandbox.api_key)
 
-    def reader(self) -> Reader:
-        return Reader(self.access, retry=RetryPolicy(attempts=2, base=0.05))
+    def with_new_project(self, **switches: Any) -> World:
+        """The same sandbox without a fault and with these switches, and an empty project for the next case."""
+        self.heal()
+        self.admin("config", {"mark_delay": 0, "read_lag": 0, **switches})
+        data = {"title": "digits", "inputType": "IMAGE", "jsonInterface": json.dumps(INTERFACE)}
+        return replace(self, project=self.call(CREATE, data=data)["id"], truth={})
+
+    def reader(self) -> KiliReader:
+        return KiliReader(self.access, retry=RetryPolicy(attempts=2, base=0.05))
 
     def call(self, query: str, **variables: Any) -> Any:
         """Run a GraphQL operation whose root field is called ``data``."""
@@ -134,7 +141,7 @@ class World:
             lambda external_id: says(self.truth[external_id]),
             error_rate=mistakes,
             seed=seed,
-            people=people,
+            count=people,
         ) as labelers:
             return labelers.label(count).labeled
 
@@ -178,9 +185,6 @@ def world(**options: Any) -> Iterator[World]:
     with SandboxProcess(spawn=spawn, **options) as sandbox:
         kili = KiliClient(KiliAccess(sandbox.endpoint, sandbox.api_key))
         try:
-            found = World(sandbox, "", kili)
-            data = {"title": "digits", "inputType": "IMAGE", "jsonInterface": json.dumps(INTERFACE)}
-            found.project = found.call(CREATE, data=data)["id"]
-            yield found
+            yield World(sandbox, "", kili).with_new_project()
         finally:
             kili.close()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import redis
 
+from tests.awaiting import PATIENCE
 from worker.environment.connections import WorkerScript
 
 SAY = "local mark = redis.log local function ran(line) mark(3, 'ran ' .. line) end\n"
@@ -79,4 +80,5 @@ def heard(client: redis.Redis) -> Iterator[list[list[str]]]:
         thread.start()
         yield commands
         client.echo("enough")
-        thread.join(10)
+        thread.join(PATIENCE)
+        assert not thread.is_alive(), "not heard to the end"

@@ -13,7 +13,7 @@ import pytest
 from broken_responses import WRITTEN
 
 from tests.faults.house import House
-from worker.cli.explained import explain_message
+from worker.cli.explain import explain_message
 from worker.environment.trust import trusted
 from worker.ontology import Interface
 from worker.settings.tree import Settings

@@ -21,7 +21,7 @@ from worker.projects.configuration import ProjectConfig
 from worker.projects.outputs import output_of
 from worker.projects.results import AWAITED, ResultPlaces, ResultReader
 from worker.review import ReviewDecision, Subject
-from worker.spool import Arrival, Fate, Leased, Settlement, Spool, Waiting
+from worker.spool import Arrival, Leased, Outcome, Settlement, Spool, Waiting
 from worker.spool.entries import tried_again
 
 CONFIG = ProjectConfig(classes=["RED", "GREY"])
@@ -94,13 +94,13 @@ def test_an_entry_gets_its_answer_and_the_decision_on_it_and_keeps_what_arrived(
     assert ReviewDecision.history_in(entry.decision) == [{"stage": "earlier"}]
 
 
-def fates(settled: list[Settlement]) -> list[tuple[str, Fate, str]]:
-    return [(one.entry.asset_id, one.fate, one.cause) for one in settled]
+def outcomes(settled: list[Settlement]) -> list[tuple[str, Outcome, str]]:
+    return [(one.entry.asset_id, one.outcome, one.cause) for one in settled]
 
 
 def test_what_the_policy_leaves_out_ends_there() -> None:
     completed = completing(row(0.95, 0.05)).complete("p", [leased("a")], CONFIG)
-    assert (completed.entries, fates(completed.settled)) == ([], [("a", Fate.SAMPLED_OUT, "")])
+    assert (completed.entries, outcomes(completed.settled)) == ([], [("a", Outcome.SAMPLED_OUT, "")])
 
 
 def test_the_spool_counts_what_the_policy_leaves_out(client: redis.Redis) -> None:
@@ -110,7 +110,13 @@ def test_the_spool_counts_what_the_policy_leaves_out(client: redis.Redis) -> Non
     entries = spool.lease("p", token, items=10, max_bytes=10**7, aging_ms=60_000)
     spool.settle("p", token, completing(row(1.0, 0.0)).complete("p", entries, CONFIG).settled)
     ledger = spool.ledger()
-    assert (ledger.received, ledger.sampled_out, ledger.waiting, ledger.leased, ledger.balance) == (1, 1, 0, 0, 0)
+    assert (ledger.received, ledger.sampled_out, ledger.waiting, ledger.leased, ledger.conservation_error) == (
+        1,
+        1,
+        0,
+        0,
+        0,
+    )
 
 
 def test_a_place_that_fails_is_asked_a_few_times_a_wave_and_others_are_not_held_up() -> None:
@@ -123,7 +129,7 @@ def test_a_place_that_fails_is_asked_a_few_times_a_wave_and_others_are_not_held_
     failing = [leased(f"x{n}", payload=message(f"x{n}", "https://other")) for n in range(20)]
     completed = completing(handler).complete("p", [*failing, leased("a")], CONFIG)
     assert [entry.asset_id for entry in completed.entries] == ["a"]
-    assert {one.fate for one in completed.settled} == {Fate.LATER}
+    assert {one.outcome for one in completed.settled} == {Outcome.LATER}
     assert len(completed.settled) == 20
     assert asked.count("other") < PLACE_FAILURES + awaited.READERS
     untried = [one for one in completed.settled if not one.cause]
@@ -138,7 +144,7 @@ def test_one_result_that_cannot_be_read_does_not_keep_those_beside_it(status: in
     entries = [leased("bad"), *(leased(f"a{n}") for n in range(20))]
     completed = completing(handler).complete("p", entries, CONFIG)
     assert [entry.asset_id for entry in completed.entries] == [f"a{n}" for n in range(20)]
-    assert [(one.entry.asset_id, one.fate) for one in completed.settled] == [("bad", Fate.LATER)]
+    assert [(one.entry.asset_id, one.outcome) for one in completed.settled] == [("bad", Outcome.LATER)]
 
 
 def test_each_delay_is_twice_the_last_up_to_a_minute() -> None:
@@ -149,7 +155,7 @@ def test_each_delay_is_twice_the_last_up_to_a_minute() -> None:
             .complete("p", [entry], CONFIG)
             .settled
         )
-        assert later.fate is Fate.LATER
+        assert later.outcome is Outcome.LATER
         delays.append(later.delay_ms // 1000)
         entry = replace(entry, tries=later.tries, leased_ms=entry.leased_ms + later.delay_ms)
     assert delays == [1, 1, 2, 4, 8, 16, 32, 60, 60]
@@ -158,14 +164,14 @@ def test_each_delay_is_twice_the_last_up_to_a_minute() -> None:
 def test_a_result_that_fails_once_after_a_long_wait_in_the_queue_is_waited_for() -> None:
     entries = [leased(f"a{n}", deliveries=40) for n in range(50)]
     completed = completing(lambda _: httpx.Response(503)).complete("p", entries, CONFIG)
-    assert {one.fate for one in completed.settled} == {Fate.LATER}
+    assert {one.outcome for one in completed.settled} == {Outcome.LATER}
 
 
 def test_after_the_grace_it_is_a_dead_letter_that_says_how_long_it_waited() -> None:
     entry = leased("a", deliveries=7, tried_ms=61_000)
     [dead] = completing(lambda _: httpx.Response(500)).complete("p", [entry], CONFIG).settled
     letter = json.loads(dead.letter)
-    assert (dead.fate, dead.cause, letter["stage"]) == (Fate.DEAD, "result_unavailable", "fetch")
+    assert (dead.outcome, dead.cause, letter["stage"]) == (Outcome.DEAD, "result_unavailable", "fetch")
     assert "the server answered 500, for 61" in letter["problem"]
     assert letter["history"][0] == {"stage": "earlier"}
 
@@ -193,7 +199,7 @@ def test_a_fault_of_ours_buries_one_and_not_the_wave() -> None:
 
     completed = completing(row(0.6, 0.4), policy=Broken()).complete("p", [leased("a"), leased("b")], CONFIG)
     assert [entry.asset_id for entry in completed.entries] == ["b"]
-    assert fates(completed.settled) == [("a", Fate.DEAD, "worker_fault")]
+    assert outcomes(completed.settled) == [("a", Outcome.DEAD, "worker_fault")]
 
 
 def test_a_message_that_needs_no_result_any_more_is_read_as_it_is() -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
-from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from tests.awaiting import awaited
 from tests.faults.house import INTERFACE, House, prediction, predictions
+from tests.nursery import spawn
 from worker.cli import main
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.intake import Inbox
@@ -24,8 +23,6 @@ from worker.settings.tree import Settings
 from worker.spool import Spool
 from worker.spool.dead_letters import DeadLetters
 from worker.wiring import admitter_of, spool_of
-
-await_that = partial(awaited, limit=20.0)
 
 HOMELESS = 20
 
@@ -56,8 +53,8 @@ def call(*arguments: str, **options: Any) -> Result:
 
 def counts(spool: Spool) -> tuple[int, int, int]:
     ledger = spool.ledger()
-    assert ledger.balance == 0
-    assert all(spool.ledger(project).balance == 0 for project in spool.projects())
+    assert ledger.conservation_error == 0
+    assert all(spool.ledger(project).conservation_error == 0 for project in spool.projects())
     return ledger.waiting, ledger.dead, ledger.dropped
 
 
@@ -135,9 +132,9 @@ def test_replay_keeps_its_rate(spool: Spool) -> None:
     promise="resumed by calling it again",
 )
 def test_a_replay_that_is_killed_is_resumed_by_calling_it_again(spool: Spool) -> None:
-    command = [sys.executable, "-m", "worker", "dead-letters", "replay", "--all", "--rate", "30"]
-    running = subprocess.Popen(command, env={**os.environ, "WORKER_DEFAULT_PROJECT": "p"})
-    await_that(lambda: spool.ledger().waiting >= 3)
+    command = [sys.executable, "-m", "worker", "dead-letters", "replay", "--all", "--rate", "2"]
+    running = spawn(command, env={**os.environ, "WORKER_DEFAULT_PROJECT": "p"})
+    awaited(lambda: spool.ledger().waiting >= 3)
     running.send_signal(signal.SIGKILL)
     running.wait()
     waiting, dead, _ = counts(spool)

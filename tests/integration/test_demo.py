@@ -19,8 +19,8 @@ import psutil
 import pytest
 
 from worker.demo.digits import load_digits
-from worker.demo.display import Progress
-from worker.demo.environment import surroundings
+from worker.demo.display import DemoProgress
+from worker.demo.environment import demo_environment
 from worker.demo.plan import make_plan
 from worker.demo.run import policy_text
 
@@ -162,7 +162,9 @@ def test_when_it_fails_the_workers_log_is_shown_and_all_parts_end() -> None:
     folders: list[Path] = []
 
     def fail_inside() -> None:
-        with surroundings({"digit-0000.png": load_digits().images[0]}, policy_text(0), Progress(stream)) as parts:
+        with demo_environment(
+            {"digit-0000.png": load_digits().images[0]}, policy_text(0), DemoProgress(stream)
+        ) as parts:
             pids.extend([parts.worker.pid, parts.sandbox.pid])
             folders.append(parts.worker.log.parent)
             assert (folders[0] / "pictures" / "digit-0000.png").read_bytes().startswith(b"\x89PNG")

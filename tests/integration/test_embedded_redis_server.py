@@ -9,8 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -20,7 +19,7 @@ from redis import TimeoutError as RedisTimeoutError
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.awaiting import awaited
+from tests.awaiting import awaited, free_port, kill_once_written
 from worker.environment import embedded_redis
 from worker.environment.embedded_redis import EmbeddedRedis, EmbeddedRedisError
 
@@ -43,13 +42,6 @@ def server() -> Iterator[EmbeddedRedis]:
 def client(server: EmbeddedRedis) -> Iterator[Redis]:
     with Redis.from_url(server.url, decode_responses=True) as connected:
         yield connected
-
-
-def eventually(condition: Callable[[], bool], limit: float = 15.0) -> bool:
-    deadline = time.monotonic() + limit
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return condition()
 
 
 def is_gone(pid: int) -> bool:
@@ -84,9 +76,8 @@ def test_data_survive_a_kill_and_a_restart_on_the_same_port(server: EmbeddedRedi
     url, killed = server.url, server.pid
     for number in range(100):
         client.xadd("predictions:inbox", {"payload": number})
-    awaited(lambda: client.info("persistence")["aof_buffer_length"] == 0, "written, also to a slow disk", limit=30)
 
-    server.kill()
+    kill_once_written(server, client)
     assert is_gone(killed)
     server.restart()
 
@@ -165,15 +156,14 @@ def test_a_named_directory_keeps_its_data(tmp_path: Path) -> None:
 
 
 def test_a_directory_in_use_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_redis, "STOP_LIMIT", 0.1)
+    monkeypatch.setattr(embedded_redis, "LOCK_LIMIT", 0.1)
     with EmbeddedRedis(tmp_path), pytest.raises(EmbeddedRedisError, match="in use by another Redis"):
         EmbeddedRedis(tmp_path)
 
 
 def test_a_port_that_is_taken_is_passed_over(monkeypatch: pytest.MonkeyPatch, server: EmbeddedRedis) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent, socket.create_server(("127.0.0.1", 0)) as closed:
-        free = closed.getsockname()[1]
-        closed.close()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        free = free_port()
         ports = [server.port, silent.getsockname()[1], free]
         monkeypatch.setattr(random, "sample", lambda population, k: ports)
 
@@ -196,8 +186,8 @@ def test_the_server_goes_when_its_owner_dies(how: signal.Signals) -> None:
 
     owner.end(how)
 
-    assert eventually(lambda: is_gone(owner.server_pid))
-    assert eventually(lambda: not owner.folder.exists())
+    awaited(lambda: is_gone(owner.server_pid), "the server is gone")
+    awaited(lambda: not owner.folder.exists(), "its folder is gone")
 
 
 def test_a_paused_server_goes_when_its_owner_dies() -> None:
@@ -206,7 +196,7 @@ def test_a_paused_server_goes_when_its_owner_dies() -> None:
 
     owner.end(signal.SIGKILL)
 
-    assert eventually(lambda: is_gone(owner.server_pid))
+    awaited(lambda: is_gone(owner.server_pid), "the server is gone")
 
 
 def test_after_its_owner_was_killed_a_named_directory_serves_again_at_once(tmp_path: Path) -> None:

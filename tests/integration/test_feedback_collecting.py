@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import random
-import signal
 import subprocess
 import sys
-import textwrap
 import time
 from collections.abc import Iterator
 
 import pytest
 import redis
 
+from tests.awaiting import PATIENCE
 from tests.integration.feedback_world import INTERFACE, World, world
+from tests.nursery import spawn
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.feedback.reading import Kind
+from worker.feedback.reading import LabelKind
 from worker.feedback.records import AssetRecord
-from worker.feedback.report_data import Question, figures_of
-from worker.feedback.service import Ears, Feedback
+from worker.feedback.report_data import ReportQuestion, report_data_of
+from worker.feedback.service import Feedback, Observers
 from worker.feedback.store import FeedbackStore
 from worker.feedback.verdicts import record_of
 from worker.ontology import Interface
@@ -27,10 +27,15 @@ from worker.review import Verdict
 INTERFACE_READ = Interface.parse(INTERFACE)
 
 
-@pytest.fixture
-def place() -> Iterator[World]:
+@pytest.fixture(scope="module")
+def shared() -> Iterator[World]:
     with world() as found:
         yield found
+
+
+@pytest.fixture
+def place(shared: World) -> World:
+    return shared.with_new_project()
 
 
 def feedback_of(place: World, client: redis.Redis, **options) -> Feedback:
@@ -66,20 +71,20 @@ def test_predictions_decisions_and_answers_are_read_as_they_are(place: World, cl
     assert verdict.mark in (0.5, 1.0)
 
 
-def test_late_marks_are_collected_in_a_later_round(client: redis.Redis) -> None:
-    with world(mark_delay=3600) as place:
-        place.predict("digits:1", range(20))
-        place.label(5)
-        feedback = feedback_of(place, client)
-        feedback.collect()
-        assert len(feedback.store.unmarked(0, 10)) == 5
+def test_late_marks_are_collected_in_a_later_round(place: World, client: redis.Redis) -> None:
+    place.admin("config", {"mark_delay": 3600})
+    place.predict("digits:1", range(20))
+    place.label(5)
+    feedback = feedback_of(place, client)
+    feedback.collect()
+    assert len(feedback.store.unmarked(0, 10)) == 5
 
-        place.admin("config", {"mark_delay": 0})
-        for label in place.human_labels():
-            place.answer(label["asset_id"], 7)
-        feedback.collect()
+    place.admin("config", {"mark_delay": 0})
+    for label in place.human_labels():
+        place.answer(label["asset_id"], 7)
+    feedback.collect()
 
-        assert feedback.store.unmarked(0, 10) == []
+    assert feedback.store.unmarked(0, 10) == []
 
 
 def test_edits_deletions_and_lagging_reads_end_in_a_clean_computation(place: World, client: redis.Redis) -> None:
@@ -110,32 +115,12 @@ def test_a_rebuild_from_kili_gives_the_same_figures(place: World, client: redis.
         place.label(40, mistakes=0.05, people=2)
         place.delete_labels(place.human_labels()[0]["id"])
         feedback.collect()
-    question = Question(now=time.time(), run_length=5000)
-    before = figures_of(feedback.store.records(), INTERFACE_READ, question)
+    question = ReportQuestion(now=time.time(), run_length=5000)
+    before = report_data_of(feedback.store.records(), INTERFACE_READ, question)
 
     feedback.rebuild()
 
-    assert figures_of(feedback.store.records(), INTERFACE_READ, question) == before
-
-
-KILLED = """
-    import sys, time
-    import redis
-    from tests.integration.feedback_world import INTERFACE
-    from worker.feedback.collector import Collector
-    from worker.feedback.reading import Reader
-    from worker.feedback.store import FeedbackStore
-    from worker.kili import KiliAccess, RetryPolicy
-    from worker.ontology import Interface
-
-    endpoint, key, project, url = sys.argv[1:]
-    reader = Reader(KiliAccess(endpoint, key), retry=RetryPolicy(attempts=2, base=0.05))
-    store = FeedbackStore(redis.Redis.from_url(url), "t:", project)
-    collector = Collector(reader, store, Interface.parse(INTERFACE), now=time.time)
-    print("ready", flush=True)
-    while True:
-        collector.collect()
-"""
+    assert report_data_of(feedback.store.records(), INTERFACE_READ, question) == before
 
 
 def test_a_collector_that_is_killed_again_and_again_loses_and_doubles_nothing(
@@ -144,23 +129,23 @@ def test_a_collector_that_is_killed_again_and_again_loses_and_doubles_nothing(
     dice = random.Random(3)
     place.predict("digits:1", range(300))
     arguments = (place.sandbox.endpoint, place.sandbox.api_key, place.project, redis_server.url)
+    command = [sys.executable, "-m", "tests.integration.endless_collector"]
     for _ in range(4):
-        with subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(KILLED), *arguments], stdout=subprocess.PIPE, text=True
-        ) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "ready\n"
+        process = spawn([*command, *arguments], stdout=subprocess.PIPE, text=True)
+        with process.stdout as output:
+            assert output.readline() == "ready\n"
             place.label(20, mistakes=0.1)
             place.delete_labels(place.human_labels()[-1]["id"])
-            time.sleep(dice.uniform(0, 0.15))
-            process.send_signal(signal.SIGKILL)
+            time.sleep(dice.uniform(0, 0.15))  # the moment of a kill is any
+            process.kill()
+            process.wait(PATIENCE)
         client.delete(f"t:feedback:{place.project}:lock")
 
     feedback_of(place, client).collect()
     feedback_of(place, client).collect()
 
     assert kept(client, place) == in_kili(place)
-    counts = FeedbackStore(client, "t:", place.project).counts(Kind.HUMAN)
+    counts = FeedbackStore(client, "t:", place.project).counts(LabelKind.HUMAN)
     assert sum(counts.values()) == len(place.human_labels())
 
 
@@ -169,7 +154,7 @@ def test_verdicts_reach_the_review_policy(place: World, client: redis.Redis) -> 
     place.label(10)
     heard: list[Verdict] = []
 
-    feedback_of(place, client, ears=Ears(lessons=heard.extend)).tick()
+    feedback_of(place, client, observers=Observers(training_examples=heard.extend)).tick()
 
     assert len(heard) == 10
     assert {(one.project, one.model) for one in heard} == {(place.project, "digits:1")}

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import redis
 from click.testing import CliRunner, Result
-from kili.client import Kili
 
+from tests.awaiting import PATIENCE, awaited
+from tests.conformance import kili_sdk
 from tests.integration.feedback_world import World, world
 from tests.nursery import spawn
 from worker.cli.evaluate import evaluate
@@ -25,20 +25,28 @@ from worker.demo.digits import CLASS_NAMES, load_digits, png
 from worker.demo.environment import WorkerProcess
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.reading import ReadAsset
-from worker.reports.gallery import Contents
+from worker.reports.gallery import AssetContents
 from worker.reports.markup import VOID
+
+if TYPE_CHECKING:
+    from kili.client import Kili
 
 Run = Callable[..., Result]
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[World]:
-    pictures = tmp_path / "pictures"
-    pictures.mkdir()
+@pytest.fixture(scope="module")
+def pictured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A sandbox with the pictures of 200 digits."""
+    pictures = tmp_path_factory.mktemp("pictures")
     for number, image in enumerate(load_digits().images[:200]):
         (pictures / f"digit-{number}.png").write_bytes(png(image))
     with world(files=str(pictures)) as found:
         yield found
+
+
+@pytest.fixture
+def place(pictured: World) -> World:
+    return pictured.with_new_project()
 
 
 @pytest.fixture
@@ -106,15 +114,15 @@ def test_the_report_tells_agreement_with_all_it_rests_on(place: World, run: Run)
     place.label(60)
 
     words = run(report, "--project", place.project)
-    figures = json.loads(run(report, "--project", place.project, "--json").stdout)
+    report_data = json.loads(run(report, "--project", place.project, "--json").stdout)
 
     assert words.exit_code == 0
     assert "digits:1" in words.stdout
     assert "Naive average of the answers, not of live traffic" in words.stdout
-    (model,) = figures["models"]
+    (model,) = report_data["models"]
     assert model["agreement"]["low"] < model["agreement"]["value"] < model["agreement"]["high"]
     assert (model["agreement"]["population"], model["agreement"]["verdicts"]) == (200, 60)
-    assert figures["marks"] == {"compared": 60, "conflicts": 0, "examples": []}
+    assert report_data["marks"] == {"compared": 60, "conflicts": 0, "examples": []}
 
 
 def test_the_interval_covers_what_the_sandbox_knows(place: World, run: Run) -> None:
@@ -124,11 +132,32 @@ def test_the_interval_covers_what_the_sandbox_knows(place: World, run: Run) -> N
     said = [max(range(10), key=row.__getitem__) for row in digits.models["network"][:200]]
     truth = sum(one == other for one, other in zip(said, digits.labels[:200], strict=True)) / 200
 
-    figures = json.loads(run(report, "--project", place.project, "--json").stdout)
+    report_data = json.loads(run(report, "--project", place.project, "--json").stdout)
 
-    row = figures["models"][0]["agreement"]
+    row = report_data["models"][0]["agreement"]
     assert row["low"] <= truth <= row["high"]
     assert abs(row["naive"] - truth) > abs(row["value"] - truth)
+
+
+def test_into_a_folder_goes_a_page_for_each_model_version(place: World, run: Run, tmp_path: Path) -> None:
+    place.predict("digits:1", range(60), source="logistic")
+    place.predict("digits:2", range(50, 110), source="bayes")
+    place.label(60, mistakes=0.02)
+    folder = tmp_path / "report"
+    for _ in range(2):
+        result = run(report, "--project", place.project, "--html", f"{folder}/")
+        assert "3 pages written" in result.stderr
+    names = {one.name for one in folder.iterdir()}
+    assert len(names) == 3
+    for one in folder.iterdir():
+        page = Page(one.read_text())
+        assert page.open == []
+        assert all(source.startswith("data:image/png;base64,") for source in page.fetched)
+        leads_to = {link for link in page.links if link.startswith(("model-", "index"))}
+        assert leads_to == (names - {one.name} if one.name == "index.html" else {"index.html"})
+    pictured = {one.name for one in folder.iterdir() if Page(one.read_text()).fetched}
+    assert pictured == names - {"index.html"}, "disagreements are on the pages of their versions"
+    assert run(report, "--html", str(tmp_path / "no" / "folder") + "/").exit_code == 2
 
 
 def test_the_page_needs_nothing_but_itself(place: World, run: Run, tmp_path: Path) -> None:
@@ -216,7 +245,7 @@ def kili(place: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Kili:
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("KILI_API_KEY", "KILI_API_ENDPOINT"):
         monkeypatch.delenv(name, raising=False)
-    return Kili(api_key=place.sandbox.api_key, api_endpoint=place.sandbox.endpoint, disable_tqdm=True)
+    return kili_sdk.Kili(api_key=place.sandbox.api_key, api_endpoint=place.sandbox.endpoint, disable_tqdm=True)
 
 
 @pytest.fixture
@@ -277,9 +306,7 @@ def test_the_first_use_case_prints_what_the_sdks_code_prints(
 
     assert run(publish, str(file)).exit_code == 0
     with WorkerProcess({**access, "REDIS_URL": redis_server.url}, tmp_path, spawn=spawn):
-        end = time.monotonic() + 30
-        while kili.count_labels(project_id=project, type_in=["INFERENCE"]) < len(CARS) and time.monotonic() < end:
-            time.sleep(0.1)
+        awaited(lambda: kili.count_labels(project_id=project, type_in=["INFERENCE"]) == len(CARS), "every label")
     label_cars(kili, project)
     result = run(report, "--project", project)
 
@@ -369,7 +396,9 @@ def test_marks_that_are_late_are_awaited(run: Run, place: World, tmp_path: Path)
     place.admin("config", {"mark_delay": 1.0})
     file = write_predictions(tmp_path / "said.jsonl", range(30), "bayes")
 
-    result = run(evaluate, str(file), "--project", place.project, "--model", "digits:2", "--json", "--wait", "30")
+    result = run(
+        evaluate, str(file), "--project", place.project, "--model", "digits:2", "--json", "--wait", str(PATIENCE)
+    )
 
     assert json.loads(result.stdout)["marks"]["compared"] == 30
     assert json.loads(result.stdout)["marks"]["conflicts"] == 0
@@ -408,7 +437,7 @@ def test_pictures_are_asked_for_without_the_key_from_other_hosts() -> None:
         return httpx.Response(200, content=png(load_digits().images[0]))
 
     http = httpx.Client(transport=httpx.MockTransport(answer))
-    contents = Contents("https://kili.example/api/label/v2/graphql", "key", http)
+    contents = AssetContents("https://kili.example/api/label/v2/graphql", "key", http)
     for url in ("https://kili.example/files/1", "https://elsewhere.example/1"):
         asset = ReadAsset("a", "a", date(2026, 1, 1), url, "", {}, ())
         assert contents.of(asset).picture.startswith("data:image/png")

@@ -12,10 +12,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from tests.awaiting import PATIENCE
 from tests.faults.house import COLOURS, House
 from worker.monitoring.fleet import prometheus_text
 from worker.monitoring.status import text
-from worker.review import RedisState, Source
+from worker.review import RedisState, ScoreSource
 from worker.sandbox.labelers import Labelers
 
 POLICY = """
@@ -96,10 +97,10 @@ def test_verdicts_reach_policy_status_metrics_and_webhook(tmp_path: Path) -> Non
             def answer(external_id: str) -> dict[str, Any]:
                 return {"COLOUR": {"categories": [{"name": truth[external_id]}]}}
 
-            with Labelers(house.kili.endpoint, house.kili.api_key, project, answer, people=1) as people:
+            with Labelers(house.kili.endpoint, house.kili.api_key, project, answer, count=1) as people:
                 labeled = people.label(COUNT // 2).labeled
-            house.await_that(lambda: lessons(house, project) > 60, "the policy has learned")
-            house.await_that(lambda: heard, "the webhook has taken an alarm")
+            house.await_that(lambda: training_examples(house, project) > 60, "the policy has learned")
+            house.await_that(lambda: heard, "the webhook has taken an alarm", limit=3 * PATIENCE)
             house.await_that(lambda: verdicts(house, project) == len(labeled), "every answer is a verdict")
             house.judge()
             found = house.status()
@@ -117,9 +118,9 @@ def test_verdicts_reach_policy_status_metrics_and_webhook(tmp_path: Path) -> Non
     )
 
 
-def lessons(house: House, project: str) -> int:
+def training_examples(house: House, project: str) -> int:
     """How many verdicts the calibration that decides rests on."""
-    source, state = Source(project, "", "colour:1"), RedisState(house.client, prefix="pw:")
+    source, state = ScoreSource(project, "", "colour:1"), RedisState(house.client, prefix="pw:")
     state.refresh([source], ())
     return state.calibration(source).examples
 

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from tests.unit.feedback.feedback_records import record, traffic
-from worker.feedback.reading import Kind
+from worker.feedback.reading import LabelKind
 from worker.feedback.store import FeedbackStore, LockLost
 from worker.feedback.unread import UnreadBook
 
@@ -81,14 +81,14 @@ def test_days_are_counted_until_they_are_forgotten(client: redis.Redis) -> None:
     store = FeedbackStore(client, "t:", "p")
     records = traffic(300)
     store.put(records)
-    counts = store.counts(Kind.INFERENCE)
+    counts = store.counts(LabelKind.INFERENCE)
     assert sum(counts.values()) == 300
     assert len(counts) == 3
     last = max(counts)
     store.forget_labels_before(last)
-    assert list(store.counts(Kind.INFERENCE)) == [last]
-    store.unindex(Kind.INFERENCE, last, list(store.indexed(Kind.INFERENCE, last)))
-    assert store.counts(Kind.INFERENCE) == {}
+    assert list(store.counts(LabelKind.INFERENCE)) == [last]
+    store.unindex(LabelKind.INFERENCE, last, list(store.indexed(LabelKind.INFERENCE, last)))
+    assert store.counts(LabelKind.INFERENCE) == {}
 
 
 def test_a_project_that_is_forgotten_leaves_nothing(client: redis.Redis) -> None:

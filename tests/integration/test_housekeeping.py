@@ -12,17 +12,17 @@ import redis
 from tests.integration.test_spool import check
 from tests.unit.feedback.feedback_records import traffic
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.feedback.housekeeping import Housekeeping, Limits
+from worker.feedback.housekeeping import Housekeeping, HousekeepingLimits
 from worker.feedback.store import FeedbackStore
 from worker.monitoring.fleet import prometheus_text
 from worker.monitoring.status import collect, text
 from worker.settings.tree import Settings
-from worker.spool import Arrival, Dead, Fate, Settlement, Spool, Waiting
+from worker.spool import Arrival, Dead, Outcome, Settlement, Spool, Waiting
 from worker.spool.dead_letters import DeadLetters
 
 pytestmark = pytest.mark.servers("all")
 HOUR = 3_600_000
-LIMITS = Limits(letters=10, letter_age=100 * HOUR, notice=24 * HOUR, project_silence=1000 * HOUR)
+LIMITS = HousekeepingLimits(letters=10, letter_age=100 * HOUR, expiry=24 * HOUR, project_silence=1000 * HOUR)
 
 
 class Time:
@@ -89,7 +89,7 @@ def test_letters_over_the_limit_end_oldest_first_when_their_notice_is_over(
     assert letters(spool).ids() == kept
     assert (spool.ledger().dropped, spool.ledger().dead, letters(spool).expired()) == (5, 10, 5)
     assert said(caplog, "dead_letters_expired")[0].letters == 5
-    assert letters(spool).notice() is None
+    assert letters(spool).expiry() is None
     check(spool)
 
 
@@ -100,10 +100,10 @@ def test_letters_that_are_too_old_end_and_were_announced_before(
     bury(spool, 3)
     clock.pass_hours(75)
     keeper.look()
-    assert letters(spool).notice() is None
+    assert letters(spool).expiry() is None
     clock.pass_hours(2)
     keeper.look()
-    assert letters(spool).notice() is not None
+    assert letters(spool).expiry() is not None
     clock.pass_hours(24)
     keeper.look()
     assert letters(spool).count() == 0
@@ -117,7 +117,7 @@ def test_letters_that_were_not_there_when_the_notice_was_given_get_one_of_their_
 ) -> None:
     bury(spool, 12)
     keeper.look()
-    notice = letters(spool).notice()
+    notice = letters(spool).expiry()
     assert notice is not None
     ids = [f"{notice.at + 1 + number}-0" for number in range(30)]
     for letter_id in ids:
@@ -127,7 +127,7 @@ def test_letters_that_were_not_there_when_the_notice_was_given_get_one_of_their_
     clock.pass_hours(25)
     keeper.look()
     assert set(letters(spool).ids()) == set(ids), "the twelve that were announced have gone, for the others it begins"
-    again = letters(spool).notice()
+    again = letters(spool).expiry()
     assert again is not None
     assert again.beyond == 20
 
@@ -141,7 +141,7 @@ def test_a_notice_is_void_when_the_letters_were_replayed_or_dropped(
         spool.drop(letter_id)
     clock.pass_hours(25)
     keeper.look()
-    assert (letters(spool).count(), letters(spool).notice(), letters(spool).expired()) == (6, None, 0)
+    assert (letters(spool).count(), letters(spool).expiry(), letters(spool).expired()) == (6, None, 0)
 
 
 def test_a_flood_of_letters_goes_in_small_steps(spool: Spool, keeper: Housekeeping, clock: Time) -> None:
@@ -175,11 +175,11 @@ def test_one_process_of_the_fleet_looks_once_a_minute(spool: Spool, clock: Time)
     one, other = Housekeeping(spool, LIMITS, now=clock), Housekeeping(spool, LIMITS, now=clock)
     bury(spool, 15)
     one.tick()
-    assert letters(spool).notice() is not None
-    letters(spool).end_notice()
+    assert letters(spool).expiry() is not None
+    letters(spool).end_notification()
     other.tick()
     one.tick()
-    assert letters(spool).notice() is None
+    assert letters(spool).expiry() is None
     assert 0 < int(spool.redis.pttl("pw:housekeeping")) <= 60_000
 
 
@@ -201,7 +201,7 @@ def test_a_project_that_is_gone_is_forgotten_and_the_totals_keep_its_counts(
     assert spool.projects() == []
     assert [key for key in client.keys("*") if b"gone" in key] == []  # type: ignore[union-attr]
     assert client.hexists("pw:pauses", "project:gone") == 0
-    assert (spool.ledger().received, spool.ledger().delivered, spool.ledger().balance) == (5, 5, 0)
+    assert (spool.ledger().received, spool.ledger().delivered, spool.ledger().conservation_error) == (5, 5, 0)
     assert [line.project for line in said(caplog, "project_forgotten")] == ["gone"]
     deliver(spool, "gone", 2)
     assert (spool.ledger("gone").received, spool.ledger().received) == (2, 7)
@@ -235,7 +235,7 @@ def test_whatever_is_announced_replayed_or_dropped_the_sum_holds(
         for letter_id in letters(spool).ids()[: dice.randrange(3)]:
             spool.drop(letter_id)
         clock.pass_hours(dice.choice((1, 10, 30)))
-        before = letters(spool).notice()
+        before = letters(spool).expiry()
         count = letters(spool).count()
         keeper.look()
         assert letters(spool).count() == count or before is not None, "nothing went without notice"
@@ -247,5 +247,5 @@ def deliver(spool: Spool, project: str, count: int) -> None:
     token = spool.acquire(project)
     assert token is not None
     entries = spool.lease(project, token, items=100, max_bytes=10**6, aging_ms=1000)
-    spool.settle(project, token, [Settlement(one, Fate.DELIVERED) for one in entries])
+    spool.settle(project, token, [Settlement(one, Outcome.DELIVERED) for one in entries])
     spool.release(project, token)

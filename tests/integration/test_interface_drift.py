@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
@@ -13,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.faults.chronicle import said_by
 from tests.faults.house import COLOURS, INTERFACE, House, found_labels, predictions
-from worker.demo.environment import WorkerProcess
+from tests.nursery import printed
 
 UPDATE = """
 mutation ($data: ProjectData!, $where: ProjectWhere!) {
@@ -42,17 +41,6 @@ def without(colour: str) -> dict[str, Any]:
     return interface
 
 
-def logged(worker: WorkerProcess, action: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in worker.log.read_text("utf-8").splitlines() if line.startswith("{")]
-    return [line for line in lines if line.get("action") == action]
-
-
-def run(house: House, *command: str) -> str:
-    arguments = [sys.executable, "-m", "worker", *command]
-    environment = {**os.environ, **house.environment}
-    return subprocess.run(arguments, env=environment, capture_output=True, text=True, check=True).stdout
-
-
 def answers(house: House) -> dict[str, str]:
     return {name: answer for (_, name, _), answer in found_labels(house.admin("state?full=1")).items()}
 
@@ -72,7 +60,7 @@ def test_a_category_that_disappears_holds_up_only_those_that_need_it(house: Hous
     house.await_settled()
 
     assert house.letters.causes() == {"unknown_class": 100}
-    [change] = logged(worker, "interface_changed")
+    [change] = said_by(worker, "interface_changed")
     assert change["message"] == f"the interface of project {project} has changed: gone: COLOUR.GREY"
     about = next(house.letters.letters()).about
     assert (about["field"], about["stage"]) == ("output.scores.GREY", "label")
@@ -81,8 +69,9 @@ def test_a_category_that_disappears_holds_up_only_those_that_need_it(house: Hous
     kept = {name: colour for name, colour in wanted.items() if colour != "GREY" or int(name[2:-4]) < 40}
     assert answers(house) == kept
 
+    replay = ("dead-letters", "replay", "--cause", "unknown_class")
     projects_file.write_text('["*"]\ncategories = { GREY = "BLACK" }\n', "utf-8")
-    assert "100 admitted" in run(house, "dead-letters", "replay", "--cause", "unknown_class")
+    assert "100 admitted" in printed(*replay, env={**os.environ, **house.environment})
     house.await_that(lambda: house.letters.count() == 0 and house.ledger().waiting == 0, "letters delivered")
     house.await_that(lambda: house.ledger().leased == 0, "nothing under way")
     assert house.letters.count() == 0

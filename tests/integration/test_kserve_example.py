@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from worker.cli.explained import explain_message
+from worker.cli.explain import explain_message
 from worker.ontology import Interface
 from worker.settings.tree import Settings
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.awaiting import free_port
-from tests.conformance.sources.worlds import TOKEN, Http, await_that, opened
+from tests.awaiting import awaited, free_port
+from tests.conformance.sources.worlds import TOKEN, Http, opened
 
 Post = tuple[dict[str, str], bytes]
 CONTENT_TYPES = (
@@ -80,7 +80,7 @@ def settle(world: Http, letters: int) -> dict[str, int]:
     world.house.published.count += letters
     world.house.condemn(letters)
     world.house.worker()
-    await_that(lambda: world.house.status()["pairs"]["waiting"] == 0, "no half waits any more")
+    awaited(lambda: world.house.status()["pairs"]["waiting"] == 0, "no half waits any more")
     world.house.await_settled()
     world.house.judge()
     pairs: dict[str, int] = world.house.status()["pairs"]
@@ -130,13 +130,13 @@ def test_logged_inferences_are_joined_across_instances_and_restarts(world: Http)
 )
 def test_what_the_logger_loses_while_redis_is_away_is_seen_by_its_other_half(world: Http) -> None:
     world.kill()
-    world.serve(WORKER_KSERVE__PAIR_SECONDS="4")
+    world.serve(WORKER_KSERVE__PAIR_SECONDS="10")
     first, second, third = (halves(world.project, number) for number in range(3))
     assert log(world, first[0]) == 202
     world.cut()
     assert [log(world, post) for post in (first[1], second[0])] == [503, 503]
     world.mend()
-    await_that(lambda: world.status("/readyz") == 200, "messages can be stored again")
+    awaited(lambda: world.status("/readyz") == 200, "messages can be stored again")
     assert [log(world, post) for post in (second[1], *third)] == [202, 202, 202]
     note_joined(world, range(2, 3))
     pairs = settle(world, letters=1)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 
+from tests.awaiting import awaited
 from tests.integration.marked_scripts import heard, marked_script_of, marks_in, marks_of, text_of
 from worker.environment.connections import WorkerScript, script_of
 from worker.environment.embedded_redis import EmbeddedRedis
@@ -20,11 +21,11 @@ from worker.intake import IdReused, Inbox, InboxFull, PutLimits, RawMessage
 from worker.intake.inbox import Side
 from worker.kili.budget import CallBudget
 from worker.review.histogram import Histogram, UntestedPool
-from worker.spool import Arrival, Counted, Dead, Fate, Item, Leased, Settlement, Spool, Waiting
+from worker.spool import Arrival, Dead, Item, Leased, Outcome, SampledOut, Settlement, Spool, Waiting
 from worker.spool.dead_letters import DeadLetters
 
 SCRIPTS = {
-    *(("worker.intake", f"scripts/{name}.lua") for name in ("expire_halves", "oldest", "put", "take")),
+    *(("worker.intake", f"scripts/{name}.lua") for name in ("expire_halves", "oldest", "put", "take", "waits")),
     ("worker.kili", "budget.lua"),
     ("worker.review", "untested.lua"),
     *(
@@ -150,7 +151,7 @@ class Flushed(redis.Redis):
 @pytest.mark.servers("all")
 def test_a_script_runs_however_often_the_scripts_are_flushed(client: redis.Redis) -> None:
     spool = Spool(Flushed(connection_pool=client.connection_pool), prefix="t:", lease_ms=1000, remember_ms=1000)
-    assert spool.admit([Arrival("", (Counted("p"),))]).sampled_out == 1
+    assert spool.admit([Arrival("", (SampledOut("p"),))]).sampled_out == 1
     assert spool.acquire("p") is not None
 
 
@@ -182,8 +183,8 @@ class Tour:
         wanted = {"items": 100, "max_bytes": 10**6, "aging_ms": 60_000, **options}
         return self.spool.lease("p", token, **wanted)
 
-    def settle(self, token: str, entries: list[Leased], fate: Fate, delay_ms: int = 0) -> None:
-        settlements = [Settlement(one, fate, cause="bad", letter=b"{}", delay_ms=delay_ms) for one in entries]
+    def settle(self, token: str, entries: list[Leased], outcome: Outcome, delay_ms: int = 0) -> None:
+        settlements = [Settlement(one, outcome, cause="bad", letter=b"{}", delay_ms=delay_ms) for one in entries]
         self.spool.settle("p", token, settlements)
 
     def letter_ids(self) -> list[str]:
@@ -191,7 +192,7 @@ class Tour:
         return [letter_id.decode() for letter_id, _ in found]
 
     def admit_everything(self) -> None:
-        self.put(self.item("a"), Dead("p", "bad", b"{}", b"x"), Dead("p", "bad", b"{}", b"y"), Counted("p"))
+        self.put(self.item("a"), Dead("p", "bad", b"{}", b"x"), Dead("p", "bad", b"{}", b"y"), SampledOut("p"))
         self.put(self.item("a", stamp=4), self.item("a", digest="aa"), self.item("a"), insist=True)
         first, second = self.letter_ids()
         assert [one["original_bytes"] for one in DeadLetters(self.client, "t:").summaries([first, "1-1"])] == [1]
@@ -229,17 +230,17 @@ class Tour:
         assert min(lane.oldest_ms for lane in lanes["p"] if lane.oldest_ms) == self.spool.oldest_ms("p")
         entries = self.lease(token)
         assert self.lease(token) == []
-        self.settle(token, entries[:2], Fate.DELIVERED)
-        self.settle(token, entries[2:4], Fate.SUPERSEDED)
-        self.settle(token, entries[4:6], Fate.DEAD)
+        self.settle(token, entries[:2], Outcome.DELIVERED)
+        self.settle(token, entries[2:4], Outcome.SUPERSEDED)
+        self.settle(token, entries[4:6], Outcome.DEAD)
         for letter_id in self.letter_ids():
             self.spool.drop(letter_id)
-        self.settle(token, entries[6:8], Fate.RETURNED)
-        self.settle(token, entries[6:8], Fate.DELIVERED)
-        self.settle(token, entries[:8], Fate.DELIVERED)
-        self.settle(token, self.lease(token), Fate.LATER, delay_ms=0)
-        self.settle(token, entries[8:], Fate.LATER, delay_ms=50)
-        self.settle(token, entries[:1], Fate.LATER, delay_ms=50)
+        self.settle(token, entries[6:8], Outcome.RETURNED)
+        self.settle(token, entries[6:8], Outcome.DELIVERED)
+        self.settle(token, entries[:8], Outcome.DELIVERED)
+        self.settle(token, self.lease(token), Outcome.LATER, delay_ms=0)
+        self.settle(token, entries[8:], Outcome.LATER, delay_ms=50)
+        self.settle(token, entries[:1], Outcome.LATER, delay_ms=50)
         self.spool.hasten("p", token)
         assert self.lease(token)
         with pytest.raises(Exception, match="p"):
@@ -248,16 +249,16 @@ class Tour:
         self.put(self.item("delivered"), other, self.item("forgotten"))
         self.client.delete("t:asset:forgotten")
         entries = self.lease(token)
-        self.settle(token, entries[:1], Fate.DELIVERED)
-        self.settle(token, entries[1:], Fate.DELIVERED)
+        self.settle(token, entries[:1], Outcome.DELIVERED)
+        self.settle(token, entries[1:], Outcome.DELIVERED)
         self.put(self.item("delivered", stamp=9), self.item("delivered again"))
-        self.settle(token, self.lease(token), Fate.RETURNED)
+        self.settle(token, self.lease(token), Outcome.RETURNED)
         self.put(self.item("delivered again", stamp=9))
         assert {entry.stamp for entry in self.lease(token)} == {9}
         with pytest.raises(Exception, match="p"):
             self.lease("another")
         with pytest.raises(Exception, match="p"):
-            self.settle("another", [], Fate.DELIVERED)
+            self.settle("another", [], Outcome.DELIVERED)
         self.spool.release("p", token)
 
     def recover(self) -> None:
@@ -303,7 +304,7 @@ class Tour:
     def put_all_off(self) -> None:
         token = self.spool.acquire("p")
         assert token is not None
-        self.settle(token, self.lease(token), Fate.LATER, delay_ms=60_000)
+        self.settle(token, self.lease(token), Outcome.LATER, delay_ms=60_000)
         assert self.lease(token) == []
         self.spool.release("p", token)
 
@@ -312,7 +313,7 @@ class Tour:
         assert not self.spool.forget_project("never seen", soon)
         assert not self.spool.forget_project("p", 0)
         assert not self.spool.forget_project("p", soon), "something waits"
-        self.spool.admit([Arrival("", (Counted("done"),))])
+        self.spool.admit([Arrival("", (SampledOut("done"),))])
         token = self.spool.acquire("done")
         assert token is not None
         assert not self.spool.forget_project("done", soon)
@@ -326,6 +327,7 @@ class Tour:
         inbox.open()
         assert inbox.take(items=10, max_bytes=1000) == []
         assert inbox.oldest_ms() is None
+        assert inbox.is_empty()
         self.client.lpush("celery", "a", "b")
         assert inbox.backlogs() == {"inbox": 0, "celery": 2}
         self.client.set("celery:1", "no list")
@@ -388,8 +390,6 @@ class Tour:
 
 def await_due(due: Callable[[], list[str]]) -> list[str]:
     """What is due, once the silence between two hints is over."""
-    end = time.monotonic() + 5
-    while not (found := due()):
-        assert time.monotonic() < end
-        time.sleep(0.005)
+    found: list[str] = []
+    awaited(lambda: found.extend(due()) or found, "something is due")
     return found

@@ -6,7 +6,9 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +16,15 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.alerts.station import await_that, free_port
+from tests.awaiting import PATIENCE, awaited, free_port
 from tests.faults.house import House, predictions
 from tests.nursery import spawn
 from worker.demo.environment import WorkerProcess
 
 STALLED = "3"
 """Shorter than any answer of Redis may take is no use: a look with its repeats ends within two seconds here."""
+QUICKLY = "1"
+WAITS = "backlog_wait_seconds_count"
 
 
 @pytest.fixture
@@ -29,9 +33,23 @@ def house() -> Iterator[House]:
         yield house
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[House]:
+    with House() as house:
+        yield house
+
+
+@pytest.fixture
+def shared_house(shared: House) -> Iterator[House]:
+    """A house for cases that count nothing and leave Redis alone; their workers leave with them."""
+    yield shared.begin_case()
+    for worker in shared.workers:
+        worker.kill()
+
+
 def values(url: str) -> dict[str, float]:
     """Samples by name and labels, as they are written."""
-    answer = httpx.get(f"{url}/metrics", timeout=10)
+    answer = httpx.get(f"{url}/metrics", timeout=PATIENCE)
     assert answer.status_code == 200
     return {
         one.name.removeprefix("prediction_worker_")
@@ -41,8 +59,24 @@ def values(url: str) -> dict[str, float]:
     }
 
 
+def await_values(url: str, expected: dict[str, float]) -> None:
+    """Wait for samples: a worker counts when it has done something, and its consumer connects when it can."""
+    seen: dict[str, float | None] = {}
+
+    def as_expected() -> bool:
+        found = values(url)
+        found[WAITS] = sum(value for name, value in found.items() if name.startswith(WAITS))
+        seen.update({name: found.get(name) for name in expected})
+        return seen == expected
+
+    try:
+        awaited(as_expected, "the samples")
+    finally:
+        assert seen == expected
+
+
 def said(url: str, path: str) -> tuple[int, dict[str, Any]]:
-    answer = httpx.get(f"{url}/{path}", timeout=10)
+    answer = httpx.get(f"{url}/{path}", timeout=PATIENCE)
     return answer.status_code, answer.json()
 
 
@@ -53,10 +87,15 @@ def reasons(url: str) -> dict[str, str]:
     return {one["part"]: one["reason"] for one in found["reasons"]}
 
 
+def stuck_at(url: str) -> dict[str, dict[str, Any]]:
+    """What a worker has not done for too long, by name."""
+    return {one["what"]: one for one in said(url, "livez")[1]["stuck"]}
+
+
 def start(house: House, **settings: str) -> tuple[WorkerProcess, str]:
     """A worker that serves at a port of its own."""
     address = f"127.0.0.1:{free_port()}"
-    worker = house.worker(wait=False, WORKER_HTTP__LISTEN=address, **settings).wait_ready(90)
+    worker = house.worker(wait=False, WORKER_HTTP__LISTEN=address, **settings).wait_ready(PATIENCE)
     return worker, f"http://{address}"
 
 
@@ -75,12 +114,12 @@ class Exporting:
                 stdout=log,
                 stderr=log,
             )
-        await_that(self._answers, "the exporter answers")
+        awaited(self._answers, "the exporter answers")
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(f"{self.url}/livez", timeout=2).status_code == 200
+            return httpx.get(f"{self.url}/livez", timeout=PATIENCE).status_code == 200
         except httpx.TransportError:
             return False
 
@@ -89,7 +128,7 @@ class Exporting:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
 
 
 def test_a_worker_counts_what_it_does_and_the_exporter_what_the_fleet_has(house: House, tmp_path: Path) -> None:
@@ -99,19 +138,20 @@ def test_a_worker_counts_what_it_does_and_the_exporter_what_the_fleet_has(house:
     house.publish(predictions(project, 30, start=120), door="celery")
     house.publish([b"{"])
     house.await_settled()
-    house.await_that(lambda: values(url)["ready"] == 1, "its consumer is connected too")
-    own = values(url)
-    assert own["messages_total source=stream"] == 121
-    assert own["messages_total source=celery"] == 30
-    assert own["admitted_total outcome=waiting"] == 150
-    assert own[f"settled_total outcome=delivered project={project}"] == 150
-    assert own["dead_lettered_total cause=not_json"] == 1
-    assert own["prediction_to_label_seconds_count"] == 150
-    waits = [value for name, value in own.items() if name.startswith("backlog_wait_seconds_count")]
-    assert sum(waits) == 150
-    labels = "call_duration_seconds_count operation=appendManyLabels outcome=ok"
-    assert own[labels] == house.calls_with("appendManyLabels")
-    assert (own["live"], own["ready"], own["held_projects"]) == (1, 1, 0)
+    expected = {
+        "messages_total source=stream": 121,
+        "messages_total source=celery": 30,
+        "admitted_total outcome=waiting": 150,
+        f"settled_total outcome=delivered project={project}": 150,
+        "dead_lettered_total cause=not_json": 1,
+        "prediction_to_label_seconds_count": 150,
+        WAITS: 150,
+        "call_duration_seconds_count operation=appendManyLabels outcome=ok": house.calls_with("appendManyLabels"),
+        "live": 1,
+        "ready": 1,
+        "held_projects": 0,
+    }
+    await_values(url, expected)
     with Exporting(house, tmp_path) as exporter:
         fleet = values(exporter.url)
         assert fleet["received_total"] == 151
@@ -120,7 +160,7 @@ def test_a_worker_counts_what_it_does_and_the_exporter_what_the_fleet_has(house:
         assert fleet["conservation_error"] == 0
         assert fleet["at_the_doors"] == 0
         exporter.process.send_signal(signal.SIGTERM)
-        assert exporter.process.wait(20) == 0
+        assert exporter.process.wait(PATIENCE) == 0
     house.judge()
     assert worker.stop() == 0
     with pytest.raises(httpx.ConnectError):
@@ -128,70 +168,84 @@ def test_a_worker_counts_what_it_does_and_the_exporter_what_the_fleet_has(house:
 
 
 def test_redis_away_for_long_is_no_longer_live_and_readiness_says_why(house: House, tmp_path: Path) -> None:
-    house.troubles.expect("wave_ended")
     worker, url = start(house, WORKER_HTTP__STALLED_SECONDS=STALLED)
-    await_that(lambda: said(url, "readyz")[0] == 200, "ready")
+    awaited(lambda: said(url, "readyz")[0] == 200, "ready")
     assert said(url, "livez")[0] == 200
     with Exporting(house, tmp_path) as exporter:
-        house.redis.kill()
-        await_that(lambda: reasons(url).keys() & {"delivery", "intake", "broker"}, "not ready")
-        await_that(lambda: said(url, "livez")[0] == 503, "not live")
-        (stuck,) = [one for one in said(url, "livez")[1]["stuck"] if one["what"] == "lease"]
+        house.kill_redis()
+        awaited(lambda: reasons(url).keys() & {"delivery", "intake", "broker"}, "not ready")
+        awaited(lambda: said(url, "livez")[0] == 503, "not live")
+        awaited(lambda: "lease" in stuck_at(url), "it leases nothing")
+        stuck = stuck_at(url)["lease"]
         assert stuck["seconds"] > float(STALLED)
         assert "Error" in stuck["reason"]
         assert values(url)["live"] == 0
         assert values(exporter.url) == {"redis_up": 0}
-        answer = httpx.get(f"{exporter.url}/readyz", timeout=10)
+        answer = httpx.get(f"{exporter.url}/readyz", timeout=PATIENCE)
         assert (answer.status_code, "Redis cannot be asked" in answer.text) == (503, True)
         house.redis.restart()
-        await_that(lambda: said(url, "livez")[0] == said(url, "readyz")[0] == 200, "live and ready again")
-        await_that(lambda: values(exporter.url)["redis_up"] == 1, "the exporter has figures again")
+        awaited(lambda: said(url, "livez")[0] == said(url, "readyz")[0] == 200, "live and ready again")
+        awaited(lambda: values(exporter.url)["redis_up"] == 1, "the exporter has figures again")
     assert worker.stop() == 0
 
 
-def test_an_outage_of_kili_leaves_a_worker_live_and_not_ready(house: House) -> None:
-    _, url = start(house, WORKER_HTTP__STALLED_SECONDS="1")
+def test_an_outage_of_kili_leaves_a_worker_live_and_not_ready(shared_house: House) -> None:
+    house = shared_house
+    _, url = start(house, WORKER_HTTP__STALLED_SECONDS=QUICKLY)
     project = house.project()
     house.harm({"action": {"kind": "status", "status": 401, "body": "no"}})
     house.publish(predictions(project, 5))
-    await_that(lambda: "endpoint" in reasons(url), "not ready for want of the endpoint")
+    awaited(lambda: "endpoint" in reasons(url), "not ready for want of the endpoint")
     assert "Kili is paused and probed" in reasons(url)["endpoint"]
     assert house.calls_with("projects") >= 1
-    assert said(url, "livez")[0] == 200
+    away = house.pauses()["endpoint"].since / 1000
+    awaited(lambda: time.time() - away > 2 * float(QUICKLY), "Kili is away for longer than a worker may stall")
+    awaited(lambda: said(url, "livez")[0] == 200, "live")
     house.heal()
-    await_that(lambda: said(url, "readyz")[0] == 200, "ready again")
+    awaited(lambda: said(url, "readyz")[0] == 200, "ready again")
     house.await_settled()
     house.judge()
 
 
-def test_a_port_in_use_keeps_nobody_from_working(house: House) -> None:
+def test_a_port_in_use_keeps_nobody_from_working(shared_house: House) -> None:
+    house = shared_house
     first, url = start(house)
     second = house.worker(WORKER_HTTP__LISTEN=url.removeprefix("http://"))
-    assert '"http_not_listening"' in second.tail()
+    awaited(lambda: '"http_not_listening"' in second.tail(), "the second says that the address is taken")
     first.kill()
     project = house.project()
     house.publish(predictions(project, 20))
     house.await_settled()
-    await_that(lambda: '"http_listening"' in second.tail(), "the second has the address now", limit=30)
+    awaited(lambda: '"http_listening"' in second.tail(), "the second has the address now")
     assert said(url, "livez")[1]["worker"].endswith(f"-{second.pid}")
     house.judge()
 
 
-def test_off_is_off(house: House) -> None:
+def open_files(pid: int) -> Iterator[str]:
+    """What a process has open, but for what it closes meanwhile."""
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            yield str(one.readlink())
+
+
+def test_off_is_off(shared_house: House) -> None:
+    house = shared_house
     worker = house.worker(WORKER_HTTP__LISTEN="")
     listening = [one for one in Path(f"/proc/{worker.pid}/net/tcp").read_text().splitlines() if " 0A " in one]
-    inodes = {str(one.readlink()) for one in Path(f"/proc/{worker.pid}/fd").iterdir()}
+    inodes = set(open_files(worker.pid))
     assert not [row for row in listening if f"socket:[{row.split()[9]}]" in inodes]
 
 
-def test_an_address_of_the_exporter_that_is_none_or_in_use_ends_it_with_words(house: House) -> None:
+def test_an_address_of_the_exporter_that_is_none_or_in_use_ends_it_with_words(shared_house: House) -> None:
+    house = shared_house
+
     def ended(address: str) -> tuple[int, str]:
         done = subprocess.run(
             [sys.executable, "-m", "worker", "exporter", "--listen", address],
             env={**os.environ, **house.environment},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         return done.returncode, done.stderr

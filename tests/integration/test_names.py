@@ -12,7 +12,7 @@ import redis
 from tests.unit.feedback.feedback_records import traffic
 from tests.unit.review.review_subjects import Clock, answers
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.feedback.reading import Kind
+from worker.feedback.reading import LabelKind
 from worker.feedback.store import FeedbackStore
 from worker.monitoring.status import collect, text
 from worker.review import FixedPolicy, RankedPolicy, RedisState, parse_policy
@@ -46,8 +46,8 @@ def fill(client: redis.Redis) -> None:
 
 def found(client: redis.Redis) -> Any:
     state = state_of(client)
-    counts = [FeedbackStore(client, "pw:", project).counts(Kind.INFERENCE) for project in PROJECTS]
-    return spool_of(client).projects(), counts, state.sources(), state.board_names()
+    counts = [FeedbackStore(client, "pw:", project).counts(LabelKind.INFERENCE) for project in PROJECTS]
+    return spool_of(client).projects(), counts, state.sources(), state.rule_keys()
 
 
 def scans(client: redis.Redis) -> int:
@@ -63,7 +63,7 @@ def look_around(client: redis.Redis, server: EmbeddedRedis) -> None:
     for project in PROJECTS:
         store = FeedbackStore(client, "pw:", project)
         store.put(traffic(60))
-        store.forget_labels_before(max(store.counts(Kind.INFERENCE)))
+        store.forget_labels_before(max(store.counts(LabelKind.INFERENCE)))
         store.clear()
 
 
@@ -107,7 +107,7 @@ def test_an_older_worker_beside_newer_ones_hides_nothing_for_long(client: redis.
     assert spool_of(client).projects() == ["a"]
     store = FeedbackStore(client, "pw:", "a")
     assert store.put(traffic(50)) == set()
-    assert sum(store.counts(Kind.INFERENCE).values()) == 50
+    assert sum(store.counts(LabelKind.INFERENCE).values()) == 50
 
 
 def test_no_module_but_the_one_that_fills_the_sets_scans() -> None:

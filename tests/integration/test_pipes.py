@@ -13,9 +13,9 @@ import click
 import pytest
 import redis
 
+from tests.forking import served
 from tests.nursery import spawn
-from worker.cli.group import COMMANDS, main
-from worker.cli.wording import counted
+from worker.cli.group import COMMANDS, count_of, main
 from worker.demo.environment import LocalKili
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.sandbox.process import SandboxProcess
@@ -46,6 +46,17 @@ TRIED = {
 """Every command's parameters that take a file or `-`."""
 
 
+STARTED = f'"{sys.executable}" -m worker'
+
+
+@pytest.fixture(scope="module", autouse=True)
+def command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What `pw` is in the lines: forked, for the lines are many and Python takes a second to import the product."""
+    with served(tmp_path_factory.mktemp("pw")) as command, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PW", command)
+        yield
+
+
 @pytest.fixture
 def place(tmp_path: Path, redis_server: EmbeddedRedis, client: redis.Redis) -> Path:
     (tmp_path / "f.jsonl").write_text("\n".join(LINES) + "\n")
@@ -57,11 +68,29 @@ def place(tmp_path: Path, redis_server: EmbeddedRedis, client: redis.Redis) -> P
 
 def shell(place: Path, redis_server: EmbeddedRedis, line: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a line of bash in which `pw` is the command."""
-    script = f'set -o pipefail\npw() {{ "{sys.executable}" -m worker "$@"; }}\n{line}'
+    script = f'set -o pipefail\npw() {{ eval "$PW \\"\\$@\\""; }}\n{line}'
     known = {**os.environ, "REDIS_URL": redis_server.url, "KILI_API_KEY": "key", **environment}
     return subprocess.run(
         ["bash", "-c", script], cwd=place, env=known, capture_output=True, text=True, timeout=60, check=False
     )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "head -2 f.jsonl | pw publish -",
+        "cat one.json | pw explain - --interface <(cat interface.json)",
+        "pw publish - nonsense < /dev/null",
+        "pw schema | head -1",
+    ],
+)
+def test_a_command_that_the_shell_starts_says_what_the_forked_one_says(
+    place: Path, redis_server: EmbeddedRedis, line: str
+) -> None:
+    started, forked = (shell(place, redis_server, line, **known) for known in ({"PW": STARTED}, {}))
+    assert (started.returncode, started.stdout) == (forked.returncode, forked.stdout)
+    assert started.stdout + started.stderr
+    assert started.stderr.replace("python -m worker", "worker") == forked.stderr.replace("python -m worker", "worker")
 
 
 @pytest.mark.parametrize(
@@ -84,7 +113,7 @@ def shell(place: Path, redis_server: EmbeddedRedis, line: str, **environment: st
 )
 def test_publish_takes_what_a_shell_gives(place: Path, redis_server: EmbeddedRedis, line: str, sent: int) -> None:
     found = shell(place, redis_server, line)
-    assert (found.returncode, found.stdout) == (0, f"{counted(sent, 'prediction')} sent\n"), found.stderr
+    assert (found.returncode, found.stdout) == (0, f"{count_of(sent, 'prediction')} sent\n"), found.stderr
     with redis.Redis.from_url(redis_server.url) as client:
         waiting = client.llen("predictions") if "celery" in line else client.xlen("predictions:inbox")
     assert waiting == (1 if "celery" in line else sent)

@@ -13,7 +13,7 @@ from tests.conformance.sources.worlds import Http, Kafka, RabbitMq, Sqs, World, 
 from tests.faults.house import predictions
 from worker.cli.group import main
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 WORLDS = [Http, Kafka, Sqs, RabbitMq]
 
 

@@ -47,7 +47,7 @@ def place(
         found.label(40)
         with opened(found.project) as room:
             room.feedback.tick()
-            room.feedback.book.note_told("mean/digits:1/1", 1.0)
+            room.feedback.book.note_logged("mean/digits:1/1", 1.0)
         yield found
 
 

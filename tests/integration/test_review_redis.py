@@ -13,20 +13,20 @@ from click.testing import CliRunner
 from tests.unit.review.review_subjects import NOW, Clock, answers, choice, subject
 from worker.cli import main
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.review import FixedPolicy, RankedPolicy, RedisState, Source, Subject, Verdict, parse_policy
+from worker.review import FixedPolicy, RankedPolicy, RedisState, ScoreSource, Subject, Verdict, parse_policy
 from worker.review.calibration import Example, Features
 from worker.review.capacity import Kind
 from worker.review.histogram import Histogram, UntestedPool
 from worker.review.kernel import KernelScorer
 from worker.review.redis_vectors import OVERHEAD, RedisVectors
-from worker.review.state import board_name
+from worker.review.state import rule_key
 from worker.review.vectors import Vectors
 
 pytestmark = pytest.mark.servers("all")
 
 PREFIX = "pw:"
 RULE = {"name": "all", "capacity": {"share": 0.15}, "audit": {"rate": 0.05, "uniform": 1.0}}
-SOURCE = Source("p", "", "m:1")
+SOURCE = ScoreSource("p", "", "m:1")
 
 
 def state(client: redis.Redis, **more: Any) -> RedisState:
@@ -82,8 +82,8 @@ def test_budgets_are_spent_together(client: redis.Redis) -> None:
     decided = [one for i in range(40) for one in policies[i % 2].decide_all(answers(50, start=50 * i))]
 
     counts = state(client)
-    counts.refresh((), {board_name("p", "all")})
-    assert counts.board(board_name("p", "all")).counts.day(Kind.SEEN, NOW) == 2000
+    counts.refresh((), {rule_key("p", "all")})
+    assert counts.rule_statistics(rule_key("p", "all")).counts.day(Kind.SEEN, NOW) == 2000
     assert sum(one.band > 0 for one in decided) == pytest.approx(300, rel=0.1)
 
 
@@ -92,7 +92,7 @@ def test_what_is_granted_is_noted_once(client: redis.Redis) -> None:
         given = parse_policy({"rules": [{"name": "all", "capacity": {"per_day": 96}}]})
         RankedPolicy(FixedPolicy(given), state(client), clock=Clock()).decide_all(answers(5))
 
-    fields = client.hgetall(f"{PREFIX}review:counts:{board_name('p', 'all')}")
+    fields = client.hgetall(f"{PREFIX}review:counts:{rule_key('p', 'all')}")
 
     assert [int(value) for name, value in fields.items() if name.endswith(b":granted")] == [1000]  # type: ignore[union-attr]
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import pytest
 import redis
 
 from tests.awaiting import awaited
-from worker.spool import Admission, Arrival, Dead, Fate, Leased, LeaseLost, Settlement, Spool, Waiting
-
-await_that = partial(awaited, limit=5.0)
+from worker.spool import Admission, Arrival, Dead, Leased, LeaseLost, Outcome, Settlement, Spool, Waiting
 
 pytestmark = pytest.mark.servers("all")
 
-LEASE_MS = 600
+LEASE_MS = 600_000
 
 
 @pytest.fixture
 def spool(client: redis.Redis) -> Spool:
-    return Spool(client, prefix="t:", lease_ms=LEASE_MS, remember_ms=60_000)
+    return Spool(client, prefix="t:", lease_ms=LEASE_MS, remember_ms=600_000)
+
+
+@pytest.fixture
+def brief(client: redis.Redis) -> Spool:
+    """The same spool, as a worker sees it whose locks end soon."""
+    return Spool(client, prefix="t:", lease_ms=300, remember_ms=600_000)
 
 
 def waiting(
@@ -47,15 +50,15 @@ def lease(spool: Spool, token: str, items: int = 1000, aging_ms: int = 60_000) -
     return entries
 
 
-def settle(spool: Spool, token: str, entries: list[Leased], fate: Fate, **more: object) -> None:
-    spool.settle("p", token, [Settlement(entry, fate, **more) for entry in entries])  # type: ignore[arg-type]
+def settle(spool: Spool, token: str, entries: list[Leased], outcome: Outcome, **more: object) -> None:
+    spool.settle("p", token, [Settlement(entry, outcome, **more) for entry in entries])  # type: ignore[arg-type]
     check(spool)
 
 
 def check(spool: Spool) -> None:
     ledger = spool.ledger()
     in_lanes, dead = spool.measured()
-    assert ledger.balance == 0, ledger
+    assert ledger.conservation_error == 0, ledger
     assert (ledger.waiting + ledger.leased, ledger.dead) == (in_lanes, dead), ledger
     assert sum(spool.ledger(project).received for project in spool.projects()) == ledger.received
 
@@ -65,8 +68,8 @@ def test_a_prediction_goes_through_the_spool_and_is_counted_at_every_step(spool:
     token = acquire(spool)
     entries = lease(spool, token)
     assert [(entry.asset_id, entry.deliveries) for entry in entries] == [("a", 1), ("b", 1)]
-    settle(spool, token, entries[:1], Fate.DELIVERED)
-    settle(spool, token, entries[1:], Fate.DEAD, cause="refused", letter=b"{}")
+    settle(spool, token, entries[:1], Outcome.DELIVERED)
+    settle(spool, token, entries[1:], Outcome.DEAD, cause="refused", letter=b"{}")
     ledger = spool.ledger()
     assert (ledger.received, ledger.delivered, ledger.dead, ledger.waiting, ledger.leased) == (3, 1, 2, 0, 0)
 
@@ -87,19 +90,20 @@ def test_one_wave_at_a_time_has_a_project(spool: Spool) -> None:
     assert spool.acquire("p") is not None
 
 
-def test_what_a_dead_wave_had_leased_goes_first_at_the_next(spool: Spool) -> None:
+def test_what_a_dead_wave_had_leased_goes_first_at_the_next(spool: Spool, brief: Spool) -> None:
     admit(spool, *(waiting(f"a{n}") for n in range(700)))
     lost = acquire(spool)
     taken = lease(spool, lost, items=600)
-    await_that(lambda: spool.acquire("p"))
+    spool.redis.pexpire("t:lock:p", 1)
+    awaited(lambda: brief.acquire("p"), "another wave has the project")
     check(spool)
     assert spool.ledger().waiting == 700
     with pytest.raises(LeaseLost):
         spool.lease("p", lost, items=1, max_bytes=1000, aging_ms=1000)
     with pytest.raises(LeaseLost):
-        spool.settle("p", lost, [Settlement(taken[0], Fate.DELIVERED)])
+        spool.settle("p", lost, [Settlement(taken[0], Outcome.DELIVERED)])
     check(spool)
-    await_that(lambda: spool.acquire("p"))
+    awaited(lambda: spool.acquire("p"), "the other's lock has ended by itself")
     spool.redis.delete("t:lock:p")
     again = lease(spool, acquire(spool), items=600)
     assert [entry.entry_id for entry in again] == [entry.entry_id for entry in taken]
@@ -121,20 +125,30 @@ def test_given_back_entries_keep_their_place_and_their_count(spool: Spool) -> No
     admit(spool, *(waiting(f"a{n}") for n in range(4)))
     token = acquire(spool)
     first = lease(spool, token, items=2)
-    settle(spool, token, first, Fate.RETURNED)
+    settle(spool, token, first, Outcome.RETURNED)
     again = lease(spool, token, items=4)
     assert [entry.asset_id for entry in again] == ["a0", "a1", "a2", "a3"]
     assert [entry.deliveries for entry in again] == [2, 2, 1, 1]
 
 
-def test_an_entry_put_off_comes_back_when_its_time_has_come(spool: Spool) -> None:
+def put_off(spool: Spool, delay_ms: int) -> list[Leased]:
+    """Put an entry off, and ask for what there is to lease, which notes when the first comes back."""
     admit(spool, waiting("a"))
     token = acquire(spool)
-    settle(spool, token, lease(spool, token), Fate.LATER, delay_ms=200)
-    assert lease(spool, token) == []
+    settle(spool, token, lease(spool, token), Outcome.LATER, delay_ms=delay_ms)
+    found = lease(spool, token)
     spool.release("p", token)
+    return found
+
+
+def test_an_entry_put_off_stays_away_until_its_time_has_come(spool: Spool) -> None:
+    assert put_off(spool, 600_000) == []
     assert spool.due(full=1, linger_ms=0, silence_ms=1) == []
-    await_that(lambda: spool.due(full=1, linger_ms=0, silence_ms=1) == ["p"])
+
+
+def test_an_entry_put_off_comes_back_when_its_time_has_come(spool: Spool) -> None:
+    put_off(spool, 200)
+    awaited(lambda: spool.due(full=1, linger_ms=0, silence_ms=1) == ["p"])
     assert len(lease(spool, acquire(spool))) == 1
 
 
@@ -145,7 +159,7 @@ def test_the_newest_prediction_of_a_model_wins_in_any_order(spool: Spool, order:
     token = acquire(spool)
     entries = lease(spool, token)
     assert [entry.stamp for entry in entries] == [3]
-    settle(spool, token, entries, Fate.DELIVERED)
+    settle(spool, token, entries, Outcome.DELIVERED)
     assert admit(spool, waiting("a", stamp=2)).superseded == 1
     assert spool.ledger().superseded == 3
 
@@ -160,7 +174,7 @@ def test_an_older_answer_is_kept_that_brings_the_asset_which_the_newest_has_no_c
     token = acquire(spool)
     found = lease(spool, token)
     assert [entry.stamp for entry in found] == [2, 1]
-    settle(spool, token, found, Fate.DELIVERED)
+    settle(spool, token, found, Outcome.DELIVERED)
     assert admit(spool, older).superseded == 1  # it is of no use any more
     check(spool)
 
@@ -181,7 +195,7 @@ def test_two_messages_of_one_moment_are_ordered_the_same_way_whichever_comes_fir
 def test_duplicates_that_wait_are_superseded_and_after_delivery_sent_again(spool: Spool) -> None:
     assert admit(spool, *(waiting("a") for _ in range(100))).superseded == 99
     token = acquire(spool)
-    settle(spool, token, lease(spool, token), Fate.DELIVERED)
+    settle(spool, token, lease(spool, token), Outcome.DELIVERED)
     assert admit(spool, waiting("a")).admitted == 1
     assert len(lease(spool, token)) == 1
 
@@ -194,7 +208,7 @@ def test_model_versions_do_not_supersede_each_other(spool: Spool) -> None:
 def test_a_message_that_died_may_come_again(spool: Spool) -> None:
     admit(spool, waiting("a"))
     token = acquire(spool)
-    settle(spool, token, lease(spool, token), Fate.DEAD, cause="refused", letter=b"{}")
+    settle(spool, token, lease(spool, token), Outcome.DEAD, cause="refused", letter=b"{}")
     assert admit(spool, waiting("a")).admitted == 1
 
 
@@ -260,11 +274,11 @@ def test_a_dropped_letter_is_counted(spool: Spool) -> None:
 
 def test_a_project_is_due_when_a_batch_is_full_or_the_linger_time_is_over(spool: Spool) -> None:
     admit(spool, *(waiting(f"a{n}") for n in range(9)))
-    assert spool.due(full=10, linger_ms=60_000, silence_ms=1) == []
-    await_that(lambda: spool.due(full=10, linger_ms=50, silence_ms=1) == ["p"])
+    assert spool.due(full=10, linger_ms=600_000, silence_ms=1) == []
+    awaited(lambda: spool.due(full=10, linger_ms=50, silence_ms=1) == ["p"])
     admit(spool, waiting("b"))
-    await_that(lambda: spool.due(full=10, linger_ms=60_000, silence_ms=60_000) == ["p"])
-    assert spool.due(full=10, linger_ms=60_000, silence_ms=60_000) == []
+    awaited(lambda: spool.due(full=10, linger_ms=600_000, silence_ms=600_000) == ["p"])
+    assert spool.due(full=10, linger_ms=600_000, silence_ms=600_000) == []
 
 
 def test_the_linger_time_begins_when_a_message_comes_to_the_door(spool: Spool) -> None:
@@ -298,9 +312,9 @@ def test_a_full_memory_refuses_admission_whole_and_lets_delivery_free_it(spool: 
             admit(spool, waiting("b"))
         check(spool)
         token = acquire(spool)
-        settle(spool, token, lease(spool, token, items=100), Fate.DELIVERED)
-        settle(spool, token, lease(spool, token, items=50), Fate.DEAD, cause="refused", letter=b"{}")
-        settle(spool, token, lease(spool, token, items=25), Fate.RETURNED)
+        settle(spool, token, lease(spool, token, items=100), Outcome.DELIVERED)
+        settle(spool, token, lease(spool, token, items=50), Outcome.DEAD, cause="refused", letter=b"{}")
+        settle(spool, token, lease(spool, token, items=25), Outcome.RETURNED)
         assert spool.ledger().delivered == 100
     finally:
         spool.redis.config_set("maxmemory", 0)
@@ -316,6 +330,7 @@ def test_scripts_are_loaded_again_after_a_flush(spool: Spool) -> None:
 def test_a_project_whose_wave_died_is_due_although_nothing_waits(spool: Spool) -> None:
     admit(spool, waiting("a"))
     lease(spool, acquire(spool))
+    spool.redis.pexpire("t:lock:p", 300)
     assert spool.ledger().waiting == 0
-    await_that(lambda: spool.due(full=100, linger_ms=60_000, silence_ms=1) == ["p"])
+    awaited(lambda: spool.due(full=100, linger_ms=60_000, silence_ms=1) == ["p"])
     assert len(lease(spool, acquire(spool))) == 1

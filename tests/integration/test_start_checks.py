@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from tests.awaiting import awaited
+from tests.awaiting import PATIENCE, awaited
 from tests.nursery import spawn
 from worker.cli import main
 from worker.demo.environment import LocalKili, WorkerProcess
@@ -31,9 +30,6 @@ from worker.settings.tree import Settings
 
 ROOT = Path(__file__).parents[2]
 ALL = ["~*", "&*", "+@all"]
-LIMIT = 30.0
-
-await_that = partial(awaited, limit=LIMIT)
 
 
 @pytest.fixture
@@ -135,8 +131,8 @@ def test_the_documented_rights_are_enough_to_work(
             for via in ("stream", "celery"):
                 with Publisher(url_of(redis_server), via=via) as publisher:  # type: ignore[arg-type]
                     publisher.send(message(project, via))
-            await_that(lambda: len(kili.assets(project)) == 2)
-            await_that(lambda: trouble(tmp_path) == "")
+            awaited(lambda: len(kili.assets(project)) == 2)
+            awaited(lambda: trouble(tmp_path) == "")
     denied = [_text(entry)["object"] for entry in user.acl_log()]
     assert set(denied) <= {"client"}, "CLIENT SETINFO alone, which the client library can do without"
 
@@ -175,10 +171,10 @@ def test_a_worker_that_celery_throws_out_lives_and_is_not_ready(
         command, env={**environment, "WORKER_HEARTBEAT_FILE": str(beat)}, stderr=subprocess.DEVNULL
     ) as child:
         try:
-            await_that(beat.exists)
+            awaited(beat.exists)
             for _ in range(3):  # at each heartbeat, while Celery connects again and again
                 seen = beat.read_text()
-                await_that(lambda before=seen: beat.read_text() != before)  # type: ignore[misc]
+                awaited(lambda before=seen: beat.read_text() != before)  # type: ignore[misc]
                 assert CliRunner().invoke(main, ["health", "--file", str(beat)]).exit_code == 0
                 ready = CliRunner().invoke(main, ["health", "--ready", "--file", str(beat)])
                 assert (ready.exit_code, "not connected" in ready.output) == (1, True)
@@ -194,7 +190,7 @@ def socket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert binary is not None
     command = [str(binary), "--port", "0", "--unixsocket", str(folder / "r.sock"), "--dir", str(folder)]
     with subprocess.Popen([*command, "--appendonly", "yes"], stdout=subprocess.DEVNULL) as server:
-        await_that((folder / "r.sock").exists)
+        awaited((folder / "r.sock").exists)
         yield folder / "r.sock"
         server.terminate()
 
@@ -206,14 +202,12 @@ def test_a_unix_socket_is_one_redis_for_check_start_and_publish(
     url = form.format(socket)
     assert refused(monkeypatch, REDIS_URL=url) == []
     environment = {"REDIS_URL": url, "KILI_API_KEY": "key", "KILI_API_ENDPOINT": "http://127.0.0.1:9/graphql"}
-    with WorkerProcess(environment, tmp_path):
-        await_that(lambda: trouble(tmp_path) == "")
+    with WorkerProcess(environment, tmp_path, spawn=spawn):
+        awaited(lambda: trouble(tmp_path) == "")
         with Publisher(url, via="celery") as publisher:
             publisher.send(b"no json")
         with connect(f"unix://{socket}?db=2") as client:
-            await_that(
-                lambda: client.hget("pw:dead:causes", "not_json") == b"1" or bool(client.hgetall("pw:dead:causes"))
-            )
+            awaited(lambda: client.hget("pw:dead:causes", "not_json") == b"1" or bool(client.hgetall("pw:dead:causes")))
 
 
 @pytest.mark.parametrize(
@@ -260,7 +254,7 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
         env=environment,
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.awaiting import PATIENCE
 from tests.collector import Collector, Received, collector
 from tests.faults.house import House, prediction
 from worker.sandbox.labelers import Labelers
@@ -76,10 +77,10 @@ def test_one_trace_leads_from_the_producer_over_a_retry_a_kill_and_a_replay_to_t
     def answer(external_id: str) -> dict[str, Any]:
         return {"COLOUR": {"categories": [{"name": answers[external_id]}]}}
 
-    with Labelers(house.kili.endpoint, house.kili.api_key, project, answer, people=1) as people:
+    with Labelers(house.kili.endpoint, house.kili.api_key, project, answer, count=1) as people:
         assert len(people.label(2).labeled) == 2
     verdicts = "the verdicts' spans, after the lock of a feedback round that was killed"
-    house.await_that(lambda: len(received.named(EVALUATE)) == 2, verdicts, limit=100.0)
+    house.await_that(lambda: len(received.named(EVALUATE)) == 2, verdicts, limit=2 * PATIENCE)
     house.judge()
 
     chain = received.of_trace(trace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +14,13 @@ from click.testing import CliRunner, Result
 
 from tests.faults.house import prediction
 from worker.cli import main
-from worker.delivery import Pauses
+from worker.delivery import CircuitBreaker
 from worker.delivery.waiting import ProjectBusy, Wait, dead_letter
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.kili import RefusedProject
 from worker.review import ReviewDecision
 from worker.settings.tree import Settings
-from worker.spool import Arrival, Fate, Settlement, Spool, Waiting
+from worker.spool import Arrival, Outcome, Settlement, Spool, Waiting
 from worker.spool.dead_letters import DeadLetters
 from worker.wiring import admitter_of, spool_of
 
@@ -51,15 +52,15 @@ def call(*arguments: str, **options: Any) -> Result:
 
 def counts(spool: Spool, project: str = WRONG) -> tuple[int, int, int]:
     for ledger in (spool.ledger(), spool.ledger(project)):
-        assert (ledger.balance, ledger.leased) == (0, 0)
+        assert (ledger.conservation_error, ledger.leased) == (0, 0)
     letters = spool.ledger().dead
     assert spool.measured() == (spool.ledger().waiting, letters)
     ledger = spool.ledger(project)
     return ledger.waiting, ledger.dead, ledger.dropped
 
 
-def refuse(spool: Spool) -> Pauses:
-    pauses = Pauses(spool.redis, spool.prefix, first=60, cap=60)
+def refuse(spool: Spool) -> CircuitBreaker:
+    pauses = CircuitBreaker(spool.redis, spool.prefix, first=3600, cap=3600)
     pauses.failed(WRONG, RefusedProject("projects: no access to the project"))
     return pauses
 
@@ -68,17 +69,17 @@ def test_list_says_how_many_wait_since_when_and_why(spool: Spool) -> None:
     refuse(spool)
     first, second = call("list").output.splitlines()
     assert first.startswith(f"{WRONG}: {COUNT} since 20")
-    assert first.endswith("refused for 0 s: projects: no access to the project")
+    assert re.search(r"refused for \d+ s: projects: no access to the project$", first)
     assert second.startswith("good: 1 since 20")
     found = {one["project"]: one for one in json.loads(call("list", "--json").output)}
     assert (found[WRONG]["waiting"], found[WRONG]["pause"]["kind"]) == (COUNT, "RefusedProject")
-    assert (found["good"]["pause"], found["good"]["oldest_seconds"] < 60) == (None, True)
+    assert (found["good"]["pause"], found["good"]["oldest_seconds"] < 600) == (None, True)
 
 
 def test_status_says_it_too_and_what_can_be_done(spool: Spool) -> None:
     refuse(spool)
     shown = CliRunner().invoke(main, ["status"], catch_exceptions=False).output
-    assert f"PAUSED         project:{WRONG} for 0" in shown
+    assert re.search(rf"PAUSED         project:{WRONG} for \d", shown)
     assert f"{COUNT} predictions wait, the oldest for" in shown
     assert f"prediction-worker waiting dead-letter {WRONG}" in shown
     found = json.loads(CliRunner().invoke(main, ["status", "--json"], catch_exceptions=False).output)
@@ -132,7 +133,7 @@ def test_a_project_with_nothing_waiting_is_said_so(spool: Spool) -> None:
 def put_off(spool: Spool) -> None:
     token = spool.acquire(WRONG) or ""
     entries = spool.lease(WRONG, token, items=50, max_bytes=10**7, aging_ms=10**6)
-    spool.settle(WRONG, token, [Settlement(one, Fate.LATER, "asset_missing", delay_ms=60_000) for one in entries])
+    spool.settle(WRONG, token, [Settlement(one, Outcome.LATER, "asset_missing", delay_ms=60_000) for one in entries])
     spool.release(WRONG, token)
 
 
@@ -157,7 +158,7 @@ def test_while_a_wave_has_the_project_nothing_is_taken_from_it(spool: Spool) -> 
     entries = spool.lease(WRONG, token, items=50, max_bytes=10**7, aging_ms=10**6)
     with pytest.raises(ProjectBusy):
         dead_letter(spool, Wait(WRONG, COUNT - 50, 50, None, None), patience=0.2)
-    spool.settle(WRONG, token, [Settlement(one, Fate.DELIVERED) for one in entries])
+    spool.settle(WRONG, token, [Settlement(one, Outcome.DELIVERED) for one in entries])
     spool.release(WRONG, token)
     assert counts(spool) == (COUNT - 50, 0, 0)
 

@@ -89,14 +89,14 @@ class Worker(Process):
         settings: Settings,
         *,
         pauses: float,
-        pace: float,
+        adaptive_limit: float,
         slowest: float = 60.0,
     ) -> None:
         super().__init__(name)
         self._world = world
         self._broker = broker
         self._dice = random.Random(world.dice.random())
-        self.pace = pace
+        self.adaptive_limit = adaptive_limit
         self.slowest = slowest
         self._slower = 2.5 if slowest <= 60.0 else 4.0
         self.gate = Gate(world, self, pauses, dice=random.Random(world.dice.random()))
@@ -171,17 +171,17 @@ class Worker(Process):
         runtime, stop, task = self.runtime, self.runtime.stop_event, self._own("intake")
         self._broker.readers.append(task)
         runtime.reader.open()
-        idle = self.pace
+        idle = self.adaptive_limit
         try:
             while not stop.is_set():
                 busy = runtime.reader.step()
                 runtime.scheduler.step()
-                idle = self.pace if busy else min(idle * self._slower, self.slowest)
+                idle = self.adaptive_limit if busy else min(idle * self._slower, self.slowest)
                 task.is_idle, before = True, self._world.now
                 wait = self._dice.uniform(0.05, 0.5) if busy else self._dice.uniform(0.3, 1.0) * idle
                 self._world.sleep(0.0 if stop.is_set() else wait)
                 if self._world.now < before + wait:  # woken: something came
-                    idle = self.pace
+                    idle = self.adaptive_limit
                 task.is_idle = False
             runtime.reader.leave()
         finally:
@@ -220,7 +220,7 @@ class Worker(Process):
 
     def _listen(self) -> None:
         stop = self.runtime.stop_event
-        with self.runtime.rounds() as rounds:
+        with self.runtime.collection_cycle() as rounds:
             rounds.begin()
             while not clock.wait(stop, rounds.pause):
                 rounds.step()

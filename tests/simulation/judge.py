@@ -58,8 +58,8 @@ class Judge:
     def ledger(self) -> Ledger:
         """The counters, whose sum must hold whenever they are read."""
         ledger = self._counted()
-        if ledger.balance != 0:
-            raise Violation(f"conservation is off by {ledger.balance}: {ledger}")
+        if ledger.conservation_error != 0:
+            raise Violation(f"conservation is off by {ledger.conservation_error}: {ledger}")
         if ledger.received > self._published.count:
             raise Violation(f"{ledger.received} received, {self._published.count} published")
         if min(ledger.waiting, ledger.leased, ledger.dead) < 0:

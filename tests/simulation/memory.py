@@ -22,7 +22,7 @@ from typing import Any
 from tests.simulation.actors import COLOURS, make_project, moment
 from tests.simulation.fleet import Inline, settings_of
 from tests.simulation.judge import Judge, Published
-from tests.simulation.run import DAY, surroundings
+from tests.simulation.run import DAY, demo_environment
 from tests.simulation.servers import Gate, SimulatedKili, SimulatedRedis
 from tests.simulation.world import BEGIN, Process, World
 from worker.environment.machine import Environment
@@ -146,7 +146,7 @@ class Months:
 
     def run(self) -> Sizes:
         """Live through all days; what Redis held at the end of each."""
-        with surroundings(self.world):
+        with demo_environment(self.world):
             self.world.spawn("months", self._live)
             self.world.run(BEGIN + (self.days + 1) * DAY, lambda: None)
         return self.sizes
@@ -155,7 +155,7 @@ class Months:
         runtime = self._make()
         runtime.connected.set()
         runtime.reader.open()
-        with runtime.rounds() as rounds:
+        with runtime.collection_cycle() as rounds:
             rounds.begin()
             for day in range(self.days):
                 self._change(day)

@@ -118,7 +118,7 @@ class Months(Simulation):
     plan: MonthsPlan
     quiet = 8 * 3600.0
     thorough_every = DAY
-    pace = 5.0
+    adaptive_limit = 5.0
     slowest = 1800.0
 
     def _settings(self, dice: random.Random) -> Settings:

@@ -20,7 +20,7 @@ from worker.delivery import LeaseKeeper
 from worker.delivery.waiting import ProjectBusy, dead_letter, wait_of
 from worker.environment.machine import Environment
 from worker.feedback.alarms import AlarmName
-from worker.feedback.reading import Reader
+from worker.feedback.reading import KiliReader
 from worker.kili import KiliError
 from worker.kili.interfaces import interface_of
 from worker.settings.tree import Settings
@@ -139,7 +139,7 @@ class Operators:
                 continue
             budget = budget_of(self.settings, spool)
             kili = kili_of(self.settings, budget, environment=self._environment)
-            reader = Reader(
+            reader = KiliReader(
                 access_of(self.settings),
                 budget=budget,
                 http=self._environment.http,

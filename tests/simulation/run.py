@@ -134,7 +134,7 @@ class Outcome:
 def simulate(plan: Plan, trace: TextIO | None = None) -> Outcome:
     """Live through a plan."""
     world = World(plan.seed, trace)
-    with surroundings(world), reverted(plan.reverted):
+    with demo_environment(world), reverted(plan.reverted):
         simulation = plan.make(world)
         problem = ""
         try:
@@ -158,12 +158,12 @@ class Simulation:
     """The world of one plan.
 
     ``quiet`` seconds after the last fault everything must be delivered; every ``thorough_every`` seconds the judge
-    looks at what is too dear for every step; ``pace`` and ``slowest`` are how often an idle worker looks.
+    looks at what is too dear for every step; ``adaptive_limit`` and ``slowest`` are how often an idle worker looks.
     """
 
     quiet = QUIET_SECONDS
     thorough_every = 3600.0
-    pace = 1.0
+    adaptive_limit = 1.0
     slowest = 60.0
 
     def __init__(self, world: World, plan: Plan) -> None:
@@ -266,7 +266,7 @@ class Simulation:
             self.broker,
             self.settings,
             pauses=self.plan.pauses,
-            pace=self.pace,
+            adaptive_limit=self.adaptive_limit,
             slowest=self.slowest,
         )
         self.workers = [*(one for one in self.workers if one.is_up), worker]
@@ -284,7 +284,7 @@ class Simulation:
 
 
 @contextmanager
-def surroundings(world: World) -> Iterator[None]:
+def demo_environment(world: World) -> Iterator[None]:
     """The world's clock and its dice for all of the worker's code, meanwhile."""
     before, state = clock.use(VirtualClock(world)), random.getstate()
     random.seed(world.seed)

@@ -10,7 +10,7 @@ import fakeredis
 import pytest
 import redis
 
-from worker.spool import Arrival, Dead, Spool
+from worker.spool import Admission, Arrival, Dead, Spool
 from worker.spool.dead_letters import Cause, DeadLetters, Sender, write_letter
 
 CAUSE = Cause("refused_by_kili", "refused", "appendManyLabels", "x" * 5000, "mend it" * 1000, "w" * 5000)
@@ -84,3 +84,8 @@ def test_a_letter_that_is_gone_is_none_and_its_summary_leaves_the_message_out(le
     assert "original 0" not in json.dumps(first.summary())
     assert "original 0" not in repr(first)
     assert first.summary()["original_bytes"] == len("original 0")
+
+
+def test_the_words_of_a_replay_leave_out_nothing_that_became_of_a_letter() -> None:
+    assert Admission(2, 1, 3, 4).text() == "2 admitted, 1 superseded, 3 dead, 4 gone"
+    assert Admission(0, 0, 0, 0, sampled_out=1).text() == "0 admitted, 0 superseded, 0 dead, 0 gone, 1 sampled out"

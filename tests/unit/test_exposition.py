@@ -48,9 +48,11 @@ def found(name: str) -> dict[str, Any]:
     model = dict.fromkeys(("value", "low", "high", "verdicts", "audits", "overdue_audits"), 0.25)
     lanes = {"lanes": [3] + [0] * 9, "lanes_leased": [1] + [0] * 9, "lanes_oldest_seconds": [7.5] + [0.0] * 9}
     return {
+        "in_the_inbox": 1,
         "at_the_doors": 1,
         "backlogs": {"inbox": 1, "celery": 0},
         "inbox_oldest_seconds": 2.5,
+        "intake_paused": False,
         "doors_closed": False,
         "sources": {name: 1},
         "source_lags": {name: 1},

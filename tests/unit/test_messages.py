@@ -32,7 +32,7 @@ def changed(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in {**EXAMPLE, **changes}.items() if value is not REMOVED}
 
 
-def refusal(message: Any) -> MessageError:
+def rejection(message: Any) -> MessageError:
     return refusal_of(json.dumps(message).encode())
 
 
@@ -113,7 +113,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("message", "field", "words"), WRONG)
 def test_a_wrong_message_is_refused_with_its_field_and_the_fix(message: Any, field: str, words: str) -> None:
-    error = refusal(message)
+    error = rejection(message)
     assert error.field == field
     assert words in str(error)
     assert error.fix
@@ -132,7 +132,7 @@ def test_size_and_depth_are_capped() -> None:
     nested: Any = 1
     for _ in range(30):
         nested = [nested]
-    assert refusal(changed(output={"json_response": {"J": nested}})).cause == "too_deep"
+    assert rejection(changed(output={"json_response": {"J": nested}})).cause == "too_deep"
     with pytest.raises(MessageError, match="nested"):
         read("[" * 5000)
 

@@ -9,7 +9,7 @@ import pytest
 from worker.environment.trust import trusted
 from worker.feedback.label_files import LabelFiles
 from worker.kili import KiliAccess
-from worker.reports.gallery import Contents
+from worker.reports.gallery import AssetContents
 
 
 def test_certificates_are_read_once_however_many_projects_are_served(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,7 +18,7 @@ def test_certificates_are_read_once_however_many_projects_are_served(monkeypatch
 
     for _ in range(3):
         LabelFiles(KiliAccess("https://kili.example/graphql", "key")).close()
-        Contents("https://kili.example/graphql", "key")
+        AssetContents("https://kili.example/graphql", "key")
 
 
 def test_a_server_without_a_certificate_of_a_known_authority_is_not_trusted() -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import click
 import redis
 
+from worker.cli.group import count_of
 from worker.cli.loading import fail, load_settings, print_json, start_logging
-from worker.cli.wording import counted
+from worker.cli.traced import traced
 from worker.spool import Admission, Spool
 from worker.spool.dead_letters import LETTER_ID, DeadLetter, DeadLetters
-from worker.wiring import admitter_of, spool_of, tracer_of
+from worker.wiring import admitter_of, spool_of
 
 
 def _letter_ids(_ctx: click.Context, _param: click.Parameter, given: Any) -> Any:
@@ -85,25 +86,20 @@ def replay(ids: tuple[str, ...], cause: str | None, everything: bool, rate: floa
     letters = _stored(spool)
     chosen = _chosen(letters, ids, cause, everything)
     if dry_run:
-        click.echo(f"{counted(len(chosen), 'letter')} would be replayed")
+        click.echo(f"{count_of(len(chosen), 'letter')} would be replayed")
         return
-    try:
-        tracer = tracer_of(settings)
-    except ValueError as error:
-        fail(str(error))
-    admitter, total = admitter_of(settings, spool, tracer=tracer), Admission(0, 0, 0, 0)
-    gone = Admission(0, 0, 0, skipped=1)
-    try:
-        for letter in _paced(letters, chosen, rate):
-            total += admitter.replay(letter) if letter is not None else gone
-        admitter.keep()
-    except redis.RedisError as error:
-        fail(f"{_told(total)}; then Redis refused: {error}; call again for the rest")
-    finally:
-        tracer.close()
+    total, gone = Admission(0, 0, 0, 0), Admission(0, 0, 0, skipped=1)
+    with traced(settings) as tracer:
+        admitter = admitter_of(settings, spool, tracer=tracer)
+        try:
+            for letter in _paced(letters, chosen, rate):
+                total += admitter.replay(letter) if letter is not None else gone
+            admitter.keep()
+        except redis.RedisError as error:
+            fail(f"{total.text()}; then Redis refused: {error}; call again for the rest")
     if ids and total.skipped == len(ids):
         fail(f"none of these is a dead letter: {', '.join(ids)}")
-    click.echo(_told(total))
+    click.echo(total.text())
 
 
 @dead_letters.command()
@@ -116,7 +112,7 @@ def drop(ids: tuple[str, ...], cause: str | None, everything: bool, yes: bool) -
     spool = _spool()
     chosen = _chosen(_stored(spool), ids, cause, everything)
     if not yes:
-        click.confirm(f"Drop {counted(len(chosen), 'dead letter')} for good?", abort=True)
+        click.confirm(f"Drop {count_of(len(chosen), 'dead letter')} for good?", abort=True)
     dropped = sum(spool.drop(letter_id) for letter_id in chosen)
     if ids and not dropped:
         fail(f"none of these is a dead letter: {', '.join(ids)}")
@@ -134,10 +130,6 @@ def _spool() -> Spool:
 
 def _stored(spool: Spool) -> DeadLetters:
     return DeadLetters(spool.redis, spool.prefix)
-
-
-def _told(total: Admission) -> str:
-    return f"{total.admitted} admitted, {total.superseded} superseded, {total.dead} dead, {total.skipped} gone"
 
 
 def _chosen(letters: DeadLetters, ids: tuple[str, ...], cause: str | None, everything: bool) -> list[str]:

@@ -20,8 +20,8 @@ from worker.cli.loading import OutputFile, fail, print_json
 from worker.cli.signals import ended_by_signals
 
 if TYPE_CHECKING:
-    from worker.demo.environment import Surroundings
-    from worker.demo.outcome import Outcome
+    from worker.demo.environment import DemoEnvironment
+    from worker.demo.outcome import DemoResult
 
 LEAST, MOST = 36, 3360
 REPORT = "demo-report.html"
@@ -63,22 +63,22 @@ def _run(as_json: bool, keep: bool, predictions: int, seed: int, html: Path) -> 
     import redis
 
     from worker.demo.digits import load_digits
-    from worker.demo.display import Progress
-    from worker.demo.environment import surroundings
+    from worker.demo.display import DemoProgress
+    from worker.demo.environment import demo_environment
     from worker.demo.plan import make_plan
     from worker.demo.run import play, policy_text
 
     begun = time.monotonic()
-    progress = Progress(click.get_text_stream("stderr"))
+    progress = DemoProgress(click.get_text_stream("stderr"))
     plan = make_plan(load_digits(), predictions, seed=seed)
     pictures = {one.external_id: one.image for one in plan.predictions}
     try:
-        with surroundings(pictures, policy_text(seed), progress) as parts:
+        with demo_environment(pictures, policy_text(seed), progress) as parts:
             project, outcome = play(parts, plan, seed, html, progress)
             seconds = time.monotonic() - begun
             _report(outcome, seconds, html, as_json, _connection(parts, project) if keep else {})
             if outcome.broken_promises:
-                progress.say(f"the worker's log ends:\n{parts.worker.tail()}")
+                progress.write_line(f"the worker's log ends:\n{parts.worker.tail()}")
             if keep:
                 _wait(parts, project)
     except (RuntimeError, redis.RedisError, httpx.HTTPError) as error:
@@ -87,7 +87,7 @@ def _run(as_json: bool, keep: bool, predictions: int, seed: int, html: Path) -> 
         raise SystemExit(1)
 
 
-def _report(outcome: Outcome, seconds: float, html: Path, as_json: bool, connection: dict[str, Any]) -> None:
+def _report(outcome: DemoResult, seconds: float, html: Path, as_json: bool, connection: dict[str, Any]) -> None:
     from worker.demo.display import table
 
     if as_json:
@@ -108,10 +108,10 @@ def _look_next() -> str:
         (f"{command} check", "with your Redis and Kili"),
     )
     width = max(len(call) for call, _ in rows)
-    return "\n".join(["Look next", *(f"  {call:<{width}}   {words}" for call, words in rows)])
+    return "\n".join(["Look next", *(f"  {call:<{width}}   {message}" for call, message in rows)])
 
 
-def _connection(parts: Surroundings, project: str) -> dict[str, Any]:
+def _connection(parts: DemoEnvironment, project: str) -> dict[str, Any]:
     return {
         "project": project,
         "environment": dict(parts.environment),
@@ -121,7 +121,7 @@ def _connection(parts: Surroundings, project: str) -> dict[str, Any]:
     }
 
 
-def _wait(parts: Surroundings, project: str) -> None:
+def _wait(parts: DemoEnvironment, project: str) -> None:
     """Say how to connect, and wait for Ctrl-C. Raises RuntimeError when the worker ends by itself."""
     command = _command()
     exports = [f"  export {name}={value}" for name, value in parts.environment.items()]

@@ -14,12 +14,12 @@ import click
 import redis
 
 from worker.cli.loading import fail, load_settings, print_json, start_logging
-from worker.cli.report import FILE, told
+from worker.cli.report import FILE, readable_errors
 from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.delivery.bisect import send_each
-from worker.delivery.callers import Callers
+from worker.delivery.clients import DeliveryClients
 from worker.feedback.messages import Links
-from worker.feedback.reading import ReadAsset, Reader
+from worker.feedback.reading import KiliReader, ReadAsset
 from worker.formats import OutputError
 from worker.kili import CallBudget, KiliClient, NewLabel, ProjectInterface
 from worker.kili.interfaces import interface_of
@@ -54,7 +54,7 @@ class Evaluating:
     model: str
     kili: KiliClient
     prober: KiliClient
-    reader: Reader
+    reader: KiliReader
     found: ProjectInterface
     interface: Interface
 
@@ -89,7 +89,7 @@ def evaluate(
     """
     settings = load_settings()
     start_logging(settings)
-    with told():
+    with readable_errors():
         running = _begin(settings, project, model)
         given = _read(file, running)
         examined = Examination(project, model, running.interface, _located(running, given))
@@ -115,7 +115,7 @@ def _begin(settings: Settings, project: str, model: str) -> Evaluating:
     prober = kili if budget is None else kili_of(settings, budget, attempts=1)
     found = kili.project_interface(project)
     interface = interface_of(found)
-    reader = Reader(access_of(settings), budget=budget, files=file_rules_of(settings))
+    reader = KiliReader(access_of(settings), budget=budget, files=file_rules_of(settings))
     return Evaluating(settings, project, model, kili, prober, reader, found, interface)
 
 
@@ -185,10 +185,10 @@ def _upload(running: Evaluating, examined: Examination, there: set[str]) -> list
     def send(part: Sequence[NewLabel], client: KiliClient) -> None:
         client.append_labels(running.project, part)
 
-    callers = Callers(running.kili, running.prober, threading.Event())
+    clients = DeliveryClients(running.kili, running.prober, threading.Event())
     refused: list[str] = []
     for start in range(0, len(labels), BATCH):
-        sent = send_each(labels[start : start + BATCH], send, callers)
+        sent = send_each(labels[start : start + BATCH], send, clients)
         sent.check()
         refused += [f"asset {label.asset_id}: {error}" for label, error in sent.refused]
     return refused

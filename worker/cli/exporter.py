@@ -29,7 +29,7 @@ from worker.cli.signals import ended_by_signals
 def exporter(listen: str, rate_seconds: float) -> None:
     """Serve the metrics of all workers to Prometheus. Run one, however many workers there are."""
     from worker.monitoring.endpoint import Endpoint
-    from worker.monitoring.exporter import Exporter
+    from worker.monitoring.exporter import MetricsExporter
     from worker.settings.address import Address
 
     settings = load_settings()
@@ -38,7 +38,7 @@ def exporter(listen: str, rate_seconds: float) -> None:
         address = Address.parse(listen)
     except ValueError as error:
         fail(f"--listen: {error}")
-    endpoint = Endpoint(address, Exporter(settings, rate_seconds).routes())
+    endpoint = Endpoint(address, MetricsExporter(settings, rate_seconds).routes())
     stop = threading.Event()
     with ended_by_signals(stop.set):
         try:

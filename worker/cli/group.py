@@ -54,12 +54,12 @@ class LazyGroup(click.Group):
         except (click.ClickException, click.Abort, click.exceptions.Exit, BrokenPipeError):
             raise
         except Exception as error:
-            from worker.cli.loading import outside_words
+            from worker.cli.loading import outside_message
 
-            words = outside_words(error)
-            if words is None:
+            message = outside_message(error)
+            if message is None:
                 raise
-            raise click.ClickException(words) from error
+            raise click.ClickException(message) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List the commands without importing them."""
@@ -74,3 +74,8 @@ class LazyGroup(click.Group):
 @click.version_option(__version__, prog_name="prediction-worker")
 def main() -> None:
     """Take model predictions from a queue to the Kili labeling platform."""
+
+
+def count_of(count: int, thing: str) -> str:
+    """``1 prediction``, ``2 predictions``."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from worker.formats import Catalogue
 
 
-def outside_words(error: Exception) -> str | None:
+def outside_message(error: Exception) -> str | None:
     """What a person reads of an error that files, servers or settings caused; None for a fault of the program."""
     import redis
     from kombu.exceptions import OperationalError
@@ -41,7 +41,7 @@ def outside_words(error: Exception) -> str | None:
 
 
 def _ours() -> tuple[type[Exception], ...]:
-    """Errors whose words say it all; imported only where one has come, for most commands need few of these rooms."""
+    """Errors whose words say it all; imported only where one has come, for most commands need few of these packages."""
     from worker.contract import MessageError
     from worker.environment.embedded_redis import EmbeddedRedisError
     from worker.formats import OutputError
@@ -77,6 +77,24 @@ class OutputFile(click.Path):
             self.fail(f"there is no folder {str(path.parent)!r}", param, ctx)
         if not path.exists() and not os.access(path.parent, os.W_OK):
             self.fail(f"the folder {str(path.parent)!r} cannot be written to", param, ctx)
+        return path
+
+
+class OutputPlace(OutputFile):
+    """A file that can be written, or a folder: one that is there, or a name that ends with a slash."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dir_okay = True
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, of a folder that is there or of a file."""
+        path = Path(str(super().convert(value, param, ctx)))
+        if str(value).endswith("/"):
+            try:
+                path.mkdir(exist_ok=True)
+            except OSError as error:
+                self.fail(f"the folder {str(path)!r} cannot be made: {error.strerror}", param, ctx)
         return path
 
 

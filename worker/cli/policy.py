@@ -104,12 +104,12 @@ def show(path: Path | None, as_json: bool) -> None:
     While Redis is away, the policy alone is shown; exit 1.
     """
     from worker.environment.connections import connect
-    from worker.projects.review_policy import review_words
+    from worker.projects.review_policy import review_text
     from worker.review import RedisState
     from worker.review.overview import as_written, overview
 
     settings = load_settings()
-    in_force = review_words(settings.review)
+    in_force = review_text(settings.review)
     if path is None and settings.review.in_force == "threshold":
         print_json({"in_force": in_force}) if as_json else click.echo(f"in force: {in_force}")
         return
@@ -198,11 +198,11 @@ def _subjects(raw: bytes, at: str) -> Iterator[tuple[float, Subject]]:
 def _learned(subjects: list[Subject]) -> Any:
     """A state in memory with the running worker's fits."""
     from worker.environment.connections import connect
-    from worker.review import MemoryState, RedisState, Source
+    from worker.review import MemoryState, RedisState, ScoreSource
 
     settings = load_settings()
     shared = RedisState(connect(settings.redis), prefix=settings.spool.prefix)
-    sources = {Source(one.project, one.output.job or "", one.model) for one in subjects}
+    sources = {ScoreSource(one.project, one.output.job or "", one.model) for one in subjects}
     found = MemoryState()
     try:
         shared.refresh(sources, ())

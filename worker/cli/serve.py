@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from worker.settings.tree import Settings
     from worker.sources import SourceHost
     from worker.spool import Spool
+    from worker.tracing import Tracer
 
 DRAIN_SECONDS = 15.0
 
@@ -27,7 +28,8 @@ def serve() -> None:
     """
     from worker.sources import SourceHost, WaitingLimit
     from worker.sources.http import check_address
-    from worker.wiring import spool_of
+    from worker.tracing import NO_TRACES
+    from worker.wiring import spool_of, tracer_of
 
     settings = load_settings()
     start_logging(settings)
@@ -37,7 +39,8 @@ def serve() -> None:
     try:
         host = SourceHost(settings, closed, stop, names=["http"])
         check_address(settings)
-        watch = _page_of(settings, spool, host, stop) if settings.page.is_on else None
+        tracer = tracer_of(settings) if settings.page.is_on else NO_TRACES  # only the page does what spans tell of
+        watch = _page_of(settings, spool, host, stop, tracer) if settings.page.is_on else None
     except (ValueError, OSError) as error:
         fail(str(error))
     except ModuleNotFoundError as error:
@@ -50,16 +53,19 @@ def serve() -> None:
         host.join(DRAIN_SECONDS)
         if watch is not None:
             watch.join(DRAIN_SECONDS)
+        tracer.close()
 
 
-def _page_of(settings: Settings, spool: Spool, host: SourceHost, stop: threading.Event) -> threading.Thread:
+def _page_of(
+    settings: Settings, spool: Spool, host: SourceHost, stop: threading.Event, tracer: Tracer
+) -> threading.Thread:
     """Put the operator's page beside the HTTP source; the thread that keeps its figures fresh, not yet started."""
     from worker.environment.machine import MACHINE
     from worker.monitoring.roster import Presence, Roster
     from worker.page.application import Page
     from worker.sources.http.server import HttpSource
 
-    page = Page(settings, spool, stop)
+    page = Page(settings, spool, stop, tracer)
     for source in host.sources:
         if isinstance(source, HttpSource):
             source.page = page.application()

@@ -10,9 +10,10 @@ from typing import Any
 import click
 import redis
 
+from worker.cli.group import count_of
 from worker.cli.loading import fail, load_settings, print_json
-from worker.cli.wording import counted
-from worker.delivery import Pauses
+from worker.cli.traced import traced
+from worker.delivery import CircuitBreaker
 from worker.delivery.waiting import ProjectBusy, Wait, waits
 from worker.delivery.waiting import dead_letter as dead_letter_all
 from worker.delivery.waiting import drop as drop_all
@@ -34,7 +35,7 @@ def waiting() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def list_projects(*, as_json: bool) -> None:
     """Show how many predictions each project has waiting, since when, and why."""
-    found = _asked(lambda spool: waits(spool, _pauses(spool)))
+    found = _query_spool(lambda spool: waits(spool, _breaker(spool)))
     if as_json:
         print_json([_plain(one) for one in found])
         return
@@ -50,8 +51,8 @@ def list_projects(*, as_json: bool) -> None:
 @PROJECT
 def retry(project: str) -> None:
     """Try a paused PROJECT at once, for example after access was granted."""
-    woken = _asked(lambda spool: _pauses(spool).wake(project))
-    if not woken and all(one.project != project for one in _asked(lambda spool: waits(spool, _pauses(spool)))):
+    woken = _query_spool(lambda spool: _breaker(spool).wake(project))
+    if not woken and all(one.project != project for one in _query_spool(lambda spool: waits(spool, _breaker(spool)))):
         fail(f"nothing waits for project {project}; see prediction-worker waiting list")
     click.echo(f"{project} is tried at once" if woken else f"{project} is not paused")
 
@@ -76,10 +77,8 @@ def drop(project: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
     _end(project, drop_all, "dropped for good", yes=yes, dry_run=dry_run, as_json=as_json)
 
 
-def _end(
-    project: str, end: Callable[[Spool, Wait], int], done: str, *, yes: bool, dry_run: bool, as_json: bool
-) -> None:
-    found = [one for one in _asked(lambda spool: waits(spool, _pauses(spool))) if one.project == project]
+def _end(project: str, end: Callable[..., int], done: str, *, yes: bool, dry_run: bool, as_json: bool) -> None:
+    found = [one for one in _query_spool(lambda spool: waits(spool, _breaker(spool))) if one.project == project]
     if not found:
         fail(f"nothing waits for project {project}; see prediction-worker waiting list")
     if as_json and not (yes or dry_run):
@@ -88,36 +87,37 @@ def _end(
     count = wait.waiting + wait.leased
     if not dry_run:
         if not yes:
-            click.confirm(f"{counted(count, 'prediction')} of {project} will be {done}. Go on?", abort=True)
-        count = _asked(lambda spool: _ended(spool, wait, end))
+            click.confirm(f"{count_of(count, 'prediction')} of {project} will be {done}. Go on?", abort=True)
+        count = _query_spool(lambda spool: _ended(spool, wait, end))
     if as_json:
         print_json({"project": project, "predictions": count, "dry_run": dry_run})
     else:
         verb = "would be" if dry_run else "was" if count == 1 else "were"
-        click.echo(f"{counted(count, 'prediction')} of {project} {verb} {done}")
+        click.echo(f"{count_of(count, 'prediction')} of {project} {verb} {done}")
 
 
-def _ended(spool: Spool, wait: Wait, end: Callable[[Spool, Wait], int]) -> int:
+def _ended(spool: Spool, wait: Wait, end: Callable[..., int]) -> int:
     try:
-        count = end(spool, wait)
+        with traced(load_settings()) as tracer:
+            count = end(spool, wait, tracer=tracer)
     except ProjectBusy:
         fail(f"a worker is delivering {wait.project} at the moment; nothing was changed, call again")
     except LeaseLost:
         fail(f"a worker took {wait.project} meanwhile; call again for the rest")
     if spool.ledger(wait.project).waiting == 0:
-        _pauses(spool).forget(wait.project)
+        _breaker(spool).forget(wait.project)
     return count
 
 
-def _asked(ask: Callable[[Spool], Any]) -> Any:
+def _query_spool(query: Callable[[Spool], Any]) -> Any:
     try:
-        return ask(spool_of(load_settings()))
+        return query(spool_of(load_settings()))
     except redis.RedisError as error:
         fail(f"Redis cannot be asked: {error}")
 
 
-def _pauses(spool: Spool) -> Pauses:
-    return Pauses(spool.redis, spool.prefix, first=0, cap=0)
+def _breaker(spool: Spool) -> CircuitBreaker:
+    return CircuitBreaker(spool.redis, spool.prefix, first=0, cap=0)
 
 
 def _plain(one: Wait) -> dict[str, Any]:

@@ -31,17 +31,17 @@ def webhook(host: str, port: int, secret: str) -> None:
 
     Optional: the workers read new labels at every interval. A webhook makes the next collection cycle start at once.
     """
-    from worker.feedback.interval_lock import Turns
+    from worker.feedback.interval_lock import IntervalLock
     from worker.feedback.webhook_receiver import receiver
     from worker.wiring import spool_of
 
     settings = load_settings()
     start_logging(settings)
     spool = spool_of(settings)
-    turns = Turns(spool.redis, spool.prefix)
+    interval_lock = IntervalLock(spool.redis, spool.prefix)
     try:
         server = receiver(
-            (host, port), turns.put, known=lambda project: spool.ledger(project).received > 0, secret=secret
+            (host, port), interval_lock.put, known=lambda project: spool.ledger(project).received > 0, secret=secret
         )
     except OSError as error:
         fail(f"cannot listen on {host}:{port}: {error}")

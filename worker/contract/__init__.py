@@ -1,6 +1,5 @@
 """The message contract: what a producer may send, read from raw bytes, exported as schemas."""
 
-from worker.contract.errors import MessageError, not_understood
 from worker.contract.message import (
     READING,
     SCHEMA_NAME,
@@ -12,6 +11,7 @@ from worker.contract.message import (
     PredictionBatch,
 )
 from worker.contract.parsing import (
+    MessageError,
     ReadingLimits,
     check_values,
     path_text,
@@ -20,6 +20,7 @@ from worker.contract.parsing import (
     read_prediction,
     read_raw,
     read_stored,
+    unforeseen,
 )
 from worker.contract.part import plain
 from worker.contract.schemas import asyncapi_document, json_schema
@@ -41,7 +42,6 @@ __all__ = [
     "asyncapi_document",
     "check_values",
     "json_schema",
-    "not_understood",
     "path_text",
     "plain",
     "read_json",
@@ -49,4 +49,5 @@ __all__ = [
     "read_prediction",
     "read_raw",
     "read_stored",
+    "unforeseen",
 ]

@@ -66,11 +66,11 @@ READING = (
 PAYLOAD_ONLY = ("format", "image_sizes", "field", "strings", "frames", "nothing_found", "score_kind")
 """Of these, what goes with no other answer."""
 
-SAYS_CLASSES = ("classes", "first_class", "ignored_classes")
+CLASS_KEYS = ("classes", "first_class", "ignored_classes")
 GOES_WITH = {
     "scores": ("exclusive", "ignored_classes"),
-    "labels": SAYS_CLASSES,
-    "entities": (*SAYS_CLASSES, "min_score", "on_bad_object"),
+    "labels": CLASS_KEYS,
+    "entities": (*CLASS_KEYS, "min_score", "on_bad_object"),
     "shapes": tuple(name for name in READING if name not in PAYLOAD_ONLY and name != "exclusive"),
 }
 """What goes with an answer in the short form."""

@@ -3,18 +3,48 @@
 from __future__ import annotations
 
 import difflib
+import logging
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
-from worker.contract.errors import MessageError
 from worker.contract.message import AssetContent, Evidence, ModelVersion, Output, Prediction, PredictionBatch
 from worker.contract.part import Part
+
+logger = logging.getLogger(__name__)
+
+
+class MessageError(ValueError):
+    """A message that cannot be admitted: names the field, the problem and the fix.
+
+    ``cause`` is a short stable word by which dead letters are grouped: ``not_json`` (no JSON, or NaN or Infinity in
+    it), ``too_large`` and ``too_deep`` (beyond the settings' limits), ``invalid_message`` (JSON that is not
+    ``prediction/v1``), ``not_understood`` (raised an error that nobody foresaw).
+    """
+
+    def __init__(self, cause: str, field: str, problem: str, fix: str = "") -> None:
+        self.cause = cause
+        self.field = field
+        self.problem = problem
+        self.fix = fix
+        super().__init__(f"{field}: {problem}" + (f"; {fix}" if fix else ""))
+
+
+def unforeseen(error: Exception) -> MessageError:
+    """An error that no code foresaw, as a rejection: the log has the place, nobody has the payload."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(frame.filename).name}:{frame.lineno}"
+    message, kind = "a message could not be parsed: %s at %s", type(error).__name__
+    logger.error(message, kind, place, extra={"action": "message_not_understood", "error": kind, "place": place})
+    return MessageError("not_understood", "message", f"raised {kind} at {place}", "report it; replay after an update")
+
 
 _decode = msgspec.json.Decoder(Prediction).decode
 _PREDICTION, _BATCH = TypeAdapter(Prediction), TypeAdapter(PredictionBatch)
@@ -180,10 +210,10 @@ def path_text(path: tuple[Any, ...]) -> str:
 
 
 def _not_json(error: ValueError) -> MessageError:
-    words = str(error)
-    if "recursion" in words:
+    message = str(error)
+    if "recursion" in message:
         return MessageError("too_deep", "message", "nested too deep to be read", "flatten it")
-    return MessageError("not_json", "message", f"is not valid JSON: {words}", "send one JSON object in UTF-8")
+    return MessageError("not_json", "message", f"is not valid JSON: {message}", "send one JSON object in UTF-8")
 
 
 def _first_of(error: ValidationError) -> MessageError:
@@ -200,12 +230,12 @@ def _problem(detail: ErrorDetails) -> str:
         return "unknown key"
     if detail["type"] == "missing":
         return "is missing"
-    words = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    message = detail["msg"].removeprefix("Value error, ").removeprefix("Input ")
     if detail["type"] == "string_pattern_mismatch":
         padded = detail["input"] != detail["input"].strip()
-        words = "must not begin or end with white space" if padded else "must not hold control characters"
+        message = "must not begin or end with white space" if padded else "must not hold control characters"
     shown = repr(detail["input"])
-    return f"{words} (found {shown[:80]})" if not isinstance(detail["input"], dict | list) else words
+    return f"{message} (found {shown[:80]})" if not isinstance(detail["input"], dict | list) else message
 
 
 def _fix(detail: ErrorDetails) -> str:

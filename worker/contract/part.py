@@ -19,13 +19,13 @@ from msgspec import Meta, Struct
 from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, create_model
 from pydantic_core import CoreSchema, core_schema
 
-VISIBLE = r"^[^\x00-\x1f\x7f]+$"
+PRINTABLE = r"^[^\x00-\x1f\x7f]+$"
 UNPADDED = r"^[^\s\x00-\x1f\x7f](?:[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f])?$"
 FINITE = Field(allow_inf_nan=False)
 Probability = Annotated[float, Meta(ge=0.0, le=1.0), FINITE]
 Identifier = Annotated[str, Meta(min_length=1, max_length=1024), Field(pattern=UNPADDED)]
-ShortName = Annotated[str, Meta(min_length=1, max_length=200), Field(pattern=VISIBLE)]
-_is_visible = re.compile(VISIBLE).fullmatch
+ShortName = Annotated[str, Meta(min_length=1, max_length=200), Field(pattern=PRINTABLE)]
+_is_printable = re.compile(PRINTABLE).fullmatch
 _is_unpadded = re.compile(UNPADDED).fullmatch
 _BOUNDS = ("gt", "ge", "lt", "le", "min_length", "max_length", "description")
 
@@ -49,25 +49,25 @@ class _Model(BaseModel):
 
 @cache
 def _model_of(part: type[Part]) -> type[BaseModel]:
-    hints = get_type_hints(part, include_extras=True)
+    types = get_type_hints(part, include_extras=True)
     fields: dict[str, Any] = {}
     for one in msgspec.structs.fields(part):
         default = {} if one.required else {"default": one.default}
         if one.default_factory is not msgspec.NODEFAULT:
             default = {"default_factory": one.default_factory}
         alias = one.encode_name if one.encode_name != one.name else None
-        fields[one.name] = Annotated[_for_pydantic(hints[one.name]), Field(alias=alias, **default)]
+        fields[one.name] = Annotated[_for_pydantic(types[one.name]), Field(alias=alias, **default)]
     return create_model(part.__name__, __base__=_Model, __doc__=part.__doc__, __module__=part.__module__, **fields)
 
 
-def _for_pydantic(hint: Any) -> Any:
+def _for_pydantic(annotation: Any) -> Any:
     """A type with the bounds of every ``Meta`` in it as pydantic's."""
-    origin, args = get_origin(hint), get_args(hint)
+    origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return Annotated[(_for_pydantic(args[0]), *map(_bounds, args[1:]))]
     if origin in (Union, UnionType):
         return Union[tuple(map(_for_pydantic, args))]  # noqa: UP007
-    return origin[tuple(map(_for_pydantic, args))] if origin in (list, dict) else hint
+    return origin[tuple(map(_for_pydantic, args))] if origin in (list, dict) else annotation
 
 
 def _bounds(meta: Any) -> Any:
@@ -77,8 +77,8 @@ def _bounds(meta: Any) -> Any:
 
 
 def check_names(texts: Iterable[str]) -> None:
-    """Refuse texts that are not ``VISIBLE``; they are not empty."""
-    if not ("".join(texts).isprintable() or all(map(_is_visible, texts))):
+    """Refuse texts that are not ``PRINTABLE``; they are not empty."""
+    if not ("".join(texts).isprintable() or all(map(_is_printable, texts))):
         raise ValueError("must not hold control characters")
 
 

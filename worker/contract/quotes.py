@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 
-def same_words(word: str, found: str) -> bool:
+def same_text(word: str, found: str) -> bool:
     """Whether letters and digits are the same, and the text has no more punctuation at its ends than the word."""
     return letters(word) == letters(found) and not has_more_at_ends(word, found)
 

@@ -59,8 +59,8 @@ def asyncapi_document(*, version: str, queue: str, inbox: str) -> dict[str, Any]
             **{name: _channel(None, text) for name, text in OTHER_CHANNELS.items()},
         },
         "operations": {
-            f"receiveFrom{door.capitalize()}": {"action": "receive", "channel": {"$ref": f"#/channels/{door}"}}
-            for door in ("celery", "stream", *OTHER_CHANNELS)
+            f"receiveFrom{channel.capitalize()}": {"action": "receive", "channel": {"$ref": f"#/channels/{channel}"}}
+            for channel in ("celery", "stream", *OTHER_CHANNELS)
         },
         "components": {
             "messages": {

@@ -56,7 +56,7 @@ class Usual:
         self.mark = self.lately
 
 
-class Pace:
+class AdaptiveLimit:
     """The limits of one process towards one endpoint; its threads share it.
 
     Args:
@@ -74,7 +74,7 @@ class Pace:
         self._growth = AFTER_TOO_LARGE
         self._collapsed = True
         self._changed = float("-inf")
-        self._under_way = 0
+        self._in_flight = 0
         self._was_full = False
         self._usual: dict[tuple[str, int], Usual] = {}
         self._free = threading.Condition()
@@ -87,7 +87,7 @@ class Pace:
     @property
     def in_flight(self) -> int:
         """Batches that are in flight now."""
-        return self._under_way
+        return self._in_flight
 
     @property
     def batch_bytes(self) -> int:
@@ -107,15 +107,15 @@ class Pace:
     def take(self) -> bool:
         """Take a slot if one is free."""
         with self._free:
-            free = self._under_way < self.limit
-            self._under_way += free
-            self._was_full = self._was_full or self._under_way >= self.limit
+            free = self._in_flight < self.limit
+            self._in_flight += free
+            self._was_full = self._was_full or self._in_flight >= self.limit
             return free
 
     def give_back(self) -> None:
         """Give a slot back."""
         with self._free:
-            self._under_way -= 1
+            self._in_flight -= 1
             self._free.notify()
 
     def observe(self, record: CallRecord) -> None:
@@ -175,7 +175,7 @@ class Pace:
 
     def _raise(self) -> None:
         self._limit = min(float(self._most), self._limit + (1.0 if self._collapsed else 1.0 / self._limit))
-        self._was_full = self._under_way >= self.limit
+        self._was_full = self._in_flight >= self.limit
         self._free.notify_all()
 
     def _lower(self) -> None:

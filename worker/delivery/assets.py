@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from worker.delivery.bisect import Fits, Send, Sent, send_each
-from worker.delivery.callers import Callers
+from worker.delivery.clients import DeliveryClients
 from worker.delivery.content import missing_asset
-from worker.delivery.failures import ASSET_MISSING, ASSET_NOT_SHOWN, Action, Decision, Failure, Stage, Trouble
+from worker.delivery.failures import ASSET_MISSING, ASSET_NOT_SHOWN, Action, Failure, FailureDecision, Stage, Trouble
 from worker.delivery.imports import Imports
 from worker.delivery.item import Item
 from worker.delivery.written import Properties, WrittenLately
@@ -26,7 +26,7 @@ class Located:
 
     ready: list[Item] = field(default_factory=list)
     missing: list[tuple[Item, Cause]] = field(default_factory=list)
-    later: list[tuple[Item, Decision]] = field(default_factory=list)
+    later: list[tuple[Item, FailureDecision]] = field(default_factory=list)
     refused: list[tuple[Item, Exception]] = field(default_factory=list)
 
 
@@ -39,8 +39,8 @@ class AssetKeeper:
         imports: assets that Kili is importing.
     """
 
-    def __init__(self, callers: Callers, lately: WrittenLately, imports: Imports) -> None:
-        self._callers = callers
+    def __init__(self, clients: DeliveryClients, lately: WrittenLately, imports: Imports) -> None:
+        self._clients = clients
         self._lately = lately
         self._imports = imports
 
@@ -98,9 +98,9 @@ class AssetKeeper:
     ) -> tuple[Sent[tuple[Item, NewAsset]], dict[str, FoundAsset]]:
         """Send assets by ``append``, in parts that fit; the accepted ones that turned out to be there are told too."""
         recheck = _Recheck(self._there, project)
-        sent = send_each(pairs, append, self._callers, sift=recheck, fits=fits)
-        known = [pair for pair, refusal in sent.refused if _says_it_exists(refusal)]
-        sent.refused = [(pair, refusal) for pair, refusal in sent.refused if not _says_it_exists(refusal)]
+        sent = send_each(pairs, append, self._clients, sift=recheck, fits=fits)
+        known = [pair for pair, rejection in sent.refused if _already_exists(rejection)]
+        sent.refused = [(pair, rejection) for pair, rejection in sent.refused if not _already_exists(rejection)]
         for item, asset in known:  # reads do not show it yet, so it is as good as new: its properties are set anew
             recheck.found[asset.id] = FoundAsset(asset.id, item.external_id, {}, 0)
         sent.accepted += known
@@ -127,29 +127,29 @@ class AssetKeeper:
     def _existing(self, project: str, names: Sequence[str]) -> tuple[set[str], dict[str, Exception]]:
         existing: set[str] = set()
 
-        def ask(part: Sequence[str], kili: KiliClient) -> None:
+        def look_up(part: Sequence[str], kili: KiliClient) -> None:
             existing.update(kili.existing_external_ids(project, part))
 
-        sent = send_each(names, ask, self._callers)
+        sent = send_each(names, look_up, self._clients)
         sent.check()
         return existing, dict(sent.refused)
 
     def _found(self, project: str, names: Sequence[str]) -> tuple[dict[str, list[FoundAsset]], dict[str, Exception]]:
         found: dict[str, list[FoundAsset]] = {}
 
-        def ask(part: Sequence[str], kili: KiliClient) -> None:
+        def look_up(part: Sequence[str], kili: KiliClient) -> None:
             found.update(kili.find_assets(project, part))
 
         if not names:
             return {}, {}
-        sent = send_each(names, ask, self._callers)
+        sent = send_each(names, look_up, self._clients)
         sent.check()
         return found, dict(sent.refused)
 
     def _there(self, project: str, asset_ids: Sequence[str], error: KiliError, *, wait: bool) -> dict[str, FoundAsset]:
         if wait:
-            clock.wait(self._callers.stop, self._callers.failures.graces.read_lag)
-        kili = self._callers.once if isinstance(error, UnknownOutcome) else self._callers.first
+            clock.wait(self._clients.stop, self._clients.failures.graces.read_lag)
+        kili = self._clients.single_attempt if isinstance(error, UnknownOutcome) else self._clients.first
         return kili.assets_by_id(project, asset_ids)
 
     def _set_importing_apart(self, project: str, located: Located) -> None:
@@ -173,9 +173,9 @@ class AssetKeeper:
                 located.later.append((item, step))
 
     def _judge(self, item: Item, why: Trouble, located: Located, candidates: Sequence[FoundAsset] = ()) -> None:
-        counted_as = ASSET_MISSING if why is Trouble.MISSING else ASSET_NOT_SHOWN
-        waited = item.entry.tried_for_ms(counted_as) / 1000
-        decision = self._callers.failures.decide(Failure(Stage.ASSET, why, tried_for=waited))
+        cause = ASSET_MISSING if why is Trouble.MISSING else ASSET_NOT_SHOWN
+        waited = item.entry.tried_for_ms(cause) / 1000
+        decision = self._clients.failures.decide(Failure(Stage.ASSET, why, tried_for=waited))
         if decision.action is Action.RETRY:
             located.later.append((item, decision))
         else:
@@ -195,18 +195,18 @@ class _Recheck:
         self.found: dict[str, FoundAsset] = {}
 
     def __call__(self, part: Sequence[tuple[Item, NewAsset]], error: KiliError) -> Mapping[int, None] | None:
-        says_so = _says_it_exists(error)
-        if self._asked and not says_so and len(part) > 1:
+        exists = _already_exists(error)
+        if self._asked and not exists and len(part) > 1:
             return None
         self._asked = True
-        wait = says_so or error.maybe_applied or any(item.entry.deliveries > 1 for item, _ in part)
+        wait = exists or error.maybe_applied or any(item.entry.deliveries > 1 for item, _ in part)
         there = self._there(self._project, [asset.id for _, asset in part], error, wait=wait)
         self.found |= there
         return {place: None for place, (_, asset) in enumerate(part) if asset.id in there} or None
 
 
-def _says_it_exists(refusal: Exception) -> bool:
-    return isinstance(refusal, RefusedItems) and refusal.already_exists
+def _already_exists(rejection: Exception) -> bool:
+    return isinstance(rejection, RefusedItems) and rejection.already_exists
 
 
 def _lend_content(items: Sequence[Item]) -> None:

@@ -16,7 +16,7 @@ import redis
 from worker.contract import Prediction, read_stored
 from worker.delivery.failure_policy import FailurePolicy
 from worker.delivery.failures import RESULT_UNAVAILABLE, Action, Failure, Fault, Stage, Trouble
-from worker.delivery.item import Burial
+from worker.delivery.item import DeadLetterWriter
 from worker.delivery.prepare import cause_of
 from worker.environment import clock
 from worker.environment.machine import threads
@@ -25,7 +25,7 @@ from worker.projects.outputs import ResultElsewhere, output_of, with_result
 from worker.projects.results import AWAITED, ResultReader, ResultUnavailable, unavailable
 from worker.review import ReviewDecision, ReviewPolicy
 from worker.review.subjects import subject_of
-from worker.spool import Fate, Leased, Settlement
+from worker.spool import Leased, Outcome, Settlement
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ WAVE_SECONDS = 10.0
 
 @dataclass(slots=True)
 class Completed:
-    """Entries with their answers in them, and those whose fate is known; any other was not looked at."""
+    """Entries with their answers in them, and those whose outcome is known; any other was not looked at."""
 
     entries: list[Leased] = field(default_factory=list)
     settled: list[Settlement] = field(default_factory=list)
@@ -105,13 +105,13 @@ class _Wave:
         self._tools = tools
         self._project = project
         self._config = config
-        self._burial = Burial(project)
+        self._letter_writer = DeadLetterWriter(project)
         self._end = clock.monotonic() + WAVE_SECONDS
         self._bytes = 0
         self._failures: Counter[str] = Counter()
 
     def complete(self, entry: Leased) -> Leased | Settlement | None:
-        """The entry with its answer, or its fate; None when the wave has no time or room left for it."""
+        """The entry with its answer, or its outcome; None when the wave has no time or room left for it."""
         if self._tools.stop.is_set() or clock.monotonic() > self._end or self._bytes > self._tools.max_bytes:
             return None
         prediction: Prediction | None = None
@@ -119,7 +119,7 @@ class _Wave:
             prediction = read_stored(entry.payload)
             return self._completed(entry, prediction)
         except _PlaceDown as down:
-            return Settlement(entry, Fate.LATER, delay_ms=down.delay_ms)
+            return Settlement(entry, Outcome.LATER, delay_ms=down.delay_ms)
         except ResultUnavailable as error:
             return self._put_off(entry, prediction, error)
         except redis.RedisError:
@@ -127,7 +127,7 @@ class _Wave:
         except Exception as error:
             if self._tools.failures.decide(Failure(Stage.PREPARE, error)).fault is Fault.WORKER:
                 logger.exception("a result cannot be used", extra={"action": "fetch_failed"})
-            return self._burial.of(entry, prediction, cause_of(error), "fetch")
+            return self._letter_writer.of(entry, prediction, cause_of(error), "fetch")
 
     def _completed(self, entry: Leased, prediction: Prediction) -> Leased | Settlement:
         whole = prediction
@@ -138,7 +138,7 @@ class _Wave:
             output = output_of(whole)
         decision = self._tools.policy.decide(subject_of(prediction, output, self._project))
         if not decision.upload:
-            return Settlement(entry, Fate.SAMPLED_OUT)
+            return Settlement(entry, Outcome.SAMPLED_OUT)
         history = ReviewDecision.history_in(entry.decision)
         payload = whole.to_json()
         return replace(
@@ -170,5 +170,5 @@ class _Wave:
         waited = entry.tried_for_ms(RESULT_UNAVAILABLE) / 1000
         decision = self._tools.failures.decide(Failure(Stage.RESULT, error, tried_for=waited))
         if decision.action is Action.DEAD_LETTER:
-            return self._burial.of(entry, prediction, cause_of(unavailable(error, waited)), "fetch")
-        return Settlement(entry, Fate.LATER, decision.counted_as, delay_ms=decision.delay_ms)
+            return self._letter_writer.of(entry, prediction, cause_of(unavailable(error, waited)), "fetch")
+        return Settlement(entry, Outcome.LATER, decision.cause, delay_ms=decision.delay_ms)

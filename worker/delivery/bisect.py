@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from worker.delivery.callers import Callers
+from worker.delivery.clients import DeliveryClients
 from worker.delivery.failures import Action, Failure, Others, Stage
 from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, TimedOut
 
@@ -43,7 +43,7 @@ class Sent(Generic[T]):
 def send_each(
     items: Sequence[T],
     send: Send[T],
-    callers: Callers,
+    clients: DeliveryClients,
     *,
     sift: Sift[T] | None = None,
     fits: Fits[T] | None = None,
@@ -64,10 +64,10 @@ def send_each(
             is at fault; the rest is sent again as one. None when it cannot tell.
         fits: whether a part may be sent as it is; else it is split without asking the server.
     """
-    return _Bisection(items, send, callers, sift or _cannot_tell, fits or _always).run()
+    return _Bisection(items, send, clients, sift or _unsifted, fits or _always).run()
 
 
-def _cannot_tell(_: object, __: object) -> None:
+def _unsifted(_: object, __: object) -> None:
     return None
 
 
@@ -78,15 +78,17 @@ def _always(_: object) -> bool:
 class _Bisection(Generic[T]):
     """The state of one ``send_each``: parts still to be sent, as positions of items, and the verdicts so far."""
 
-    def __init__(self, items: Sequence[T], send: Send[T], callers: Callers, sift: Sift[T], fits: Fits[T]) -> None:
+    def __init__(
+        self, items: Sequence[T], send: Send[T], clients: DeliveryClients, sift: Sift[T], fits: Fits[T]
+    ) -> None:
         self._items = items
         self._send = send
-        self._callers = callers
+        self._clients = clients
         self._sift = sift
         self._fits = fits
         self._parts: deque[list[int]] = deque([list(range(len(items)))])
         self._verdicts: dict[int, Exception | None] = {}
-        self._rounds: Counter[int] = Counter()
+        self._series: Counter[int] = Counter()
         self._accused: Counter[int] = Counter()
         self._answered = False
         self._faulted = False
@@ -112,7 +114,7 @@ class _Bisection(Generic[T]):
         while self._parts:
             part = self._parts.popleft()
             self._try([index for index in part if index not in self._verdicts] if self._verdicts else part)
-            if self._parts and self._callers.stop.is_set():
+            if self._parts and self._clients.stop.is_set():
                 raise NotSent("the worker stops")
 
     def _try(self, part: list[int]) -> None:
@@ -120,15 +122,15 @@ class _Bisection(Generic[T]):
             self._split(part)
             return
         try:
-            self._call(part, self._caller(part))
+            self._call(part, self._client(part))
         except KiliError as error:
             self._take_apart(part, error)
 
-    def _caller(self, part: list[int]) -> KiliClient:
+    def _client(self, part: list[int]) -> KiliClient:
         """Nobody is condemned for what a few repeats would have cured; larger parts are only split for it."""
         if not self._answered:
-            return self._callers.first
-        return self._callers.once if self._faulted and len(part) > 1 else self._callers.patient
+            return self._clients.first
+        return self._clients.single_attempt if self._faulted and len(part) > 1 else self._clients.retrying
 
     def _call(self, part: list[int], client: KiliClient) -> None:
         if part:
@@ -140,12 +142,12 @@ class _Bisection(Generic[T]):
         action = self._action(part, error)
         if action is Action.END_WAVE:
             raise error
-        is_unclear = action is Action.ASK_OTHERS
+        is_unclear = action is Action.TRY_OTHERS
         self._faulted = self._faulted or is_unclear
         self._answered = self._answered or not is_unclear
-        told = self._sift(self._of(part), error)
-        if told is not None:
-            self._verdicts |= {part[position]: problem for position, problem in told.items()}
+        sifted = self._sift(self._of(part), error)
+        if sifted is not None:
+            self._verdicts |= {part[position]: problem for position, problem in sifted.items()}
             self._parts.appendleft(part)
             return
         if is_unclear:
@@ -166,15 +168,15 @@ class _Bisection(Generic[T]):
             Stage.REQUEST,
             error,
             items=len(part),
-            attempts=self._rounds[part[0]],
+            attempts=self._series[part[0]],
             accused=self._accused[part[0]],
             others=others,
         )
-        return self._callers.failures.decide(failure).action
+        return self._clients.failures.decide(failure).action
 
     def _count(self, part: list[int], others: Others) -> None:
         if len(part) == 1:
-            self._rounds[part[0]] += 1
+            self._series[part[0]] += 1
             self._accused[part[0]] += others is Others.TAKEN
 
     def _split(self, part: list[int], named: Sequence[int] = ()) -> None:
@@ -203,7 +205,7 @@ class _Bisection(Generic[T]):
 
     def _is_taken(self, index: int) -> bool:
         try:
-            self._call([index], self._callers.once)
+            self._call([index], self._clients.single_attempt)
         except RefusedItems:
             self._answered = True
         except KiliError:

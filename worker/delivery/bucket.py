@@ -35,7 +35,7 @@ class _Failing:
     since: float
     last: float
     tries: int = 0
-    counted: int = 0
+    accusations: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ class Bucket:
                 self._closed_for = 0.0
                 for one in self._failing.values():  # it was not their fault so far
                     one.last = self._taken_at
-                    one.tries = one.counted = 0
+                    one.tries = one.accusations = 0
                 logger.info("the bucket takes uploads again", extra={"action": "bucket_resumed"})
 
     def failed(self, asset_id: str) -> None:
@@ -108,8 +108,8 @@ class Bucket:
             if self._closed_until > self._clock():
                 return
             if not self._closed_for:
-                words = "the bucket takes no uploads, they are put off: %s"
-                logger.warning(words, str(error)[:300], extra={"action": "bucket_closed"})
+                server_message = "the bucket takes no uploads, they are put off: %s"
+                logger.warning(server_message, str(error)[:300], extra={"action": "bucket_closed"})
             self._closed_for = min(LAST_DELAY, max(FIRST_DELAY, 2 * self._closed_for))
             self._closed_until = self._clock() + self._closed_for
 
@@ -123,20 +123,20 @@ class Bucket:
         now, error = self._clock(), failed.error
         known = self._failing.setdefault(failed.asset_id, _Failing(now, now))
         known.tries += 1
-        known.counted += self._taken_at > known.last
+        known.accusations += self._taken_at > known.last
         known.last = now
         failure = Failure(
             Stage.UPLOAD,
             error,
             attempts=known.tries,
-            accused=known.counted,
+            accused=known.accusations,
             tried_for=failed.tried_for,
             others=self._others(known),
             is_down=is_down,
         )
         decision = self._failures.decide(failure)
         if decision.action is Action.RETRY:
-            return PutOff(decision.delay, decision.counted_as)
+            return PutOff(decision.delay, decision.cause)
         del self._failing[failed.asset_id]
         return _unavailable(error, failed.tried_for) if decision.is_over else _refused(error)
 
@@ -151,9 +151,11 @@ class Bucket:
 
 def _refused(error: KiliError) -> Cause:
     fix = "send content that the bucket takes, or mend what it names, and replay"
-    return Cause("upload_refused", "refused", "asset", str(error), fix, error.words)
+    return Cause("upload_refused", "refused", "asset", str(error), fix, error.server_message)
 
 
 def _unavailable(error: KiliError, seconds: float) -> Cause:
     problem = f"cannot be uploaded for {seconds:.0f} s now: {error}"
-    return Cause(UPLOAD_UNAVAILABLE, "refused", "asset", problem, "replay it when the bucket takes it", error.words)
+    return Cause(
+        UPLOAD_UNAVAILABLE, "refused", "asset", problem, "replay it when the bucket takes it", error.server_message
+    )

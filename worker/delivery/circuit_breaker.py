@@ -19,6 +19,7 @@ import redis
 from worker.delivery.failure_policy import DEFAULT_POLICY, FailurePolicy
 from worker.delivery.failures import Action, Failure, Fault, Others, Stage
 from worker.environment.connections import insist
+from worker.environment.stored import of_stored
 from worker.kili import RefusedProject
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Pause:
     failures: int
 
 
-class Pauses:
+class CircuitBreaker:
     """The circuits of one spool, shared by the fleet, on the clock of Redis.
 
     Args:
@@ -196,4 +197,4 @@ def _scope(project: str) -> str:
 
 
 def _read(scope: str, raw: bytes) -> Pause:
-    return Pause(**{**json.loads(raw), "scope": scope})
+    return of_stored(Pause, raw, scope=scope)

@@ -111,7 +111,7 @@ class ContentSource:
         try:
             return Upload(item, _readable(path, self._roots), kind, name)
         except OSError as error:
-            if self._uploader.callers.failures.decide(Failure(Stage.FILE, error)).action is Action.END_WAVE:
+            if self._uploader.clients.failures.decide(Failure(Stage.FILE, error)).action is Action.END_WAVE:
                 raise
             return unreadable_file(error)
 

@@ -10,6 +10,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist
+from worker.environment.stored import of_stored
 from worker.kili import KiliError
 
 logger = logging.getLogger(__name__)
@@ -19,7 +20,7 @@ APART_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentRefusal:
+class DocumentRejection:
     """The server took a batch's mutations apart, but not together; ``at`` is in seconds since the epoch."""
 
     at: float
@@ -47,12 +48,12 @@ class Documents:
 
     def refused(self, error: KiliError) -> None:
         """Send separate calls for a while, and say so once."""
-        refusal = DocumentRefusal(clock.now(), str(error)[:300])
-        if insist(self._redis, "SET", self._key, json.dumps(asdict(refusal)), "NX", "EX", APART_SECONDS):
-            words = "one document a batch is refused, its calls go apart for %d s: %s"
-            logger.warning(words, APART_SECONDS, refusal.reason, extra={"action": "one_document_refused"})
+        rejection = DocumentRejection(clock.now(), str(error)[:300])
+        if insist(self._redis, "SET", self._key, json.dumps(asdict(rejection)), "NX", "EX", APART_SECONDS):
+            message = "one document a batch is refused, its calls go apart for %d s: %s"
+            logger.warning(message, APART_SECONDS, rejection.reason, extra={"action": "one_document_refused"})
 
-    def refusal(self) -> DocumentRefusal | None:
+    def rejection(self) -> DocumentRejection | None:
         """The refusal that is in force."""
         raw = self._redis.get(self._key)
-        return DocumentRefusal(**json.loads(raw)) if isinstance(raw, bytes) else None
+        return of_stored(DocumentRejection, raw) if isinstance(raw, bytes) else None

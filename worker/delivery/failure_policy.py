@@ -24,8 +24,8 @@ from worker.delivery.failures import (
     RESULT_UNAVAILABLE,
     UPLOAD_UNAVAILABLE,
     Action,
-    Decision,
     Failure,
+    FailureDecision,
     Fault,
     Graces,
     Others,
@@ -83,8 +83,8 @@ SHOWN_SECONDS = 60.0
 """So long Kili may say of an asset that it exists, or that it was imported, without showing it; and an import may be
 on its way without a notification."""
 
-ROUNDS = 3
-MOST_ROUNDS = 8
+SERIES = 3
+MOST_SERIES = 8
 """Of an item alone whose calls get no clear answer: rounds of attempts with others taken until it is at fault, and
 rounds in all until nobody is. A server that fails every second call fails four in a row of one item in sixteen."""
 
@@ -150,12 +150,12 @@ FAILED_TOGETHER = Until(
 NONE_TAKEN = Until("none of them is taken", lambda g, f: f.others is Others.REFUSED, Action.END_WAVE)
 ONE_ITEM = Until("one item is left", lambda g, f: f.items == 1)
 GUILTY = Until(
-    f"one item is left, and {ROUNDS} rounds of its attempts failed while all others that were asked were taken",
-    lambda g, f: f.items == 1 and f.others is Others.TAKEN and f.accused >= ROUNDS,
+    f"one item is left, and {SERIES} rounds of its attempts failed while all others that were asked were taken",
+    lambda g, f: f.items == 1 and f.others is Others.TAKEN and f.accused >= SERIES,
 )
 UNDECIDED = Until(
-    f"one item is left, and {MOST_ROUNDS} rounds of its attempts failed",
-    lambda g, f: f.items == 1 and f.others is not Others.UNKNOWN and f.attempts >= MOST_ROUNDS,
+    f"one item is left, and {MOST_SERIES} rounds of its attempts failed",
+    lambda g, f: f.items == 1 and f.others is not Others.UNKNOWN and f.attempts >= MOST_SERIES,
     Action.END_WAVE,
 )
 ONE_LEFT = Until(
@@ -164,7 +164,7 @@ ONE_LEFT = Until(
     Action.AFTER_OTHERS,
 )
 SOME_TAKEN = Until("any other is taken", lambda g, f: f.others in (Others.TAKEN, Others.SOME_TAKEN), Action.SPLIT)
-JUDGED = (NONE_TAKEN, GUILTY, UNDECIDED, ONE_LEFT, SOME_TAKEN)
+BY_OTHERS = (NONE_TAKEN, GUILTY, UNDECIDED, ONE_LEFT, SOME_TAKEN)
 
 FOR_ALL = (ConnectFailed, RateLimited, Unauthorized, RefusedKey)
 OF_KILI = (KiliError, TransientError, Unavailable, CompressionRefused)
@@ -304,13 +304,13 @@ RULES: tuple[Rule, ...] = (
         Action.END_WAVE,
     ),
     Rule(Stage.REQUEST, (RefusedItems, TooLarge), Fault.ITEM, Action.SPLIT, (ONE_ITEM,)),
-    Rule(Stage.REQUEST, UNCLEAR, Fault.UNCLEAR, Action.ASK_OTHERS, JUDGED),
+    Rule(Stage.REQUEST, UNCLEAR, Fault.UNCLEAR, Action.TRY_OTHERS, BY_OTHERS),
     Rule(
         Stage.REQUEST,
         (ServerFault,),
         Fault.UNCLEAR,
-        Action.ASK_OTHERS,
-        JUDGED,
+        Action.TRY_OTHERS,
+        BY_OTHERS,
         when=_general,
         when_text="in general words",
     ),
@@ -364,22 +364,22 @@ class FailurePolicy:
 
     graces: Graces = field(default_factory=Graces)
 
-    def decide(self, failure: Failure) -> Decision:
+    def decide(self, failure: Failure) -> FailureDecision:
         """What becomes of a failure. Raises LookupError for one that no rule knows."""
         rule = self.rule_of(failure)
         end = next((one for one in rule.limits if one.reached(self.graces, failure)), None)
-        return Decision(
+        return FailureDecision(
             end.then if end else rule.action,
             rule.fault,
             rule.delay(self.graces, failure),
-            rule.counted_as,
+            rule.cause,
             rule.longest(self.graces, failure),
             is_over=end is not None and end.is_over,
         )
 
     def may_be_items(self, error: BaseException) -> bool:
         """Whether an item of a request may be behind a fault of the server."""
-        return self.decide(Failure(Stage.REQUEST, error)).action is Action.ASK_OTHERS
+        return self.decide(Failure(Stage.REQUEST, error)).action is Action.TRY_OTHERS
 
     def is_certain(self, error: BaseException) -> bool:
         """Whether an upload's error convicts it, whatever becomes of others."""

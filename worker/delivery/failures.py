@@ -33,7 +33,7 @@ class Stage(Enum):
     REQUEST = "a request with items, after its attempts", "`bisect.py: send_each`"
     BATCH = "a batch ends with an error", "`wave.py: Wave`"
     OPEN = "items that a failed wave leaves open", "`wave.py: Wave`"
-    WAVE = "a wave ended with an error", "`circuit_breaker.py: Pauses.failed`"
+    WAVE = "a wave ended with an error", "`circuit_breaker.py: CircuitBreaker.failed`"
 
     def __init__(self, text: str, asked_by: str) -> None:
         self.text = text
@@ -80,7 +80,7 @@ class Action(StrEnum):
     NEW_URL = "try a new URL"
     JUDGE = "wait for the end of the batch"
     READ_INTERFACE = "read the interface again"
-    ASK_OTHERS = "send a few other items alone"
+    TRY_OTHERS = "send a few other items alone"
     AFTER_OTHERS = "send it again after the others"
     APART = "send the steps one by one"
     SPLIT = "send smaller parts"
@@ -160,7 +160,7 @@ class Until:
 class Rule:
     """One row: the ``action`` for these failures at a stage, until the first of the ``limits`` is reached.
 
-    ``counted_as`` names the time that counts towards a limit per item. ``when`` narrows a row to failures that
+    ``cause`` names the time that counts towards a limit per item. ``when`` narrows a row to failures that
     ``when_text`` describes.
     """
 
@@ -169,7 +169,7 @@ class Rule:
     fault: Fault
     action: Action
     limits: tuple[Until, ...] = ()
-    counted_as: str = ""
+    cause: str = ""
     delay: Number = lambda p, f: 0.0
     longest: Number = lambda p, f: 1.0
     when: Test = lambda p, f: True
@@ -177,13 +177,13 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class FailureDecision:
     """What to do; ``delay`` in seconds. ``longest`` is how much longer than usual the longest pause may be."""
 
     action: Action
     fault: Fault
     delay: float = 0.0
-    counted_as: str = ""
+    cause: str = ""
     longest: float = 1.0
     is_over: bool = False
 

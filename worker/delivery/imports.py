@@ -17,10 +17,11 @@ from typing import Any
 
 import redis
 
-from worker.delivery.callers import Callers
-from worker.delivery.failures import Action, Decision, Failure, Stage, Trouble
+from worker.delivery.clients import DeliveryClients
+from worker.delivery.failures import Action, Failure, FailureDecision, Stage, Trouble
 from worker.environment import clock
 from worker.environment.connections import insist
+from worker.environment.stored import of_stored
 from worker.kili import KiliError, Notification
 from worker.spool.dead_letters import Cause
 
@@ -67,13 +68,13 @@ class Imports:
         self,
         client: redis.Redis,
         prefix: str,
-        callers: Callers,
+        clients: DeliveryClients,
         *,
         clock: Callable[[], float] = clock.now,
     ) -> None:
         self._redis = client
         self._key = f"{prefix}import:"
-        self._callers = callers
+        self._clients = clients
         self._clock = clock
 
     def begin(self, asset_ids: Sequence[str]) -> None:
@@ -99,30 +100,30 @@ class Imports:
         """Those that failed together with others: each is to be sent alone."""
         return {asset_id for asset_id, one in self._known(asset_ids).items() if one.alone}
 
-    def look(self, project: str, asset_ids: Sequence[str], tried_for: TriedFor) -> dict[str, Decision | Cause]:
-        """What is to be done with assets that Kili does not show: look again, or bury; absent ones: send.
+    def look(self, project: str, asset_ids: Sequence[str], tried_for: TriedFor) -> dict[str, FailureDecision | Cause]:
+        """What is to be done with assets that Kili does not show: look again, or dead-letter; absent ones: send.
 
         ``tried_for`` says how long an asset was looked for in vain, by what was in the way.
         """
         known = self._known(asset_ids)
         open_ = sorted({one.notification for one in known.values() if one.notification and not one.outcome})
         asked = random.sample(open_, min(ASKED, len(open_)))
-        news = {notification: self._ask(project, notification) for notification in asked}
-        found: dict[str, Decision | Cause] = {}
+        news = {notification: self._query(project, notification) for notification in asked}
+        found: dict[str, FailureDecision | Cause] = {}
         for asset_id, one in known.items():
-            told = news.get(one.notification)
-            step = self._step(asset_id, self._ended(asset_id, one, told) if told else one, tried_for)
+            notification = news.get(one.notification)
+            step = self._step(asset_id, self._ended(asset_id, one, notification) if notification else one, tried_for)
             if step is not None:
                 found[asset_id] = step
         self.forget(asset_id for asset_id, step in found.items() if isinstance(step, Cause))
         return found
 
-    def _step(self, asset_id: str, one: Import, tried_for: TriedFor) -> Decision | Cause | None:
+    def _step(self, asset_id: str, one: Import, tried_for: TriedFor) -> FailureDecision | Cause | None:
         if one.alone:
             return None
         failure = self._failure(one)
-        seconds = tried_for(asset_id, self._callers.failures.rule_of(failure).counted_as)
-        decision = self._callers.failures.decide(replace(failure, tried_for=seconds))
+        seconds = tried_for(asset_id, self._clients.failures.rule_of(failure).cause)
+        decision = self._clients.failures.decide(replace(failure, tried_for=seconds))
         match decision.action:
             case Action.RETRY:
                 return decision
@@ -142,17 +143,17 @@ class Imports:
         since_step = now - (one.ended if one.outcome else one.sent)
         return Failure(Stage.IMPORT, what, items=one.together, since_step=since_step)
 
-    def _ended(self, asset_id: str, one: Import, told: Notification) -> Import:
-        if told.is_under_way:
+    def _ended(self, asset_id: str, one: Import, notification: Notification) -> Import:
+        if notification.is_pending:
             return one
-        one = replace(one, outcome=told.status, message=told.message, ended=self._clock())
+        one = replace(one, outcome=notification.status, message=notification.message, ended=self._clock())
         self._write(asset_id, one)
         return one
 
-    def _ask(self, project: str, notification: str) -> Notification | None:
+    def _query(self, project: str, notification: str) -> Notification | None:
         """An answer that does not come is no news: what counts in the end is the asset, and the limit."""
         try:
-            return self._callers.once.notification(project, notification)
+            return self._clients.single_attempt.notification(project, notification)
         except KiliError as error:
             extra = {"action": "import_not_asked", "project": project}
             logger.warning("an import's notification cannot be read: %s", error, extra=extra)
@@ -163,10 +164,10 @@ class Imports:
             return {}
         stored: Any = self._redis.mget([self._key + asset_id for asset_id in asset_ids])
         pairs = zip(asset_ids, stored, strict=True)
-        return {asset_id: Import(**json.loads(text)) for asset_id, text in pairs if text is not None}
+        return {asset_id: of_stored(Import, text) for asset_id, text in pairs if text is not None}
 
     def _write(self, asset_id: str, one: Import) -> None:
-        kept = int(self._callers.failures.graces.imports) + KEPT_SECONDS
+        kept = int(self._clients.failures.graces.imports) + KEPT_SECONDS
         insist(self._redis, "SET", self._key + asset_id, json.dumps(asdict(one)), "EX", kept)
 
 

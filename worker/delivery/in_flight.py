@@ -35,7 +35,7 @@ def grouped(items: Iterable[T], *, key: Callable[[T], str]) -> list[list[T]]:
     return list(groups.values())
 
 
-class Flight:
+class InFlightBatches:
     """Batches that run side by side; used by one thread.
 
     Args:
@@ -44,31 +44,31 @@ class Flight:
 
     def __init__(self, pool: Executor) -> None:
         self._pool = pool
-        self._under_way: dict[Future[None], frozenset[str]] = {}
+        self._in_flight: dict[Future[None], frozenset[str]] = {}
         self._failures: list[BaseException] = []
 
     def start(self, step: Callable[[list[Item]], None], batch: list[Item]) -> None:
         """Run a step for a batch."""
-        self._under_way[self._pool.submit(step, batch)] = frozenset(item.entry.asset_id for item in batch)
+        self._in_flight[self._pool.submit(step, batch)] = frozenset(item.entry.asset_id for item in batch)
 
     def touches(self, asset_ids: Iterable[str]) -> bool:
         """Whether one of the assets is in a batch under way."""
         wanted = set(asset_ids)
-        return any(not wanted.isdisjoint(known) for known in self._under_way.values())
+        return any(not wanted.isdisjoint(known) for known in self._in_flight.values())
 
     def await_one(self, seconds: float | None = None) -> bool:
         """Wait until a batch ends, at most so long; False when none is under way."""
-        done, _ = wait(self._under_way, seconds, return_when=FIRST_COMPLETED)
+        done, _ = wait(self._in_flight, seconds, return_when=FIRST_COMPLETED)
         for future in done:
-            del self._under_way[future]
+            del self._in_flight[future]
             failure = future.exception()
             if failure is not None:
                 self._failures.append(failure)
-        return bool(self._under_way)
+        return bool(self._in_flight)
 
     def await_at_most(self, batches: int) -> None:
         """Wait until no more than so many batches are under way."""
-        while len(self._under_way) > batches:
+        while len(self._in_flight) > batches:
             self.await_one()
 
     def land(self) -> None:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticSerializationError, to_json
 from worker.contract import AssetContent, Prediction
 from worker.delivery.written import Properties
 from worker.review import ReviewDecision
-from worker.spool import Fate, Leased, Settlement
+from worker.spool import Leased, Outcome, Settlement
 from worker.spool.dead_letters import Cause, Sender, write_letter
 from worker.tracing import TRACE_KEY
 
@@ -122,7 +122,7 @@ def sender_of(entry: Leased, prediction: Prediction | None, project: str) -> Sen
 
 
 @dataclass(frozen=True, slots=True)
-class Burial:
+class DeadLetterWriter:
     """How a leased entry becomes a dead letter."""
 
     project: str
@@ -139,7 +139,7 @@ class Burial:
             source=source_of(entry),
             trace=ReviewDecision.trace_in(entry.decision),
         )
-        return Settlement(entry, Fate.DEAD, cause.slug, letter)
+        return Settlement(entry, Outcome.DEAD, cause.slug, letter)
 
 
 def source_of(entry: Leased) -> str:

@@ -133,14 +133,14 @@ UNCLAIMED_SECONDS = 0.01
 """A call that stays free for so long has nobody waiting for it: those who do wake up a little apart."""
 
 
-class Budget(Protocol):
+class LeaseBudget(Protocol):
     """What delivery asks of the fleet's call budget."""
 
     def peek(self) -> dict[str, float]:
         """State of the budget: ``next_in`` seconds until a call is free, ``limit`` calls a minute."""
 
 
-class Supply:
+class EntryLeaser:
     """Leases the entries of one wave.
 
     Args:
@@ -156,7 +156,7 @@ class Supply:
         self,
         spool: Spool,
         lease: Lease,
-        budget: Budget,
+        budget: LeaseBudget,
         rules: DeliveryRules,
         *,
         stop: threading.Event,
@@ -169,7 +169,7 @@ class Supply:
         self._stop = stop
         self._probing = probing
         self._begun = self._looked = clock.monotonic()
-        self._turn = float("-inf")
+        self._next_batch_at = float("-inf")
         self._may_overtake = rules.wave_items
 
     def first(self) -> list[Leased]:
@@ -199,7 +199,7 @@ class Supply:
         self._may_overtake -= len(found)
         return found
 
-    def take_turn(self) -> float:
+    def wait_for_budget(self) -> float:
         """0.0 when another batch may begin now, else the seconds until one may.
 
         Not before a call is free, nor sooner after the last turn than calls follow one another: a batch takes a call
@@ -208,10 +208,10 @@ class Supply:
         state, now = self._budget.peek(), clock.monotonic()
         if state["next_in"] > 0:
             return state["next_in"] + UNCLAIMED_SECONDS
-        too_soon = self._turn + 60.0 / state["limit"] - now
+        too_soon = self._next_batch_at + 60.0 / state["limit"] - now
         if too_soon > 0:
             return too_soon
-        self._turn = now
+        self._next_batch_at = now
         return 0.0
 
     def _leased(self, items: int, lanes: int = LANES) -> list[Leased]:

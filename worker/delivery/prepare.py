@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from worker.contract import MessageError, Prediction, read_stored
 from worker.delivery.failure_policy import DEFAULT_POLICY, FailurePolicy
 from worker.delivery.failures import Action, Failure, Fault, Stage
-from worker.delivery.item import Burial, Item
+from worker.delivery.item import DeadLetterWriter, Item
 from worker.formats import OutputError
 from worker.kili import KiliError, TooLarge, WorkerFault
 from worker.ontology import Interface, OntologyError
@@ -17,7 +17,7 @@ from worker.projects.configuration import ProjectConfig
 from worker.projects.outputs import NO_CONFIG
 from worker.projects.responses import response_text
 from worker.review import ReviewDecision
-from worker.spool import Fate, Leased, Settlement
+from worker.spool import Leased, Outcome, Settlement
 from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Prepared:
-    """Items to send, entries whose fate is known, and those that do not fit the interface as it is known."""
+    """Items to send, entries whose outcome is known, and those that do not fit the interface as it is known."""
 
     items: list[Item] = field(default_factory=list)
     settled: list[Settlement] = field(default_factory=list)
@@ -41,7 +41,7 @@ def prepare(
 ) -> Prepared:
     """Read each entry and turn its output into the project's json_response."""
     prepared = Prepared()
-    burial = Burial(project)
+    letter_writer = DeadLetterWriter(project)
     for entry in _newest(entries, prepared):
         prediction: Prediction | None = None
         try:
@@ -52,7 +52,7 @@ def prepare(
             if decision.fault is Fault.WORKER:
                 logger.exception("a prediction cannot be prepared", extra={"action": "prepare_failed"})
             settled = prepared.unfit if decision.action is Action.READ_INTERFACE else prepared.settled
-            settled.append(burial.of(entry, prediction, cause_of(error), "prepare"))
+            settled.append(letter_writer.of(entry, prediction, cause_of(error), "prepare"))
     return prepared
 
 
@@ -85,7 +85,7 @@ def cause_of(error: Exception) -> Cause:
         case KiliError() if not isinstance(error, WorkerFault):
             slug = error.code or ("too_large" if isinstance(error, TooLarge) else "refused_by_kili")
             fix = "mend what Kili names and replay"
-            return Cause(slug, "refused", error.operation or "", str(error), fix, error.words)
+            return Cause(slug, "refused", error.operation or "", str(error), fix, error.server_message)
     problem = str(error) if isinstance(error, WorkerFault) else f"{type(error).__name__}: {error}"
     return Cause("worker_fault", "message", "", problem, "report it with the worker's log; replay when it is mended")
 
@@ -105,7 +105,7 @@ def _newest(entries: Sequence[Leased], prepared: Prepared) -> list[Leased]:
         *older, newest = sorted(same, key=lambda one: one.rank)
         wanted = None if _may_hold_content(newest) else next(filter(_may_hold_content, reversed(older)), None)
         kept += [newest] if wanted is None else [newest, wanted]
-        prepared.settled += [Settlement(entry, Fate.SUPERSEDED) for entry in older if entry is not wanted]
+        prepared.settled += [Settlement(entry, Outcome.SUPERSEDED) for entry in older if entry is not wanted]
     return kept
 
 

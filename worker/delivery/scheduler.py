@@ -43,6 +43,9 @@ class Scheduler:
     SOONEST = 0.25
     """Of a tick: how soon one look may follow another because something was admitted."""
 
+    QUIET_LOOKS, QUIET_SECONDS = 50, 0.2
+    """After so many looks in vain the next ticks are at least so far apart, until something is admitted here."""
+
     def __init__(
         self,
         spool: Spool,
@@ -69,6 +72,7 @@ class Scheduler:
         self._guard = threading.Lock()
         self._woken = threading.Event()
         self._looked = float("-inf")
+        self._in_vain = 0
         self._trouble = ""
 
     def run(self) -> None:
@@ -77,11 +81,20 @@ class Scheduler:
         while not self._stop.is_set():
             if clock.monotonic() >= tick:
                 self.step()
-                tick = clock.monotonic() + self._every
+                tick = clock.monotonic() + self._pause
             else:
                 self.look()
             clock.wait(self._woken, max(0.0, tick - clock.monotonic()))
             self._woken.clear()
+
+    @property
+    def _pause(self) -> float:
+        """Seconds to the next tick."""
+        return max(self._every, self.QUIET_SECONDS) if self._is_quiet else self._every
+
+    @property
+    def _is_quiet(self) -> bool:
+        return self._in_vain >= self.QUIET_LOOKS
 
     def step(self) -> None:
         """Tick once."""
@@ -103,7 +116,8 @@ class Scheduler:
 
     def came(self) -> None:
         """Something may be due now; look at once, unless that was just done."""
-        if clock.monotonic() - self._looked >= self.SOONEST * self._every:
+        was_quiet, self._in_vain = self._is_quiet, 0
+        if was_quiet or clock.monotonic() - self._looked >= self.SOONEST * self._every:
             self._woken.set()
 
     def run_wave(self, project: str) -> None:
@@ -125,6 +139,7 @@ class Scheduler:
             )
         except (redis.RedisError, OSError) as error:
             return f"{type(error).__name__}: {error}"[:200]
+        self._in_vain = 0 if projects or self._running else self._in_vain + 1
         for project in projects:
             self._start(project)
         return ""

@@ -17,7 +17,7 @@ from worker.delivery.bucket import PutOff
 from worker.delivery.content import UPLOAD_TYPES
 from worker.delivery.failures import NOT_IMPORTED, Action, Failure, Stage, Trouble
 from worker.delivery.imports import FIRST_DELAY
-from worker.delivery.item import Burial, Item, newest_of
+from worker.delivery.item import DeadLetterWriter, Item, newest_of
 from worker.delivery.leasing import Lease
 from worker.delivery.prepare import cause_of, refit
 from worker.delivery.tools import WaveTools
@@ -33,9 +33,9 @@ from worker.kili import (
     TooLarge,
     UploadType,
     WorkerFault,
-    Written,
+    WriteResult,
 )
-from worker.spool import Fate, Leased, Settlement
+from worker.spool import Leased, Outcome, Settlement
 from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
@@ -46,11 +46,11 @@ Settle = Callable[[Sequence[Settlement]], None]
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """What one document brought through; ``refusal`` when the server did not take it at all."""
+    """What one document brought through; ``rejection`` when the server did not take it at all."""
 
     assets: bool = False
     labels: bool = False
-    refusal: KiliError | None = None
+    rejection: KiliError | None = None
 
 
 APART = Together()
@@ -65,8 +65,8 @@ class Steps:
     Args:
         tools: of the process.
         lease: checked before every call.
-        burial: makes dead letters.
-        settle: records fates.
+        letter_writer: makes dead letters.
+        settle: records outcomes.
         is_over: whether the wave has failed elsewhere.
     """
 
@@ -74,16 +74,16 @@ class Steps:
         self,
         tools: WaveTools,
         lease: Lease,
-        burial: Burial,
+        letter_writer: DeadLetterWriter,
         *,
         settle: Settle,
         is_over: Callable[[], bool],
     ) -> None:
         self._tools = tools
-        self._failures = tools.callers.failures
+        self._failures = tools.clients.failures
         self._lease = lease
         self._project = lease.project
-        self._burial = burial
+        self._letter_writer = letter_writer
         self._settle = settle
         self._begun = clock.now()
         self._is_over = is_over
@@ -107,8 +107,8 @@ class Steps:
         there = self._without_carriers(batch if done.assets else self._create(new, batch))
         labelled = self._label(there, done)
         self._prioritise(labelled)
-        if done.refusal and len(labelled) == len(_newest(batch)) and not isinstance(done.refusal, TooLarge):
-            self._tools.documents.refused(done.refusal)
+        if done.rejection and len(labelled) == len(_newest(batch)) and not isinstance(done.rejection, TooLarge):
+            self._tools.documents.refused(done.rejection)
 
     def update(self, *, at_least: int) -> None:
         """Set the properties that are still to be set, once so many have come together or one has waited long."""
@@ -136,16 +136,16 @@ class Steps:
 
     def _update(self, batch: Mapping[str, list[Item]]) -> None:
         newest = [max(items, key=lambda item: item.entry.rank) for items in batch.values()]
-        sent = send_each(newest, self._send_updates, self._tools.callers, sift=self._sift, fits=self._fits)
-        self._bury("prioritise", sent)
-        judged = {item.asset_id for item in sent.accepted} | {item.asset_id for item, _ in sent.refused}
+        sent = send_each(newest, self._send_updates, self._tools.clients, sift=self._sift, fits=self._fits)
+        self._dead_letter("prioritise", sent)
+        settled_ids = {item.asset_id for item in sent.accepted} | {item.asset_id for item, _ in sent.refused}
         refused = {id(item) for item, _ in sent.refused}
-        labelled = [item for asset_id in judged for item in batch[asset_id] if id(item) not in refused]
-        self._settle([Settlement(item.entry, Fate.DELIVERED) for item in labelled])
+        labelled = [item for asset_id in settled_ids for item in batch[asset_id] if id(item) not in refused]
+        self._settle([Settlement(item.entry, Outcome.DELIVERED) for item in labelled])
         sent.check()
 
     def _with_content(self, batch: list[Item]) -> tuple[list[NewItem], list[Item]]:
-        """The assets to create, and the items to go on with; the others are buried or put off."""
+        """The assets to create, and the items to go on with; the others are dead-lettered or put off."""
         leaders = [item for item in batch if item.leads and not item.exists]
         if not leaders:
             return [], batch
@@ -169,7 +169,7 @@ class Steps:
             self._send_import(pairs, kili, UPLOAD_TYPES[input_type])
 
         sent, _ = self._tools.assets.send(self._project, part, send, self._fits_new)
-        batch = self._drop(batch, {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused})
+        batch = self._drop(batch, {item.asset_id: cause_of(rejection) for (item, _), rejection in sent.refused})
         batch = self._put_off(batch, {item.asset_id: PutOff(FIRST_DELAY, NOT_IMPORTED) for item, _ in sent.accepted})
         sent.check()
         return batch
@@ -187,7 +187,7 @@ class Steps:
         self._tools.imports.sent(ids, notification)
 
     def _drop(self, batch: list[Item], dead: Mapping[str, Cause]) -> list[Item]:
-        """Bury the items of some assets; the others."""
+        """Dead-letter the items of some assets; the others."""
         self._settle([self._uncreated(item, dead[item.asset_id]) for item in batch if item.asset_id in dead])
         return [item for item in batch if item.asset_id not in dead]
 
@@ -195,7 +195,7 @@ class Steps:
         """Put the items of some assets off; the others."""
         self._settle(
             [
-                Settlement(item.entry, Fate.LATER, wait.cause, delay_ms=ms(wait.seconds))
+                Settlement(item.entry, Outcome.LATER, wait.cause, delay_ms=ms(wait.seconds))
                 for item in batch
                 if (wait := later.get(item.asset_id)) is not None
             ]
@@ -209,7 +209,7 @@ class Steps:
             return APART
         try:
             with self._call(batch):
-                written = self._tools.callers.first.write_batch(
+                written = self._tools.clients.first.write_batch(
                     self._project,
                     assets=[asset for _, asset in new],
                     labels=_labels(_newest(batch)),
@@ -217,11 +217,11 @@ class Steps:
                 )
         except KiliError as error:
             if self._failures.decide(Failure(Stage.DOCUMENT, error)).action is Action.APART:
-                return Together(refusal=error)
+                return Together(rejection=error)
             raise
         return self._went_through(written, new, updates)
 
-    def _went_through(self, written: Written, new: Sequence[NewItem], updates: Sequence[Item]) -> Together:
+    def _went_through(self, written: WriteResult, new: Sequence[NewItem], updates: Sequence[Item]) -> Together:
         if written.assets is None:
             self._tools.assets.created([item for item, _ in new])
         if written.updates is None:
@@ -235,7 +235,7 @@ class Steps:
         if not new:
             return batch
         sent = self._tools.assets.create(self._project, new, self._send_assets, self._fits_new)
-        batch = self._drop(batch, {item.asset_id: cause_of(refusal) for (item, _), refusal in sent.refused})
+        batch = self._drop(batch, {item.asset_id: cause_of(rejection) for (item, _), rejection in sent.refused})
         sent.check()
         return batch
 
@@ -243,14 +243,14 @@ class Steps:
         """Who sent the content is at fault; who sent none waits for the asset as if nobody had."""
         if item.prediction.asset is None:
             decision = self._failures.decide(Failure(Stage.ASSET, Trouble.MISSING))
-            return Settlement(item.entry, Fate.LATER, decision.counted_as, delay_ms=decision.delay_ms)
+            return Settlement(item.entry, Outcome.LATER, decision.cause, delay_ms=decision.delay_ms)
         return self._letter(item, cause, "create")
 
     def _without_carriers(self, batch: list[Item]) -> list[Item]:
         """Older predictions that have brought their asset are superseded now that it is there; the others."""
         newest = _newest(batch)
         kept = {id(item) for item in newest}
-        self._settle([Settlement(item.entry, Fate.SUPERSEDED) for item in batch if id(item) not in kept])
+        self._settle([Settlement(item.entry, Outcome.SUPERSEDED) for item in batch if id(item) not in kept])
         return newest
 
     def _label(self, batch: list[Item], done: Together) -> list[Item]:
@@ -258,10 +258,10 @@ class Steps:
         if done.labels:
             sent = Sent(accepted=batch)
         else:
-            sent = send_each(batch, self._send_labels, self._tools.callers, sift=self._sift, fits=self._fits)
-        self._bury("label", sent)
+            sent = send_each(batch, self._send_labels, self._tools.clients, sift=self._sift, fits=self._fits)
+        self._dead_letter("label", sent)
         finished = [item for item in sent.accepted if not item.needs_update]
-        self._settle([Settlement(item.entry, Fate.DELIVERED) for item in finished])
+        self._settle([Settlement(item.entry, Outcome.DELIVERED) for item in finished])
         sent.check()
         return sent.accepted
 
@@ -299,11 +299,11 @@ class Steps:
                 yield
         except KiliError as error:
             if isinstance(error, TooLarge | TimedOut):
-                self._tools.pace.too_much(size, error)
+                self._tools.adaptive_limit.too_much(size, error)
             if self._failures.may_be_items(error):
                 self.suspects |= {item.entry.key: item for item in part}
             raise
-        self._tools.pace.went_through(size)
+        self._tools.adaptive_limit.went_through(size)
 
     @contextmanager
     def _own_faults(self) -> Iterator[None]:
@@ -316,7 +316,7 @@ class Steps:
             raise WorkerFault(f"{type(error).__name__}: {error}") from error
 
     def _fits(self, part: Sequence[Item]) -> bool:
-        return _bytes_of(part) <= self._tools.pace.batch_bytes
+        return _bytes_of(part) <= self._tools.adaptive_limit.batch_bytes
 
     def _fits_new(self, part: Sequence[NewItem]) -> bool:
         return self._fits([item for item, _ in part])
@@ -324,7 +324,7 @@ class Steps:
     def _sift(self, part: Sequence[Item], error: KiliError) -> Mapping[int, Exception | None] | None:
         """Before a refused part is split: is it the project, or has its interface changed?"""
         if isinstance(error, RefusedItems) and error.access and not self._access_checked:
-            self._tools.callers.first.project_interface(self._project)
+            self._tools.clients.first.project_interface(self._project)
             self._access_checked = True
         if error.code != "jsonResponseMalformed":
             return None
@@ -332,11 +332,11 @@ class Steps:
         config = self._tools.projects.of(self._project)
         return refit(part, self._tools.interfaces.get(self._project), config)
 
-    def _bury(self, stage: str, sent: Sent[Item]) -> None:
+    def _dead_letter(self, stage: str, sent: Sent[Item]) -> None:
         self._settle([self._letter(item, cause_of(problem), stage) for item, problem in sent.refused])
 
     def _letter(self, item: Item, cause: Cause, stage: str) -> Settlement:
-        return self._burial.of(item.entry, item.prediction, cause, stage)
+        return self._letter_writer.of(item.entry, item.prediction, cause, stage)
 
 
 def _newest(batch: Sequence[Item]) -> list[Item]:

@@ -6,10 +6,10 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.delivery.adaptive_limit import Pace
+from worker.delivery.adaptive_limit import AdaptiveLimit
 from worker.delivery.assets import AssetKeeper
 from worker.delivery.awaited import AwaitedResults
-from worker.delivery.callers import Callers
+from worker.delivery.clients import DeliveryClients
 from worker.delivery.content import ContentSource
 from worker.delivery.documents import Documents
 from worker.delivery.failures import Graces
@@ -41,7 +41,7 @@ class DeliveryRules:
 class WaveTools:
     """Shared by the waves, and by the batches of a wave."""
 
-    callers: Callers
+    clients: DeliveryClients
     spool: Spool
     interfaces: InterfaceCache
     projects: Projects
@@ -51,6 +51,6 @@ class WaveTools:
     imports: Imports
     documents: Documents
     pool: Executor
-    pace: Pace
+    adaptive_limit: AdaptiveLimit
     batch_items: int
     tracer: Tracer = NO_TRACES

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from worker.delivery.bisect import send_each
 from worker.delivery.bucket import FIRST_DELAY, Bucket, Failed, PutOff
-from worker.delivery.callers import Callers
+from worker.delivery.clients import DeliveryClients
 from worker.delivery.failure_policy import ADDRESSES, CROWD
 from worker.delivery.failures import UPLOAD_UNAVAILABLE, Action, Failure, Stage, Trouble
 from worker.delivery.in_flight import grouped
@@ -56,8 +56,8 @@ class Uploader:
         pause: seconds before a new URL is asked for the first time.
     """
 
-    def __init__(self, callers: Callers, bucket: Bucket, *, pause: float = PAUSE) -> None:
-        self.callers = callers
+    def __init__(self, clients: DeliveryClients, bucket: Bucket, *, pause: float = PAUSE) -> None:
+        self.clients = clients
         self.bucket = bucket
         self.pause = pause
 
@@ -73,7 +73,7 @@ class _Batch:
     """The uploads of one batch."""
 
     def __init__(self, uploader: Uploader, project: str) -> None:
-        self._callers = uploader.callers
+        self._clients = uploader.clients
         self._bucket = uploader.bucket
         self._pause = uploader.pause
         self._project = project
@@ -102,7 +102,7 @@ class _Batch:
             if attempt == ADDRESSES - 1:
                 self._let_rest(untried)
             else:
-                clock.wait(self._callers.stop, self._pause * 2**attempt)
+                clock.wait(self._clients.stop, self._pause * 2**attempt)
         self._judge([*failed, *curable, *self._unanswered])
         self._unanswered = []
 
@@ -137,11 +137,11 @@ class _Batch:
             return []
         urls: dict[str, str] = {}
 
-        def ask(part: Sequence[Upload], kili: KiliClient) -> None:
+        def request(part: Sequence[Upload], kili: KiliClient) -> None:
             ids = [upload.item.asset_id for upload in part]
             urls.update(zip(ids, kili.signed_upload_urls(self._project, ids, part[0].file), strict=True))
 
-        sent = send_each(uploads, ask, self._callers, sift=self._sift)
+        sent = send_each(uploads, request, self._clients, sift=self._sift)
         sent.check()
         for upload, problem in sent.refused:
             if isinstance(problem, UnknownOutcome):
@@ -154,17 +154,17 @@ class _Batch:
     def _sift(self, _: Sequence[Upload], error: KiliError) -> None:
         """A refusal may mean the project: then this call says so."""
         if isinstance(error, RefusedItems) and error.access:
-            self._callers.first.project_interface(self._project)
+            self._clients.first.project_interface(self._project)
 
     def _put(self, upload: Upload, url: str) -> KiliError | None:
-        if self._callers.stop.is_set():
+        if self._clients.stop.is_set():
             raise NotSent("the worker stops")
-        client = self._callers.once if self._in_a_row else self._callers.first
+        client = self._clients.single_attempt if self._in_a_row else self._clients.first
         try:
             data = upload.data()
             client.upload(url, data, upload.kind)
         except OSError as error:
-            if self._callers.failures.decide(Failure(Stage.FILE, error)).action is Action.END_WAVE:
+            if self._clients.failures.decide(Failure(Stage.FILE, error)).action is Action.END_WAVE:
                 raise
             self.uploaded.refused.append((upload.item, unreadable_file(error)))
         except KiliError as error:
@@ -181,22 +181,22 @@ class _Batch:
         return None
 
     def _note_failure(self, error: KiliError) -> None:
-        if self._callers.failures.is_certain(error):
+        if self._clients.failures.is_certain(error):
             return
         self._in_a_row.append(error)
         may_pass = itertools.takewhile(lambda one: self._action(one) is Action.JUDGE, reversed(self._in_a_row))
         failure = Failure(Stage.BUCKET, Trouble.UPLOADS_FAIL, attempts=len(list(may_pass)))
-        if self._callers.failures.decide(failure).action is Action.PAUSE_UPLOADS:
+        if self._clients.failures.decide(failure).action is Action.PAUSE_UPLOADS:
             self._bucket.close(error)
 
     def _action(self, error: KiliError) -> Action:
-        return self._callers.failures.decide(Failure(Stage.ADDRESS, error)).action
+        return self._clients.failures.decide(Failure(Stage.ADDRESS, error)).action
 
     def _judge(self, failed: Sequence[tuple[Upload, KiliError]]) -> None:
-        if self._callers.stop.is_set():
+        if self._clients.stop.is_set():
             raise NotSent("the worker stops")
         if failed:
-            self._ask_witness()
+            self._try_witness()
         rows = [Failed(one.item.asset_id, error, _tried_for(one)) for one, error in failed]
         for (upload, _), verdict in zip(failed, self._bucket.verdicts(rows), strict=True):
             if isinstance(verdict, Cause):
@@ -204,13 +204,13 @@ class _Batch:
             else:
                 self.uploaded.later.append((upload.item, verdict))
 
-    def _ask_witness(self) -> None:
+    def _try_witness(self) -> None:
         """Upload the smallest that was taken once more: does the bucket still take anything?"""
         if self._taken is None:
             return
         _, upload, url = self._taken
         try:
-            self._callers.once.upload(url, upload.data(), upload.kind)
+            self._clients.single_attempt.upload(url, upload.data(), upload.kind)
         except (OSError, KiliError):
             return
         self._bucket.took(upload.item.asset_id)
@@ -227,6 +227,6 @@ def unreadable_file(error: OSError) -> Cause:
 
 
 def _no_url(problem: Exception) -> Cause:
-    words = getattr(problem, "words", "")
+    server_message = getattr(problem, "server_message", "")
     fix = "check that the key may upload local data to Kili, or send a url, and replay"
-    return Cause("upload_refused", "refused", "asset", str(problem), fix, words)
+    return Cause("upload_refused", "refused", "asset", str(problem), fix, server_message)

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from worker.contract import MessageError, Prediction, read_stored
-from worker.delivery import Burial, LeaseKeeper, Pause, Pauses
+from worker.delivery import CircuitBreaker, DeadLetterWriter, LeaseKeeper, Pause
 from worker.environment import clock
-from worker.spool import Fate, Leased, Settlement, Spool
+from worker.spool import Leased, Outcome, Settlement, Spool
 from worker.spool.dead_letters import Cause
+from worker.tracing import NO_TRACES, Tracer
 
 BLOCK_ITEMS = 500
 BLOCK_BYTES = 32_000_000
@@ -43,9 +44,9 @@ class Wait:
         return max(0.0, clock.now() - self.oldest_ms / 1000) if self.oldest_ms is not None else 0.0
 
 
-def waits(spool: Spool, pauses: Pauses) -> list[Wait]:
+def waits(spool: Spool, breaker: CircuitBreaker) -> list[Wait]:
     """Every project with predictions on their way, the longest wait first."""
-    paused = {pause.scope: pause for pause in pauses.all()}
+    paused = {pause.scope: pause for pause in breaker.all()}
     found = [wait_of(spool, project, paused.get(f"project:{project}")) for project in spool.projects()]
     return sorted((one for one in found if one.waiting + one.leased > 0), key=lambda one: -one.seconds)
 
@@ -57,43 +58,67 @@ def wait_of(spool: Spool, project: str, pause: Pause | None) -> Wait:
     return Wait(project, ledger.waiting, ledger.leased, oldest, pause)
 
 
-def dead_letter(spool: Spool, wait: Wait, *, patience: float = 30.0, keeper: LeaseKeeper | None = None) -> int:
+def dead_letter(
+    spool: Spool,
+    wait: Wait,
+    *,
+    patience: float = 30.0,
+    keeper: LeaseKeeper | None = None,
+    tracer: Tracer = NO_TRACES,
+) -> int:
     """Move what waits for a project to the dead letters, from where it can be replayed; how many.
 
-    ``keeper`` holds the project's lock meanwhile, by default one of this call's own.
+    ``keeper`` holds the project's lock meanwhile, by default one of this call's own. ``tracer`` is notified of what
+    was moved.
 
     Raises:
         ProjectBusy: a wave has the project for longer than ``patience`` seconds.
         LeaseLost: another took the project meanwhile; what was moved until then is moved.
     """
-    burial, cause = Burial(wait.project), _cause_of(wait)
-    return _settle_all(spool, wait.project, lambda one: burial.of(one, _read(one), cause, "operator"), patience, keeper)
+    letter_writer, cause = DeadLetterWriter(wait.project), _cause_of(wait)
+
+    def settle(entry: Leased) -> Settlement:
+        return letter_writer.of(entry, _read(entry), cause, "operator")
+
+    return _settle_all(spool, wait.project, settle, patience, keeper or LeaseKeeper(spool), tracer)
 
 
-def drop(spool: Spool, wait: Wait, *, patience: float = 30.0, keeper: LeaseKeeper | None = None) -> int:
-    """Drop what waits for a project for good; how many. Raises as ``dead_letter`` does."""
-    return _settle_all(spool, wait.project, lambda one: Settlement(one, Fate.DROPPED), patience, keeper)
+def drop(
+    spool: Spool,
+    wait: Wait,
+    *,
+    patience: float = 30.0,
+    keeper: LeaseKeeper | None = None,
+    tracer: Tracer = NO_TRACES,
+) -> int:
+    """Drop what waits for a project for good; how many. Arguments and errors are those of ``dead_letter``."""
+    keeper = keeper or LeaseKeeper(spool)
+    return _settle_all(spool, wait.project, lambda one: Settlement(one, Outcome.DROPPED), patience, keeper, tracer)
 
 
-def _settle_all(spool: Spool, project: str, settle: Settle, patience: float, keeper: LeaseKeeper | None = None) -> int:
+def _settle_all(
+    spool: Spool, project: str, settle: Settle, patience: float, keeper: LeaseKeeper, tracer: Tracer
+) -> int:
     """Settle what waits now, block by block under the project's lock; what comes meanwhile stays."""
-    keeper, end = keeper or LeaseKeeper(spool), clock.monotonic() + patience
+    end = clock.monotonic() + patience
     while True:
         with keeper.hold(project) as lease:
             if lease is not None:
                 spool.hasten(project, lease.token)
-                return _settle_blocks(spool, project, lease.token, settle)
+                return _settle_blocks(spool, project, lease.token, settle, tracer)
         if clock.monotonic() > end:
             raise ProjectBusy(project)
         clock.wait(threading.Event(), 0.1)
 
 
-def _settle_blocks(spool: Spool, project: str, token: str, settle: Settle) -> int:
+def _settle_blocks(spool: Spool, project: str, token: str, settle: Settle, tracer: Tracer) -> int:
     left, done = spool.ledger(project).waiting, 0
     while left > 0:
         items = min(left, BLOCK_ITEMS)
         entries = spool.lease(project, token, items=items, max_bytes=BLOCK_BYTES, aging_ms=NO_AGING_MS)
-        spool.settle(project, token, [settle(entry) for entry in entries])
+        settlements = [settle(entry) for entry in entries]
+        spool.settle(project, token, settlements)
+        tracer.settled(project, settlements)
         done += len(entries)
         still = spool.ledger(project).waiting
         if not entries and still >= left:

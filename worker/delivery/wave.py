@@ -14,21 +14,22 @@ from dataclasses import dataclass, field
 
 import redis
 
-from worker.delivery.blame import Blame
-from worker.delivery.failure_policy import INTERFACE_DOUBT_SECONDS
-from worker.delivery.failures import Action, Failure, Stage
-from worker.delivery.in_flight import Flight, batches, grouped
-from worker.delivery.item import Burial, Item, newest_of
-from worker.delivery.leasing import Lease, Supply
+from worker.delivery.failure_policy import INTERFACE_DOUBT_SECONDS, FailurePolicy
+from worker.delivery.failures import FAULT, Action, Failure, Stage, Trouble
+from worker.delivery.in_flight import InFlightBatches, batches, grouped
+from worker.delivery.item import DeadLetterWriter, Item, newest_of
+from worker.delivery.leasing import EntryLeaser, Lease
 from worker.delivery.prepare import Prepared, cause_of, prepare
 from worker.delivery.steps import Steps
 from worker.delivery.tools import WaveTools
 from worker.environment import clock
 from worker.kili import KiliError
 from worker.review import ReviewDecision
-from worker.spool import Fate, Leased, LeaseLost, Settlement
+from worker.spool import Leased, LeaseLost, Outcome, Settlement
+from worker.spool.dead_letters import Cause
 
 logger = logging.getLogger(__name__)
+
 
 READY_BATCHES = 2
 """So many batches wait for a slot while the next entries are leased and made ready."""
@@ -36,10 +37,10 @@ READY_BATCHES = 2
 
 @dataclass(slots=True)
 class WaveResult:
-    """What a wave did: settled entries by fate, whether Kili answered, and the error that ended it, if any."""
+    """What a wave did: settled entries by outcome, whether Kili answered, and the error that ended it, if any."""
 
     project: str
-    fates: dict[Fate, int] = field(default_factory=dict)
+    outcomes: dict[Outcome, int] = field(default_factory=dict)
     answered: bool = False
     failure: Exception | None = None
 
@@ -49,20 +50,20 @@ class Wave:
 
     def __init__(self, tools: WaveTools, lease: Lease) -> None:
         self._tools = tools
-        self._failures = tools.callers.failures
+        self._failures = tools.clients.failures
         self._lease = lease
         self._project = lease.project
-        self._burial = Burial(lease.project)
+        self._letter_writer = DeadLetterWriter(lease.project)
         self._open: dict[tuple[int, str], Leased] = {}
         self._guard = threading.Lock()
         self._over = threading.Event()
-        self._flight = Flight(tools.pool)
+        self._in_flight = InFlightBatches(tools.pool)
         self._queue: list[list[Item]] = []
         self._result = WaveResult(lease.project)
-        self._steps = Steps(tools, lease, self._burial, settle=self._settle, is_over=self._over.is_set)
+        self._steps = Steps(tools, lease, self._letter_writer, settle=self._settle, is_over=self._over.is_set)
 
-    def run(self, entries: Sequence[Leased], supply: Supply) -> WaveResult:
-        """Send what can be sent; everything else is given back or buried.
+    def run(self, entries: Sequence[Leased], leaser: EntryLeaser) -> WaveResult:
+        """Send what can be sent; everything else is given back or dead-lettered.
 
         Args:
             entries: leased already.
@@ -73,7 +74,7 @@ class Wave:
             redis.RedisError: what is not settled waits for the lock to end.
         """
         try:
-            self._deliver(entries, supply)
+            self._deliver(entries, leaser)
         except (LeaseLost, redis.RedisError):
             raise
         except Exception as error:
@@ -81,41 +82,46 @@ class Wave:
                 logger.exception("wave failed", extra={"action": "wave_failed", "project": self._project})
             self._result.failure = error
         suspects = self._steps.suspects if self._result.answered else {}
-        blame = Blame(self._burial, self._failures)
-        self._settle(blame.settled(self._open.values(), suspects, self._result.failure))
+        failure, writer = self._result.failure, self._letter_writer
+        self._settle(
+            [
+                _settlement(entry, suspects.get(entry.key), failure, writer, self._failures)
+                for entry in self._open.values()
+            ]
+        )
         return self._result
 
-    def _deliver(self, entries: Sequence[Leased], supply: Supply) -> None:
+    def _deliver(self, entries: Sequence[Leased], leaser: EntryLeaser) -> None:
         try:
             self._take_up(entries)
-            while self._await_turn(supply):
-                newcomers = self._newcomers(supply)
+            while self._await_budget(leaser):
+                newcomers = self._newcomers(leaser)
                 if newcomers:
                     self._take_up(newcomers)
                 elif not self._queue:
                     break
                 if self._queue:
-                    self._flight.start(self._guarded, self._queue.pop(0))
+                    self._in_flight.start(self._guarded, self._queue.pop(0))
         except BaseException:
             self._over.set()
-            self._flight.await_at_most(0)
+            self._in_flight.await_at_most(0)
             raise
-        self._flight.land()
+        self._in_flight.land()
         self._steps.update(at_least=1)
 
-    def _newcomers(self, supply: Supply) -> Sequence[Leased]:
+    def _newcomers(self, leaser: EntryLeaser) -> Sequence[Leased]:
         """What is leased before the next batch begins: to fill it, or to overtake it."""
-        further = supply.further() if sum(map(len, self._queue)) < self._tools.batch_items else ()
+        further = leaser.further() if sum(map(len, self._queue)) < self._tools.batch_items else ()
         if further or not self._queue:
             return further
-        return supply.overtaking(min(item.entry.lane for item in self._queue[0]))
+        return leaser.overtaking(min(item.entry.lane for item in self._queue[0]))
 
-    def _await_turn(self, supply: Supply) -> bool:
+    def _await_budget(self, leaser: EntryLeaser) -> bool:
         """Wait until one more batch has a slot and a call to be had, or none is under way; False when all is over."""
         while not self._is_over():
-            self._flight.await_at_most(self._tools.pace.limit + READY_BATCHES)
-            wait = supply.take_turn()
-            if wait <= 0 or not self._flight.await_one(wait):
+            self._in_flight.await_at_most(self._tools.adaptive_limit.limit + READY_BATCHES)
+            wait = leaser.wait_for_budget()
+            if wait <= 0 or not self._in_flight.await_one(wait):
                 return True
         return False
 
@@ -123,8 +129,8 @@ class Wave:
         with self._guard:
             self._open |= {entry.key: entry for entry in entries}
         self._steps.begin()
-        if self._flight.touches(entry.asset_id for entry in entries):
-            self._flight.await_at_most(0)
+        if self._in_flight.touches(entry.asset_id for entry in entries):
+            self._in_flight.await_at_most(0)
         if self._is_over():
             return
         queued = [item for batch in self._queue for item in batch]
@@ -139,7 +145,7 @@ class Wave:
         if len(newest) == len(items):
             return list(items)
         older = [item for item in items if not item.outlasts(newest[item.answer])]
-        self._settle([Settlement(item.entry, Fate.SUPERSEDED) for item in older])
+        self._settle([Settlement(item.entry, Outcome.SUPERSEDED) for item in older])
         gone = {item.entry.key for item in older}
         return [item for item in items if item.entry.key not in gone]
 
@@ -155,12 +161,15 @@ class Wave:
         self._settle(
             [
                 *(
-                    Settlement(item.entry, Fate.LATER, decision.counted_as, delay_ms=decision.delay_ms)
+                    Settlement(item.entry, Outcome.LATER, decision.cause, delay_ms=decision.delay_ms)
                     for item, decision in located.later
                 ),
-                *(self._burial.of(item.entry, item.prediction, cause, "check") for item, cause in located.missing),
                 *(
-                    self._burial.of(item.entry, item.prediction, cause_of(problem), "check")
+                    self._letter_writer.of(item.entry, item.prediction, cause, "check")
+                    for item, cause in located.missing
+                ),
+                *(
+                    self._letter_writer.of(item.entry, item.prediction, cause_of(problem), "check")
                     for item, problem in located.refused
                 ),
             ]
@@ -195,11 +204,11 @@ class Wave:
             newest = max(group, key=lambda item: item.entry.stamp) if len(group) > 1 else group[0]
             for item in group:
                 item.leads = item is newest
-        count, max_bytes = self._tools.batch_items, self._tools.pace.batch_bytes
+        count, max_bytes = self._tools.batch_items, self._tools.adaptive_limit.batch_bytes
         return list(batches(groups, count=count, max_bytes=max_bytes, size=lambda item: item.size))
 
     def _guarded(self, batch: list[Item]) -> None:
-        with self._tools.pace.slot(self._is_over) as free:
+        with self._tools.adaptive_limit.slot(self._is_over) as free:
             if not free or self._is_over():
                 return
             try:
@@ -217,7 +226,7 @@ class Wave:
         return self._failures.decide(Failure(Stage.BATCH, error)).action is Action.SUSPECT
 
     def _is_over(self) -> bool:
-        return self._over.is_set() or self._tools.callers.stop.is_set()
+        return self._over.is_set() or self._tools.clients.stop.is_set()
 
     def _settle(self, settlements: Sequence[Settlement]) -> None:
         if not settlements:
@@ -227,7 +236,30 @@ class Wave:
         with self._guard:
             for one in settlements:
                 self._open.pop(one.entry.key, None)
-                self._result.fates[one.fate] = self._result.fates.get(one.fate, 0) + 1
+                self._result.outcomes[one.outcome] = self._result.outcomes.get(one.outcome, 0) + 1
 
 
 __all__ = ["LeaseLost", "Wave", "WaveResult"]
+
+
+def _settlement(
+    entry: Leased, item: Item | None, error: Exception | None, letter_writer: DeadLetterWriter, failures: FailurePolicy
+) -> Settlement:
+    """The outcome of an entry that a failed wave has left open: a suspect of ``error`` waits until its grace ends.
+
+    The server may be at fault, so it waits; but not for ever: a prediction whose calls alone fail, day and night, while
+    Kili answers everything else, would keep its project from being served. The time that counts begins with the first
+    failure that it was suspected of, and passes only while there are waves.
+    """
+    what = Trouble.NOT_SUSPECTED if item is None or error is None else error
+    waited = entry.tried_for_ms(FAULT)
+    decision = failures.decide(Failure(Stage.OPEN, what, tried_for=waited / 1000))
+    if decision.action is Action.DEAD_LETTER and item is not None and error is not None:
+        return letter_writer.of(entry, item.prediction, _after(error, waited), "deliver")
+    return Settlement(entry, Outcome.RETURNED, decision.cause, delay_ms=decision.delay_ms)
+
+
+def _after(error: Exception, waited_ms: int) -> Cause:
+    cause = cause_of(error)
+    problem = f"{cause.problem}; so for {waited_ms / 3_600_000:.1f} h, while Kili answered other calls"
+    return Cause(cause.slug, cause.kind, cause.field, problem, cause.fix, cause.server_message)

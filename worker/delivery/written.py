@@ -55,12 +55,12 @@ class WrittenLately:
         Failing to costs only a second look, so it is logged and no more.
         """
         now = clock.now()
-        words = [word for asset_id in made for word in (now, asset_id)]
+        arguments = [word for asset_id in made for word in (now, asset_id)]
         try:
             with self._redis.pipeline(transaction=False) as pipe:
-                if words:
+                if arguments:
                     insist(pipe, "ZREMRANGEBYSCORE", self._made, "-inf", now - KEPT_SECONDS)
-                    insist(pipe, "ZADD", self._made, *words)
+                    insist(pipe, "ZADD", self._made, *arguments)
                     insist(pipe, "EXPIRE", self._made, KEPT_SECONDS)
                 for asset_id, properties in written.items():
                     self._keep(pipe, asset_id, properties)
@@ -86,8 +86,8 @@ class WrittenLately:
     def _keep(self, pipe: redis.client.Pipeline, asset_id: str, properties: Properties | None) -> None:
         text = json_bytes([properties.metadata, properties.priority]) if properties else b""
         if text and len(text) <= MOST_BYTES:
-            words = ("SET", f"{self._prefix}{asset_id}", text, "EX", KEPT_SECONDS)
-            pipe.execute_command(*words)  # type: ignore[no-untyped-call]  # a tenth of what the typed method costs
+            arguments = ("SET", f"{self._prefix}{asset_id}", text, "EX", KEPT_SECONDS)
+            pipe.execute_command(*arguments)  # type: ignore[no-untyped-call]  # a tenth of what the typed method costs
         else:
             pipe.delete(f"{self._prefix}{asset_id}")
 

@@ -14,12 +14,12 @@ Asset = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class DemoEvidence:
     """Everything that was looked at.
 
     ``assets`` is the sandbox's state with every label, ``calls`` its count of delivery's calls by operation; ``ledger``
     and ``letters`` (dead letters without their messages) are the worker's own; ``labeled`` names, for each round, the
-    assets in the order in which the labelers took them; ``unheard`` are the labels that the worker has not read.
+    assets in the order in which the labelers took them; ``unread_labels`` are the labels that the worker has not read.
     """
 
     assets: Sequence[Asset]
@@ -27,12 +27,12 @@ class Evidence:
     ledger: Mapping[str, int]
     letters: Sequence[Mapping[str, Any]]
     labeled: Sequence[Sequence[str]]
-    unheard: int = 0
+    unread_labels: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """Messages sent, by door and by kind."""
+    """Messages sent, by source and by kind."""
 
     messages: int
     celery: int
@@ -85,7 +85,7 @@ def published_of(traffic: Traffic) -> Published:
     )
 
 
-def in_kili_of(traffic: Traffic, evidence: Evidence) -> InKili:
+def in_kili_of(traffic: Traffic, evidence: DemoEvidence) -> InKili:
     """Count assets, labels and calls."""
     names = Counter(asset["externalId"] for asset in evidence.assets)
     labels = list(_inferences(evidence.assets))
@@ -97,7 +97,7 @@ def in_kili_of(traffic: Traffic, evidence: Evidence) -> InKili:
         duplicate_assets=names.total() - len(names),
         duplicate_labels=keys.total() - len(keys),
         missing=len(traffic.answers.keys() - keys.keys()),
-        wrong_labels=sum(said != traffic.answers.get(key, said) for key, said in labels),
+        wrong_labels=sum(label != traffic.answers.get(key, label) for key, label in labels),
         unexpected_assets=len(names.keys() - traffic.truth.keys()),
         calls=calls,
         calls_by_operation=dict(evidence.calls),
@@ -133,7 +133,7 @@ def _class_of(label: Mapping[str, Any]) -> str:
     return str(response[JOB]["categories"][0]["name"])
 
 
-def broken_promises(traffic: Traffic, evidence: Evidence, published: Published, in_kili: InKili) -> list[str]:
+def broken_promises(traffic: Traffic, evidence: DemoEvidence, published: Published, in_kili: InKili) -> list[str]:
     """What does not hold, in words; nothing when everything does."""
     return [
         *_broken_in_kili(traffic, in_kili),
@@ -154,7 +154,7 @@ def _broken_in_kili(traffic: Traffic, found: InKili) -> Iterator[str]:
         yield f"{found.unexpected_assets} assets are there that no prediction asked for"
 
 
-def _broken_in_dead_letters(traffic: Traffic, evidence: Evidence) -> Iterator[str]:
+def _broken_in_dead_letters(traffic: Traffic, evidence: DemoEvidence) -> Iterator[str]:
     causes = Counter(letter["cause"] for letter in evidence.letters)
     if causes != traffic.causes:
         yield f"the dead letters are {_listed(causes)}; they should be {_listed(traffic.causes)}"
@@ -163,7 +163,7 @@ def _broken_in_dead_letters(traffic: Traffic, evidence: Evidence) -> Iterator[st
         yield f"{nameless} dead letters name no field"
 
 
-def _broken_in_ledger(published: Published, evidence: Evidence) -> Iterator[str]:
+def _broken_in_ledger(published: Published, evidence: DemoEvidence) -> Iterator[str]:
     ledger = evidence.ledger
     if ledger["balance"]:
         yield f"the conservation sum is off by {ledger['balance']}"
@@ -176,13 +176,13 @@ def _broken_in_ledger(published: Published, evidence: Evidence) -> Iterator[str]
         yield f"of {good} good messages {ledger['delivered']} were delivered and {ledger['superseded']} superseded"
 
 
-def _broken_in_review(evidence: Evidence) -> Iterator[str]:
+def _broken_in_review(evidence: DemoEvidence) -> Iterator[str]:
     labeled = {name for part in evidence.labeled for name in part}
     reviewed = reviewed_in(evidence.assets)
     if reviewed != labeled:
         yield f"the labelers labeled {len(labeled)} assets, Kili shows {len(reviewed)}"
-    if evidence.unheard:
-        yield f"{evidence.unheard} of {len(labeled)} human labels were not read by the worker"
+    if evidence.unread_labels:
+        yield f"{evidence.unread_labels} of {len(labeled)} human labels were not read by the worker"
 
 
 def _listed(counts: Counter[str]) -> str:

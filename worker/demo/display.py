@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from worker.demo.assertions import InKili
-from worker.demo.conclusions import Agreement, Drift
-from worker.demo.outcome import Outcome, Review
+from worker.demo.conclusions import DemoAgreement, DemoDrift
+from worker.demo.outcome import DemoResult, Review
 from worker.feedback.messages import time_of_day
 
 PROGRESS_BAR = 24
 PLAIN_STEPS = 4
 
 
-class Progress:
+class DemoProgress:
     """Shows steps and how far the running one is.
 
     Args:
@@ -30,14 +30,14 @@ class Progress:
         self._open = False
         self._shown: tuple[str, int] = ("", 0)
 
-    def say(self, words: str) -> None:
+    def write_line(self, caption: str) -> None:
         """A line that stays."""
         self.end()
-        self._write(f"{words}\n")
+        self._write(f"{caption}\n")
 
-    def show(self, what: str, done: int, total: int, words: str = "") -> None:
+    def show(self, what: str, done: int, total: int, caption: str = "") -> None:
         """How far ``what`` is; elsewhere than on a terminal only every quarter of it."""
-        line = f"{what:<10} {done:>6,} of {total:,}  {words}".rstrip()
+        line = f"{what:<10} {done:>6,} of {total:,}  {caption}".rstrip()
         if self._is_live:
             self._draw(f"{bar(done / total if total else 1, PROGRESS_BAR)}  {line}")
         elif self._is_news(what, done, total):
@@ -79,7 +79,7 @@ NARROW = "\u202f"
 NOTE = WIDTH - NAME - NUMBER - 5
 
 
-def table(outcome: Outcome, *, blocks: bool = False) -> str:
+def table(outcome: DemoResult, *, blocks: bool = False) -> str:
     """Write the result as a table; ``blocks`` draws bars with block signs, which not every terminal can show."""
     parts = (
         _published(outcome),
@@ -91,7 +91,7 @@ def table(outcome: Outcome, *, blocks: bool = False) -> str:
         _drift(outcome.drift),
     )
     text = "\n\n".join("\n".join(part) for part in parts)
-    broken = "\n".join(textwrap.fill(f"BROKEN PROMISE: {words}", WIDTH) for words in outcome.broken_promises)
+    broken = "\n".join(textwrap.fill(f"BROKEN PROMISE: {caption}", WIDTH) for caption in outcome.broken_promises)
     return f"{text}\n\n{broken}" if broken else text
 
 
@@ -99,17 +99,17 @@ def _row(name: str, number: str, note: str = "") -> str:
     return f"  {name:<{NAME}}{number:>{NUMBER}}   {note}".rstrip()
 
 
-def _published(outcome: Outcome) -> Iterator[str]:
+def _published(outcome: DemoResult) -> Iterator[str]:
     found = outcome.published
     yield "Published"
     yield _row("messages", f"{found.messages:,}", f"{found.celery:,} through Celery, {found.stream:,} by XADD")
     yield _row("predictions", f"{found.predictions:,}", f"of {len(outcome.models)} model versions, in rounds")
-    yield _row("duplicates", f"{found.duplicates:,}", "sent again, through the other door")
+    yield _row("duplicates", f"{found.duplicates:,}", "sent again, through the other source")
     yield _row("outdated", f"{found.outdated:,}", "an older answer, after the newer one")
     yield _row("bad", f"{found.bad:,}", "each in another way")
 
 
-def _in_kili(outcome: Outcome) -> Iterator[str]:
+def _in_kili(outcome: DemoResult) -> Iterator[str]:
     found = outcome.in_kili
     yield "In Kili, counted in the sandbox"
     yield _row("assets", f"{found.assets:,}", _unless(found.unexpected_assets, "unexpected", "one per external id"))
@@ -127,15 +127,15 @@ def _unless(count: int, problem: str, fine: str) -> str:
     return f"{count:,} {problem.upper()}" if count else fine
 
 
-def _ledger(outcome: Outcome) -> Iterator[str]:
+def _ledger(outcome: DemoResult) -> Iterator[str]:
     ledger = outcome.ledger
-    fates = (f"{ledger[name]:,} {name}" for name in ("delivered", "superseded", "dead"))
+    outcomes = (f"{ledger[name]:,} {name}" for name in ("delivered", "superseded", "dead"))
     yield "In the worker's ledger"
-    yield _row("received", f"{ledger['received']:,}", ", ".join(fates))
+    yield _row("received", f"{ledger['received']:,}", ", ".join(outcomes))
     yield _row("conservation", "OFF" if ledger["balance"] else "holds", "received = delivered + superseded + dead")
 
 
-def _dead_letters(outcome: Outcome) -> Iterator[str]:
+def _dead_letters(outcome: DemoResult) -> Iterator[str]:
     yield "Dead letters, and the fields they name"
     for group in outcome.dead_letters:
         notes = list(_folded(group.fields))
@@ -143,10 +143,10 @@ def _dead_letters(outcome: Outcome) -> Iterator[str]:
         yield from (_row("", "", note) for note in notes[1:])
 
 
-def _folded(words: list[str]) -> Iterator[str]:
+def _folded(caption: list[str]) -> Iterator[str]:
     """Words after commas, in lines of the note's width."""
     line = ""
-    for word in words:
+    for word in caption:
         if line and len(line) + len(word) + 2 > NOTE - 1:
             yield f"{line},"
             line = ""
@@ -164,7 +164,7 @@ def _review(found: Review, blocks: bool) -> Iterator[str]:
         yield _row("gain over confidence", f"{found.gain:.2f}x", "with the same number of reviews")
 
 
-def _agreement(rows: Sequence[Agreement]) -> Iterator[str]:
+def _agreement(rows: Sequence[DemoAgreement]) -> Iterator[str]:
     yield "Agreement with the humans on all traffic, estimated from what was reviewed"
     for row in rows:
         held = "NOT IN" if row.covered is False else "in"
@@ -176,13 +176,13 @@ def _points(share: float | None) -> str:
     return "unknown" if share is None else f"{100 * share:.1f}%"
 
 
-def _drift(found: Drift) -> Iterator[str]:
+def _drift(found: DemoDrift) -> Iterator[str]:
     since = time_of_day(found.injected_at, HOUR)
     yield f"Drift injected into {found.injected_model} at {since}: struck zeros, read as {found.injected_class}"
     for alarm in found.alarms:
         held = "the right one" if found.is_right(alarm) else "ANOTHER"
-        words = f"{alarm.headline}; fell most: {', '.join(alarm.lost[:2]) or 'no class'} ({held})"
-        yield textwrap.fill(words.replace(NARROW, ""), WIDTH, initial_indent="  ALARM ", subsequent_indent="    ")
+        caption = f"{alarm.headline}; fell most: {', '.join(alarm.lost[:2]) or 'no class'} ({held})"
+        yield textwrap.fill(caption.replace(NARROW, ""), WIDTH, initial_indent="  ALARM ", subsequent_indent="    ")
     if not found.alarms:
         yield "  no alarm was raised"
 

@@ -19,7 +19,7 @@ from typing import Any, Self
 import httpx
 
 from worker.demo.digits import CLASS_NAMES, png
-from worker.demo.display import Progress
+from worker.demo.display import DemoProgress
 from worker.demo.traffic import JOB
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.environment.trust import trusted
@@ -188,7 +188,7 @@ class WorkerProcess:
         """SIGKILL; the exit code."""
         if self.process.poll() is None:
             self.process.kill()
-        code = self.process.wait(10)
+        code = self.process.wait(60)
         self._dismiss_watcher()
         return code
 
@@ -206,7 +206,7 @@ class WorkerProcess:
 
 
 STOP_LIMIT = 15.0
-LISTENING = {
+SERVER_SETTINGS = {
     "WORKER_FEEDBACK__EVERY_SECONDS": "5",
     "WORKER_FEEDBACK__FIGURES_SECONDS": "5",
     "WORKER_FEEDBACK__BUDGET_SHARE": "0.2",
@@ -218,7 +218,7 @@ PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"}
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class DemoEnvironment:
     """What runs, and how to reach it; ``environment`` is what a command needs to see the same Redis and Kili."""
 
     sandbox: SandboxProcess
@@ -227,7 +227,7 @@ class Surroundings:
 
     @property
     def redis_url(self) -> str:
-        """The Redis of doors and spool."""
+        """The Redis of sources and spool."""
         return self.environment["REDIS_URL"]
 
     @property
@@ -237,7 +237,7 @@ class Surroundings:
 
 
 @contextmanager
-def surroundings(pictures: Mapping[str, bytes], policy: str, progress: Progress) -> Iterator[Surroundings]:
+def demo_environment(pictures: Mapping[str, bytes], policy: str, progress: DemoProgress) -> Iterator[DemoEnvironment]:
     """Start everything; stop it and remove the files at the end.
 
     ``pictures`` are images of digits by the name of their file, ``policy`` is the text of the review policy (TOML).
@@ -250,21 +250,21 @@ def surroundings(pictures: Mapping[str, bytes], policy: str, progress: Progress)
         files.mkdir()
         (folder / "policy.toml").write_text(policy, "utf-8")
         redis = stack.enter_context(EmbeddedRedis())
-        progress.say(f"Redis    {redis.url}")
+        progress.write_line(f"Redis    {redis.url}")
         with _interrupts_held():
             sandbox = stack.enter_context(SandboxProcess(files=str(files)))
-        progress.say(f"Kili     {sandbox.base_url} (the local sandbox)")
+        progress.write_line(f"Kili     {sandbox.base_url} (the local sandbox)")
         environment = _environment(redis, sandbox, folder)
         stack.enter_context(settings_environment(environment))
         worker = WorkerProcess({**environment, "WORKER_LOG__FORMAT": "text"}, folder)
         stack.callback(worker.stop, STOP_LIMIT)
         _draw(pictures, files)
         worker.wait_ready()
-        progress.say(f"worker   process {worker.pid}")
+        progress.write_line(f"worker   process {worker.pid}")
         try:
-            yield Surroundings(sandbox, worker, environment)
+            yield DemoEnvironment(sandbox, worker, environment)
         except Exception:
-            progress.say(f"the worker's log ends:\n{worker.tail()}")
+            progress.write_line(f"the worker's log ends:\n{worker.tail()}")
             raise
 
 
@@ -294,7 +294,7 @@ def _environment(redis: EmbeddedRedis, sandbox: SandboxProcess, folder: Path) ->
         "KILI_API_KEY": sandbox.api_key,
         "WORKER_HEARTBEAT_FILE": str(folder / "worker.heartbeat"),
         "WORKER_REVIEW__POLICY": str(folder / "policy.toml"),
-        **LISTENING,
+        **SERVER_SETTINGS,
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.demo.assertions import (
     DeadLetterGroup,
-    Evidence,
+    DemoEvidence,
     InKili,
     Published,
     broken_promises,
@@ -17,10 +17,9 @@ from worker.demo.assertions import (
     published_of,
     reviewed_in,
 )
-from worker.demo.conclusions import Agreement, Drift, agreements_of, drift_of
-from worker.demo.labelers import People
+from worker.demo.conclusions import DemoAgreement, DemoDrift, agreements_of, drift_of
 from worker.demo.plan import MODELS, Plan, Predicted
-from worker.demo.traffic import Traffic
+from worker.demo.traffic import SimulatedLabelers, Traffic
 from worker.feedback.messages import Links
 
 
@@ -46,7 +45,7 @@ class Review:
         return self.errors_found / self.errors_by_confidence if self.errors_by_confidence else None
 
 
-def review_of(plan: Plan, reviewed: Collection[str], per_round: Sequence[int]) -> Review:
+def review_of(plan: Plan, reviewed: Collection[str], per_phase: Sequence[int]) -> Review:
     """Compare orders of review.
 
     Args:
@@ -60,17 +59,17 @@ def review_of(plan: Plan, reviewed: Collection[str], per_round: Sequence[int]) -
         reviewed=len(reviewed),
         assets=len(every),
         errors_found=sum(one.is_wrong for one in every if one.external_id in reviewed),
-        errors_by_confidence=errors_by_confidence(plan, per_round),
+        errors_by_confidence=errors_by_confidence(plan, per_phase),
         errors_by_chance=round(errors * len(reviewed) / max(1, len(every)), 1),
         errors=errors,
     )
 
 
-def errors_by_confidence(plan: Plan, per_round: Sequence[int]) -> int:
+def errors_by_confidence(plan: Plan, per_phase: Sequence[int]) -> int:
     """Errors that are found when the least confident predictions are reviewed first."""
     queue: list[Predicted] = []
     found = 0
-    for part, count in zip(plan.rounds, per_round, strict=True):
+    for part, count in zip(plan.phases, per_phase, strict=True):
         queue = sorted([*queue, *part], key=lambda one: one.confidence)
         found += sum(one.is_wrong for one in queue[:count])
         del queue[:count]
@@ -78,7 +77,7 @@ def errors_by_confidence(plan: Plan, per_round: Sequence[int]) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DemoResult:
     """Everything that the demo shows; ``broken_promises`` is empty when all of them hold."""
 
     models: list[str]
@@ -87,8 +86,8 @@ class Outcome:
     dead_letters: list[DeadLetterGroup]
     ledger: dict[str, int]
     review: Review
-    agreement: list[Agreement]
-    drift: Drift
+    agreement: list[DemoAgreement]
+    drift: DemoDrift
     broken_promises: list[str]
 
 
@@ -98,22 +97,22 @@ class Staged:
 
     plan: Plan
     traffic: Traffic
-    people: People
+    labelers: SimulatedLabelers
     drift_at: float
 
 
-def outcome_of(staged: Staged, evidence: Evidence, figures: Mapping[str, Any], links: Links) -> Outcome:
-    """Count what there is and hold it against what was promised; ``figures`` are the worker's."""
+def outcome_of(staged: Staged, evidence: DemoEvidence, report_data: Mapping[str, Any], links: Links) -> DemoResult:
+    """Count what there is and hold it against what was promised; ``report_data`` are the worker's."""
     published, in_kili = published_of(staged.traffic), in_kili_of(staged.traffic, evidence)
-    per_round = [len(part) for part in evidence.labeled]
-    return Outcome(
+    per_phase = [len(part) for part in evidence.labeled]
+    return DemoResult(
         models=list(MODELS),
         published=published,
         in_kili=in_kili,
         dead_letters=dead_letters_of(evidence.letters),
         ledger=dict(evidence.ledger),
-        review=review_of(staged.plan, reviewed_in(evidence.assets), per_round),
-        agreement=agreements_of(staged.plan, staged.people.answers, figures),
-        drift=drift_of(staged.plan, staged.drift_at, figures, links),
+        review=review_of(staged.plan, reviewed_in(evidence.assets), per_phase),
+        agreement=agreements_of(staged.plan, staged.labelers.answers, report_data),
+        drift=drift_of(staged.plan, staged.drift_at, report_data, links),
         broken_promises=broken_promises(staged.traffic, evidence, published, in_kili),
     )

@@ -1,7 +1,7 @@
 """Who predicts what when: two models of different calibration, a new version of one of them, and its drift.
 
 The traffic comes in rounds. ``digit-logistic:1`` answers its share throughout; the rest is answered by
-``digit-bayes:1`` in the first quarter of the rounds, then by ``digit-bayes:2``, a better version. From two thirds of
+``digit-bayes:1`` in the first quarter of the phases, then by ``digit-bayes:2``, a better version. From two thirds of
 the rounds on, half way through that version's service, its pictures come from an office that writes round amounts and
 strikes its zeros through: no such zero was in the training data.
 """
@@ -17,8 +17,8 @@ from worker.demo.digits import CLASS_NAMES, Digits
 
 MOST_PREDICTIONS = 3360
 LEAST_PREDICTIONS = 36
-PER_ROUND = 280
-LEAST_ROUNDS = 3
+PER_PHASE = 280
+LEAST_PHASES = 3
 LOGISTIC, FIRST, SECOND = "digit-logistic:1", "digit-bayes:1", "digit-bayes:2"
 MODELS = (LOGISTIC, FIRST, SECOND)
 LOGISTIC_SHARE = 2 / 7
@@ -66,13 +66,13 @@ class Predicted:
 class Plan:
     """Everything that is predicted, round by round; from round ``drift_from`` on (0 is the first) there is drift."""
 
-    rounds: list[list[Predicted]] = field(repr=False)
+    phases: list[list[Predicted]] = field(repr=False)
     drift_from: int
 
     @property
     def predictions(self) -> list[Predicted]:
         """All of them, in order."""
-        return [one for part in self.rounds for one in part]
+        return [one for part in self.phases for one in part]
 
     @property
     def drifted_model(self) -> str:
@@ -82,8 +82,8 @@ class Plan:
     @property
     def drifted_class(self) -> str:
         """What it takes most of them for."""
-        said = Counter(one.answer for one in self.predictions if one.drifted)
-        return said.most_common(1)[0][0] if said else ""
+        answers = Counter(one.answer for one in self.predictions if one.drifted)
+        return answers.most_common(1)[0][0] if answers else ""
 
 
 def make_plan(digits: Digits, predictions: int = MOST_PREDICTIONS, *, seed: int = 0) -> Plan:
@@ -95,7 +95,7 @@ def make_plan(digits: Digits, predictions: int = MOST_PREDICTIONS, *, seed: int 
         seed: of the order of the pictures.
     """
     dice = random.Random(f"plan {seed}")
-    count = max(LEAST_ROUNDS, round(predictions / PER_ROUND))
+    count = max(LEAST_PHASES, round(predictions / PER_PHASE))
     second_from, drift_from = max(1, count // 4), max(2, count * 2 // 3)
     sizes = [predictions * (number + 1) // count - predictions * number // count for number in range(count)]
     logistic = [round(LOGISTIC_SHARE * size) for size in sizes]
@@ -104,12 +104,12 @@ def make_plan(digits: Digits, predictions: int = MOST_PREDICTIONS, *, seed: int 
         *_cut(_shuffled(digits, "bayes", FIRST, dice), bayes[:second_from]),
         *_cut(_second(digits, bayes[second_from:], drift_from - second_from, dice), bayes[second_from:]),
     ]
-    rounds = []
+    phases = []
     for one, other in zip(_cut(_shuffled(digits, "logistic", LOGISTIC, dice), logistic), parts, strict=True):
         together = one + other
         dice.shuffle(together)
-        rounds.append(together)
-    return Plan(_named(rounds), drift_from)
+        phases.append(together)
+    return Plan(_named(phases), drift_from)
 
 
 def _shuffled(digits: Digits, source: str, model: str, dice: random.Random) -> list[Predicted]:
@@ -138,11 +138,11 @@ def _cut(pictures: list[Predicted], sizes: Sequence[int]) -> list[list[Predicted
     return [pictures[start : start + size] for start, size in zip(starts, sizes, strict=True)]
 
 
-def _named(rounds: list[list[Predicted]]) -> list[list[Predicted]]:
+def _named(phases: list[list[Predicted]]) -> list[list[Predicted]]:
     """Number the assets in the order in which they come."""
     number = 0
     named = []
-    for part in rounds:
+    for part in phases:
         named.append([_with_name(one, number + place) for place, one in enumerate(part)])
         number += len(part)
     return named

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from worker.demo.assertions import Evidence
-from worker.demo.conclusions import Heard
-from worker.demo.display import Progress
-from worker.demo.environment import LocalKili, Surroundings, interface
-from worker.demo.labelers import People
-from worker.demo.outcome import Outcome, Staged, outcome_of
+from worker.demo.assertions import DemoEvidence
+from worker.demo.conclusions import FeedbackProbe
+from worker.demo.display import DemoProgress
+from worker.demo.environment import DemoEnvironment, LocalKili, interface
+from worker.demo.outcome import DemoResult, Staged, outcome_of
 from worker.demo.plan import Plan
-from worker.demo.traffic import DOORS, Door, Producer, make_traffic
+from worker.demo.traffic import CHANNELS, Channel, Producer, SimulatedLabelers, make_traffic
 from worker.monitoring.status import collect
 from worker.producer import Publisher
 from worker.sandbox.labelers import Labelers
@@ -40,7 +39,7 @@ capacity = {{ share = {share} }}
 audit = {{ rate = 0.12 }}
 """
 READING = frozenset({"labels", "countLabels", "assets"})
-"""Calls of the feedback room, which may fall into a delivery."""
+"""Calls of the feedback, which may fall into a delivery."""
 
 
 def policy_text(seed: int) -> str:
@@ -49,32 +48,32 @@ def policy_text(seed: int) -> str:
 
 
 @dataclass(slots=True)
-class Rounds:
+class DemoRun:
     """Plays rounds; ``labeled`` has the external ids that were labeled in each, ``calls`` those of the deliveries."""
 
     spool: Spool
-    doors: dict[Door, Publisher]
+    publishers: dict[Channel, Publisher]
     kili: LocalKili
     labelers: Labelers
-    heard: Heard
-    progress: Progress
+    probe: FeedbackProbe
+    progress: DemoProgress
     labeled: list[list[str]] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
     sent: int = 0
-    unheard: int = 0
+    unread_labels: int = 0
 
     def play(self, staged: Staged) -> None:
-        """Publish, deliver, label and hear everything."""
+        """Publish, deliver, label and collect everything."""
         total = len(staged.traffic.sent)
-        for part, messages in zip(staged.plan.rounds, staged.traffic.rounds, strict=True):
+        for part, messages in zip(staged.plan.phases, staged.traffic.phases, strict=True):
             self.kili.forget_calls()
             for one in messages:
-                self.doors[one.door].send(one.message)
-            for door in self.doors.values():
-                door.flush()
+                self.publishers[one.channel].send(one.message)
+            for publisher in self.publishers.values():
+                publisher.flush()
             self.sent += len(messages)
-            words = f"round {len(self.labeled) + 1} of {len(staged.plan.rounds)}"
-            wait_delivered(self.spool, self.sent, self.progress, total=total, words=words)
+            caption = f"round {len(self.labeled) + 1} of {len(staged.plan.phases)}"
+            wait_delivered(self.spool, self.sent, self.progress, total=total, caption=caption)
             self.calls += Counter({name: n for name, n in self.kili.calls().items() if name not in READING})
             self._label(round(REVIEWED_SHARE * len(part)))
         self.progress.end()
@@ -82,59 +81,63 @@ class Rounds:
     def _label(self, count: int) -> None:
         self.labeled.append(self.labelers.label(count).labeled)
         known = sum(map(len, self.labeled))
-        self.unheard = 0 if self.heard.wait(known, STALLED_SECONDS) else known - self.heard.known()
+        self.unread_labels = 0 if self.probe.wait(known, STALLED_SECONDS) else known - self.probe.known()
 
 
-def play(parts: Surroundings, plan: Plan, seed: int, page: Path | None, progress: Progress) -> tuple[str, Outcome]:
+def play(
+    environment: DemoEnvironment, plan: Plan, seed: int, page: Path | None, progress: DemoProgress
+) -> tuple[str, DemoResult]:
     """Play everything through and write the report's page; the project's id and the outcome."""
     settings = Settings()
-    sandbox = parts.sandbox
+    sandbox = environment.sandbox
     with ExitStack() as stack:
         kili = stack.enter_context(LocalKili(sandbox.endpoint, sandbox.admin_url, sandbox.api_key))
         project = kili.create_project(TITLE)
-        producer = Producer(project, parts.files_url, datetime.now(UTC))
-        begin = producer.begin(len(plan.rounds) - plan.drift_from).timestamp()
-        staged = Staged(plan, make_traffic(plan, producer, seed=seed), People(plan, seed=seed), begin)
-        doors = {door: stack.enter_context(Publisher(parts.redis_url, via=door)) for door in DOORS}
-        hired = Labelers(sandbox.endpoint, sandbox.api_key, project, staged.people, people=LABELERS, seed=seed)
+        producer = Producer(project, environment.files_url, datetime.now(UTC))
+        begin = producer.begin(len(plan.phases) - plan.drift_from).timestamp()
+        staged = Staged(plan, make_traffic(plan, producer, seed=seed), SimulatedLabelers(plan, seed=seed), begin)
+        publishers = {
+            channel: stack.enter_context(Publisher(environment.redis_url, via=channel)) for channel in CHANNELS
+        }
+        hired = Labelers(sandbox.endpoint, sandbox.api_key, project, staged.labelers, count=LABELERS, seed=seed)
         labelers = stack.enter_context(hired)
-        heard = stack.enter_context(Heard(settings, project, interface()))
-        rounds = Rounds(spool_of(settings), doors, kili, labelers, heard, progress)
-        rounds.play(staged)
-        figures = heard.figures(STALLED_SECONDS)
+        probe = stack.enter_context(FeedbackProbe(settings, project, interface()))
+        run = DemoRun(spool_of(settings), publishers, kili, labelers, probe, progress)
+        run.play(staged)
+        report_data = probe.report_data(STALLED_SECONDS)
         if page is not None:
-            heard.write_page(figures, TITLE, page)
-        evidence = _evidence(settings, rounds, kili.assets(project))
-        return project, outcome_of(staged, evidence, figures, heard.links)
+            probe.write_page(report_data, TITLE, page)
+        evidence = _evidence(settings, run, kili.assets(project))
+        return project, outcome_of(staged, evidence, report_data, probe.links)
 
 
-def _evidence(settings: Settings, rounds: Rounds, assets: list[dict[str, object]]) -> Evidence:
-    letters = DeadLetters(rounds.spool.redis, rounds.spool.prefix).letters()
-    return Evidence(
+def _evidence(settings: Settings, run: DemoRun, assets: list[dict[str, object]]) -> DemoEvidence:
+    letters = DeadLetters(run.spool.redis, run.spool.prefix).letters()
+    return DemoEvidence(
         assets=assets,
-        calls=rounds.calls,
+        calls=run.calls,
         ledger=collect(settings)["ledger"],
         letters=[letter.summary() for letter in letters],
-        labeled=rounds.labeled,
-        unheard=rounds.unheard,
+        labeled=run.labeled,
+        unread_labels=run.unread_labels,
     )
 
 
 def wait_delivered(
     spool: Spool,
     sent: int,
-    progress: Progress,
+    progress: DemoProgress,
     *,
     total: int | None = None,
-    words: str = "",
+    caption: str = "",
     patience: float = STALLED_SECONDS,
 ) -> bool:
-    """Show the ledger until every message that was sent has met its fate.
+    """Show the ledger until every message that was sent has its outcome.
 
     Args:
         spool: of the worker.
         sent: messages up to now.
-        progress: where it is shown, as a part of ``total`` messages (by default those sent) with ``words``.
+        progress: where it is shown, as a part of ``total`` messages (by default those sent) with ``caption``.
         total: messages of the whole demo.
         words: beside the numbers.
         patience: seconds without any movement after which False is returned.
@@ -144,13 +147,13 @@ def wait_delivered(
         if ledger != last:
             last, moved = ledger, time.monotonic()
         done = ledger.delivered + ledger.superseded + ledger.dead
-        progress.show("delivering", done, total or sent, words or _ledger_words(ledger))
+        progress.show("delivering", done, total or sent, caption or _ledger_text(ledger))
         if done >= sent and not ledger.waiting + ledger.leased:
             return True
         time.sleep(LOOK_SECONDS)
-    progress.say(f"nothing has moved for {patience:g} s")
+    progress.write_line(f"nothing has moved for {patience:g} s")
     return False
 
 
-def _ledger_words(ledger: Ledger) -> str:
+def _ledger_text(ledger: Ledger) -> str:
     return f"{ledger.waiting + ledger.leased:,} waiting, {ledger.dead:,} dead"

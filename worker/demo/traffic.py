@@ -11,28 +11,52 @@ from typing import Any, Literal
 
 from worker.demo.digits import CLASS_NAMES
 from worker.demo.plan import Plan, Predicted
+from worker.sandbox.labelers import JsonResponse
 
-Door = Literal["celery", "stream"]
+MISTAKES = 0.02
+
+
+class SimulatedLabelers:
+    """What they would answer to each asset, whenever and by whomever it is asked.
+
+    ``answers`` has a class for every external id: so the demo knows what agreement with all of them would be.
+    """
+
+    def __init__(self, plan: Plan, *, mistakes: float = MISTAKES, seed: int = 0) -> None:
+        dice = random.Random(f"people {seed}")
+        self.answers: dict[str, str] = {}
+        for one in plan.predictions:
+            mistaken = dice.random() < mistakes
+            others = [name for name in CLASS_NAMES if name != one.truth]
+            self.answers[one.external_id] = dice.choice(others) if mistaken else one.truth
+
+    def __call__(self, external_id: str) -> JsonResponse | None:
+        """The answer as a json_response; None for an asset that is not the demo's."""
+        name = self.answers.get(external_id)
+        return {JOB: {"categories": [{"name": name}]}} if name else None
+
+
+Channel = Literal["celery", "stream"]
 Kind = Literal["prediction", "duplicate", "outdated", "bad"]
 Message = dict[str, Any]
 
-DOORS: tuple[Door, Door] = ("celery", "stream")
+CHANNELS: tuple[Channel, Channel] = ("celery", "stream")
 JOB = "CLASSIFICATION_JOB"
 DUPLICATES_PER_PREDICTION = 0.05
 OUTDATED_PER_PREDICTION = 0.005
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """One message, the door it goes to and, when it is bad, the cause that its dead letter must state."""
+class SentMessage:
+    """One message, the source it goes to and, when it is bad, the cause that its dead letter must state."""
 
     kind: Kind
-    door: Door
+    channel: Channel
     message: Message | str
     cause: str = ""
 
 
-Origin = tuple[int, Sent]
+Origin = tuple[int, SentMessage]
 """A message and the number of its round."""
 
 
@@ -44,22 +68,22 @@ class Traffic:
     each external id.
     """
 
-    rounds: list[list[Sent]] = field(repr=False)
+    phases: list[list[SentMessage]] = field(repr=False)
     answers: dict[tuple[str, str], str] = field(repr=False)
     truth: dict[str, str] = field(repr=False)
 
     @property
-    def sent(self) -> list[Sent]:
+    def sent(self) -> list[SentMessage]:
         """All messages, in order."""
-        return [one for part in self.rounds for one in part]
+        return [one for part in self.phases for one in part]
 
     def count(self, kind: Kind) -> int:
         """Messages of one kind."""
         return sum(one.kind == kind for one in self.sent)
 
-    def through(self, door: Door) -> int:
-        """Messages of one door."""
-        return sum(one.door == door for one in self.sent)
+    def through(self, channel: Channel) -> int:
+        """Messages of one source."""
+        return sum(one.channel == channel for one in self.sent)
 
     @property
     def causes(self) -> Counter[str]:
@@ -71,13 +95,13 @@ class Traffic:
 class Producer:
     """Writes messages as a serving stack would: one project, pictures under ``files_url``.
 
-    The rounds follow each other by ``round_seconds``; the last one ends at ``end``.
+    The rounds follow each other by ``phase_seconds``; the last one ends at ``end``.
     """
 
     project_id: str
     files_url: str
     end: datetime
-    round_seconds: float = 7200.0
+    phase_seconds: float = 7200.0
 
     def message(self, external_id: str, model: str, scores: Mapping[str, float], at: datetime) -> Message:
         """One prediction."""
@@ -91,14 +115,14 @@ class Producer:
             "predicted_at": at.isoformat(),
         }
 
-    def begin(self, rounds_left: int) -> datetime:
+    def begin(self, phases_left: int) -> datetime:
         """When a round begins after which, itself among them, so many come."""
-        return self.end - timedelta(seconds=rounds_left * self.round_seconds)
+        return self.end - timedelta(seconds=phases_left * self.phase_seconds)
 
-    def answers(self, part: Sequence[Predicted], rounds_left: int) -> list[Message]:
+    def answers(self, part: Sequence[Predicted], phases_left: int) -> list[Message]:
         """The predictions of a round, at even distances."""
-        step = timedelta(seconds=self.round_seconds / max(1, len(part)))
-        begin = self.begin(rounds_left)
+        step = timedelta(seconds=self.phase_seconds / max(1, len(part)))
+        begin = self.begin(phases_left)
         return [
             self.message(one.external_id, one.model, dict(zip(CLASS_NAMES, one.scores, strict=True)), begin + n * step)
             for n, one in enumerate(part)
@@ -106,7 +130,7 @@ class Producer:
 
 
 def make_traffic(plan: Plan, producer: Producer, *, seed: int = 0) -> Traffic:
-    """Mix the predictions with duplicates, outdated answers and bad messages, half of them through each door.
+    """Mix the predictions with duplicates, outdated answers and bad messages, half of them through each source.
 
     Args:
         plan: the predictions.
@@ -114,27 +138,30 @@ def make_traffic(plan: Plan, producer: Producer, *, seed: int = 0) -> Traffic:
         seed: of what is left to chance.
     """
     dice = random.Random(seed)
-    count = len(plan.rounds)
-    rounds = [
-        [Sent("prediction", DOORS[place % 2], message) for place, message in enumerate(producer.answers(part, left))]
-        for left, part in zip(range(count, 0, -1), plan.rounds, strict=True)
+    count = len(plan.phases)
+    phases = [
+        [
+            SentMessage("prediction", CHANNELS[place % 2], message)
+            for place, message in enumerate(producer.answers(part, left))
+        ]
+        for left, part in zip(range(count, 0, -1), plan.phases, strict=True)
     ]
-    origins = [(number, one) for number, part in enumerate(rounds) for one in part]
+    origins = [(number, one) for number, part in enumerate(phases) for one in part]
     extras = [*_duplicates(origins, dice), *_outdated(origins, dice)]
     for number, bad in enumerate(_bad_messages(producer)):
-        part = rounds[number % count]
+        part = phases[number % count]
         part.insert(dice.randrange(len(part) + 1), bad)
     for number, extra in extras:
-        rounds[number].append(extra)
+        phases[number].append(extra)
     return Traffic(
-        rounds=rounds,
+        phases=phases,
         answers={(one.external_id, one.model): one.answer for one in plan.predictions},
         truth={one.external_id: one.truth for one in plan.predictions},
     )
 
 
-def _other(door: Door) -> Door:
-    return DOORS[1 - DOORS.index(door)]
+def _other(channel: Channel) -> Channel:
+    return CHANNELS[1 - CHANNELS.index(channel)]
 
 
 def _some(origins: Sequence[Origin], share: float, dice: random.Random) -> list[Origin]:
@@ -142,15 +169,15 @@ def _some(origins: Sequence[Origin], share: float, dice: random.Random) -> list[
 
 
 def _duplicates(origins: Sequence[Origin], dice: random.Random) -> list[Origin]:
-    """The very same messages once more, through the other door."""
+    """The very same messages once more, through the other source."""
     chosen = _some(origins, DUPLICATES_PER_PREDICTION, dice)
-    return [(number, Sent("duplicate", _other(one.door), one.message)) for number, one in chosen]
+    return [(number, SentMessage("duplicate", _other(one.channel), one.message)) for number, one in chosen]
 
 
 def _outdated(origins: Sequence[Origin], dice: random.Random) -> list[Origin]:
     """Answers of an hour earlier, each for another class, that arrive after the newer ones."""
     return [
-        (number, Sent("outdated", one.door, _earlier(one.message)))
+        (number, SentMessage("outdated", one.channel, _earlier(one.message)))
         for number, one in _some(origins, OUTDATED_PER_PREDICTION, dice)
         if isinstance(one.message, dict)
     ]
@@ -178,11 +205,11 @@ BAD: Sequence[tuple[str, Callable[[Message], Message | str]]] = (
 """How a good message becomes bad, and the cause of the dead letter that it becomes."""
 
 
-def _bad_messages(producer: Producer) -> list[Sent]:
+def _bad_messages(producer: Producer) -> list[SentMessage]:
     bad = []
     for number, (cause, spoil) in enumerate(BAD):
         good = producer.message(f"bad-{number}.png", "digit-bayes:1", {"SEVEN": 0.9, "ONE": 0.1}, producer.begin(1))
-        bad.append(Sent("bad", DOORS[number % 2], spoil(good), cause))
+        bad.append(SentMessage("bad", CHANNELS[number % 2], spoil(good), cause))
     return bad
 
 

@@ -189,20 +189,21 @@ class WorkerScript:
         Raises:
             redis.OutOfMemoryError: a full memory refused its first write; nothing was changed.
         """
-        words = (*keys, *args)
+        arguments = (*keys, *args)
         try:
-            return self._run(len(keys), words)
+            return self._run(len(keys), arguments)
         except redis.ResponseError as error:
             # Redis 6.2 wraps the error of a command within a script in one of its own, which has no type.
             if isinstance(error, redis.OutOfMemoryError) or "-OOM " not in str(error):
                 raise
             raise redis.OutOfMemoryError(str(error).partition("-OOM ")[2]) from error
 
-    def _run(self, keys: int, words: tuple[Any, ...]) -> Any:
+    def _run(self, keys: int, arguments: tuple[Any, ...]) -> Any:
         try:
-            return self._client.evalsha(self._sha, keys, *words)
+            # a third less than what the typed method costs, which looks at its arguments first
+            return self._client.execute_command("EVALSHA", self._sha, keys, *arguments)  # type: ignore[no-untyped-call]
         except redis.exceptions.NoScriptError:
-            return self._client.eval(self._text, keys, *words)
+            return self._client.eval(self._text, keys, *arguments)
 
 
 def script_of(client: redis.Redis, package: str, name: str) -> WorkerScript:

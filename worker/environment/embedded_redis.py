@@ -39,6 +39,8 @@ PORTS = range(20_000, 30_000)
 START_LIMIT = 60.0
 """A server with much data, on a machine with much to do, loads it for long; one that ends is not waited for."""
 STOP_LIMIT = 5.0
+LOCK_LIMIT = 3 * STOP_LIMIT
+"""A folder is given up so late: the server of an owner that died ends, or is ended by its watcher, before that."""
 FLAGS = ["--bind", "127.0.0.1", "--protected-mode", "yes", "--maxmemory-policy", "noeviction"]
 DURABLE = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""]
 WATCHER = """
@@ -200,7 +202,7 @@ class EmbeddedRedis:
         """Start the server and its watcher; the server inherits the folder's lock."""
         folder, removed = self.directory, str(self.directory) if self._temporary else ""
         with (folder / "lock").open("wb") as lock, (folder / "redis.log").open("ab") as log:
-            if not _until(lambda: _try_lock(lock), STOP_LIMIT):
+            if not _until(lambda: _try_lock(lock), LOCK_LIMIT):
                 raise EmbeddedRedisError(f"{folder} is in use by another Redis: stop it or name another directory")
             files = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
             start = partial(subprocess.Popen, cwd=folder, text=True, start_new_session=True, **files)

@@ -29,8 +29,8 @@ class _Redaction(logging.Filter):
 
     def __init__(self, secrets: Iterable[str]) -> None:
         super().__init__()
-        words = sorted({word for word in secrets if word}, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, words))) if words else None
+        message = sorted({word for word in secrets if word}, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, message))) if message else None
 
     def cut(self, text: str) -> str:
         return self._pattern.sub(_HIDDEN, text) if self._pattern else text
@@ -87,8 +87,8 @@ class LineWriter(logging.Handler):
 
 
 def _lost_lines(count: int) -> logging.LogRecord:
-    words = "%d lines before this one could not be written"
-    record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, words, (count,), None)
+    message = "%d lines before this one could not be written"
+    record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, message, (count,), None)
     record.action = "log_lines_lost"
     return record
 
@@ -101,17 +101,17 @@ class _Repeats(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[tuple[str, str], float] = {}
+        self._logged: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING or record.name.partition(".")[0] == "worker":
             return True
         key, now = (record.name, str(record.msg)[:200]), clock.monotonic()
-        if now - self._said.get(key, -self.SECONDS) < self.SECONDS:
+        if now - self._logged.get(key, -self.SECONDS) < self.SECONDS:
             return False
-        if len(self._said) > self.MOST:
-            self._said.clear()
-        self._said[key] = now
+        if len(self._logged) > self.MOST:
+            self._logged.clear()
+        self._logged[key] = now
         return True
 
 

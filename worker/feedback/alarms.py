@@ -19,7 +19,7 @@ import redis
 from worker.feedback import breakdown
 from worker.feedback.breakdown import Weighed
 from worker.feedback.drift import DETECTORS, Alarm
-from worker.feedback.samples import Case
+from worker.feedback.samples import SampledCase
 
 ALARM_CASES = 20
 
@@ -27,10 +27,10 @@ ALARM_CASES = 20
 def alarm_row(alarm: Alarm, whole: Weighed) -> dict[str, Any]:
     """An alarm with the agreement before and after its beginning, the classes that fell most, and its cases."""
     after = {True: "after", False: "before"}
-    parts = whole.grouped(lambda case: [after[case.unit.at >= alarm.since]])
+    parts = whole.grouped(lambda case: [after[case.sample.at >= alarm.since]])
     sides = {name: breakdown.estimate_row(part.estimate()) for name, part in parts.items()}
-    wrong = [case for case in whole.cases if case.unit.at >= alarm.since and (case.unit.error or 0.0) > 0]
-    wrong.sort(key=lambda case: -case.unit.at)
+    wrong = [case for case in whole.cases if case.sample.at >= alarm.since and (case.sample.error or 0.0) > 0]
+    wrong.sort(key=lambda case: -case.sample.at)
     return {
         **asdict(alarm),
         **sides,
@@ -42,7 +42,7 @@ def alarm_row(alarm: Alarm, whole: Weighed) -> dict[str, Any]:
 def refreshed(row: Mapping[str, Any], whole: Weighed) -> dict[str, Any]:
     """An alarm as it was raised, with what is known today where there are predictions from before and after it."""
     alarm = Alarm(**{one.name: row[one.name] for one in fields(Alarm)})
-    if len({case.unit.at >= alarm.since for case in whole.cases}) < len(("before", "after")):
+    if len({case.sample.at >= alarm.since for case in whole.cases}) < len(("before", "after")):
         return dict(row)
     return alarm_row(alarm, whole)
 
@@ -64,21 +64,21 @@ def _fallen(parts: Mapping[str, Weighed]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["lost"])[:5]
 
 
-def disagreement_row(case: Case) -> dict[str, Any]:
+def disagreement_row(case: SampledCase) -> dict[str, Any]:
     """An answered prediction that humans did not confirm, as plain data."""
     return {
         "asset_id": case.record.asset_id,
         "external_id": case.record.external_id,
         "model": case.answer.model,
-        "agreement": 1 - (case.unit.error or 0.0),
+        "agreement": 1 - (case.sample.error or 0.0),
         "jobs": {job: value for verdict in case.standing for job, value in verdict.jobs.items()},
         "model_says": case.answer.classes,
         "human_says": {job: names for verdict in case.standing for job, names in verdict.classes.items()},
         "confidence": case.confidence,
-        "p_error": case.unit.p_error,
+        "p_error": case.sample.p_error,
         "reason": case.record.decision.reason if case.record.decision else "",
-        "predicted_at": case.unit.at,
-        "answered_at": case.unit.answered_at,
+        "predicted_at": case.sample.at,
+        "answered_at": case.sample.answered_at,
     }
 
 
@@ -102,7 +102,7 @@ class AlarmName(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownAlarms:
     """Everything that is remembered of a project's alarms, by their ids.
 
     Attributes:
@@ -113,8 +113,8 @@ class Known:
 
     alarms: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     acknowledged: Mapping[str, float] = field(default_factory=dict)
-    told: Mapping[str, float] = field(default_factory=dict)
-    posted: Mapping[str, float] = field(default_factory=dict)
+    logged: Mapping[str, float] = field(default_factory=dict)
+    notified: Mapping[str, float] = field(default_factory=dict)
     forgotten: int = 0
 
     def acknowledgements(self, model: str) -> dict[str, dict[int, float]]:
@@ -127,7 +127,7 @@ class Known:
 
     def last(self, model: str, detector: str) -> int:
         """The greatest number of an alarm of a model version that people were told of; 0 without one."""
-        every = [*_named(self.told), *_named(self.posted)]
+        every = [*_named(self.logged), *_named(self.notified)]
         return max((one.number for one, _ in every if (one.model, one.detector) == (model, detector)), default=0)
 
     def rows(self, model: str) -> list[dict[str, Any]]:
@@ -150,7 +150,7 @@ class AlarmBook:
         self._redis = client
         self._base = f"{prefix}feedback:{project}:"
 
-    def known(self) -> Known:
+    def known(self) -> KnownAlarms:
         """Everything, as of one moment."""
         with self._redis.pipeline(transaction=True) as pipe:
             for name in ("alarms", *TIMES):
@@ -158,8 +158,8 @@ class AlarmBook:
             pipe.get(f"{self._base}numbers")
             alarms, *times, forgotten = pipe.execute()
         rows = {alarm_id.decode(): json.loads(text) for alarm_id, text in alarms.items()}
-        acknowledged, told, posted = ({key.decode(): float(at) for key, at in one.items()} for one in times)
-        return Known(rows, acknowledged, told, posted, int(forgotten or 0))
+        acknowledged, logged, notified = ({key.decode(): float(at) for key, at in one.items()} for one in times)
+        return KnownAlarms(rows, acknowledged, logged, notified, int(forgotten or 0))
 
     def acknowledge(self, alarm_id: str, at: float) -> None:
         """Accept that things are as they are: the detector learns anew from what is predicted afterwards.
@@ -173,11 +173,11 @@ class AlarmBook:
             raise ValueError(f"{alarm_id!r} is no alarm; the report names the alarms as detector/model/number")
         self._redis.hsetnx(f"{self._base}acknowledged", alarm_id, at)
 
-    def note_told(self, alarm_id: str, at: float) -> None:
+    def note_logged(self, alarm_id: str, at: float) -> None:
         """People have been told of an alarm."""
         self._redis.hset(f"{self._base}told", alarm_id, at)
 
-    def note_posted(self, alarm_id: str, at: float) -> None:
+    def note_notified(self, alarm_id: str, at: float) -> None:
         """The webhook has taken an alarm."""
         self._redis.hset(f"{self._base}posted", alarm_id, at)
 

@@ -9,7 +9,7 @@ from math import floor, fsum
 from typing import Any
 
 from worker.feedback.records import Classes
-from worker.feedback.samples import Case
+from worker.feedback.samples import SampledCase
 from worker.statistics.estimator import Estimate, estimate_of
 
 BUCKETS = (60.0, 300.0, 900.0, 3600.0, 6 * 3600.0, 86_400.0, 2 * 86_400.0, 7 * 86_400.0, 28 * 86_400.0)
@@ -24,16 +24,16 @@ NOTHING = "—"
 class Weighed:
     """Cases with the number of unanswered ones that each stands for, from weighing the whole population."""
 
-    cases: Sequence[Case]
+    cases: Sequence[SampledCase]
     weights: Sequence[float]
 
     def estimate(self) -> Estimate:
         """Agreement of these cases."""
-        return estimate_of([case.unit for case in self.cases], self.weights)
+        return estimate_of([case.sample for case in self.cases], self.weights)
 
-    def grouped(self, key: Callable[[Case], Iterable[Any]]) -> dict[Any, Weighed]:
+    def grouped(self, key: Callable[[SampledCase], Iterable[Any]]) -> dict[Any, Weighed]:
         """Cut into groups; a case may be in several."""
-        groups: dict[Any, tuple[list[Case], list[float]]] = defaultdict(lambda: ([], []))
+        groups: dict[Any, tuple[list[SampledCase], list[float]]] = defaultdict(lambda: ([], []))
         for case, weight in zip(self.cases, self.weights, strict=True):
             for name in key(case):
                 cases, weights = groups[name]
@@ -41,13 +41,13 @@ class Weighed:
                 weights.append(weight)
         return {name: Weighed(*groups[name]) for name in sorted(groups)}
 
-    def answered(self) -> list[tuple[Case, float]]:
+    def answered(self) -> list[tuple[SampledCase, float]]:
         """Answered cases, each with the number of predictions it stands for, itself included."""
         pairs = zip(self.cases, self.weights, strict=True)
-        return [(case, 1 + weight) for case, weight in pairs if case.unit.answered]
+        return [(case, 1 + weight) for case, weight in pairs if case.sample.answered]
 
 
-def bucket_of(groups: Iterable[Sequence[Case]]) -> float:
+def bucket_of(groups: Iterable[Sequence[SampledCase]]) -> float:
     """Choose the windows' length, in seconds: the shortest with five audits in each on average, and at most 40 windows.
 
     One length serves all groups, so that model versions can be compared.
@@ -56,9 +56,9 @@ def bucket_of(groups: Iterable[Sequence[Case]]) -> float:
     return max(lengths, default=BUCKETS[-1])
 
 
-def _bucket(cases: Sequence[Case]) -> float:
-    times = [case.unit.at for case in cases]
-    audits = sum(case.unit.audited and case.unit.answered for case in cases)
+def _bucket(cases: Sequence[SampledCase]) -> float:
+    times = [case.sample.at for case in cases]
+    audits = sum(case.sample.audited and case.sample.answered for case in cases)
     count = min(MOST_BUCKETS, max(1, audits // BUCKET_AUDITS))
     span = max(times) - min(times)
     return next((length for length in BUCKETS if span / length <= count), BUCKETS[-1])
@@ -66,7 +66,7 @@ def _bucket(cases: Sequence[Case]) -> float:
 
 def by_time(whole: Weighed, bucket: float) -> list[dict[str, Any]]:
     """Agreement per window of time."""
-    groups = whole.grouped(lambda case: [floor(case.unit.at / bucket)])
+    groups = whole.grouped(lambda case: [floor(case.sample.at / bucket)])
     return [
         {"start": number * bucket, "end": (number + 1) * bucket, **estimate_row(part.estimate())}
         for number, part in groups.items()
@@ -96,7 +96,7 @@ def by_slice(whole: Weighed, days: float) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _slice(case: Case, key: str) -> list[str]:
+def _slice(case: SampledCase, key: str) -> list[str]:
     return [case.record.slices[key]] if key in case.record.slices else []
 
 
@@ -130,18 +130,18 @@ def confusion(whole: Weighed, job: str) -> list[dict[str, Any]]:
 
 def class_pairs(model: Classes, human: Classes, job: str) -> list[tuple[str, str]]:
     """Match the classes of two answers: equal ones, a single one with a single one, the rest with nothing."""
-    said, meant = model.get(job, []), human.get(job, [])
-    only_said = [name for name in said if name not in meant]
-    only_meant = [name for name in meant if name not in said]
-    pairs = [(name, name) for name in said if name in meant]
-    if len(only_said) == len(only_meant) == 1:
-        return [*pairs, (only_said[0], only_meant[0])]
-    return [*pairs, *((name, NOTHING) for name in only_said), *((NOTHING, name) for name in only_meant)]
+    stated, meant = model.get(job, []), human.get(job, [])
+    only_stated = [name for name in stated if name not in meant]
+    only_meant = [name for name in meant if name not in stated]
+    pairs = [(name, name) for name in stated if name in meant]
+    if len(only_stated) == len(only_meant) == 1:
+        return [*pairs, (only_stated[0], only_meant[0])]
+    return [*pairs, *((name, NOTHING) for name in only_stated), *((NOTHING, name) for name in only_meant)]
 
 
-def reliability(whole: Weighed, read: Callable[[Case], float | None], bins: int = 10) -> list[dict[str, Any]]:
+def reliability(whole: Weighed, read: Callable[[SampledCase], float | None], bins: int = 10) -> list[dict[str, Any]]:
     """Agreement per range of a stated probability of being right, estimated for the whole traffic."""
-    groups: dict[int, list[tuple[float, Case, float]]] = defaultdict(list)
+    groups: dict[int, list[tuple[float, SampledCase, float]]] = defaultdict(list)
     for case, stands_for in whole.answered():
         stated = read(case)
         if stated is not None:
@@ -150,7 +150,7 @@ def reliability(whole: Weighed, read: Callable[[Case], float | None], bins: int 
     for number in sorted(groups):
         part = groups[number]
         total = fsum(weight for _, _, weight in part)
-        right = fsum(weight * (1 - (case.unit.error or 0.0)) for _, case, weight in part)
+        right = fsum(weight * (1 - (case.sample.error or 0.0)) for _, case, weight in part)
         stated = fsum(weight * value for value, _, weight in part) / total
         rows.append({"stated": stated, "agreement": right / total, "answers": len(part), "estimated": round(total, 1)})
     return rows

@@ -15,12 +15,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
-from worker.feedback.evaluations import evaluations
-from worker.feedback.reading import Kind, ReadAsset, Row
+from worker.feedback.reading import LabelKind, LabelRow, ReadAsset
 from worker.feedback.records import AssetRecord, delays_of
-from worker.feedback.store import Difference, FeedbackStore, LockLost
+from worker.feedback.store import FeedbackStore, LockLost, RecordDifference
 from worker.feedback.unread import UnreadBook
-from worker.feedback.verdicts import record_of
+from worker.feedback.verdicts import evaluations, record_of
 from worker.ontology import Interface
 from worker.tracing import Evaluation
 
@@ -29,19 +28,19 @@ logger = logging.getLogger(__name__)
 OVERLAP = 100
 HORIZON_DAYS = 90
 MARK_PATIENCE = 86_400.0
-MARKS_PER_ROUND = 100
-FILES_PER_ROUND = 50
-LESSONS_PER_ROUND = 500
+MARKS_PER_CYCLE = 100
+FILES_PER_CYCLE = 50
+EXAMPLES_PER_CYCLE = 500
 DAY = timedelta(days=1)
 
 
-class Source(Protocol):
-    """What the collector needs of :class:`worker.feedback.reading.Reader`."""
+class LabelSource(Protocol):
+    """What the collector needs of :class:`worker.feedback.reading.KiliReader`."""
 
-    def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:
+    def rows(self, project: str, kind: LabelKind, since: date, skip: int) -> tuple[list[LabelRow], bool]:
         """One page of labels created since a day, oldest first, and whether there may be more."""
 
-    def count(self, project: str, kind: Kind, since: date) -> int:
+    def count(self, project: str, kind: LabelKind, since: date) -> int:
         """How many labels were created since a day."""
 
     def with_files(self, assets: Sequence[ReadAsset]) -> list[ReadAsset]:
@@ -52,7 +51,7 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class CycleResult:
     """What one round of collecting did.
 
     ``changed``: records that are new or other than before; ``removed``: assets Kili no longer has; ``complete``: False
@@ -74,7 +73,7 @@ class Collector:
         store: of the project.
         interface: of the project.
         now: Unix seconds; decides only what is older than the horizon.
-        judged: told of the assets with verdicts whose records changed; without it they are kept for one who has it.
+        on_verdicts: called with the assets with verdicts whose records changed; without it they are kept for later.
         may_read: asked before each page of predictions: whether the call budget has room beside delivery.
         horizon_days: how far back labels are kept.
         unread: remembers whose label files could not be read; without it they are not come back to.
@@ -84,12 +83,12 @@ class Collector:
 
     def __init__(
         self,
-        source: Source,
+        source: LabelSource,
         store: FeedbackStore,
         interface: Interface,
         *,
         now: Callable[[], float],
-        judged: Callable[[list[tuple[ReadAsset, AssetRecord]]], None] | None = None,
+        on_verdicts: Callable[[list[tuple[ReadAsset, AssetRecord]]], None] | None = None,
         may_read: Callable[[], bool] = lambda: True,
         horizon_days: int = HORIZON_DAYS,
         unread: UnreadBook | None = None,
@@ -100,7 +99,7 @@ class Collector:
         self._store = store
         self._interface = interface
         self._now = now
-        self._judged = judged
+        self._on_verdicts = on_verdicts
         self._may_read = may_read
         self._horizon_days = horizon_days
         self._unread = unread
@@ -110,52 +109,52 @@ class Collector:
         self._removed = 0
         self._unread_now = 0
 
-    def collect(self) -> Round:
+    def collect(self) -> CycleResult:
         """Run one round. Errors of Kili and Redis pass through; what was read before them is kept."""
         self._changed = self._removed = self._unread_now = 0
         if not self._store.acquire():
-            return Round(complete=False)
+            return CycleResult(complete=False)
         try:
-            self._ask_for_files()
-            followed = [self._follow(kind) for kind in Kind]
+            self._request_files()
+            followed = [self._follow(kind) for kind in LabelKind]
             complete = all(followed)
-            self._ask_for_marks()
+            self._request_marks()
             self._teach_the_rest()
         except LockLost:
-            return Round(self._changed, self._removed, complete=False, unread=self._unread_now)
+            return CycleResult(self._changed, self._removed, complete=False, unread=self._unread_now)
         finally:
             self._store.release()
-        return Round(self._changed, self._removed, complete, self._unread_now)
+        return CycleResult(self._changed, self._removed, complete, self._unread_now)
 
-    def rebuild(self) -> Round:
+    def rebuild(self) -> CycleResult:
         """Forget everything and collect it anew."""
         if not self._store.acquire():
-            return Round(complete=False)
+            return CycleResult(complete=False)
         self._store.clear()
         if self._unread is not None:
             self._unread.clear()
         return self.collect()
 
-    def verify(self, day: date) -> Round:
+    def verify(self, day: date) -> CycleResult:
         """Read a day anew, whatever the counts say, and every asset that has a human label of it.
 
         Finds what counts cannot show: labels changed in place, and as many labels deleted as others were overlooked.
         """
         self._changed = self._removed = 0
         if not self._store.acquire():
-            return Round(complete=False)
+            return CycleResult(complete=False)
         try:
-            for kind in Kind:
+            for kind in LabelKind:
                 self._read_day(kind, day)
-            self._read_again(set(self._store.indexed(Kind.HUMAN, day).values()))
+            self._read_again(set(self._store.indexed(LabelKind.HUMAN, day).values()))
             self._store.note_verified(day, self._now())
         finally:
             self._store.release()
-        return Round(self._changed, self._removed)
+        return CycleResult(self._changed, self._removed)
 
     def next_to_verify(self) -> date | None:
         """The day with labels that was verified least recently."""
-        days = {day for kind in Kind for day in self._store.counts(kind) if day >= self._first_day()}
+        days = {day for kind in LabelKind for day in self._store.counts(kind) if day >= self._first_day()}
         verified = self._store.verified()
         return min(days, key=lambda day: (verified.get(day, 0.0), day), default=None)
 
@@ -166,35 +165,35 @@ class Collector:
         try:
             first = self._first_day()
             records = self._store.records(with_labels=True)
-            old = [one.asset_id for one in records if all(key.day < first for key in one.labels)]
+            old = [one for one in records if all(key.day < first for key in one.labels)]
             self._store.forget_labels_before(first)
             return self._store.drop(old)
         finally:
             self._store.release()
 
-    def _follow(self, kind: Kind) -> bool:
+    def _follow(self, kind: LabelKind) -> bool:
         complete = self._read_end(kind)
         if complete:
             self._reconcile(kind)
         return complete
 
-    def _read_end(self, kind: Kind) -> bool:
+    def _read_end(self, kind: LabelKind) -> bool:
         """Read on from where the records end; False when there is no room for it."""
         first, counts = self._first_day(), self._store.counts(kind)
         since = max(first, max(counts, default=first) - DAY)
         known = sum(count for day, count in counts.items() if day >= since)
         skip, more = max(0, known - OVERLAP), True
         while more:
-            if kind is Kind.INFERENCE and not self._may_read():
+            if kind is LabelKind.INFERENCE and not self._may_read():
                 return False
             rows, more = self._source.rows(self._store.project, kind, since, skip)
             self._take(kind, rows)
             skip += len(rows)
         return True
 
-    def _take(self, kind: Kind, rows: Sequence[Row]) -> None:
+    def _take(self, kind: LabelKind, rows: Sequence[LabelRow]) -> None:
         """Keep the assets of the labels that are not in a record yet."""
-        by_day: dict[date, list[Row]] = {}
+        by_day: dict[date, list[LabelRow]] = {}
         for row in rows:
             by_day.setdefault(row.day, []).append(row)
         for day, part in by_day.items():
@@ -207,13 +206,13 @@ class Collector:
         better = self._better([record for _, record in pairs], self._note_unread(found))
         if better:
             before = self._verdicts_before(better)
-            self._tell_traces(pairs, before)
+            self._notify_traces(pairs, before)
             changed = self._store.put(better)
             self._note_delays(better, changed, before)
             self._changed += len(changed)
             self._store.await_mark(better, self._now())
             news = [(asset, record) for asset, record in pairs if record.asset_id in changed and record.verdicts]
-            if self._judged is not None and news:
+            if self._on_verdicts is not None and news:
                 self._teach(news)
         return [record for _, record in pairs]
 
@@ -232,7 +231,7 @@ class Collector:
         if delays:
             self._delays(delays)
 
-    def _tell_traces(self, pairs: Sequence[tuple[ReadAsset, AssetRecord]], before: set[str]) -> None:
+    def _notify_traces(self, pairs: Sequence[tuple[ReadAsset, AssetRecord]], before: set[str]) -> None:
         """Before the records are kept: one that ends between the two tells twice rather than never."""
         if self._evaluated is not None:
             for evaluation in evaluations(self._store.project, pairs, before):
@@ -248,18 +247,18 @@ class Collector:
         self._unread_now += sum(labels for labels, _, _ in unread.values())
         if self._unread is not None and assets:
             given_up = self._unread.note(unread, [asset.id for asset in assets if asset.id not in unread])
-            self._say_unread(unread, given_up)
+            self._log_unread(unread, given_up)
         return set(unread)
 
-    def _say_unread(self, unread: Mapping[str, tuple[int, str, bool]], given_up: Sequence[str]) -> None:
+    def _log_unread(self, unread: Mapping[str, tuple[int, str, bool]], given_up: Sequence[str]) -> None:
         extra = {"project": self._store.project, "assets": len(unread)}
         for problem in sorted({problem for _, problem, _ in unread.values()})[:3]:
-            words = "label files of %d assets cannot be read, they are tried again: %s"
-            logger.info(words, len(unread), problem, extra={**extra, "action": "label_files_unread"})
+            message = "label files of %d assets cannot be read, they are tried again: %s"
+            logger.info(message, len(unread), problem, extra={**extra, "action": "label_files_unread"})
         if given_up:
-            words = "label files of %d assets cannot be read and are left out, such as asset %s: %s"
+            message = "label files of %d assets cannot be read and are left out, such as asset %s: %s"
             about = {**extra, "action": "label_files_given_up", "assets": len(given_up)}
-            logger.warning(words, len(given_up), given_up[0], unread[given_up[0]][1], extra=about)
+            logger.warning(message, len(given_up), given_up[0], unread[given_up[0]][1], extra=about)
 
     def _better(self, records: Sequence[AssetRecord], unread: set[str]) -> list[AssetRecord]:
         """Leave out those of unread assets that know no more labels than the record that is kept already."""
@@ -269,7 +268,7 @@ class Collector:
         known = {key: set(record.labels) for key, record in self._store.records_at(places).items()}
         return [record for record in records if not set(record.labels) <= known.get(record.asset_id, set())]
 
-    def _reconcile(self, kind: Kind) -> None:
+    def _reconcile(self, kind: LabelKind) -> None:
         """Read those days anew whose number of labels differs from Kili's.
 
         Labels that are being written make the newest days differ at any moment: a surplus at Kili is read again only
@@ -279,20 +278,22 @@ class Collector:
         counts = {day: count for day, count in counts.items() if day >= first}
         last = max(counts, default=first)
         before = self._store.differences(kind)
-        found: dict[date, Difference] = {}
+        found: dict[date, RecordDifference] = {}
         for day, size in self._differing(kind, first, last + DAY, counts):
             known = before.get(day)
-            if known == Difference(size, explained=True):
+            if known == RecordDifference(size, explained=True):
                 found[day] = known
-            elif size > 0 and day >= last - DAY and known != Difference(size, explained=False):
-                found[day] = Difference(size, explained=False)
+            elif size > 0 and day >= last - DAY and known != RecordDifference(size, explained=False):
+                found[day] = RecordDifference(size, explained=False)
             else:
                 found[day] = self._read_difference(kind, day, size)
         found = {day: one for day, one in found.items() if one.size}
         if found != before:
             self._store.keep_differences(kind, found)
 
-    def _differing(self, kind: Kind, first: date, end: date, counts: dict[date, int]) -> Iterator[tuple[date, int]]:
+    def _differing(
+        self, kind: LabelKind, first: date, end: date, counts: dict[date, int]
+    ) -> Iterator[tuple[date, int]]:
         """Find days with another number of labels than Kili has, by halving the time between; the end is open."""
         totals = {first: self._source.count(self._store.project, kind, first), end: 0}
         spans = [(first, end)]
@@ -309,15 +310,15 @@ class Collector:
             totals[middle] = self._source.count(self._store.project, kind, middle)
             spans += [(begin, middle), (middle, stop)]
 
-    def _read_difference(self, kind: Kind, day: date, size: int) -> Difference:
+    def _read_difference(self, kind: LabelKind, day: date, size: int) -> RecordDifference:
         """Read a day anew; what differs is explained when reading changed nothing, here or at Kili."""
         before = (self._changed, self._removed, self._store.counts(kind).get(day))
         self._read_day(kind, day)
         remains = self._difference(kind, day)
         after = (self._changed, self._removed, self._store.counts(kind).get(day))
-        return Difference(remains, explained=remains == size and before == after)
+        return RecordDifference(remains, explained=remains == size and before == after)
 
-    def _difference(self, kind: Kind, day: date) -> int:
+    def _difference(self, kind: LabelKind, day: date) -> int:
         """How many labels Kili counts on a day beyond those in the records; the last day is open."""
         counts = self._store.counts(kind)
         later = [other for other in counts if other > day]
@@ -326,7 +327,7 @@ class Collector:
             count -= self._source.count(self._store.project, kind, day + DAY)
         return count - counts.get(day, 0)
 
-    def _read_day(self, kind: Kind, day: date) -> None:
+    def _read_day(self, kind: LabelKind, day: date) -> None:
         """Read a day from its first label on; what the records have beyond it is read by asset."""
         listed: set[str] = set()
         skip, more = 0, True
@@ -348,36 +349,36 @@ class Collector:
         found = self._source.assets(self._store.project, sorted(asset_ids))
         records = self._keep(found)
         gone = asset_ids - {asset.id for asset in found}
-        self._removed += self._store.drop(gone)
+        self._removed += self._store.drop(self._store.records_of(gone))
         if self._unread is not None:
             self._unread.forget(gone)
         return records
 
-    def _ask_for_files(self) -> None:
+    def _request_files(self) -> None:
         """Read the assets again whose label files could not be read in earlier rounds."""
-        waiting = self._unread.waiting(FILES_PER_ROUND) if self._unread is not None else []
+        waiting = self._unread.waiting(FILES_PER_CYCLE) if self._unread is not None else []
         if waiting:
             self._read_again(set(waiting))
 
-    def _ask_for_marks(self) -> None:
+    def _request_marks(self) -> None:
         """Kili computes marks some time after the labels: read the assets that still lack them."""
-        waiting = self._store.unmarked(self._now() - MARK_PATIENCE, MARKS_PER_ROUND)
+        waiting = self._store.unmarked(self._now() - MARK_PATIENCE, MARKS_PER_CYCLE)
         if waiting:
             self._read_again(set(waiting))
 
     def _teach_the_rest(self) -> None:
         """Read the assets again whose verdicts were kept while nobody listened, or by a process that ended too soon."""
-        waiting = self._store.untaught(LESSONS_PER_ROUND) if self._judged is not None else []
+        waiting = self._store.untaught(EXAMPLES_PER_CYCLE) if self._on_verdicts is not None else []
         if waiting:
             found = self._source.assets(self._store.project, sorted(waiting))
             pairs = [(asset, record_of(asset, self._interface)) for asset in found]
             self._teach([pair for pair in pairs if pair[1].verdicts])
             self._store.note_taught(waiting)
 
-    def _teach(self, judged: list[tuple[ReadAsset, AssetRecord]]) -> None:
-        if self._judged is not None and judged:
-            self._judged(judged)
-            self._store.note_taught(asset.id for asset, _ in judged)
+    def _teach(self, on_verdicts: list[tuple[ReadAsset, AssetRecord]]) -> None:
+        if self._on_verdicts is not None and on_verdicts:
+            self._on_verdicts(on_verdicts)
+            self._store.note_taught(asset.id for asset, _ in on_verdicts)
 
     def _first_day(self) -> date:
         return datetime.fromtimestamp(self._now(), UTC).date() - self._horizon_days * DAY

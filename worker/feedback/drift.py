@@ -15,9 +15,16 @@ from enum import StrEnum
 from math import fsum, inf, log
 from typing import Any
 
-from worker.statistics.detectors import RUN_LENGTH, AccuracyFell, Detector, Finding, ScoresChanged, WorseThanConfidence
-from worker.statistics.samples import Unit
-from worker.statistics.windows import WINDOW_UNITS, Patience, Window, error_scores, window_of
+from worker.statistics.detectors import (
+    RUN_LENGTH,
+    AccuracyFell,
+    ChangePoint,
+    Detector,
+    ScoresChanged,
+    WorseThanConfidence,
+)
+from worker.statistics.samples import Sample
+from worker.statistics.windows import WINDOW_SAMPLES, Patience, Window, error_scores, window_of
 
 DETECTORS: Mapping[str, type[AccuracyFell] | type[WorseThanConfidence] | type[ScoresChanged]] = {
     kind.name: kind for kind in (AccuracyFell, WorseThanConfidence, ScoresChanged)
@@ -27,11 +34,11 @@ STATE_VERSION = 1
 MOST_POINTS = 400
 """Windows on the timeline that are kept of a model version."""
 
-Scored = tuple[Unit, float | None]
+Scored = tuple[Sample, float | None]
 """A prediction with the model's own confidence."""
 
 Place = tuple[float, str]
-"""Where a prediction stands among the others: :attr:`worker.statistics.samples.Unit.place`."""
+"""Where a prediction stands among the others: :attr:`worker.statistics.samples.Sample.place`."""
 
 FIRST: Place = (0.0, "")
 
@@ -64,7 +71,7 @@ class Alarm:
 class Point:
     """One window on the timeline: when it ended, its estimated error rate, and the evidence of the first detector.
 
-    ``evidence`` is ``log(1 + capital) / log(run length)``; 1 raises the alarm. ``error_rate`` is None without answers.
+    ``evidence`` is ``log(1 + wealth) / log(run length)``; 1 raises the alarm. ``error_rate`` is None without answers.
     """
 
     at: float
@@ -87,7 +94,7 @@ class StateError(ValueError):
 
 
 @dataclass(slots=True)
-class Progress:
+class DetectorProgress:
     """One detector on its way.
 
     Attributes:
@@ -116,7 +123,7 @@ class Progress:
 
 
 @dataclass(slots=True)
-class Watch:
+class DriftWatch:
     """The detectors on one model version.
 
     Attributes:
@@ -127,7 +134,9 @@ class Watch:
     """
 
     model: str
-    progress: dict[str, Progress] = field(default_factory=lambda: {name: Progress() for name in DETECTORS})
+    progress: dict[str, DetectorProgress] = field(
+        default_factory=lambda: {name: DetectorProgress() for name in DETECTORS}
+    )
     points: list[Point] = field(default_factory=list)
     seen: float = 0.0
 
@@ -137,23 +146,23 @@ class Watch:
 
     def look(
         self,
-        units: Iterable[Scored],
+        samples: Iterable[Scored],
         patience: Patience,
         acknowledged: Acknowledged,
         *,
         run_length: float = RUN_LENGTH,
-        size: int = WINDOW_UNITS,
+        size: int = WINDOW_SAMPLES,
     ) -> list[Alarm]:
         """Go on with what has come since the last look; the alarms that this raises.
 
         Args:
-            units: the model version's predictions, in any order; those that were looked at before do no harm.
+            samples: the model version's predictions, in any order; those that were looked at before do no harm.
             patience: how long answers are waited for.
             acknowledged: which alarms were.
             run_length: mean number of predictions between false alarms of each detector.
             size: predictions in a window.
         """
-        ordered = sorted(units, key=lambda pair: pair[0].place)
+        ordered = sorted(samples, key=lambda pair: pair[0].place)
         if ordered:
             self.seen = max(self.seen, ordered[-1][0].place[0])
         found: list[Alarm] = []
@@ -183,7 +192,7 @@ class Watch:
         }
 
     @classmethod
-    def restore(cls, model: str, state: Mapping[str, Any]) -> Watch:
+    def restore(cls, model: str, state: Mapping[str, Any]) -> DriftWatch:
         """The watch that ``state`` described.
 
         Raises:
@@ -194,36 +203,36 @@ class Watch:
                 f"the drift detectors of {model} were stored in version {state['version']}, this worker reads "
                 f"{STATE_VERSION}: bring all workers to one release"
             )
-        progress = {name: Progress() for name in DETECTORS}
+        progress = {name: DetectorProgress() for name in DETECTORS}
         for name, (place, number, raised, accepting, known) in state["detectors"].items():
             detector = DETECTORS[name].restore(known) if known else None
-            progress[name] = Progress((place[0], place[1]), number, raised, accepting, detector)
+            progress[name] = DetectorProgress((place[0], place[1]), number, raised, accepting, detector)
         return cls(model, progress, [Point(*row) for row in state["points"]], state["seen"])
 
 
 def watch(
     model: str,
-    units: Iterable[Scored],
+    samples: Iterable[Scored],
     *,
     overdue_before: float,
     acknowledged: Mapping[str, Sequence[float]],
     run_length: float = RUN_LENGTH,
-    size: int = WINDOW_UNITS,
+    size: int = WINDOW_SAMPLES,
 ) -> Drift:
     """Run the detectors over all predictions of a model version in one pass.
 
     Args:
         model: ``name:version``.
-        units: its predictions with the model's own confidences, in any order.
+        samples: its predictions with the model's own confidences, in any order.
         overdue_before: reviews of what was predicted earlier are no longer waited for (seconds since the epoch).
         acknowledged: per detector, when its alarms were acknowledged, in order.
         run_length: the knob: mean number of predictions between false alarms.
         size: predictions in a window.
     """
-    one = Watch(model)
+    one = DriftWatch(model)
     numbered = {name: dict(enumerate(times, 1)) for name, times in acknowledged.items()}
     patience = Patience(overdue_before, overdue_before)
-    alarms = one.look(units, patience, numbered, run_length=run_length, size=size)
+    alarms = one.look(samples, patience, numbered, run_length=run_length, size=size)
     return Drift(model, one.states, alarms, one.points)
 
 
@@ -231,7 +240,7 @@ class _Run:
     """One look of one detector."""
 
     def __init__(
-        self, model: str, name: str, progress: Progress, acknowledged: Mapping[int, float], run_length: float
+        self, model: str, name: str, progress: DetectorProgress, acknowledged: Mapping[int, float], run_length: float
     ) -> None:
         self.alarms: list[Alarm] = []
         self.points: list[Point] = []
@@ -247,7 +256,7 @@ class _Run:
         while not progress.raised or self._accepted():
             start = bisect_right(ordered, progress.place, key=lambda pair: pair[0].place)
             chosen = ordered[start : start + size]
-            if len(chosen) < size or (self._needs_answers and any(patience.waits(unit) for unit, _ in chosen)):
+            if len(chosen) < size or (self._needs_answers and any(patience.waits(sample) for sample, _ in chosen)):
                 return
             self._look(window_of(chosen, patience, weighed=self._name == AccuracyFell.name))
             progress.place = chosen[-1][0].place
@@ -264,11 +273,11 @@ class _Run:
 
     def _look(self, window: Window) -> None:
         detector = self._detector()
-        finding = detector.update(window)
+        change_point = detector.update(window)
         if isinstance(detector, AccuracyFell):
             self.points.append(_point(window, detector, self._run_length))
-        if finding is not None:
-            self._raise(detector, finding)
+        if change_point is not None:
+            self._raise(detector, change_point)
 
     def _detector(self) -> Detector:
         """As far as it has come, under the knob that is in force."""
@@ -277,19 +286,19 @@ class _Run:
         self._progress.detector.run_length = self._run_length
         return self._progress.detector
 
-    def _raise(self, detector: Detector, finding: Finding) -> None:
+    def _raise(self, detector: Detector, change_point: ChangePoint) -> None:
         self._progress.number += 1
         self._progress.raised = True
         number = self._progress.number
         about = (f"{self._name}/{self._model}/{number}", self._name, detector.meaning, self._model)
-        self.alarms.append(Alarm(*about, finding.at, finding.since, self._acknowledged.get(number)))
+        self.alarms.append(Alarm(*about, change_point.at, change_point.since, self._acknowledged.get(number)))
 
 
 def _made(name: str, *, accepting: bool) -> Detector:
     return WorseThanConfidence(accepting=accepting) if name == WorseThanConfidence.name else DETECTORS[name]()
 
 
-def _state(progress: Progress) -> State:
+def _state(progress: DetectorProgress) -> State:
     if progress.raised:
         return State.RAISED
     match progress.detector:
@@ -307,7 +316,7 @@ def _state(progress: Progress) -> State:
 
 def _point(window: Window, detector: AccuracyFell, run_length: float) -> Point:
     capitals = detector.bets.capitals
-    capital = fsum(capitals) / len(capitals) if capitals else 0.0
+    wealth = fsum(capitals) / len(capitals) if capitals else 0.0
     scores, _ = error_scores(window)
     rate = round(min(1.0, max(0.0, fsum(scores) / len(scores))), 5) if window.audits else None
-    return Point(window.units[-1].at, rate, round(log(1 + capital) / log(1 + run_length), 5))
+    return Point(window.samples[-1].at, rate, round(log(1 + wealth) / log(1 + run_length), 5))

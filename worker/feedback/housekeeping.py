@@ -17,7 +17,7 @@ from worker.environment import clock
 from worker.environment.connections import insist
 from worker.feedback.store import FeedbackStore
 from worker.spool import Spool
-from worker.spool.dead_letters import DeadLetters, Notice
+from worker.spool.dead_letters import DeadLetters, ExpiryNotification
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ DAY_MS = 24 * HOUR_MS
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class HousekeepingLimits:
     """What bounds what is kept; times in milliseconds.
 
     Attributes:
@@ -41,7 +41,7 @@ class Limits:
 
     letters: int
     letter_age: int
-    notice: int
+    expiry: int
     project_silence: int
 
 
@@ -54,7 +54,9 @@ class Housekeeping:
         now: milliseconds since the epoch.
     """
 
-    def __init__(self, spool: Spool, limits: Limits, now: Callable[[], int] = lambda: int(clock.now() * 1000)) -> None:
+    def __init__(
+        self, spool: Spool, limits: HousekeepingLimits, now: Callable[[], int] = lambda: int(clock.now() * 1000)
+    ) -> None:
         self._spool = spool
         self._redis = spool.redis
         self._letters = DeadLetters(spool.redis, spool.prefix)
@@ -68,8 +70,8 @@ class Housekeeping:
             return
         self._next = clock.monotonic() + MORE_SECONDS
         try:
-            if insist(self._redis, "SET", self._turn, b"1", "NX", "PX", int(LOOK_SECONDS * 1000)) and self.look():
-                self._redis.delete(self._turn)
+            if insist(self._redis, "SET", self._lock_key, b"1", "NX", "PX", int(LOOK_SECONDS * 1000)) and self.look():
+                self._redis.delete(self._lock_key)
         except redis.RedisError as error:
             logger.debug("no housekeeping: %s", error, extra={"action": "housekeeping_waits"})
 
@@ -82,10 +84,10 @@ class Housekeeping:
 
     def _drop_letters(self) -> int:
         """Drop the oldest letters that were announced long enough ago, and end the notice when none is left."""
-        notice = self._letters.notice()
-        if notice is None or self._now() - notice.at < self._limits.notice:
+        expiry = self._letters.expiry()
+        if expiry is None or self._now() - expiry.at < self._limits.expiry:
             return 0
-        ids = [one for one in self._letters.ids(limit=AT_ONCE) if moment(one) <= notice.at]
+        ids = [one for one in self._letters.ids(limit=AT_ONCE) if moment(one) <= expiry.at]
         beyond = self._letters.count() - self._limits.letters
         oldest = self._now() - self._limits.letter_age
         ended = [one for place, one in enumerate(ids) if place < beyond or moment(one) < oldest]
@@ -93,20 +95,25 @@ class Housekeeping:
         if dropped:
             self._letters.note_expired(dropped)
             extra = {"action": "dead_letters_expired", "letters": dropped}
-            logger.warning("%d dead letters were dropped: their notice is over", dropped, extra=extra)
+            logger.warning("%d dead letters were dropped: their announced time is over", dropped, extra=extra)
         if len(ended) < AT_ONCE:
-            self._letters.end_notice()
+            self._letters.end_notification()
         return dropped
 
     def _announce(self) -> None:
-        count, soon = self._letters.count(), self._now() + self._limits.notice - self._limits.letter_age
+        count, soon = self._letters.count(), self._now() + self._limits.expiry - self._limits.letter_age
         beyond = max(0, count - self._limits.letters)
-        if self._letters.notice() is not None or not (beyond or any(moment(one) < soon for one in self._oldest())):
+        if self._letters.expiry() is not None or not (beyond or any(moment(one) < soon for one in self._oldest())):
             return
-        notice = Notice(self._now(), self._now() + self._limits.notice, count, beyond)
-        self._letters.announce(notice)
-        extra = {"action": "dead_letters_expiring", "letters": count, "beyond": beyond, "ends_at": notice.ends_at}
-        logger.warning("%s", notice, extra=extra)
+        expiry = ExpiryNotification(self._now(), self._now() + self._limits.expiry, count, beyond)
+        self._letters.announce(expiry)
+        extra = {
+            "action": "dead_letters_expiring",
+            "letters": count,
+            "beyond": beyond,
+            "ends_at": expiry.ends_at,
+        }
+        logger.warning("%s", expiry, extra=extra)
 
     def _oldest(self) -> list[str]:
         return self._letters.ids(limit=1)
@@ -123,7 +130,7 @@ class Housekeeping:
                 logger.info("project %s is forgotten: nothing came for it", project, extra=extra)
 
     @property
-    def _turn(self) -> str:
+    def _lock_key(self) -> str:
         return f"{self._spool.prefix}housekeeping"
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import redis
 
-ROUND = "round"
+COLLECTION = "round"
 
 
-class Turns:
+class IntervalLock:
     """The turns of the fleet.
 
     Args:
@@ -19,11 +19,11 @@ class Turns:
         self._redis = client
         self._prefix = prefix
 
-    def take(self, project: str, seconds: float, what: str = ROUND) -> bool:
+    def take(self, project: str, seconds: float, what: str = COLLECTION) -> bool:
         """Whether it is due in the project; from now on it is not, for so many seconds."""
         return bool(self._redis.set(self._key(project, what), 1, nx=True, px=max(1, int(seconds * 1000))))
 
-    def put(self, project: str, seconds: float = 0.0, what: str = ROUND) -> None:
+    def put(self, project: str, seconds: float = 0.0, what: str = COLLECTION) -> None:
         """Let the next turn come after so many seconds, whatever was said before."""
         if seconds > 0:
             self._redis.set(self._key(project, what), 1, px=max(1, int(seconds * 1000)))

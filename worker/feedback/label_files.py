@@ -97,9 +97,9 @@ class LabelFiles:
         self._http.close()
 
     def _read(self, address: str, end: float) -> Mapping[str, Any] | Unread:
-        refusal = self._refusal(address)
-        if refusal:
-            return Unread(refusal)
+        rejection = self._rejection(address)
+        if rejection:
+            return Unread(rejection)
         problem = Unread("there was no time left in this round", tried=False)
         for attempt in range(ATTEMPTS):
             if self._stop.is_set() or clock.monotonic() >= end:
@@ -113,7 +113,7 @@ class LabelFiles:
                 return Unread(self._access.scrub(str(error)))
         return problem
 
-    def _refusal(self, address: str) -> str:
+    def _rejection(self, address: str) -> str:
         """Why an address must not be read from; empty when it may."""
         try:
             parts = urlsplit(address)

@@ -48,20 +48,20 @@ def time_of_day(at: float, span: float = 30 * DAY) -> str:
 
 def age(seconds: float) -> str:
     """A span of time for people."""
-    for length, unit in ((DAY, "d"), (3600, "h"), (60, "min")):
+    for length, sample in ((DAY, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * length:
-            return f"{seconds / length:.0f}\u202f{unit}"
+            return f"{seconds / length:.0f}\u202f{sample}"
     return f"{max(0.0, seconds):.0f}\u202fs"
 
 
-def estimate_words(row: dict[str, Any]) -> str:
+def estimate_text(row: dict[str, Any]) -> str:
     """An estimate with its interval."""
     if row["value"] is None:
         return f"unknown ({percent(row['low'])} to {percent(row['high'])})"
     return f"{percent(row['value'], 1)} ({percent(row['low'], 1)} to {percent(row['high'], 1)})"
 
 
-def basis_words(row: dict[str, Any], now: float) -> Iterator[str]:
+def basis_lines(row: dict[str, Any], now: float) -> Iterator[str]:
     """What an estimate rests on, and the naive average where it is another figure."""
     youngest = f"youngest answer {age(now - row['youngest'])} old" if row["youngest"] else "no answer yet"
     if row["population"] == row["verdicts"]:
@@ -74,7 +74,7 @@ def basis_words(row: dict[str, Any], now: float) -> Iterator[str]:
     yield f"Naive average of the answers, not of live traffic: {percent(row['naive'], 1)}."
 
 
-def difference_words(row: dict[str, Any]) -> str:
+def difference_text(row: dict[str, Any]) -> str:
     """A difference of two agreements with its interval."""
     if row["value"] is None:
         return "unknown, no answered audit among them"
@@ -82,13 +82,13 @@ def difference_words(row: dict[str, Any]) -> str:
     return f"{value} points ({low} to {high}){'' if row['decided'] else ', undecided'}"
 
 
-def disagreement_words(row: Mapping[str, Any]) -> str:
+def disagreement_text(row: Mapping[str, Any]) -> str:
     """One disagreement in the words of Kili's tutorial on inference labels."""
-    said, meant = (
+    stated, meant = (
         ", ".join(name for names in row[side].values() for name in names) or "nothing"
         for side in ("model_says", "human_says")
     )
-    return f"The model predicted {said} but the human predicted {meant} for asset with id {row['asset_id']}."
+    return f"The model predicted {stated} but the human predicted {meant} for asset with id {row['asset_id']}."
 
 
 def detector_name(name: str) -> str:
@@ -106,18 +106,18 @@ def meaning_of(name: str) -> str:
     return DETECTORS[name].meaning
 
 
-def warnings_of(figures: dict[str, Any]) -> Iterator[str]:
+def warnings_of(report_data: dict[str, Any]) -> Iterator[str]:
     """What makes the figures worth less than they look."""
-    marks = figures["marks"]
+    marks = report_data["marks"]
     if marks["conflicts"]:
         first = marks["examples"][0]
         pair = f"{first['external_id']}: ours {percent(first['agreement'])}, Kili's {percent(first['mark'])}"
         yield f"Kili's marks contradict ours on {marks['conflicts']} of {marks['compared']} answers, such as {pair}."
-    files = figures.get("label_files", {})
+    files = report_data.get("label_files", {})
     if files.get("waiting") or files.get("unreadable"):
         counts = f"{files['waiting']} are tried again, {files['unreadable']} are given up"
         yield f"Labels are left out whose files cannot be read: {counts}, such as: {files['problem']}."
-    for model in figures["models"]:
+    for model in report_data["models"]:
         if model["agreement"]["value"] is None:
             yield f"{model['model']}: no audit is answered, so nothing is known of what nobody answered."
         if model["audits"]["overdue"]:

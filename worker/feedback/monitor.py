@@ -1,9 +1,9 @@
 """The drift detectors of a project from look to look: what they know is stored with what they have looked at.
 
 One hash, ``{prefix}feedback:{project}:watches``, has the state of each model version's detectors
-(:meth:`worker.feedback.drift.Watch.state`), which names the last prediction that each has looked at. The states and the
-alarms of a look are stored in one transaction, and only if nobody has stored others meanwhile: so each window is looked
-at once, whoever looks, and an alarm that was raised is there to be told, whoever tells it.
+(:meth:`worker.feedback.drift.DriftWatch.state`), which names the last prediction that each has looked at. The states
+and the alarms of a look are stored in one transaction, and only if nobody has stored others meanwhile: so each window
+is looked at once, whoever looks, and an alarm that was raised is there to be told, whoever tells it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import Any
 import redis
 from redis.exceptions import WatchError
 
-from worker.feedback.alarms import AlarmBook, AlarmName, Known, alarm_row
+from worker.feedback.alarms import AlarmBook, AlarmName, KnownAlarms, alarm_row
 from worker.feedback.breakdown import Weighed
-from worker.feedback.drift import DETECTORS, FIRST, Alarm, Place, Progress, Watch
+from worker.feedback.drift import DETECTORS, FIRST, Alarm, DetectorProgress, DriftWatch, Place
 from worker.feedback.records import AssetRecord
-from worker.feedback.samples import Case, cases_by_model
+from worker.feedback.samples import SampledCase, cases_by_model
 from worker.statistics.estimator import weigh
 from worker.statistics.windows import Patience
 
@@ -55,8 +55,8 @@ class Look:
     """
 
     stored: Mapping[str, bytes]
-    known: Known
-    watches: dict[str, Watch]
+    known: KnownAlarms
+    watches: dict[str, DriftWatch]
     raised: list[dict[str, Any]] = field(default_factory=list)
     present: set[str] = field(default_factory=set)
     _starts: dict[str, Place] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Monitor:
         """
         found: Any = self._redis.hgetall(self._key)
         stored = {model.decode(): text for model, text in found.items()}
-        watches = {model: Watch.restore(model, json.loads(text)) for model, text in stored.items()}
+        watches = {model: DriftWatch.restore(model, json.loads(text)) for model, text in stored.items()}
         return Look(stored, self._book.known(), watches)
 
     def go_on(self, look: Look, records: Iterable[AssetRecord], now: float, rules: MonitorRules) -> None:
@@ -126,7 +126,7 @@ class Monitor:
             for name, progress in watch.progress.items():
                 if not progress.raised and name not in owed:
                     progress.number = max(progress.number, look.known.last(model, name))
-            pairs = [(case.unit, case.confidence) for case in cases]
+            pairs = [(case.sample, case.confidence) for case in cases]
             acknowledged = look.known.acknowledgements(model)
             alarms = watch.look(pairs, patience, acknowledged, run_length=rules.run_length)
             look.raised += [_row(alarm, cases, rules.before) for alarm in alarms]
@@ -162,11 +162,11 @@ class Monitor:
         numbers = [known.forgotten]
         alarms = {*known.alarms, *(row["id"] for row in look.raised)}
         ended = []
-        for alarm_id in {*known.alarms, *known.acknowledged, *known.told, *known.posted}:
+        for alarm_id in {*known.alarms, *known.acknowledged, *known.logged, *known.notified}:
             name = AlarmName.of(alarm_id)
             watch = look.watches.get(name.model) if name else None
             is_gone = watch is None or watch.model in gone
-            done = max(times.get(alarm_id, 0.0) for times in (known.acknowledged, known.told, known.posted))
+            done = max(times.get(alarm_id, 0.0) for times in (known.acknowledged, known.logged, known.notified))
             is_open = alarm_id in alarms and alarm_id not in known.acknowledged
             if done < before and (is_gone or not is_open):
                 ended.append(alarm_id)
@@ -174,17 +174,17 @@ class Monitor:
         self._book.forget(pipe, ended, max(numbers))
 
 
-def _beginning(model: str, known: Known, from_then: float) -> tuple[Watch, dict[str, int]]:
+def _beginning(model: str, known: KnownAlarms, from_then: float) -> tuple[DriftWatch, dict[str, int]]:
     """Detectors that have no state yet, and the numbers of alarms that are told and open although they have none.
 
     Workers of before had no state: what they told keeps its number, and what was acknowledged stays so. The alarm that
     is open is looked for from ``from_then`` on, as they did.
     """
-    watch, owed = Watch(model), {}
+    watch, owed = DriftWatch(model), {}
     acknowledged = known.acknowledgements(model)
     for name in DETECTORS:
         last = known.last(model, name)
-        progress = watch.progress[name] = Progress(number=max(last, known.forgotten))
+        progress = watch.progress[name] = DetectorProgress(number=max(last, known.forgotten))
         if last and last in acknowledged[name]:
             progress.accept(acknowledged[name][last])
         elif last:
@@ -193,21 +193,21 @@ def _beginning(model: str, known: Known, from_then: float) -> tuple[Watch, dict[
     return watch, owed
 
 
-def _still_open(watch: Watch, owed: Mapping[str, int], known: Known) -> list[Alarm]:
+def _still_open(watch: DriftWatch, owed: Mapping[str, int], known: KnownAlarms) -> list[Alarm]:
     """The alarms that were told, wait for a person, and cannot be seen in the predictions any more."""
     found = []
     for name, number in owed.items():
         progress = watch.progress[name]
         if progress.number < number:
             alarm_id = f"{name}/{watch.model}/{number}"
-            at = known.told.get(alarm_id) or known.posted.get(alarm_id, 0.0)
+            at = known.logged.get(alarm_id) or known.notified.get(alarm_id, 0.0)
             progress.number, progress.raised = number, True
             found.append(Alarm(alarm_id, name, DETECTORS[name].meaning, watch.model, at, at))
     return found
 
 
-def _row(alarm: Alarm, cases: Sequence[Case], before: float) -> dict[str, Any]:
+def _row(alarm: Alarm, cases: Sequence[SampledCase], before: float) -> dict[str, Any]:
     """What an alarm says, of the cases from some time before it on."""
-    chosen = [case for case in cases if case.unit.at >= alarm.since - before]
-    row = alarm_row(alarm, Weighed(chosen, weigh([case.unit for case in chosen])))
+    chosen = [case for case in cases if case.sample.at >= alarm.since - before]
+    row = alarm_row(alarm, Weighed(chosen, weigh([case.sample for case in chosen])))
     return {name: value for name, value in row.items() if name != "acknowledged_at"}

@@ -12,14 +12,14 @@ from typing import Any
 import httpx
 
 from worker.environment.trust import trusted
-from worker.feedback.messages import Links, detector_name, estimate_words
+from worker.feedback.messages import Links, detector_name, estimate_text
 
 logger = logging.getLogger(__name__)
 
 MOST_LINKS = 5
 
 
-class Shape(StrEnum):
+class WebhookShape(StrEnum):
     """What the receiver of a webhook understands."""
 
     GENERIC = "generic"
@@ -28,8 +28,8 @@ class Shape(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
-    """An alarm of :func:`worker.feedback.report_data.figures_of`, and where its project is."""
+class AlarmNotification:
+    """An alarm of :func:`worker.feedback.report_data.report_data_of`, and where its project is."""
 
     alarm: Mapping[str, Any]
     links: Links
@@ -37,7 +37,7 @@ class Notice:
     @property
     def headline(self) -> str:
         """One line: what, whose, since when, from where to where."""
-        sides = [f"{side} {estimate_words(self.alarm[side])}" for side in ("before", "after") if side in self.alarm]
+        sides = [f"{side} {estimate_text(self.alarm[side])}" for side in ("before", "after") if side in self.alarm]
         since = _moment(self.alarm["since"])
         agreement = f"; agreement {', '.join(sides)}" if sides else ""
         return (
@@ -45,14 +45,14 @@ class Notice:
             f"{self.alarm['meaning']}{agreement}"
         )
 
-    def body(self, shape: Shape) -> Any:
+    def body(self, shape: WebhookShape) -> Any:
         """The message in a shape."""
         match shape:
-            case Shape.SLACK:
+            case WebhookShape.SLACK:
                 return {"text": f"{self.headline}\n<{self.links.home}|project in Kili>{self._slack_cases()}"}
-            case Shape.ALERTMANAGER:
+            case WebhookShape.ALERTMANAGER:
                 return [self._alert()]
-            case Shape.GENERIC:
+            case WebhookShape.GENERIC:
                 cases = [{**case, "link": self.links.asset(case["asset_id"])} for case in self.alarm["cases"]]
                 known = {**self.alarm, "cases": cases, "project": self.links.project, "link": self.links.home}
                 return {"event": "drift_alarm", "text": self.headline, **known}
@@ -81,14 +81,14 @@ class Webhook:
     """Where notices are posted to; seconds."""
 
     url: str
-    shape: Shape = Shape.GENERIC
+    shape: WebhookShape = WebhookShape.GENERIC
     timeout: float = 10.0
 
-    def post(self, notice: Notice, http: httpx.Client | None = None) -> bool:
+    def post(self, notification: AlarmNotification, http: httpx.Client | None = None) -> bool:
         """Post a notice; False when it was not taken, which the log then says."""
         try:
             with http or httpx.Client(verify=trusted(), timeout=self.timeout) as client:
-                client.post(self.url, json=notice.body(self.shape)).raise_for_status()
+                client.post(self.url, json=notification.body(self.shape)).raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             logger.warning("webhook not taken: %s", type(error).__name__, extra={"action": "webhook_failed"})
             return False

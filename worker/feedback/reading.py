@@ -1,4 +1,4 @@
-"""What the feedback room reads from Kili: labels by the day of their creation, each with its whole asset."""
+"""What the feedback reads from Kili: labels by the day of their creation, each with its whole asset."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ASSETS_PER_PAGE = 50
 """Assets with their labels on one page, as Kili's SDK asks for them."""
 
 
-class Kind(StrEnum):
+class LabelKind(StrEnum):
     """The two kinds of labels that are read."""
 
     INFERENCE = "inference"
@@ -40,10 +40,10 @@ class Kind(StrEnum):
     @property
     def types(self) -> tuple[str, ...]:
         """Kili's label types of the kind."""
-        return ("INFERENCE",) if self is Kind.INFERENCE else ("DEFAULT", "REVIEW")
+        return ("INFERENCE",) if self is LabelKind.INFERENCE else ("DEFAULT", "REVIEW")
 
 
-_KINDS = {label_type: kind for kind in Kind for label_type in kind.types}
+_KINDS = {label_type: kind for kind in LabelKind for label_type in kind.types}
 
 FILE_FIELD = "jsonResponseUrl"
 _ASSET = """{ id externalId createdAt content jsonContent jsonMetadata labels {
@@ -89,8 +89,8 @@ class ReadLabel:
     unread: Unread | None = None
 
     @property
-    def kind(self) -> Kind | None:
-        """What the feedback room sees in it."""
+    def kind(self) -> LabelKind | None:
+        """What the feedback sees in it."""
         return _KINDS.get(self.label_type)
 
 
@@ -108,7 +108,7 @@ class ReadAsset:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LabelRow:
     """A label that a page listed, with its asset; None where what was listed cannot be read."""
 
     label_id: str
@@ -116,7 +116,7 @@ class Row:
     asset: ReadAsset | None
 
 
-class Reader:
+class KiliReader:
     """Reads labels and assets through the fleet's call budget.
 
     Every method raises :class:`~worker.kili.KiliError` after the attempts of the retry policy. Filters use whole days
@@ -139,14 +139,14 @@ class Reader:
         self._files = LabelFiles(access, files, http=http, stop=stop, executor=executor)
         self._may_have_files = True
 
-    def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:
+    def rows(self, project: str, kind: LabelKind, since: date, skip: int) -> tuple[list[LabelRow], bool]:
         """Return one page of labels created since a day, oldest first, and whether there may be more.
 
         Responses that Kili keeps in files are not read yet: see ``with_files``.
         """
-        first = PAGE_SIZE if kind is Kind.INFERENCE else ASSETS_PER_PAGE
+        first = PAGE_SIZE if kind is LabelKind.INFERENCE else ASSETS_PER_PAGE
         variables = {"where": _where(project, kind, since), "first": first, "skip": skip}
-        rows = self._ask(LABELS, project, variables, lambda root: _rows(root, since), items=first)
+        rows = self._query(LABELS, project, variables, lambda root: _rows(root, since), items=first)
         return rows, len(rows) == first
 
     def with_files(self, assets: Sequence[ReadAsset]) -> list[ReadAsset]:
@@ -155,7 +155,7 @@ class Reader:
         found = self._files.fetch(addresses)
         return [_completed(asset, found) for asset in assets] if found else list(assets)
 
-    def count(self, project: str, kind: Kind, since: date) -> int:
+    def count(self, project: str, kind: LabelKind, since: date) -> int:
         """Return how many labels were created since a day."""
         return self._caller.call(COUNT_LABELS, project, {"where": _where(project, kind, since)}, int)
 
@@ -166,7 +166,7 @@ class Reader:
             chunk = list(asset_ids[start : start + ASSETS_PER_PAGE])
             where = {"project": {"id": project}, "idIn": chunk}
             variables = {"where": where, "first": ASSETS_PER_PAGE, "skip": 0}
-            found += self._ask(ASSETS, project, variables, _assets, items=len(chunk), item_ids=chunk)
+            found += self._query(ASSETS, project, variables, _assets, items=len(chunk), item_ids=chunk)
         return self.with_files(found)
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class Reader:
         self._caller.close()
         self._files.close()
 
-    def _ask(
+    def _query(
         self,
         operation: Operation,
         project: str,
@@ -189,26 +189,26 @@ class Reader:
         try:
             return self._caller.call(asked, project, variables, read, items=items, item_ids=item_ids)
         except UnknownOperation as error:
-            if FILE_FIELD not in error.words or not self._may_have_files:
+            if FILE_FIELD not in error.server_message or not self._may_have_files:
                 raise
         self._may_have_files = False
-        return self._ask(operation, project, variables, read, items=items, item_ids=item_ids)
+        return self._query(operation, project, variables, read, items=items, item_ids=item_ids)
 
 
 def _without_files(operation: Operation) -> Operation:
     return replace(operation, selection=operation.selection.replace(FILE_FIELD, ""))
 
 
-def _rows(root: list[Variables], since: date) -> list[Row]:
+def _rows(root: list[Variables], since: date) -> list[LabelRow]:
     """One row for each that was listed; raises what is wrong when none can be read."""
     rows, problem = [], None
     for row in root:
         try:
-            rows.append(Row(row["id"], read_time(row["createdAt"]).date(), _asset(row["labelOf"])))
+            rows.append(LabelRow(row["id"], read_time(row["createdAt"]).date(), _asset(row["labelOf"])))
         except MALFORMED as error:
             problem = error
-            rows.append(Row("", rows[-1].day if rows else since, None))
-    _say_malformed("label", sum(row.asset is None for row in rows), len(rows), problem)
+            rows.append(LabelRow("", rows[-1].day if rows else since, None))
+    _log_malformed("label", sum(row.asset is None for row in rows), len(rows), problem)
     return rows
 
 
@@ -219,11 +219,11 @@ def _assets(root: list[Variables]) -> list[ReadAsset]:
             assets.append(_asset(row))
         except MALFORMED as error:
             problem = error
-    _say_malformed("asset", len(root) - len(assets), len(root), problem)
+    _log_malformed("asset", len(root) - len(assets), len(root), problem)
     return assets
 
 
-def _say_malformed(what: str, count: int, listed: int, problem: Exception | None) -> None:
+def _log_malformed(what: str, count: int, listed: int, problem: Exception | None) -> None:
     """One that cannot be read does not keep the others; when none can, the answer is at fault."""
     if problem is None:
         return
@@ -290,7 +290,7 @@ def read_time(text: str) -> datetime:
     return moment
 
 
-def _where(project: str, kind: Kind, since: date) -> Variables:
+def _where(project: str, kind: LabelKind, since: date) -> Variables:
     return {"project": {"id": project}, "typeIn": list(kind.types), "createdAtGte": since.isoformat()}
 
 

@@ -9,7 +9,9 @@ from datetime import date
 from functools import lru_cache
 from typing import Any
 
-from worker.feedback.reading import Kind
+import msgspec
+
+from worker.feedback.reading import LabelKind
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 
@@ -37,7 +39,7 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class HumanVerdict:
     """One human label held against one model version's answer.
 
     Attributes:
@@ -70,7 +72,7 @@ class Answer:
     label_id: str
     at: float
     classes: Classes
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[HumanVerdict, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class LabelKey:
     """A label by id, kind and day in UTC: what a count of Kili's labels is held against."""
 
     id: str
-    kind: Kind
+    kind: LabelKind
     day: date
 
 
@@ -124,15 +126,15 @@ class AssetRecord:
     @classmethod
     def from_json(cls, asset_id: str, text: str | bytes, *, with_labels: bool = True) -> AssetRecord:
         """Read what ``to_json`` wrote; what many records have in common is held in memory once."""
-        external_id, created, decision, slices, answers, labels, first = json.loads(text)
+        external_id, created, decision, slices, answers, labels, first = msgspec.json.decode(text)
         return cls(
             asset_id=asset_id,
             external_id=external_id,
             created=_day(created),
-            decision=Decision(*map(_shared, decision)) if decision else None,
+            decision=_decision(decision) if decision else None,
             slices=_shared_slices(tuple(slices.items())),
-            answers=tuple(_answer(row) for row in answers),
-            labels=tuple(LabelKey(key, Kind(kind), _day(day)) for key, kind, day in labels) if with_labels else (),
+            answers=tuple([_answer(row) for row in answers]),
+            labels=tuple(LabelKey(key, LabelKind(kind), _day(day)) for key, kind, day in labels) if with_labels else (),
             first_human=first,
         )
 
@@ -148,27 +150,28 @@ def delays_of(record: AssetRecord) -> dict[str, float]:
     return delays
 
 
-def _verdict_row(verdict: Verdict) -> list[Any]:
-    return [getattr(verdict, name) for name in Verdict.__slots__]
+def _verdict_row(verdict: HumanVerdict) -> list[Any]:
+    return [getattr(verdict, name) for name in HumanVerdict.__slots__]
+
+
+def _decision(row: list[Any]) -> Decision:
+    shared: list[Any] = [sys.intern(value) if value.__class__ is str else value for value in row]
+    return Decision(*shared)
 
 
 def _answer(row: list[Any]) -> Answer:
     model, label_id, at, classes, verdicts = row
-    return Answer(_shared(model), label_id, at, _classes(classes), tuple(_verdict(one) for one in verdicts))
+    return Answer(sys.intern(model), label_id, at, _classes(classes), tuple([_verdict(one) for one in verdicts]))
 
 
-def _verdict(row: list[Any]) -> Verdict:
+def _verdict(row: list[Any]) -> HumanVerdict:
     label_id, label_type, author, at, agreement, jobs, classes, mark, standing, seconds = row
-    about = (label_id, _shared(label_type), _shared(author), at, agreement)
-    return Verdict(*about, _shared_jobs(tuple(jobs.items())), _classes(classes), mark, standing, seconds)
-
-
-def _shared(value: Any) -> Any:
-    return sys.intern(value) if isinstance(value, str) else value
+    about = (label_id, sys.intern(label_type), sys.intern(author), at, agreement)
+    return HumanVerdict(*about, _shared_jobs(tuple(jobs.items())), _classes(classes), mark, standing, seconds)
 
 
 def _classes(classes: Classes) -> Classes:
-    return _shared_classes(tuple((job, tuple(names)) for job, names in classes.items()))
+    return _shared_classes(tuple([(job, tuple(names)) for job, names in classes.items()]))
 
 
 @lru_cache(2000)

@@ -14,7 +14,7 @@ from worker.feedback.alarms import alarm_row, disagreement_row, refreshed
 from worker.feedback.breakdown import Weighed
 from worker.feedback.drift import watch
 from worker.feedback.records import AssetRecord
-from worker.feedback.samples import Case, cases_by_model, pairs_of
+from worker.feedback.samples import SampledCase, cases_by_model, pairs_of
 from worker.ontology import Interface
 from worker.statistics.comparison import compare
 from worker.statistics.detectors import RUN_LENGTH
@@ -26,7 +26,7 @@ MARK_DIRECTION = (0.99, 0.75)
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class ReportQuestion:
     """What the figures are to be about.
 
     Attributes:
@@ -44,7 +44,7 @@ class Question:
     drift: Mapping[str, Mapping[str, Any]] | None = None
 
 
-def figures_of(records: Iterable[AssetRecord], interface: Interface, question: Question) -> dict[str, Any]:
+def report_data_of(records: Iterable[AssetRecord], interface: Interface, question: ReportQuestion) -> dict[str, Any]:
     """Compute every figure of a project."""
     chosen = [record for record in records if newest(record) >= question.now - question.days * DAY]
     jobs = [job.name for job in interface.root_jobs]
@@ -75,7 +75,7 @@ def disagreements(records: Iterable[AssetRecord], limit: int | None = None) -> l
         disagreement_row(case)
         for cases in cases_by_model(records).values()
         for case in cases
-        if case.unit.error is not None and case.unit.error > 0
+        if case.sample.error is not None and case.sample.error > 0
     ]
     found.sort(key=lambda row: (-(row["confidence"] or 0.0) * (1 - row["agreement"]), -row["answered_at"]))
     return found[:limit]
@@ -94,14 +94,18 @@ def newest(record: AssetRecord) -> float:
 
 
 def _model(
-    model: str, cases: list[Case], by_job: Mapping[str, list[Case]], bucket: float, question: Question
+    model: str,
+    cases: list[SampledCase],
+    by_job: Mapping[str, list[SampledCase]],
+    bucket: float,
+    question: ReportQuestion,
 ) -> dict[str, Any]:
     whole = _weighed(cases)
     days = _span_days(cases)
     return {
         "model": model,
-        "first_at": min(case.unit.at for case in cases),
-        "last_at": max(case.unit.at for case in cases),
+        "first_at": min(case.sample.at for case in cases),
+        "last_at": max(case.sample.at for case in cases),
         "agreement": breakdown.estimate_row(whole.estimate()),
         "windows": breakdown.by_time(whole, bucket),
         "jobs": {job: _job(_weighed(found), job, days) for job, found in by_job.items()},
@@ -114,16 +118,16 @@ def _model(
     }
 
 
-def _probably_right(case: Case) -> float | None:
-    return None if case.unit.p_error is None else 1 - case.unit.p_error
+def _probably_right(case: SampledCase) -> float | None:
+    return None if case.sample.p_error is None else 1 - case.sample.p_error
 
 
-def _weighed(cases: Sequence[Case]) -> Weighed:
-    return Weighed(cases, weigh([case.unit for case in cases]))
+def _weighed(cases: Sequence[SampledCase]) -> Weighed:
+    return Weighed(cases, weigh([case.sample for case in cases]))
 
 
-def _span_days(cases: Sequence[Case]) -> float:
-    times = [case.unit.at for case in cases]
+def _span_days(cases: Sequence[SampledCase]) -> float:
+    times = [case.sample.at for case in cases]
     return max((max(times) - min(times)) / DAY, 1 / 24)
 
 
@@ -135,35 +139,35 @@ def _job(whole: Weighed, job: str, days: float) -> dict[str, Any]:
     }
 
 
-def _audits(cases: Sequence[Case], question: Question) -> dict[str, Any]:
+def _audits(cases: Sequence[SampledCase], question: ReportQuestion) -> dict[str, Any]:
     """The audit sample: non-response is what makes an honest figure less so."""
-    audits = [case.unit for case in cases if case.unit.audited]
-    waiting = [unit for unit in audits if not unit.answered]
+    audits = [case.sample for case in cases if case.sample.audited]
+    waiting = [sample for sample in audits if not sample.answered]
     return {
         "drawn": len(audits),
         "answered": len(audits) - len(waiting),
         "waiting": len(waiting),
-        "overdue": sum(unit.at < question.now - question.audit_sla for unit in waiting),
-        "oldest_waiting": min((unit.at for unit in waiting), default=None),
+        "overdue": sum(sample.at < question.now - question.audit_sla for sample in waiting),
+        "oldest_waiting": min((sample.at for sample in waiting), default=None),
     }
 
 
-def _delays(cases: Sequence[Case]) -> dict[str, float] | None:
+def _delays(cases: Sequence[SampledCase]) -> dict[str, float] | None:
     """Time from prediction to verdict, in seconds."""
-    delays = [case.unit.answered_at - case.unit.at for case in cases if case.unit.answered]
+    delays = [case.sample.answered_at - case.sample.at for case in cases if case.sample.answered]
     if len(delays) < 2:
         return None
     return {"median": median(delays), "p90": quantiles(delays, n=10)[8], "longest": max(delays)}
 
 
-def _drift(model: str, whole: Weighed, question: Question) -> dict[str, Any]:
+def _drift(model: str, whole: Weighed, question: ReportQuestion) -> dict[str, Any]:
     """What the detectors have found so far; or what they say of these predictions alone, where that was not given."""
     if question.drift is not None:
         known = question.drift.get(model, {"states": {}, "alarms": [], "points": []})
         return {**known, "alarms": [refreshed(row, whole) for row in known["alarms"]]}
     found = watch(
         model,
-        ((case.unit, case.confidence) for case in whole.cases),
+        ((case.sample, case.confidence) for case in whole.cases),
         overdue_before=question.now - question.audit_sla,
         acknowledged={},
         run_length=question.run_length,
@@ -175,7 +179,7 @@ def _drift(model: str, whole: Weighed, question: Question) -> dict[str, Any]:
     }
 
 
-def _comparisons(by_model: Mapping[str, list[Case]]) -> list[dict[str, Any]]:
+def _comparisons(by_model: Mapping[str, list[SampledCase]]) -> list[dict[str, Any]]:
     """Each model version against the one before it, on the assets both have predicted."""
     rows = []
     for (first, first_cases), (second, second_cases) in pairwise(by_model.items()):
@@ -210,7 +214,7 @@ def _rule(policy: str) -> str:
     return policy.rpartition("/")[2]
 
 
-def _marks(by_model: Mapping[str, list[Case]]) -> dict[str, Any]:
+def _marks(by_model: Mapping[str, list[SampledCase]]) -> dict[str, Any]:
     """Kili's own figure beside ours: how often the two point in opposite directions."""
     compared, conflicts = 0, []
     for model, cases in by_model.items():

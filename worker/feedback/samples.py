@@ -6,50 +6,52 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum
 
-from worker.feedback.records import Answer, AssetRecord, Decision, Verdict
-from worker.statistics.samples import Unit
+from worker.feedback.records import Answer, AssetRecord, Decision, HumanVerdict
+from worker.statistics.samples import Sample
 
 AUDIT_BAND = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class SampledCase:
     """One prediction with its asset; ``confidence`` is the model's own, where it is known."""
 
-    unit: Unit
+    sample: Sample
     record: AssetRecord
     answer: Answer
     confidence: float | None
 
     @property
-    def standing(self) -> list[Verdict]:
+    def standing(self) -> list[HumanVerdict]:
         """The verdicts that count."""
         return [verdict for verdict in self.answer.verdicts if verdict.standing]
 
 
-def cases_by_model(records: Iterable[AssetRecord], job: str | None = None, jobs: int = 1) -> dict[str, list[Case]]:
+def cases_by_model(
+    records: Iterable[AssetRecord], job: str | None = None, jobs: int = 1
+) -> dict[str, list[SampledCase]]:
     """Group the predictions by model version, in the order of their first one.
 
     ``job`` restricts agreement to one of the project's ``jobs`` jobs.
     """
-    found: dict[str, list[Case]] = {}
+    found: dict[str, list[SampledCase]] = {}
     for record in records:
         for answer in record.answers:
             case = _case(record, answer, job, jobs)
             found.setdefault(answer.model, []).append(case)
-    return dict(sorted(found.items(), key=lambda pair: min(case.unit.at for case in pair[1])))
+    return dict(sorted(found.items(), key=lambda pair: min(case.sample.at for case in pair[1])))
 
 
-def pairs_of(first: Sequence[Case], second: Sequence[Case]) -> list[tuple[Unit, Unit]]:
+def pairs_of(first: Sequence[SampledCase], second: Sequence[SampledCase]) -> list[tuple[Sample, Sample]]:
     """Pair the predictions of two model versions on the same assets."""
-    others = {case.unit.asset_id: case.unit for case in second}
-    return [(case.unit, others[case.unit.asset_id]) for case in first if case.unit.asset_id in others]
+    others = {case.sample.asset_id: case.sample for case in second}
+    return [(case.sample, others[case.sample.asset_id]) for case in first if case.sample.asset_id in others]
 
 
 def is_audit(record: AssetRecord) -> bool:
-    """Whether the audit coin chose the asset before any human had answered.
+    """Whether the audit draw chose the asset before any human had answered.
 
-    What was answered before the decision was answered whatever the coin said. The decision is dated by the prediction
+    What was answered before the decision was answered whatever the draw said. The decision is dated by the prediction
     or by its label, whichever is earlier: the one may come from a wrong clock, the other from a late repeat.
     """
     decision = record.decision
@@ -59,11 +61,11 @@ def is_audit(record: AssetRecord) -> bool:
     return record.first_human is None or record.first_human >= min([decision.at, *labelled])
 
 
-def _case(record: AssetRecord, answer: Answer, job: str | None, jobs: int) -> Case:
+def _case(record: AssetRecord, answer: Answer, job: str | None, jobs: int) -> SampledCase:
     decision = record.decision
     own = decision if decision is not None and decision.model == answer.model else None
     standing = [verdict for verdict in answer.verdicts if verdict.standing]
-    unit = Unit(
+    sample = Sample(
         asset_id=record.asset_id,
         at=own.at if own else answer.at,
         audited=is_audit(record),
@@ -76,7 +78,7 @@ def _case(record: AssetRecord, answer: Answer, job: str | None, jobs: int) -> Ca
         uploaded_at=answer.at,
         asked=own is not None and own.band not in (0, AUDIT_BAND),
     )
-    return Case(unit, record, answer, own.confidence if own else None)
+    return SampledCase(sample, record, answer, own.confidence if own else None)
 
 
 def _doubt(decision: Decision | None) -> float:
@@ -88,7 +90,7 @@ def _doubt(decision: Decision | None) -> float:
     return 1 - decision.confidence if decision.confidence is not None else 0.5
 
 
-def _error(standing: Sequence[Verdict], job: str | None) -> float | None:
+def _error(standing: Sequence[HumanVerdict], job: str | None) -> float | None:
     """1 - the mean agreement; a job that neither side answered is agreed on."""
     if not standing:
         return None

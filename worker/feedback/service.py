@@ -13,17 +13,17 @@ import redis
 
 from worker.environment import clock
 from worker.feedback.alarms import AlarmBook, AlarmName
-from worker.feedback.collector import HORIZON_DAYS, Collector, Round, Source
+from worker.feedback.collector import HORIZON_DAYS, Collector, CycleResult, LabelSource
 from worker.feedback.drift import DETECTORS
-from worker.feedback.interval_lock import Turns
-from worker.feedback.learning import Judged, lessons
+from worker.feedback.interval_lock import IntervalLock
 from worker.feedback.messages import Links
 from worker.feedback.monitor import DAY, Look, Monitor, MonitorRules
-from worker.feedback.notifications import Notice
+from worker.feedback.notifications import AlarmNotification
 from worker.feedback.records import AssetRecord
-from worker.feedback.report_data import Question, figures_of, newest
+from worker.feedback.report_data import ReportQuestion, newest, report_data_of
 from worker.feedback.store import FeedbackStore, versions_key
 from worker.feedback.unread import UnreadBook, UnreadLabels
+from worker.feedback.verdicts import AnsweredAsset, training_examples
 from worker.ontology import Interface
 from worker.review import Verdict
 from worker.statistics.detectors import RUN_LENGTH
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 PRUNE_EVERY = 86_400.0
 
-FIGURES_SHARE = 0.05
+REPORT_SHARE = 0.05
 """Most of a process's time that figures may take: where they take long, they are computed less often."""
 
 
@@ -61,7 +61,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FeedbackRules:
-    """How the feedback room works; times in seconds.
+    """How the feedback works; times in seconds.
 
     Attributes:
         horizon_days: how far back labels are kept.
@@ -78,28 +78,28 @@ class FeedbackRules:
     audit_sla: float = 72 * 3600.0
     run_length: float = RUN_LENGTH
     scope: Scope = Scope.DETECTOR
-    figures_every: float = 300.0
+    report_every: float = 300.0
     verify_every: float = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Ears:
-    """Who is told: of verdicts to learn from, of new alarms, of the reviewers' pace.
+class Observers:
+    """Callbacks for training examples, new alarms, the reviewers' rate, delays of verdicts, and traced predictions.
 
-    ``alarm`` returns whether the alarm was taken; one that was not is told again after the next figures. ``pace`` is
-    told project, rule name and reviews a day. ``delays`` is told how many seconds after the model's answer each new
-    verdict came, ``evaluated`` of each new verdict on a traced prediction.
+    ``alarm`` returns whether the alarm was taken; one that was not is sent again after the next report data.
+    ``reviewer_rate`` gets project, rule name and reviews a day. ``delays`` gets how many seconds after the model's
+    answer each new verdict came, ``evaluated`` each new verdict on a traced prediction.
     """
 
-    lessons: Callable[[list[Verdict]], None] | None = None
-    alarm: Callable[[Notice], bool] | None = None
-    pace: Callable[[str, str, float], None] | None = None
+    training_examples: Callable[[list[Verdict]], None] | None = None
+    alarm: Callable[[AlarmNotification], bool] | None = None
+    reviewer_rate: Callable[[str, str, float], None] | None = None
     delays: Callable[[Sequence[float]], None] | None = None
     evaluated: Callable[[Evaluation], None] | None = None
 
 
 class Feedback:
-    """The feedback room of one project.
+    """The feedback of one project.
 
     Args:
         source: reads from Kili.
@@ -116,7 +116,7 @@ class Feedback:
 
     def __init__(
         self,
-        source: Source,
+        source: LabelSource,
         client: redis.Redis,
         prefix: str,
         project: str,
@@ -125,7 +125,7 @@ class Feedback:
         endpoint: str,
         now: Callable[[], float],
         rules: FeedbackRules = FeedbackRules(),
-        ears: Ears = Ears(),
+        observers: Observers = Observers(),
         may_read: Callable[[], bool] = lambda: True,
     ) -> None:
         self.project = project
@@ -137,9 +137,9 @@ class Feedback:
         self._interface = interface
         self._now = now
         self._rules = rules
-        self._ears = ears
+        self._observers = observers
         self._redis = client
-        self._turns = Turns(client, prefix)
+        self._interval_lock = IntervalLock(client, prefix)
         self._unread = UnreadBook(client, prefix, project)
         self._key = f"{prefix}feedback:{project}:"
         self._collector = Collector(
@@ -147,15 +147,15 @@ class Feedback:
             self.store,
             interface,
             now=now,
-            judged=self._learn if ears.lessons is not None else None,
+            on_verdicts=self._learn if observers.training_examples is not None else None,
             may_read=may_read,
             horizon_days=rules.horizon_days,
             unread=self._unread,
-            delays=ears.delays,
-            evaluated=ears.evaluated,
+            delays=observers.delays,
+            evaluated=observers.evaluated,
         )
 
-    def tick(self) -> Round:
+    def tick(self) -> CycleResult:
         """Collect what is new; verify a day, look for drift, compute figures and tell of alarms when it is time.
 
         Raises:
@@ -163,26 +163,26 @@ class Feedback:
             StateError: a newer worker has stored what the detectors know.
         """
         result = self._collector.collect()
-        if self._turns.take(self.project, self._rules.verify_every, "verify"):
+        if self._interval_lock.take(self.project, self._rules.verify_every, "verify"):
             self._verify()
-        if self._turns.take(self.project, PRUNE_EVERY, "prune"):
+        if self._interval_lock.take(self.project, PRUNE_EVERY, "prune"):
             self._collector.prune()
-        if self._turns.take(self.project, self._rules.figures_every, "figures"):
+        if self._interval_lock.take(self.project, self._rules.report_every, "figures"):
             self._conclude_in_time(complete=result.complete)
         return result
 
-    def collect(self) -> Round:
+    def collect(self) -> CycleResult:
         """Collect what is new, and no more."""
         return self._collector.collect()
 
-    def rebuild(self) -> Round:
+    def rebuild(self) -> CycleResult:
         """Forget everything that came from Kili and collect it anew."""
         return self._collector.rebuild()
 
-    def figures(self, days: float | None = None) -> dict[str, Any]:
+    def report_data(self, days: float | None = None) -> dict[str, Any]:
         """Compute every figure from what was collected; alarms that the next look will raise are among them."""
         look, records = self._look(days)
-        return self._figures(look, records, days)
+        return self._report_data(look, records, days)
 
     def conclude(self, *, complete: bool = True) -> dict[str, Any]:
         """Look for drift, keep what ``status`` shows, tell of new alarms, and tell the policy the reviewers' pace.
@@ -194,16 +194,16 @@ class Feedback:
             look, records = self._look(held=held)
             if held and self.store.renew():
                 self.monitor.store(look, self._now(), self._rules.horizon_days * DAY)
-            figures = self._figures(look, records)
-            self._redis.set(f"{self._key}summary", json.dumps(summary_of(figures)))
-            self._redis.hset(versions_key(self._prefix), self.project, len(figures["models"]))
+            report_data = self._report_data(look, records)
+            self._redis.set(f"{self._key}summary", json.dumps(summary_of(report_data)))
+            self._redis.hset(versions_key(self._prefix), self.project, len(report_data["models"]))
             if held:
-                self._tell_of_alarms()
+                self._notify_alarms()
         finally:
             if held:
                 self.store.release()
-        self._tell_the_pace(figures["reviewers"])
-        return figures
+        self._notify_reviewer_rate(report_data["reviewers"])
+        return report_data
 
     def acknowledge(self, alarm_id: str) -> None:
         """Accept an alarm: its detector learns anew from what is predicted from now on.
@@ -213,7 +213,7 @@ class Feedback:
         """
         look, _ = self._look()
         raised = {row["id"] for row in look.raised}
-        if AlarmName.of(alarm_id) and alarm_id not in {*look.known.alarms, *look.known.told, *raised}:
+        if AlarmName.of(alarm_id) and alarm_id not in {*look.known.alarms, *look.known.logged, *raised}:
             raise ValueError(f"{alarm_id!r} was never raised in project {self.project}; the report names the alarms")
         self.book.acknowledge(alarm_id, self._now())
 
@@ -238,55 +238,55 @@ class Feedback:
             before=self._rules.report_days * DAY,
         )
 
-    def _figures(self, look: Look, records: Sequence[AssetRecord], days: float | None = None) -> dict[str, Any]:
-        question = Question(
+    def _report_data(self, look: Look, records: Sequence[AssetRecord], days: float | None = None) -> dict[str, Any]:
+        question = ReportQuestion(
             now=self._now(),
             days=days or self._rules.report_days,
             audit_sla=self._rules.audit_sla,
             drift=look.drift,
         )
-        return {**figures_of(records, self._interface, question), "label_files": asdict(self._unread.summary())}
+        return {**report_data_of(records, self._interface, question), "label_files": asdict(self._unread.summary())}
 
-    def _tell_of_alarms(self) -> None:
+    def _notify_alarms(self) -> None:
         """Tell of the stored alarms that nobody was told of, and post those that the webhook has not taken.
 
         It is noted afterwards: one that ends between the two tells twice rather than never.
         """
         known = self.book.known()
         for alarm_id, alarm in known.alarms.items():
-            if alarm_id not in known.told:
-                self._tell(alarm)
-                self.book.note_told(alarm_id, self._now())
+            if alarm_id not in known.logged:
+                self._log_alarm(alarm)
+                self.book.note_logged(alarm_id, self._now())
         for alarm_id, alarm in known.alarms.items():
-            if self._ears.alarm is None or alarm_id in known.posted or alarm_id in known.acknowledged:
+            if self._observers.alarm is None or alarm_id in known.notified or alarm_id in known.acknowledged:
                 continue
             if not self.store.renew():
                 return
-            if self._ears.alarm(Notice({**alarm, "acknowledged_at": None}, self.links)):
-                self.book.note_posted(alarm_id, self._now())
+            if self._observers.alarm(AlarmNotification({**alarm, "acknowledged_at": None}, self.links)):
+                self.book.note_notified(alarm_id, self._now())
 
-    def _tell(self, alarm: Mapping[str, Any]) -> None:
-        notice = Notice(alarm, self.links)
+    def _log_alarm(self, alarm: Mapping[str, Any]) -> None:
+        notification = AlarmNotification(alarm, self.links)
         extra = {name: alarm[name] for name in ("id", "detector", "model", "since")}
-        logger.warning(notice.headline, extra={"action": "drift_alarm", "project": self.project, **extra})
+        logger.warning(notification.headline, extra={"action": "drift_alarm", "project": self.project, **extra})
 
-    def _tell_the_pace(self, reviewers: Mapping[str, Any]) -> None:
-        pace = reviewers["capacity_per_day"]
-        if self._ears.pace is not None and pace:
+    def _notify_reviewer_rate(self, reviewers: Mapping[str, Any]) -> None:
+        reviewer_rate = reviewers["capacity_per_day"]
+        if self._observers.reviewer_rate is not None and reviewer_rate:
             for rule in reviewers["rules"]:
-                self._ears.pace(self.project, rule, pace)
+                self._observers.reviewer_rate(self.project, rule, reviewer_rate)
 
     def _conclude_in_time(self, *, complete: bool) -> None:
         begun = clock.monotonic()
         self.conclude(complete=complete)
-        pause = (clock.monotonic() - begun) / FIGURES_SHARE
-        if pause > self._rules.figures_every:
-            self._turns.put(self.project, pause, "figures")
+        pause = (clock.monotonic() - begun) / REPORT_SHARE
+        if pause > self._rules.report_every:
+            self._interval_lock.put(self.project, pause, "figures")
 
-    def _learn(self, judged: list[Judged]) -> None:
-        found = list(lessons(self.project, judged))
-        if self._ears.lessons is not None and found:
-            self._ears.lessons(found)
+    def _learn(self, on_verdicts: list[AnsweredAsset]) -> None:
+        found = list(training_examples(self.project, on_verdicts))
+        if self._observers.training_examples is not None and found:
+            self._observers.training_examples(found)
 
     def _verify(self) -> None:
         day = self._collector.next_to_verify()
@@ -294,7 +294,7 @@ class Feedback:
             self._collector.verify(day)
 
 
-def summary_of(figures: Mapping[str, Any]) -> dict[str, Any]:
+def summary_of(report_data: Mapping[str, Any]) -> dict[str, Any]:
     """What is worth a line in ``status`` and a metric: per model version agreement, audits, drift."""
     models = {
         model["model"]: {
@@ -302,10 +302,10 @@ def summary_of(figures: Mapping[str, Any]) -> dict[str, Any]:
             "overdue_audits": model["audits"]["overdue"],
             "drift": model["drift"]["states"],
         }
-        for model in figures["models"]
+        for model in report_data["models"]
     }
-    found = {"at": figures["at"], "models": models, "mark_conflicts": figures["marks"]["conflicts"]}
-    return {**found, "label_files": figures.get("label_files", asdict(UnreadLabels()))}
+    found = {"at": report_data["at"], "models": models, "mark_conflicts": report_data["marks"]["conflicts"]}
+    return {**found, "label_files": report_data.get("label_files", asdict(UnreadLabels()))}
 
 
 def summaries(client: redis.Redis, prefix: str, projects: Sequence[str]) -> dict[str, Any]:

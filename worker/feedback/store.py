@@ -1,4 +1,4 @@
-"""What the feedback room keeps in Redis: one record per asset, and an index of the labels that are in the records.
+"""What the feedback keeps in Redis: one record per asset, and an index of the labels that are in the records.
 
 Keys, below ``{prefix}feedback:{project}:``, days in UTC:
 
@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -31,7 +31,7 @@ import redis
 from redis.exceptions import LockError
 from redis.lock import Lock
 
-from worker.feedback.reading import Kind
+from worker.feedback.reading import LabelKind
 from worker.feedback.records import AssetRecord
 from worker.spool import names
 
@@ -39,7 +39,7 @@ LOCK_SECONDS = 60.0
 CHUNK = 500
 OTHER_KEYS = ("days", "unmarked", "unread", "untaught", "verified")
 BEYOND_KILI = ("summary", "acknowledged", "told", "posted", "alarms", "numbers", "watches")
-"""What the feedback room knows of a project and Kili does not."""
+"""What the feedback knows of a project and Kili does not."""
 
 
 def versions_key(prefix: str) -> str:
@@ -52,7 +52,7 @@ class LockLost(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class RecordDifference:
     """Labels that Kili counts on a day beyond ours; ``explained`` once the day was read anew and it remained."""
 
     size: int
@@ -111,16 +111,18 @@ class FeedbackStore:
                 self._forget(pipe, known.get(asset_id))
             self._remember(pipe, [record for record in changed.values() if record is not None])
             self._note_label_days(pipe, new.values())
-            judged = [asset_id for asset_id, record in changed.items() if record is not None and record.verdicts]
-            if judged:
-                pipe.sadd(f"{self._base}untaught", *judged)
+            with_verdicts = [asset_id for asset_id, record in changed.items() if record is not None and record.verdicts]
+            if with_verdicts:
+                pipe.sadd(f"{self._base}untaught", *with_verdicts)
             pipe.execute()
         return set(changed)
 
-    def drop(self, asset_ids: Iterable[str]) -> int:
-        """Remove assets that Kili no longer has; how many there were."""
-        wanted = set(asset_ids)
-        found = [one for one in self.records(with_labels=True) if one.asset_id in wanted] if wanted else []
+    def records_of(self, asset_ids: Collection[str]) -> list[AssetRecord]:
+        """The records of these assets, with their labels."""
+        return [one for one in self.records(with_labels=True) if one.asset_id in asset_ids] if asset_ids else []
+
+    def drop(self, found: Sequence[AssetRecord]) -> int:
+        """Remove records, read with their labels; how many they are."""
         if not self.acquire():
             raise LockLost(self.project)
         with self._redis.pipeline(transaction=True) as pipe:
@@ -135,7 +137,7 @@ class FeedbackStore:
         """Forget everything that came from Kili."""
         keys = [f"{self._base}{name}" for name in OTHER_KEYS]
         keys += [f"{self._base}records:{day.isoformat()}" for day in self.days()]
-        for kind in Kind:
+        for kind in LabelKind:
             keys += [f"{self._base}differences:{kind.value}", self._label_days_key(kind)]
             keys += [f"{self._base}index:{kind.value}:{day.isoformat()}" for day in self._label_days(kind)]
         for start in range(0, len(keys), CHUNK):
@@ -171,19 +173,19 @@ class FeedbackStore:
         members: Any = self._redis.smembers(f"{self._base}days")
         return sorted(date.fromisoformat(day.decode()) for day in members)
 
-    def known(self, kind: Kind, day: date, label_ids: Sequence[str]) -> set[str]:
+    def known(self, kind: LabelKind, day: date, label_ids: Sequence[str]) -> set[str]:
         """Those of the labels of a day that are in a record."""
         if not label_ids:
             return set()
         found: Any = self._redis.hmget(f"{self._base}index:{kind.value}:{day.isoformat()}", list(label_ids))
         return {label_id for label_id, value in zip(label_ids, found, strict=True) if value is not None}
 
-    def indexed(self, kind: Kind, day: date) -> dict[str, str]:
+    def indexed(self, kind: LabelKind, day: date) -> dict[str, str]:
         """Label id -> asset id of every label of a day."""
         found: Any = self._redis.hgetall(f"{self._base}index:{kind.value}:{day.isoformat()}")
         return {label_id.decode(): asset_id.decode() for label_id, asset_id in found.items()}
 
-    def counts(self, kind: Kind) -> dict[date, int]:
+    def counts(self, kind: LabelKind) -> dict[date, int]:
         """How many labels of each day are in the records."""
         days = self._label_days(kind)
         with self._redis.pipeline(transaction=False) as pipe:
@@ -192,14 +194,14 @@ class FeedbackStore:
             sizes = pipe.execute()
         return {day: size for day, size in zip(days, sizes, strict=True) if size}
 
-    def unindex(self, kind: Kind, day: date, label_ids: Sequence[str]) -> None:
+    def unindex(self, kind: LabelKind, day: date, label_ids: Sequence[str]) -> None:
         """Take labels out of the index of a day."""
         if label_ids:
             self._redis.hdel(f"{self._base}index:{kind.value}:{day.isoformat()}", *label_ids)
 
     def forget_labels_before(self, day: date) -> None:
         """Take index days out that no count covers any more."""
-        for kind in Kind:
+        for kind in LabelKind:
             for old in self._label_days(kind):
                 if old < day:
                     self._redis.delete(f"{self._base}index:{kind.value}:{old.isoformat()}")
@@ -245,12 +247,12 @@ class FeedbackStore:
         """Remember that a day was verified."""
         self._redis.hset(f"{self._base}verified", day.isoformat(), now)
 
-    def differences(self, kind: Kind) -> dict[date, Difference]:
+    def differences(self, kind: LabelKind) -> dict[date, RecordDifference]:
         """Per day, how Kili's count differed from ours when it was last looked at."""
         found: Any = self._redis.hgetall(f"{self._base}differences:{kind.value}")
-        return {date.fromisoformat(day.decode()): Difference(*json.loads(value)) for day, value in found.items()}
+        return {date.fromisoformat(day.decode()): RecordDifference(*json.loads(value)) for day, value in found.items()}
 
-    def keep_differences(self, kind: Kind, found: Mapping[date, Difference]) -> None:
+    def keep_differences(self, kind: LabelKind, found: Mapping[date, RecordDifference]) -> None:
         """Remember differences in the place of all earlier ones."""
         key = f"{self._base}differences:{kind.value}"
         rows: Any = {day.isoformat(): json.dumps([one.size, one.explained]) for day, one in found.items()}
@@ -274,19 +276,19 @@ class FeedbackStore:
 
     def _note_label_days(self, pipe: Any, records: Iterable[AssetRecord]) -> None:
         """Of unchanged records too: they may come from a worker that kept no set of days."""
-        days: dict[Kind, set[str]] = {}
+        days: dict[LabelKind, set[str]] = {}
         for record in records:
             for key in record.labels:
                 days.setdefault(key.kind, set()).add(key.day.isoformat())
         for kind, found in days.items():
             pipe.sadd(self._label_days_key(kind), *found)
 
-    def _label_days(self, kind: Kind) -> list[date]:
+    def _label_days(self, kind: LabelKind) -> list[date]:
         names.fill_once(self._redis, self._prefix)
         members: Any = self._redis.smembers(self._label_days_key(kind))
         return sorted(date.fromisoformat(day.decode()) for day in members)
 
-    def _label_days_key(self, kind: Kind) -> str:
+    def _label_days_key(self, kind: LabelKind) -> str:
         return names.label_days_key(self._prefix, self.project, kind.value)
 
     def _forget(self, pipe: Any, record: AssetRecord | None) -> None:

@@ -15,7 +15,7 @@ import redis
 
 from worker.environment.connections import insist
 
-ROUNDS = 5
+MOST_CYCLES = 5
 """So many rounds try a file; after that only a day that is verified does."""
 
 
@@ -55,13 +55,13 @@ class UnreadBook:
         for asset_id, (labels, problem, tried) in unread.items():
             tries = known.get(asset_id, 0) + tried
             insist(self._redis, "HSET", self._key, asset_id, json.dumps([tries, labels, problem]))
-            if tries == ROUNDS and tried:
+            if tries == MOST_CYCLES and tried:
                 given_up.append(asset_id)
         return given_up
 
     def waiting(self, limit: int) -> list[str]:
         """Assets to be read again, those tried least often first."""
-        rows = [(row[0], asset_id) for asset_id, row in self._rows().items() if row[0] < ROUNDS]
+        rows = [(row[0], asset_id) for asset_id, row in self._rows().items() if row[0] < MOST_CYCLES]
         return [asset_id for _, asset_id in sorted(rows)[:limit]]
 
     def forget(self, asset_ids: Iterable[str]) -> None:
@@ -78,8 +78,8 @@ class UnreadBook:
         """How many labels there are."""
         rows = self._rows().values()
         return UnreadLabels(
-            waiting=sum(labels for tries, labels, _ in rows if tries < ROUNDS),
-            unreadable=sum(labels for tries, labels, _ in rows if tries >= ROUNDS),
+            waiting=sum(labels for tries, labels, _ in rows if tries < MOST_CYCLES),
+            unreadable=sum(labels for tries, labels, _ in rows if tries >= MOST_CYCLES),
             problem=next((problem for _, _, problem in rows), ""),
         )
 

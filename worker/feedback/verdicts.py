@@ -3,15 +3,70 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from math import fsum
 from typing import Any
 
-from worker.feedback.reading import Kind, ReadAsset, ReadLabel
-from worker.feedback.records import Answer, AssetRecord, Classes, Decision, LabelKey, Verdict
+from worker.feedback.reading import LabelKind, ReadAsset, ReadLabel
+from worker.feedback.records import Answer, AssetRecord, Classes, Decision, HumanVerdict, LabelKey
 from worker.ontology import IGNORED_JOBS, Interface, agreement
+from worker.review import ReviewDecision, Verdict
+from worker.tracing import TRACE_KEY, Evaluation, parsed
 
 logger = logging.getLogger(__name__)
+
+
+def evaluations(
+    project: str, pairs: Iterable[tuple[ReadAsset, AssetRecord]], before: Collection[str]
+) -> Iterator[Evaluation]:
+    """Those verdicts that are new, by the ids of their labels, and about the prediction whose trace the asset keeps."""
+    for asset, record in pairs:
+        context = trace_of(asset)
+        if not context or record.decision is None:
+            continue
+        for answer in record.answers:
+            for verdict in answer.verdicts if answer.model == record.decision.model else ():
+                if verdict.label_id not in before:
+                    yield Evaluation(
+                        context,
+                        project,
+                        answer.model,
+                        verdict.label_id,
+                        verdict.label_type,
+                        verdict.at,
+                        verdict.agreement,
+                    )
+
+
+def trace_of(asset: ReadAsset) -> str:
+    """The context in the asset's metadata; empty when it is about an earlier prediction.
+
+    A worker of a release without traces leaves it behind when it writes a newer prediction.
+    """
+    parent, _, moment = str(asset.metadata.get(TRACE_KEY, "")).partition(" ")
+    return parsed(parent) if moment and moment == asset.metadata.get("prediction_at") else ""
+
+
+AnsweredAsset = tuple[ReadAsset, AssetRecord]
+
+
+def training_examples(project: str, answered: Iterable[AnsweredAsset]) -> Iterator[Verdict]:
+    """Give, for each asset with answers that count, what they say of the model version it was decided for."""
+    for asset, record in answered:
+        decision = ReviewDecision.from_metadata(asset.metadata)
+        if decision is None or record.decision is None:
+            continue
+        for answer in record.answers:
+            wrong = _wrong(answer, decision.job)
+            if answer.model == record.decision.model and wrong is not None:
+                yield Verdict(project, answer.model, decision, wrong, record.external_id)
+
+
+def _wrong(answer: Answer, job: str) -> float | None:
+    values = [one.jobs.get(job, one.agreement) for one in answer.verdicts if one.standing]
+    return min(1.0, max(0.0, 1 - fsum(values) / len(values))) if values else None
+
 
 UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 """What comparing a response of the wrong shape may raise; people and plugins may write any shape."""
@@ -27,9 +82,9 @@ def record_of(asset: ReadAsset, interface: Interface) -> AssetRecord:
     A model's answer that could not be read is left out; a human's leaves out all of them, since it may be the one that
     counts.
     """
-    human = [label for label in asset.labels if label.kind is Kind.HUMAN]
+    human = [label for label in asset.labels if label.kind is LabelKind.HUMAN]
     human = [] if any(label.unread for label in human) else [label for label in human if label.usable]
-    newest = {label.model: label for label in asset.labels if label.kind is Kind.INFERENCE}
+    newest = {label.model: label for label in asset.labels if label.kind is LabelKind.INFERENCE}
     newest = {model: label for model, label in newest.items() if label.unread is None}
     latest = max(newest.values(), key=lambda label: (label.at, label.id), default=None)
     answers = [
@@ -122,7 +177,7 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
 
 def _verdicts(
     model: ReadLabel, human: Sequence[ReadLabel], interface: Interface, *, is_latest: bool
-) -> Iterator[Verdict]:
+) -> Iterator[HumanVerdict]:
     """Kili marks its newest human label against its newest prediction; other marks may be about another pair."""
     standing = standing_labels(human)
     for one in human:
@@ -132,7 +187,7 @@ def _verdicts(
             extra = {"action": "verdict_unreadable", "label": one.id, "model": model.model}
             logger.warning("a label cannot be compared: %r", problem, extra=extra)
             continue
-        yield Verdict(
+        yield HumanVerdict(
             label_id=one.id,
             label_type=one.label_type,
             author=one.author,

@@ -1,7 +1,7 @@
-"""A small HTTP receiver for Kili's webhooks: whoever knocks lets a project's next round come at the next look.
+"""A small HTTP receiver for Kili's webhooks: a request lets a project's next collection cycle begin at the next look.
 
 Nothing of what a webhook says is believed but the project's id: the labels are read from Kili as always, so a webhook
-that is lost, late, doubled or made up costs a round and no more.
+that is lost, late, doubled or made up costs a cycle and no more.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ def receiver(
         timeout = TIMEOUT
 
         def do_POST(self) -> None:
-            status, words = self._outcome()
+            status, message = self._outcome()
             self.send_response(status)
             self.send_header("Content-Type", "text/plain; charset=utf-8")
             self.end_headers()
-            self.wfile.write(f"{words}\n".encode())
+            self.wfile.write(f"{message}\n".encode())
 
         def _outcome(self) -> tuple[HTTPStatus, str]:
             if secret and not compare_digest(self.headers.get("Authorization", "").encode(), secret.encode()):
@@ -62,7 +62,7 @@ def receiver(
             length = self.headers.get("Content-Length", "")
             if not length.isdigit() or int(length) > MAX_BODY:
                 return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"Content-Length must be at most {MAX_BODY}"
-            return _heard(self.rfile.read(int(length)), hasten, known)
+            return _received(self.rfile.read(int(length)), hasten, known)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - http.server's own name
             logger.debug(format, *args, extra={"action": "knock"})
@@ -70,7 +70,7 @@ def receiver(
     return ThreadingHTTPServer(address, Handler)
 
 
-def _heard(body: bytes, hasten: Callable[[str], object], known: Callable[[str], bool]) -> tuple[HTTPStatus, str]:
+def _received(body: bytes, hasten: Callable[[str], object], known: Callable[[str], bool]) -> tuple[HTTPStatus, str]:
     try:
         project = project_in(json.loads(body))
     except (ValueError, RecursionError):
@@ -82,6 +82,6 @@ def _heard(body: bytes, hasten: Callable[[str], object], known: Callable[[str], 
             return HTTPStatus.NOT_FOUND, "no prediction for this project has been here"
         hasten(project)
     except redis.RedisError as error:
-        logger.warning("knock not heard: %s", error, extra={"action": "feedback_waits", "project": project})
+        logger.warning("webhook request not used: %s", error, extra={"action": "feedback_waits", "project": project})
         return HTTPStatus.SERVICE_UNAVAILABLE, "try again later"
     return HTTPStatus.ACCEPTED, "heard"

@@ -65,12 +65,23 @@ def decode_base64(value: Any, at: Path) -> bytes:
 
 
 def parse_base64_json(value: Any, at: Path) -> Any:
-    """Decode base64 and parse the JSON inside."""
+    """Decode base64 and parse the JSON inside; a bare text, such as a class, is given as it is."""
     try:
         text = decode_base64(value, at).decode("utf-8")
     except UnicodeDecodeError:
         fail(at, "the decoded bytes are not UTF-8 text")
-    return parse_json(text, at)
+    return parse_json_or_text(text, at)
+
+
+def parse_json_or_text(text: str, at: Path) -> Any:
+    """Parse JSON; a text that is meant to be none is given as it is. Markup is no answer, and no text either."""
+    if not _BARE.match(text):
+        return parse_json(text, at)
+    return text
+
+
+_BARE = re.compile(r"\s*(?!(?:true|false|null|NaN|-?Infinity)\s*$)[^\W\d_]")
+"""How a text begins that is no JSON: with a letter, and it is no constant of JSON."""
 
 
 def _refuse_constant(name: str, at: Path) -> NoReturn:
@@ -164,8 +175,8 @@ def _in_object(
     if name is None and (foreign_key(answer, ()) or any(map(_is_data, answer.values()))):
         return Data(answer)
     asked = [name] if name is not None else [one for one in answer if one not in _STATED_KEYS]
-    questions = asked if len(asked) == 1 else [one for one in asked if _is_said(answer[one])]
-    if name is None and not any(_is_said(answer[one]) for one in asked) and _is_hollow(answer, asked):
+    questions = asked if len(asked) == 1 else [one for one in asked if _is_stated(answer[one])]
+    if name is None and not any(_is_stated(answer[one]) for one in asked) and _is_hollow(answer, asked):
         return Data(answer)
     if not questions:
         fail(at, "which key of the answer is the label? There are: " + (", ".join(answer) or "none"), _SET_FIELD)
@@ -204,7 +215,7 @@ def _is_hollow(answer: Mapping[str, Any], asked: list[str]) -> bool:
     return any(answer[one] == [] and one not in _LIST_KEYS for one in asked)
 
 
-def _is_said(value: Any) -> bool:
+def _is_stated(value: Any) -> bool:
     """Whether a value can be a label, or several."""
     return isinstance(value, str) or (
         bool(value) and isinstance(value, list) and all(isinstance(v, str) for v in value)

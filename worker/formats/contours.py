@@ -153,7 +153,7 @@ def _follow(edges: dict[Vertex, list[Vertex]], at: Path) -> Iterator[Ring]:
 def _follow_one(edges: dict[Vertex, list[Vertex]], start: Vertex) -> Ring:
     first = _take(edges, start, None)
     ring, came, here = [start], start, first
-    while here != start or (start in edges and _turn(came, start, first) < 0):
+    while here != start or (start in edges and _orientation(came, start, first) < 0):
         ring.append(here)
         here, came = _take(edges, here, came), here
     return ring
@@ -164,21 +164,21 @@ def _take(edges: dict[Vertex, list[Vertex]], here: Vertex, came: Vertex | None) 
     ways = edges[here]
     choice = 0
     if len(ways) > 1 and came is not None:
-        choice = 0 if _turn(came, here, ways[0]) > 0 else 1
+        choice = 0 if _orientation(came, here, ways[0]) > 0 else 1
     way = ways.pop(choice)
     if not ways:
         del edges[here]
     return way
 
 
-def _turn(a: Vertex, b: Vertex, c: Vertex) -> int:
+def _orientation(a: Vertex, b: Vertex, c: Vertex) -> int:
     return (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
 
 
 def _without_straight_points(ring: Ring) -> Ring:
     """Keep the corners, beginning with the topmost (of these the leftmost)."""
     count = len(ring)
-    corners = [ring[i] for i in range(count) if _turn(ring[i - 1], ring[i], ring[(i + 1) % count]) != 0]
+    corners = [ring[i] for i in range(count) if _orientation(ring[i - 1], ring[i], ring[(i + 1) % count]) != 0]
     first = min(range(len(corners)), key=lambda i: (corners[i][1], corners[i][0]))
     return corners[first:] + corners[:first]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.formats.mappings import SHIPPED, shipped
 from worker.formats.mappings.examples import read_examples
-from worker.formats.mappings.mapping import Example
+from worker.formats.mappings.mapping import MappingExample
 from worker.formats.registry import ANSWERS, ENVELOPES
 from worker.formats.structure import Recognised
 
@@ -39,23 +39,23 @@ def number_of_formats() -> int:
     return len(ANSWERS) + len(ENVELOPES) + len(shipped().mappings)
 
 
-def shipped_examples() -> Mapping[str, Sequence[Example]]:
+def shipped_examples() -> Mapping[str, Sequence[MappingExample]]:
     """The tests beside the shipped mappings; the first is the documentation's example."""
     return {name: examples for path in sorted(SHIPPED.glob("*.tests.toml")) for name, examples in _read(path)}
 
 
-def _read(path: Any) -> Iterable[tuple[str, Sequence[Example]]]:
+def _read(path: Any) -> Iterable[tuple[str, Sequence[MappingExample]]]:
     return read_examples(path).items()
 
 
 def _row(item: Recognised, example: str) -> str:
     sources = ", ".join(f"[{i}]({source})" for i, source in enumerate(item.sources, 1))
     options = ", ".join(f"`{option}`" for option in item.options) or "none"
-    told = (item.title + f" ({sources})", item.rule, options, item.limits or "none", example)
-    return f"| `{item.name}` | {' | '.join(told)} |\n"
+    cells = (item.title + f" ({sources})", item.rule, options, item.limits or "none", example)
+    return f"| `{item.name}` | {' | '.join(cells)} |\n"
 
 
-def _payload(examples: Sequence[Example]) -> str:
+def _payload(examples: Sequence[MappingExample]) -> str:
     first = examples[0]
     stated = f" with `{_plain(dict(first.options))}`" if first.options else ""
     return f"`{_plain(first.payload)}`{stated}"

@@ -68,11 +68,11 @@ def _levels(image: Image) -> tuple[bytes, int]:
     if image.mode in ("1", "L"):
         pixels = image.convert("L").tobytes()
         return pixels, max(set(pixels))
-    words = array_of("i", image.convert("I").tobytes())
-    greatest = max(words)
+    samples = array_of("i", image.convert("I").tobytes())
+    greatest = max(samples)
     if greatest <= 1:
-        return bytes(words.tolist()), greatest
-    return bytes([word >> 8 & 0xFF for word in words]), max(2, greatest >> 8)
+        return bytes(samples.tolist()), greatest
+    return bytes([word >> 8 & 0xFF for word in samples]), max(2, greatest >> 8)
 
 
 def shape_of_rle(value: Any, at: Path) -> Shape | None:

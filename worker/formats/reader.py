@@ -87,7 +87,6 @@ def _read_one(payload: Any, chosen: ReadOptions, at: Path) -> Reading:
     wanted = _wanted(chosen)
     inside = _unwrap(_Inside(payload, at), chosen, any(isinstance(one, Family) for one in wanted))
     _require_envelope(wanted, inside)
-    refuse_page(inside.payload, inside.at)
     empty = _nothing(wanted, inside, chosen)
     if empty is not None:
         return empty
@@ -105,8 +104,8 @@ def _read_one(payload: Any, chosen: ReadOptions, at: Path) -> Reading:
             error = OutputError(error.field, error.problem, f"{family.name} is {family.rule}")
         error.format, error.why = name, why
         raise error from None
-    told = tuple([selected(with_evidence(output, inside.evidence), chosen) for output in outputs])
-    return Reading("/".join((name, *inner)), why, told, family.by_id)
+    chosen_outputs = tuple([selected(with_evidence(output, inside.evidence), chosen) for output in outputs])
+    return Reading("/".join((name, *inner)), why, chosen_outputs, family.by_id)
 
 
 def _nothing(wanted: list[Family | Envelope], inside: _Inside, options: ReadOptions) -> Reading | None:
@@ -171,8 +170,8 @@ def _video(outputs: tuple[ModelOutput, ...], options: ReadOptions, at: Path) -> 
         if not isinstance(answer, Classification | Detection):
             fail((*at, i), f"a frame cannot hold {answer.kind}", "leave frames out")
         frames.append(Frame(i, answer))
-    told = [output.evidence for output in outputs]
-    return options.output(Frames(tuple(frames)), evidence={"frames": told} if any(told) else None)
+    chosen_outputs = [output.evidence for output in outputs]
+    return options.output(Frames(tuple(frames)), evidence={"frames": chosen_outputs} if any(chosen_outputs) else None)
 
 
 def _wanted(options: ReadOptions) -> list[Family | Envelope]:
@@ -196,6 +195,7 @@ def _unwrap(inside: _Inside, options: ReadOptions, is_named: bool) -> _Inside:
     while True:
         if isinstance(inside.payload, str) and looks_like_json(inside.payload):
             inside.payload = parse_json(inside.payload, inside.at)
+        refuse_page(inside.payload, inside.at)
         envelope = _envelope(inside, options, is_named)
         if envelope is None:
             return inside

@@ -33,6 +33,7 @@ def choose(
         reasons = "; ".join(f"{family.name}: {match.reason}" for family, match in matches)
         raise AmbiguousFormat(show(at), f"fits {reasons}", [family.name for family, _ in matches])
     _refuse_error_answer(payload, at)
+    _refuse_storage_event(payload, at)
     raise _unknown(payload, (*families.formats, *neighbours), at)
 
 
@@ -43,9 +44,19 @@ def _refuse_error_answer(payload: Any, at: Path) -> None:
     """Raise OutputError for what servers send instead of an answer, with what they say of it."""
     if not isinstance(payload, Mapping):
         return
-    for key, told in _errors_of(payload):
-        if isinstance(told, str) and told.strip():
-            fail((*at, key), f"the serving stack answered with an error: {told.strip()[:200]}", _PUBLISH_NONE)
+    for key, stated in _errors_of(payload):
+        if isinstance(stated, str) and stated.strip():
+            fail((*at, key), f"the serving stack answered with an error: {stated.strip()[:200]}", _PUBLISH_NONE)
+
+
+def _refuse_storage_event(payload: Any, at: Path) -> None:
+    """Raise OutputError for an Amazon S3 event, which tells of an object and holds nothing of it."""
+    records = payload.get("Records") if isinstance(payload, Mapping) else None
+    if isinstance(records, list) and records and isinstance(records[0], Mapping) and "s3" in records[0]:
+        fail((*at, "Records", 0, "s3"), "an S3 event tells where an object is and holds no prediction", _SEND_OBJECT)
+
+
+_SEND_OBJECT = "publish what the object holds"
 
 
 def _errors_of(payload: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -53,6 +64,8 @@ def _errors_of(payload: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     error, status = payload.get("error"), payload.get("status")
     yield "error", error.get("message") if isinstance(error, Mapping) else error
     yield "errorMessage", payload.get("errorMessage")
+    if payload.get("errorCode") not in (None, *_GOOD_CODES):
+        yield "errorMsg", payload.get("errorMsg")
     code = payload.get("code")
     if (isinstance(code, int) and code not in _GOOD_CODES) or isinstance(payload.get("error_code"), str):
         yield "message", payload.get("message")

@@ -104,11 +104,11 @@ def read_reply(value: Any, options: ReadOptions, at: Path) -> ModelOutput | Unwr
     """Read a reply: a text, or ``{"text", "tokens": [{"token", "logprob", "top_logprobs"}]}``."""
     if isinstance(value, str):
         return reply_output(value, None, options, at)
-    told = mapping(value, *at)
-    text = told.get("text")
+    stated = mapping(value, *at)
+    text = stated.get("text")
     if not isinstance(text, str):
         fail((*at, "text"), f"{describe(text)} is not a text")
-    return reply_output(text, chat_tokens({"content": told.get("tokens")}, (*at, "tokens")), options, (*at, "text"))
+    return reply_output(text, chat_tokens({"content": stated.get("tokens")}, (*at, "tokens")), options, (*at, "text"))
 
 
 def reply_output(text: str, tokens: Tokens | None, options: ReadOptions, at: Path) -> ModelOutput | Unwrapped:
@@ -190,9 +190,13 @@ def _labels(found: Found, text: str, tokens: Tokens | None, options: ReadOptions
 
 def _refuse_denied(found: Found, options: ReadOptions, at: Path) -> None:
     """Refuse a class that the reply names as improbable, where the classes are independent: it is a no."""
-    said = next((key for key in ("probability", "confidence", "score") if is_number(found.stated.get(key))), None)
-    if options.exclusive is False and said is not None and 0 <= found.stated[said] < EVEN:
-        fail((*at, said), f"{found.stated[said]} for one class is no answer", "have the model name the class it chose")
+    stated = next((key for key in ("probability", "confidence", "score") if is_number(found.stated.get(key))), None)
+    if options.exclusive is False and stated is not None and 0 <= found.stated[stated] < EVEN:
+        fail(
+            (*at, stated),
+            f"{found.stated[stated]} for one class is no answer",
+            "have the model name the class it chose",
+        )
 
 
 EVEN = 0.5
@@ -227,5 +231,5 @@ def _with_alternatives(
         other = label_of(token.strip(), options, at) if token.strip() else ""
         if other in known_names(options):
             scores[other] = min(1.0, scores.get(other, 0.0) + probability)
-    told = label_scores(list(scores), list(scores.values()), replace(options, score_kind=None), at)
-    return replace(told, chosen=True)
+    stated = label_scores(list(scores), list(scores.values()), replace(options, score_kind=None), at)
+    return replace(stated, chosen=True)

@@ -191,7 +191,7 @@ def in_range(value: float, at: Path, fix: str) -> float:
     return min(1.0, max(0.0, value))
 
 
-_LOGIT_HINT = "set score_kind: logit if the model sends raw scores"
+_LOGIT_ADVICE = "set score_kind: logit if the model sends raw scores"
 _NOT_ONE = "set exclusive: false if classes are independent, score_kind: logit if these are raw scores"
 
 
@@ -229,12 +229,12 @@ def _probabilities(raw: list[float], options: ReadOptions, where: Where) -> list
 def _refuse_no_probabilities(raw: list[float], where: Where) -> NoReturn:
     """Say what scores seem to be that lie outside [0, 1]."""
     i = next(i for i, value in enumerate(raw) if not -ROUNDING <= value <= 1 + ROUNDING)
-    problem, fix = f"{describe(raw[i])} is not a probability", _LOGIT_HINT
+    problem, fix = f"{describe(raw[i])} is not a probability", _LOGIT_ADVICE
     if min(raw) >= 0 and all(value.is_integer() for value in raw):
         problem += ": whole numbers may be counts, votes or class indices"
         fix = "send probabilities between 0 and 1"
     elif min(raw) >= 0 and max(raw) <= MOST_PERCENT:
-        fix = f"{_LOGIT_HINT}, and probabilities, not percents, otherwise"
+        fix = f"{_LOGIT_ADVICE}, and probabilities, not percents, otherwise"
     fail(where(i), problem, fix)
 
 

@@ -32,9 +32,9 @@ FoundObject = TypeVar("FoundObject")
 class LeftOut(Exception):
     """One object that is left out, and the name under which it is counted in the evidence."""
 
-    def __init__(self, counted_as: str) -> None:
-        self.counted_as = counted_as
-        super().__init__(counted_as)
+    def __init__(self, evidence_key: str) -> None:
+        self.evidence_key = evidence_key
+        super().__init__(evidence_key)
 
 
 class Kept(Generic[FoundObject]):
@@ -52,10 +52,10 @@ class Kept(Generic[FoundObject]):
         """How many were left out, by the reason's name, and the first refusals of bad ones; None when none was."""
         if not self._counts and not self._first:
             return None
-        told: dict[str, Any] = dict(self._counts)
+        stated: dict[str, Any] = dict(self._counts)
         if self._bad:
-            told["bad_objects"] = self._bad
-        return told
+            stated["bad_objects"] = self._bad
+        return stated
 
     def _drop(self, error: OutputError) -> None:
         self._counts["dropped_objects"] += 1
@@ -75,7 +75,7 @@ def keep(items: Iterable[Item], read: Callable[[Item], FoundObject], options: Re
         try:
             add(read(item))
         except LeftOut as out:
-            kept._counts[out.counted_as] += 1
+            kept._counts[out.evidence_key] += 1
         except OutputError as error:
             if options.on_bad_object != "drop":
                 raise
@@ -159,11 +159,11 @@ class _Selection:
         return False
 
 
-def _least_score(told: float | Mapping[str, float] | None) -> Callable[[str], float]:
-    if told is None:
+def _least_score(stated: float | Mapping[str, float] | None) -> Callable[[str], float]:
+    if stated is None:
         return lambda _: 0.0
-    if not isinstance(told, Mapping):
-        return lambda _: told
-    by_class = {name.casefold(): score for name, score in told.items()}
+    if not isinstance(stated, Mapping):
+        return lambda _: stated
+    by_class = {name.casefold(): score for name, score in stated.items()}
     others = by_class.get(OTHERS, 0.0)
     return lambda label: by_class.get(label.casefold(), others)

@@ -89,11 +89,11 @@ def read_open_item(value: Any, options: ReadOptions, at: Path) -> ModelOutput | 
     """Read one item; a reply that holds data of another format is given back unwrapped."""
     item = {key: inner for key, inner in mapping(value, *at).items() if inner is not None}
     _check_keys(item, at)
-    told = _options(item, options, at)
+    stated = _options(item, options, at)
     evidence = dict(mapping(item.get("evidence", {}), *at, "evidence"))
     if item.get("ignored"):
         evidence["ignored"] = [string(name, *at, "ignored", i) for i, name in enumerate(array(item["ignored"]))]
-    output = _answer(item, told, at)
+    output = _answer(item, stated, at)
     if isinstance(output, Unwrapped):
         return Unwrapped(output.payload, output.at, evidence)
     named = replace(output, external_id=_text(item, "external_id", at), job=_text(item, "job", at) or output.job)
@@ -119,13 +119,13 @@ def _check_keys(item: Mapping[str, Any], at: Path) -> None:
 
 
 def _options(item: Mapping[str, Any], options: ReadOptions, at: Path) -> ReadOptions:
-    told = {key: item[key] for key in OPTIONS if key in item}
-    if not told:
+    stated = {key: item[key] for key in OPTIONS if key in item}
+    if not stated:
         return options
-    if "image_size" in told:
-        sides = array(told["image_size"], *at, "image_size")
-        told["image_size"] = tuple(integer(side, *at, "image_size", i) for i, side in enumerate(sides))
-    return replace(options, **told)
+    if "image_size" in stated:
+        sides = array(stated["image_size"], *at, "image_size")
+        stated["image_size"] = tuple(integer(side, *at, "image_size", i) for i, side in enumerate(sides))
+    return replace(options, **stated)
 
 
 def _answer(item: Mapping[str, Any], options: ReadOptions, at: Path) -> ModelOutput | Unwrapped:
@@ -210,7 +210,7 @@ def _jobs(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
 
 def _frames(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
     """One item per frame; ``index`` counts from 0 and is the place in the list where it is left out."""
-    frames, told = [], []
+    frames, stated = [], []
     for i, one in enumerate(array(value, *at)):
         item = dict(mapping(one, *at, i))
         index = integer(item.pop("index", i), *at, i, "index")
@@ -218,8 +218,8 @@ def _frames(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
         if not isinstance(output.answer, Classification | Detection):
             fail((*at, i), f"a frame cannot hold {output.answer.kind}")
         frames.append(Frame(index, output.answer))
-        told.append(output.evidence)
-    return options.output(Frames(tuple(frames)), evidence={"frames": told} if any(told) else None)
+        stated.append(output.evidence)
+    return options.output(Frames(tuple(frames)), evidence={"frames": stated} if any(stated) else None)
 
 
 _Reader = Callable[[Any, ReadOptions, Path], ModelOutput | Unwrapped]

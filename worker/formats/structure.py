@@ -92,21 +92,21 @@ class Envelope(Recognised):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ValueKind:
     """A kind of JSON value, for the structure of an object."""
 
     name: str
     test: Callable[[Any], bool]
 
 
-ANY = Kind("present", lambda _: True)
-TEXT = Kind("a string", lambda value: isinstance(value, str))
-NUMBER = Kind("a number", is_number)
-NUMBER_OR_NULL = Kind("a number or null", lambda value: value is None or is_number(value))
-INDEX = Kind("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
-LIST = Kind("a list", lambda value: isinstance(value, list))
-OBJECT = Kind("an object", is_object)
-LABEL = Kind("a class name or index", lambda value: isinstance(value, str) or INDEX.test(value))
+ANY = ValueKind("present", lambda _: True)
+TEXT = ValueKind("a string", lambda value: isinstance(value, str))
+NUMBER = ValueKind("a number", is_number)
+NUMBER_OR_NULL = ValueKind("a number or null", lambda value: value is None or is_number(value))
+INDEX = ValueKind("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool))
+LIST = ValueKind("a list", lambda value: isinstance(value, list))
+OBJECT = ValueKind("an object", is_object)
+LABEL = ValueKind("a class name or index", lambda value: isinstance(value, str) or INDEX.test(value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,8 @@ class Keys:
     ``closed`` none may be there that holds anything.
     """
 
-    required: Mapping[str, Kind]
-    optional: Mapping[str, Kind] = field(default_factory=dict)
+    required: Mapping[str, ValueKind]
+    optional: Mapping[str, ValueKind] = field(default_factory=dict)
     open: bool = False
     closed: bool = False
     known: frozenset[str] = field(init=False)
@@ -200,7 +200,8 @@ class Keys:
         problem = (
             "does not belong to this format" if self.closed else f"carries {describe_key(value, key)}, unused there"
         )
-        return Miss(show((*at, key)), problem, share * 0.8)
+        known = len(self.known & value.keys()) / len(value) if self.closed else 1.0
+        return Miss(show((*at, key)), problem, share * known * 0.8)
 
 
 _OTHER_FORMAT = "leave it out only if it says nothing about the answer"

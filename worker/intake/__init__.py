@@ -4,8 +4,8 @@ from worker.intake.admission import Admitter
 from worker.intake.celery_messages import TASK, messages_of
 from worker.intake.events import EventRules, pair_of
 from worker.intake.inbox import IdReused, Inbox, InboxFull, PutLimits, RawMessage, Stored
-from worker.intake.parsing import InboxEntry, Rules, Understanding
-from worker.intake.reader import Reader, ReaderLimits
+from worker.intake.parsing import InboxEntry, MessageParser, Rules
+from worker.intake.reader import InboxReader, ReaderLimits
 
 __all__ = [
     "TASK",
@@ -15,13 +15,13 @@ __all__ = [
     "Inbox",
     "InboxEntry",
     "InboxFull",
+    "InboxReader",
+    "MessageParser",
     "PutLimits",
     "RawMessage",
-    "Reader",
     "ReaderLimits",
     "Rules",
     "Stored",
-    "Understanding",
     "messages_of",
     "pair_of",
 ]

@@ -1,4 +1,4 @@
-"""One admission for both doors: every message ends in the spool or in the dead letters."""
+"""One admission for all sources: every message ends in the spool or in the dead letters."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from dataclasses import replace
 
 import redis
 
-from worker.intake.parsing import InboxEntry, Rules, Understanding, Understood
+from worker.intake.parsing import InboxEntry, MessageParser, ParsedPrediction, Rules
 from worker.projects.configuration import Projects
 from worker.projects.results import AWAITED
 from worker.review import ReviewDecision, ReviewPolicy, Subject
-from worker.spool import Admission, Arrival, Counted, Dead, Item, Spool, Waiting
+from worker.spool import Admission, Arrival, Dead, Item, SampledOut, Spool, Waiting
 from worker.spool.dead_letters import DeadLetter, with_trace
 from worker.tracing import NO_TRACES, Tracer
 
@@ -31,7 +31,7 @@ TRANSACTION_BYTES = 16_000_000
 TRANSACTION_ITEMS = 1_000
 """One transaction ends with the entry that reaches these: while it runs, Redis does nothing else."""
 
-Undecided = list[tuple[list[Item], Understood | Dead, str]]
+Undecided = list[tuple[list[Item], ParsedPrediction | Dead, str]]
 """What messages hold, each with the items of its entry, which it will be one of, and the trace context of the entry."""
 
 
@@ -42,7 +42,7 @@ class Admitter:
         spool: where they go.
         policy: decides lane and priority.
         rules: limits and defaults.
-        projects: the operator's word on each project's outputs.
+        projects: the configuration of each project's outputs.
         tracer: told of what is admitted.
     """
 
@@ -52,7 +52,7 @@ class Admitter:
         self._spool = spool
         self._policy = policy
         self._tracer = tracer
-        self._understanding = Understanding(rules, projects)
+        self._parser = MessageParser(rules, projects)
 
     def admit_entries(self, entries: Sequence[InboxEntry], *, inbox: str, insist: bool = False) -> Admission:
         """Admit inbox entries, in one or more transactions; with ``inbox`` each leaves it in that which admits it.
@@ -70,7 +70,7 @@ class Admitter:
     def replay(self, letter: DeadLetter) -> Admission:
         """Admit a dead letter's original again; the letter goes in the same transaction, or nothing happens."""
         about = letter.about
-        found = self._understanding.of_original(
+        found = self._parser.of_original(
             about.get("form", "message"), letter.original, about.get("history", []), about.get("source", "")
         )
         items: list[Item] = []
@@ -99,7 +99,7 @@ class Admitter:
             items: list[Item] = []
             arrivals.append(Arrival(entry.entry_id, items, source=entry.source))
             carried = self._tracer.carried(entry.fields)
-            for one in self._understanding.of_entry(entry):
+            for one in self._parser.of_entry(entry):
                 undecided.append((items, one, carried))
                 held += len(one.original if isinstance(one, Dead) else one.message)
                 if len(undecided) >= DECIDED_ITEMS or held >= DECIDED_BYTES:
@@ -116,7 +116,7 @@ class Admitter:
 
     def _decide(self, undecided: Undecided) -> None:
         """Add the items in the order of the messages; the policy is asked about all of them together."""
-        asked = [one for _, one, _ in undecided if isinstance(one, Understood) and one.subject is not None]
+        asked = [one for _, one, _ in undecided if isinstance(one, ParsedPrediction) and one.subject is not None]
         decisions = iter(self._decisions(asked))
         for items, one, carried in undecided:
             if isinstance(one, Dead):
@@ -126,17 +126,17 @@ class Admitter:
             decision = AWAITED_DECISION if one.subject is None else next(decisions)
             items.append(_traced(decision, trace) if isinstance(decision, Dead) else _item(one, decision, trace))
 
-    def _decisions(self, asked: Sequence[Understood]) -> Sequence[ReviewDecision | Dead]:
+    def _decisions(self, asked: Sequence[ParsedPrediction]) -> Sequence[ReviewDecision | Dead]:
         """One for each; when the policy fails, one by one, so that none suffers from its neighbours."""
         try:
             return self._asked([one.subject for one in asked if one.subject])
         except redis.RedisError:
             raise  # the policy's memory is away: the entries stay in the inbox
-        except Exception as error:  # noqa: BLE001 - whatever a message does to this code, the doors stay open
+        except Exception as error:  # noqa: BLE001 - whatever a message does to this code, intake goes on
             if len(asked) == 1:
-                return [self._understanding.refused(error, asked[0].message, asked[0].history, asked[0].source)]
-            words, kind = "the policy failed on %d predictions and is asked one by one: %s", type(error).__name__
-            logger.warning(words, len(asked), kind, extra={"action": "policy_failed", "error": kind})
+                return [self._parser.refused(error, asked[0].message, asked[0].history, asked[0].source)]
+            message, kind = "the policy failed on %d predictions and is asked one by one: %s", type(error).__name__
+            logger.warning(message, len(asked), kind, extra={"action": "policy_failed", "error": kind})
             return [decision for one in asked for decision in self._decisions([one])]
 
     def _asked(self, subjects: Sequence[Subject]) -> Sequence[ReviewDecision]:
@@ -150,9 +150,9 @@ def _traced(dead: Dead, trace: str) -> Dead:
     return replace(dead, letter=with_trace(dead.letter, trace)) if trace else dead
 
 
-def _item(one: Understood, decision: ReviewDecision, trace: str) -> Waiting | Counted:
+def _item(one: ParsedPrediction, decision: ReviewDecision, trace: str) -> Waiting | SampledOut:
     if not decision.upload:
-        return Counted(one.project)
+        return SampledOut(one.project)
     return Waiting(
         one.project,
         decision.lane,

@@ -87,6 +87,7 @@ class Inbox:
         self._consumer = consumer
         self._keys = [key, *lists_of(queue)] if queue else [key]
         self._take = script_of(client, "worker.intake", "scripts/take.lua")
+        self._waits = script_of(client, "worker.intake", "scripts/waits.lua")
         self._oldest = script_of(client, "worker.intake", "scripts/oldest.lua")
         self._put = script_of(client, "worker.intake", "scripts/put.lua")
         self._expire_halves = script_of(client, "worker.intake", "scripts/expire_halves.lua")
@@ -142,6 +143,10 @@ class Inbox:
     def length(self) -> int:
         """Entries in the inbox, those included that are being admitted."""
         return int(self._redis.xlen(self.key))
+
+    def is_empty(self) -> bool:
+        """Whether there is nothing to take, nor to recover; costs less than to try it."""
+        return not self._waits(keys=self._keys)
 
     def take(self, *, items: int, max_bytes: int, insist: bool = False) -> list[InboxEntry]:
         """Move envelopes in from the Celery queue and read new entries; does not block.

@@ -18,9 +18,9 @@ from worker.contract import (
     Prediction,
     PredictionBatch,
     ReadingLimits,
-    not_understood,
     read_json,
     read_raw,
+    unforeseen,
 )
 from worker.environment import clock
 from worker.formats import OutputError
@@ -40,7 +40,7 @@ NO_PROJECT = "-"
 History = Sequence[dict[str, Any]]
 
 
-def refusal(
+def rejection(
     error: MessageError | OutputError,
     original: bytes,
     value: Any = None,
@@ -124,7 +124,7 @@ class Rules:
     events: EventRules = field(default_factory=EventRules)
 
 
-class Understood(msgspec.Struct, gc=False):
+class ParsedPrediction(msgspec.Struct, gc=False):
     """A prediction that can be admitted, and its JSON; ``subject`` is None while its result is awaited."""
 
     project: str
@@ -137,21 +137,21 @@ class Understood(msgspec.Struct, gc=False):
     source: str = ""
 
 
-class Understanding:
+class MessageParser:
     """Reads entries and messages.
 
     Args:
         rules: limits and defaults.
-        projects: the operator's word on each project's outputs.
-        judges_only: what is found is not to be admitted here; what admission alone needs is left out.
+        projects: the configuration of each project's outputs.
+        checks_only: what is found is not to be admitted here; what admission alone needs is left out.
     """
 
-    def __init__(self, rules: Rules, projects: Projects, *, judges_only: bool = False) -> None:
-        self._judges_only = judges_only
+    def __init__(self, rules: Rules, projects: Projects, *, checks_only: bool = False) -> None:
+        self._checks_only = checks_only
         self._rules = rules
         self._projects = projects
 
-    def of_entry(self, entry: InboxEntry) -> Iterable[Understood | Dead]:
+    def of_entry(self, entry: InboxEntry) -> Iterable[ParsedPrediction | Dead]:
         """What an inbox entry holds; never nothing, and never an error but of Redis."""
         message = entry.fields.get(b"payload")
         if message is not None:
@@ -162,11 +162,11 @@ class Understanding:
                 return self.of_original(form, original, (), entry.source, check_expiry=True)
         error = MessageError("no_payload", "payload", "is missing from the stream entry", "XADD … payload <json>")
         fields = {k.decode("utf-8", "replace"): v.decode("utf-8", "replace") for k, v in entry.fields.items()}
-        return [refusal(error, json.dumps(fields).encode(), source=entry.source)]
+        return [rejection(error, json.dumps(fields).encode(), source=entry.source)]
 
     def of_original(
         self, form: Form, original: bytes, history: History = (), source: str = "", *, check_expiry: bool = False
-    ) -> Iterable[Understood | Dead]:
+    ) -> Iterable[ParsedPrediction | Dead]:
         """The predictions of what arrived in a form; ``check_expiry`` refuses Celery messages that have expired."""
         if form == "message":
             return self.of_message(original, history, source)
@@ -174,14 +174,14 @@ class Understanding:
 
     def _of_wrapped(
         self, form: Form, original: bytes, history: History, source: str, check_expiry: bool
-    ) -> Iterator[Understood | Dead]:
+    ) -> Iterator[ParsedPrediction | Dead]:
         try:
             messages = self._messages_in(form, original, check_expiry)
         except (MessageError, OutputError) as error:
-            yield refusal(error, original, None, history, form=form, source=source)
+            yield rejection(error, original, None, history, form=form, source=source)
             return
         except Exception as error:  # noqa: BLE001 - as in of_message
-            yield refusal(not_understood(error), original, None, history, form=form, source=source)
+            yield rejection(unforeseen(error), original, None, history, form=form, source=source)
             return
         for message in messages:
             yield from self.of_message(message, history, source)
@@ -202,17 +202,17 @@ class Understanding:
         convert = message_of_pair if form == "pair" else message_of_event
         return [convert(original, self._rules.events, self._rules.limits)]
 
-    def of_message(self, message: bytes, history: History = (), source: str = "") -> list[Understood | Dead]:
+    def of_message(self, message: bytes, history: History = (), source: str = "") -> list[ParsedPrediction | Dead]:
         """The predictions of one message."""
         try:
             found = read_raw(message, self._rules.limits)
             if isinstance(found, Prediction):
-                return [self._understood(found, message, history, source)]
+                return [self._parsed(found, message, history, source)]
             rows = _within_limit(_with_json(rows_of(found, self._config(found))))
-            return [self._understood(row, raw, history, source) for row, raw in rows]
+            return [self._parsed(row, raw, history, source) for row, raw in rows]
         except redis.RedisError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a message does to this code, the doors stay open
+        except Exception as error:  # noqa: BLE001 - whatever a message does to this code, intake goes on
             return [self.refused(error, message, history, source)]
 
     def refused(self, error: Exception, message: bytes, history: History, source: str = "") -> Dead:
@@ -222,27 +222,27 @@ class Understanding:
         except MessageError:
             value = None
         if not isinstance(error, MessageError | OutputError):
-            return refusal(not_understood(error), message, value, history, source=source)
+            return rejection(unforeseen(error), message, value, history, source=source)
         default = self._rules.default_project
-        return refusal(error, message, value, history, default_project=default, source=source)
+        return rejection(error, message, value, history, default_project=default, source=source)
 
     def _config(self, message: Prediction | PredictionBatch) -> ProjectConfig:
         return self._projects.of(message.project_id or self._rules.default_project or NO_PROJECT)
 
-    def _understood(self, prediction: Prediction, message: bytes, history: History, source: str) -> Understood:
+    def _parsed(self, prediction: Prediction, message: bytes, history: History, source: str) -> ParsedPrediction:
         project, stamp = self._project(prediction), prediction.stamp
         self._check(prediction, stamp)
         subject = self._subject(prediction, project)
-        if self._judges_only:
-            return Understood(project, "", "", stamp, message, history, None, source)
+        if self._checks_only:
+            return ParsedPrediction(project, "", "", stamp, message, history, None, source)
         asset_id = subject.asset_id if subject else derived_asset_id(project, prediction.external_id)
-        return Understood(project, asset_id, prediction.model.label, stamp, message, history, subject, source)
+        return ParsedPrediction(project, asset_id, prediction.model.label, stamp, message, history, subject, source)
 
     def _subject(self, prediction: Prediction, project: str) -> Subject | None:
         """None for a result that lies elsewhere: it is fetched, and decided on, by the wave."""
         config = self._projects.of(project)
         try:
-            if not self._judges_only:
+            if not self._checks_only:
                 return subject_of(prediction, output_of(prediction, config), project)
             check_output(prediction, config)
         except ResultElsewhere as elsewhere:

@@ -1,4 +1,4 @@
-"""The thread that brings messages from the doors into the spool."""
+"""The thread that brings messages from the inbox into the spool."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ logger = logging.getLogger(__name__)
 IDLE_WAIT = 0.05
 QUIET_LOOKS, QUIET_WAIT = 20, 0.1
 """After so many looks in vain the next ones come half as often: an idle worker spends most of its CPU on them."""
+FULL_LOOK_SECONDS = 1.0
+"""So long after a look in vain it is only asked whether anything waits."""
 
 TROUBLE_WAIT = 1.0
 READ_BYTES = 16_000_000
 RECOVER_ITEMS = 16
 REOPEN = 0.8
-"""Share of the most that may wait at which closed doors take again."""
+"""Share of the most that may wait at which paused intake resumes."""
 NEARLY_EMPTY = 500
 """Predictions on their way below which admission insists although memory is full."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderLimits:
-    """How much is taken at once, when a dead reader's entries are taken over, when the doors stop taking."""
+    """How much is taken at once, when a dead reader's entries are taken over, when intake pauses."""
 
     batch: int
     recover_seconds: float
@@ -50,12 +52,12 @@ class IntakeObserver(Protocol):
         """Intake has looked for messages, with or without success."""
 
 
-class Reader:
+class InboxReader:
     """Reads the inbox until stopped.
 
     Args:
-        inbox: the doors' common end.
-        admitter: decides each message's fate.
+        inbox: of all sources.
+        admitter: decides each message's outcome.
         spool: asked for its size.
         limits: as configured.
         same_redis: whether inbox and spool share one Redis, so that an entry moves in one transaction.
@@ -88,6 +90,7 @@ class Reader:
         self.trouble = ""
         """What keeps it from taking, empty when nothing does."""
         self._next_recovery = 0.0
+        self._next_full_look = float("-inf")
         self.closed = False
 
     def run(self) -> None:
@@ -122,14 +125,18 @@ class Reader:
         self._guarded(self._inbox.leave)
 
     def _step(self) -> bool:
-        ledger = self._spool.ledger()
-        if self._doors_closed(ledger.waiting):
+        if clock.monotonic() < self._next_full_look and self._inbox.is_empty():
             return False
-        # With little left to deliver, delivery frees no more: a memory that the doors' messages fill would stay full.
+        self._next_full_look = float("-inf")
+        ledger = self._spool.ledger()
+        if self._is_paused(ledger.waiting):
+            return False
+        # With little left to deliver, delivery frees no more: a memory that the sources' messages fill would stay full.
         insist = ledger.waiting + ledger.leased < NEARLY_EMPTY
         self._in_hand = self._in_hand or self._recovered()
         self._in_hand = self._in_hand or self._inbox.take(items=self._limits.batch, max_bytes=READ_BYTES, insist=insist)
         if not self._in_hand:
+            self._next_full_look = clock.monotonic() + FULL_LOOK_SECONDS
             return False
         self._admit(self._in_hand, insist)
         self._in_hand = []
@@ -175,11 +182,11 @@ class Reader:
             self._next_recovery = now + self._limits.recover_seconds / 4
         return entries
 
-    def _doors_closed(self, waiting: int) -> bool:
+    def _is_paused(self, waiting: int) -> bool:
         closed = waiting >= self._limits.max_waiting * (REOPEN if self.closed else 1)
         if closed != self.closed:
-            words = "doors stop taking: the spool is full" if closed else "doors take again"
-            logger.warning(words, extra={"action": "doors_closed" if closed else "doors_open", "waiting": waiting})
+            message = "intake paused: the spool is full" if closed else "intake resumed"
+            logger.warning(message, extra={"action": "doors_closed" if closed else "doors_open", "waiting": waiting})
         self.closed = closed
         return closed
 
@@ -189,14 +196,14 @@ class Reader:
                 self._inbox.open()
             busy = bool(step())
         except redis.RedisError as error:
-            self._say_once(error)
+            self._log_once(error)
             return False
         if self.trouble:
             logger.info("intake goes on", extra={"action": "intake_resumed"})
             self.trouble = ""
         return busy
 
-    def _say_once(self, error: redis.RedisError) -> None:
+    def _log_once(self, error: redis.RedisError) -> None:
         kind = f"{type(error).__name__}: {error}"[:200]
         if kind != self.trouble:
             logger.warning("intake waits: %s", kind, extra={"action": "intake_waits"})

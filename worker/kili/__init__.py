@@ -2,7 +2,7 @@
 
 from worker.kili.budget import BudgetTimeout, CallBudget
 from worker.kili.calls import CallRecord
-from worker.kili.client import KiliClient, Written
+from worker.kili.client import KiliClient, WriteResult
 from worker.kili.errors import (
     AddressRefused,
     ConnectFailed,
@@ -61,6 +61,6 @@ __all__ = [
     "UnknownOutcome",
     "UploadType",
     "WorkerFault",
-    "Written",
+    "WriteResult",
     "derived_asset_id",
 ]

@@ -15,9 +15,9 @@ from typing import Any
 import httpx
 from pydantic_core import from_json
 
-from worker.kili.classify import GraphQLError, Kind, graphql_errors, kind_of
+from worker.kili.classify import ErrorKind, GraphQLError, graphql_errors, kind_of
 from worker.kili.errors import (
-    MAX_WORDS,
+    MAX_MESSAGE,
     AddressRefused,
     CompressionRefused,
     ConnectFailed,
@@ -37,7 +37,7 @@ from worker.kili.errors import (
 )
 from worker.kili.operations import Blame, Operation
 from worker.kili.retry import parse_retry_after
-from worker.kili.transport import Answer, KiliAccess, is_local
+from worker.kili.transport import HttpAnswer, KiliAccess, is_local
 
 NOT_APPLIED = frozenset({300, 301, 302, 303, 307, 308, 404, 405, 408, 415, 421, 425, 521})
 """Statuses given before the application saw the request; 521 is a proxy that the origin refused."""
@@ -45,7 +45,7 @@ NOT_APPLIED = frozenset({300, 301, 302, 303, 307, 308, 404, 405, 408, 415, 421, 
 GATEWAY = frozenset({502, 503, 504, 520, 522, 523, 524, 525, 526, 530})
 """Statuses a proxy gives for the application; an unknown error beside them is the proxy's."""
 
-SHOWN_WORDS = 300
+SHOWN_LENGTH = 300
 """Longest excerpt of the server's words in an error's message, in characters."""
 
 _KEY_HAS_ENDED = re.compile(r"api[ _-]?key\b.{0,40}\b(expired|revoked)|(expired|revoked) api[ _-]?key", re.IGNORECASE)
@@ -64,7 +64,7 @@ class Question:
     gzipped: bool = False
 
 
-def read_answer(question: Question, answer: Answer) -> Any:
+def read_answer(question: Question, answer: HttpAnswer) -> Any:
     """Return the value of the answer's root field, which is never null.
 
     Raises the :class:`~worker.kili.errors.KiliError` that the answer stands for.
@@ -75,26 +75,26 @@ def read_answer(question: Question, answer: Answer) -> Any:
     return judge_root(question, answer, root, graphql_errors(document))
 
 
-def judge_root(question: Question, answer: Answer, root: Any, errors: list[GraphQLError]) -> Any:
+def judge_root(question: Question, answer: HttpAnswer, root: Any, errors: list[GraphQLError]) -> Any:
     """Return the value of a root field, which is never null; raises what ``errors``, status or its absence mean."""
     if errors:
         raise _judge_errors(question, answer, errors)
     if not 200 <= answer.status < 300:
         raise _judge_status(question, answer)
     if root is None:
-        raise _error(UnknownOutcome, question, answer, f"no data in {_words(question.access, answer)[:200]!r}")
+        raise _error(UnknownOutcome, question, answer, f"no data in {_server_message(question.access, answer)[:200]!r}")
     return root
 
 
-def unreadable(question: Question, answer: Answer, problem: Exception) -> KiliError:
+def unreadable(question: Question, answer: HttpAnswer, problem: Exception) -> KiliError:
     """Return the error for an answer whose data lacks what the operation asked for."""
-    words = f"the answer cannot be read ({type(problem).__name__}: {problem})"
-    return _error(UnknownOutcome, question, answer, question.access.scrub(words))
+    server_message = f"the answer cannot be read ({type(problem).__name__}: {problem})"
+    return _error(UnknownOutcome, question, answer, question.access.scrub(server_message))
 
 
 def network_error(access: KiliAccess, operation: str, error: Exception) -> KiliError:
     """Return the error that a failure below HTTP stands for: whose it is, and whether the request was sent."""
-    words = access.scrub(f"{type(error).__name__}: {error}")
+    server_message = access.scrub(f"{type(error).__name__}: {error}")
     kind: type[KiliError] = UnknownOutcome
     if is_local(error):
         kind = LocalFault
@@ -102,7 +102,7 @@ def network_error(access: KiliAccess, operation: str, error: Exception) -> KiliE
         kind = ConnectFailed
     elif isinstance(error, httpx.TimeoutException):
         kind = TimedOut
-    return kind(f"{operation}: {words}", operation=operation, words=words)
+    return kind(f"{operation}: {server_message}", operation=operation, server_message=server_message)
 
 
 ADDRESS = frozenset({300, 301, 302, 303, 307, 308, 401, 403, 404, 405, 409, 410, 412})
@@ -112,7 +112,7 @@ UPLOAD_PASSES = frozenset({408, 421, 425})
 """A bucket's refusals below 500 that pass by themselves, beside 429."""
 
 
-def upload_error(access: KiliAccess, answer: Answer) -> KiliError | None:
+def upload_error(access: KiliAccess, answer: HttpAnswer) -> KiliError | None:
     """Return the error that a bucket's answer to an upload stands for, None for a success.
 
     Three kinds: the URL is at fault (:class:`AddressRefused`), the bucket is (429, 5xx and what passes), or else the
@@ -131,7 +131,7 @@ def upload_error(access: KiliAccess, answer: Answer) -> KiliError | None:
         kind = Unavailable
     elif answer.status >= 500 or answer.status < 300:
         kind = UnknownOutcome
-    return _named_error(kind, "upload", answer, _words(access, answer))
+    return _named_error(kind, "upload", answer, _server_message(access, answer))
 
 
 def json_document(body: bytes) -> dict[str, Any]:
@@ -150,68 +150,68 @@ def _parsed(body: bytes) -> Any:
         return json.loads(body)
 
 
-def _judge_errors(question: Question, answer: Answer, errors: list[GraphQLError]) -> KiliError:
+def _judge_errors(question: Question, answer: HttpAnswer, errors: list[GraphQLError]) -> KiliError:
     kinds = [kind_of(error) for error in errors]
     kind = max(kinds)
     code = errors[kinds.index(kind)].name
     if _status_outranks(answer.status, kind):
         return _judge_status(question, answer, code=code)
-    words = question.access.scrub("; ".join(error.message for error in errors))
+    server_message = question.access.scrub("; ".join(error.message for error in errors))
     found = _class_of(kind, question.operation)
     if found is RefusedItems:
-        return _refused_items(question, answer, errors, words, code)
-    judged = _error(found, question, answer, words, code=code)
-    if isinstance(judged, ServerFault):
-        judged.may_be_items = kind is Kind.MURKY and question.operation.holds_items
-    return judged
+        return _refused_items(question, answer, errors, server_message, code)
+    parsed = _error(found, question, answer, server_message, code=code)
+    if isinstance(parsed, ServerFault):
+        parsed.may_be_items = kind is ErrorKind.MURKY and question.operation.holds_items
+    return parsed
 
 
-def _status_outranks(status: int, kind: Kind) -> bool:
-    if kind is Kind.KEY:
+def _status_outranks(status: int, kind: ErrorKind) -> bool:
+    if kind is ErrorKind.KEY:
         return False
     if status in (401, 413, 429):
         return True
-    return kind is Kind.UNKNOWN and (status == 403 or status in NOT_APPLIED or status in GATEWAY)
+    return kind is ErrorKind.UNKNOWN and (status == 403 or status in NOT_APPLIED or status in GATEWAY)
 
 
-def _class_of(kind: Kind, operation: Operation) -> type[KiliError]:
-    if kind is Kind.ACCESS or (kind is Kind.MISSING and not operation.holds_items):
-        return _REFUSALS[operation.blames]
+def _class_of(kind: ErrorKind, operation: Operation) -> type[KiliError]:
+    if kind is ErrorKind.ACCESS or (kind is ErrorKind.MISSING and not operation.holds_items):
+        return _REJECTIONS[operation.blames]
     if kind in _NOT_THE_ITEMS:
         return _NOT_THE_ITEMS[kind]
     return RefusedItems if operation.holds_items else ServerFault
 
 
-_REFUSALS: dict[Blame, type[KiliError]] = {
+_REJECTIONS: dict[Blame, type[KiliError]] = {
     Blame.ITEMS: RefusedItems,
     Blame.PROJECT: RefusedProject,
     Blame.KEY: RefusedKey,
 }
-_NOT_THE_ITEMS: dict[Kind, type[KiliError]] = {
-    Kind.MURKY: ServerFault,
-    Kind.FAULT: ServerFault,
-    Kind.DOCUMENT: UnknownOperation,
-    Kind.AUTHENTICATION: Unauthorized,
-    Kind.RATE: RateLimited,
-    Kind.KEY: RefusedKey,
+_NOT_THE_ITEMS: dict[ErrorKind, type[KiliError]] = {
+    ErrorKind.MURKY: ServerFault,
+    ErrorKind.FAULT: ServerFault,
+    ErrorKind.DOCUMENT: UnknownOperation,
+    ErrorKind.AUTHENTICATION: Unauthorized,
+    ErrorKind.RATE: RateLimited,
+    ErrorKind.KEY: RefusedKey,
 }
 
 
 def _refused_items(
-    question: Question, answer: Answer, errors: list[GraphQLError], words: str, code: str | None
+    question: Question, answer: HttpAnswer, errors: list[GraphQLError], server_message: str, code: str | None
 ) -> RefusedItems:
     kinds = {kind_of(error) for error in errors}
     indexes = sorted({index for error in errors for index in _named_items(question.item_ids, error)})
     return RefusedItems(
-        _message(question.operation.field, answer, words),
+        _message(question.operation.field, answer, server_message),
         operation=question.operation.field,
         status=answer.status,
-        words=words,
+        server_message=server_message,
         code=code,
         item_indexes=tuple(indexes),
         item_ids=tuple(question.item_ids[index] for index in indexes),
-        access=not kinds.isdisjoint({Kind.ACCESS, Kind.MISSING}),
-        already_exists=Kind.EXISTS in kinds,
+        access=not kinds.isdisjoint({ErrorKind.ACCESS, ErrorKind.MISSING}),
+        already_exists=ErrorKind.EXISTS in kinds,
     )
 
 
@@ -222,12 +222,12 @@ def _named_items(item_ids: Sequence[str], error: GraphQLError) -> Iterable[int]:
     yield from (index for index, item_id in enumerate(item_ids) if item_id in error.text)
 
 
-def _judge_status(question: Question, answer: Answer, *, code: str | None = None) -> KiliError:
-    words = _words(question.access, answer)
-    kind = _class_of_status(answer.status, words)
+def _judge_status(question: Question, answer: HttpAnswer, *, code: str | None = None) -> KiliError:
+    server_message = _server_message(question.access, answer)
+    kind = _class_of_status(answer.status, server_message)
     if question.gzipped and answer.status in (400, 415):
         kind = CompressionRefused
-    return _error(kind, question, answer, words, code=code)
+    return _error(kind, question, answer, server_message, code=code)
 
 
 _CLASSES_OF_STATUS: dict[int, type[KiliError]] = {
@@ -240,40 +240,46 @@ _CLASSES_OF_STATUS: dict[int, type[KiliError]] = {
 }
 
 
-def _class_of_status(status: int, words: str) -> type[KiliError]:
-    if status == 401 and _KEY_HAS_ENDED.search(words):
+def _class_of_status(status: int, server_message: str) -> type[KiliError]:
+    if status == 401 and _KEY_HAS_ENDED.search(server_message):
         return RefusedKey
     if status in _CLASSES_OF_STATUS:
         return _CLASSES_OF_STATUS[status]
-    if status in NOT_APPLIED or (status == 503 and _envoy_reached_no_backend(words)):
+    if status in NOT_APPLIED or (status == 503 and _envoy_reached_no_backend(server_message)):
         return Unavailable
     return UnknownOutcome
 
 
-def _envoy_reached_no_backend(words: str) -> bool:
+def _envoy_reached_no_backend(server_message: str) -> bool:
     """Tell Envoy's two kinds of 503 apart; after "retried" an earlier try of its own may have reached a backend."""
-    return _ENVOY_NOT_FORWARDED.search(words) is not None and "retried" not in words.lower()
+    return _ENVOY_NOT_FORWARDED.search(server_message) is not None and "retried" not in server_message.lower()
 
 
 def _error(
-    kind: type[KiliError], question: Question, answer: Answer, words: str, *, code: str | None = None
+    kind: type[KiliError], question: Question, answer: HttpAnswer, server_message: str, *, code: str | None = None
 ) -> KiliError:
-    return _named_error(kind, question.operation.field, answer, words, code=code)
+    return _named_error(kind, question.operation.field, answer, server_message, code=code)
 
 
 def _named_error(
-    kind: type[KiliError], operation: str, answer: Answer, words: str, *, code: str | None = None
+    kind: type[KiliError], operation: str, answer: HttpAnswer, server_message: str, *, code: str | None = None
 ) -> KiliError:
-    error = kind(_message(operation, answer, words), operation=operation, status=answer.status, words=words, code=code)
+    error = kind(
+        _message(operation, answer, server_message),
+        operation=operation,
+        status=answer.status,
+        server_message=server_message,
+        code=code,
+    )
     error.retry_after = parse_retry_after(answer.headers.get("retry-after"), answer.headers.get("date"))
     return error
 
 
-def _message(operation: str, answer: Answer, words: str) -> str:
-    said = words if len(words) <= SHOWN_WORDS else words[:SHOWN_WORDS] + "..."
-    return f"{operation}: HTTP {answer.status}: {said or 'empty answer'}"
+def _message(operation: str, answer: HttpAnswer, server_message: str) -> str:
+    shown = server_message if len(server_message) <= SHOWN_LENGTH else server_message[:SHOWN_LENGTH] + "..."
+    return f"{operation}: HTTP {answer.status}: {shown or 'empty answer'}"
 
 
-def _words(access: KiliAccess, answer: Answer) -> str:
+def _server_message(access: KiliAccess, answer: HttpAnswer) -> str:
     text = answer.body[:65_536].decode("utf-8", "replace")
-    return access.scrub(" ".join(text.split()))[:MAX_WORDS]
+    return access.scrub(" ".join(text.split()))[:MAX_MESSAGE]

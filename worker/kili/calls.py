@@ -17,7 +17,7 @@ from worker.kili.documents import Document
 from worker.kili.errors import CompressionRefused, KiliError, NotSent
 from worker.kili.operations import Operation, Variables
 from worker.kili.retry import RetryPolicy
-from worker.kili.transport import Answer, KiliAccess, Payload, Transport
+from worker.kili.transport import HttpAnswer, KiliAccess, Payload, Transport
 
 Result = TypeVar("Result")
 
@@ -62,8 +62,8 @@ class _Request(Generic[Result]):
     items: int
     costs_a_call: bool
     pack: Callable[[], Payload]
-    send: Callable[[Payload], Answer]
-    judge: Callable[[Payload, Answer], Result]
+    send: Callable[[Payload], HttpAnswer]
+    judge: Callable[[Payload, HttpAnswer], Result]
     outcome: Callable[[Result], str] = lambda _: "ok"
 
 
@@ -103,7 +103,7 @@ class Caller:
         may name. Raises :class:`~worker.kili.errors.KiliError`, and :class:`redis.RedisError` from the budget.
         """
 
-        def judge(payload: Payload, answer: Answer) -> Result:
+        def judge(payload: Payload, answer: HttpAnswer) -> Result:
             question = Question(operation, self._access, item_ids, payload.gzipped)
             root = read_answer(question, answer)
             try:
@@ -119,7 +119,7 @@ class Caller:
         Only what concerns the whole call is raised, and sent again before that.
         """
 
-        def judge(payload: Payload, answer: Answer) -> dict[str, KiliError | None]:
+        def judge(payload: Payload, answer: HttpAnswer) -> dict[str, KiliError | None]:
             outcomes = document.read(self._access, answer, gzipped=payload.gzipped)
             for error in filter(None, outcomes.values()):
                 error.project_id = project_id
@@ -136,7 +136,7 @@ class Caller:
         text: str,
         project_id: str | None,
         variables: Variables,
-        judge: Callable[[Payload, Answer], Result],
+        judge: Callable[[Payload, HttpAnswer], Result],
         items: int,
         outcome: Callable[[Result], str] = lambda _: "ok",
     ) -> Result:
@@ -158,7 +158,7 @@ class Caller:
     def upload(self, url: str, data: bytes, headers: dict[str, str]) -> None:
         """Put content to a signed URL; this is no call to the API and takes nothing from the budget."""
 
-        def judge(_: Payload, answer: Answer) -> None:
+        def judge(_: Payload, answer: HttpAnswer) -> None:
             error = upload_error(self._access, answer)
             if error is not None:
                 raise error

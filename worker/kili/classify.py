@@ -16,7 +16,7 @@ from enum import IntEnum
 from typing import Any, Literal
 
 
-class Kind(IntEnum):
+class ErrorKind(IntEnum):
     """What a GraphQL error is about; of several errors in one answer the highest decides."""
 
     UNKNOWN = 0
@@ -50,13 +50,13 @@ class GraphQLError:
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class ErrorRule:
     """One row: an error whose ``part`` matches ``pattern`` is of ``kind``."""
 
     evidence: Literal["T", "S", "I"]
     part: Literal["message", "key", "code", "reason"]
     pattern: re.Pattern[str]
-    kind: Kind
+    kind: ErrorKind
 
     def matches(self, error: GraphQLError) -> bool:
         """Tell whether the row speaks of this error."""
@@ -68,9 +68,9 @@ def _rule(
     evidence: Literal["T", "S", "I"],
     part: Literal["message", "key", "code", "reason"],
     pattern: str,
-    kind: Kind,
-) -> Rule:
-    return Rule(evidence, part, re.compile(pattern, re.IGNORECASE), kind)
+    kind: ErrorKind,
+) -> ErrorRule:
+    return ErrorRule(evidence, part, re.compile(pattern, re.IGNORECASE), kind)
 
 
 _KEY_IS_DEAD = (
@@ -85,30 +85,30 @@ _INFRASTRUCTURE = (
     r"|service unavailable|request timed out|query (read )?timeout|statement timeout"
 )
 
-GRAPHQL_RULES: tuple[Rule, ...] = (
-    _rule("I", "message", _KEY_IS_DEAD, Kind.KEY),
-    _rule("I", "code", r"^(RATE_LIMIT(ED|_EXCEEDED)|TOO_MANY_REQUESTS)$", Kind.RATE),
-    _rule("I", "message", r"^\W*(too many requests|rate limit)", Kind.RATE),
-    _rule("T", "key", r"^jsonResponseMalformed$", Kind.ITEMS),
-    _rule("S", "message", r"Invalid request made to Flagsmith API", Kind.FAULT),
-    _rule("S", "message", r"Failed to fetch data connection", Kind.FAULT),
-    _rule("S", "reason", _LOCKED, Kind.ITEMS),
-    _rule("S", "key", r"^noAccessRights$", Kind.ACCESS),
-    _rule("I", "code", r"^FORBIDDEN$", Kind.ACCESS),
-    _rule("I", "code", r"^UNAUTHENTICATED$", Kind.AUTHENTICATION),
-    _rule("I", "message", r"^\W*(unauthori[sz]ed|unauthenticated|not authenticated)\W*$", Kind.AUTHENTICATION),
-    _rule("T", "code", r"^GRAPHQL_(VALIDATION|PARSE)_FAILED$", Kind.DOCUMENT),
-    _rule("T", "message", r"^(Cannot query field|Unknown (argument|type|field)|Syntax Error)", Kind.DOCUMENT),
-    _rule("T", "message", r"^Variable ['\"]\$", Kind.ITEMS),
-    _rule("I", "code", r"^BAD_USER_INPUT$", Kind.ITEMS),
-    _rule("I", "message", r"already exists?\b|unique constraint|duplicate key|\bP2002\b", Kind.EXISTS),
-    _rule("I", "message", r"do(es)? not have (the )?(access|permission|rights?)|access denied", Kind.ACCESS),
-    _rule("I", "message", rf"\bproject\b.{{0,80}}\b{_GONE}|\bno (such )?project\b", Kind.ACCESS),
-    _rule("I", "message", rf"\b{_GONE}", Kind.MISSING),
-    _rule("I", "message", _INFRASTRUCTURE, Kind.FAULT),
-    _rule("T", "key", r"^unexpectedRetrieving$", Kind.MURKY),
-    _rule("I", "message", r"^\W*(unexpected|internal server) error\W*$", Kind.MURKY),
-    _rule("T", "code", r"^INTERNAL_SERVER_ERROR$", Kind.MURKY),
+GRAPHQL_RULES: tuple[ErrorRule, ...] = (
+    _rule("I", "message", _KEY_IS_DEAD, ErrorKind.KEY),
+    _rule("I", "code", r"^(RATE_LIMIT(ED|_EXCEEDED)|TOO_MANY_REQUESTS)$", ErrorKind.RATE),
+    _rule("I", "message", r"^\W*(too many requests|rate limit)", ErrorKind.RATE),
+    _rule("T", "key", r"^jsonResponseMalformed$", ErrorKind.ITEMS),
+    _rule("S", "message", r"Invalid request made to Flagsmith API", ErrorKind.FAULT),
+    _rule("S", "message", r"Failed to fetch data connection", ErrorKind.FAULT),
+    _rule("S", "reason", _LOCKED, ErrorKind.ITEMS),
+    _rule("S", "key", r"^noAccessRights$", ErrorKind.ACCESS),
+    _rule("I", "code", r"^FORBIDDEN$", ErrorKind.ACCESS),
+    _rule("I", "code", r"^UNAUTHENTICATED$", ErrorKind.AUTHENTICATION),
+    _rule("I", "message", r"^\W*(unauthori[sz]ed|unauthenticated|not authenticated)\W*$", ErrorKind.AUTHENTICATION),
+    _rule("T", "code", r"^GRAPHQL_(VALIDATION|PARSE)_FAILED$", ErrorKind.DOCUMENT),
+    _rule("T", "message", r"^(Cannot query field|Unknown (argument|type|field)|Syntax Error)", ErrorKind.DOCUMENT),
+    _rule("T", "message", r"^Variable ['\"]\$", ErrorKind.ITEMS),
+    _rule("I", "code", r"^BAD_USER_INPUT$", ErrorKind.ITEMS),
+    _rule("I", "message", r"already exists?\b|unique constraint|duplicate key|\bP2002\b", ErrorKind.EXISTS),
+    _rule("I", "message", r"do(es)? not have (the )?(access|permission|rights?)|access denied", ErrorKind.ACCESS),
+    _rule("I", "message", rf"\bproject\b.{{0,80}}\b{_GONE}|\bno (such )?project\b", ErrorKind.ACCESS),
+    _rule("I", "message", rf"\b{_GONE}", ErrorKind.MISSING),
+    _rule("I", "message", _INFRASTRUCTURE, ErrorKind.FAULT),
+    _rule("T", "key", r"^unexpectedRetrieving$", ErrorKind.MURKY),
+    _rule("I", "message", r"^\W*(unexpected|internal server) error\W*$", ErrorKind.MURKY),
+    _rule("T", "code", r"^INTERNAL_SERVER_ERROR$", ErrorKind.MURKY),
 )
 """The first row that matches an error decides its kind; an error that no row knows is laid to the items."""
 
@@ -143,6 +143,6 @@ def _text_or_none(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def kind_of(error: GraphQLError) -> Kind:
+def kind_of(error: GraphQLError) -> ErrorKind:
     """Return the kind of the first rule that knows the error."""
-    return next((rule.kind for rule in GRAPHQL_RULES if rule.matches(error)), Kind.UNKNOWN)
+    return next((rule.kind for rule in GRAPHQL_RULES if rule.matches(error)), ErrorKind.UNKNOWN)

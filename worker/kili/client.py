@@ -27,7 +27,7 @@ _AZURE = re.compile(r"https?://[^/?#@]+\.blob\.core\.windows\.net([:/?#]|$)", re
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WriteResult:
     """What became of a batch's mutations: None for what went through (or was not asked for), else why it did not."""
 
     assets: KiliError | None = None
@@ -116,7 +116,7 @@ class KiliClient:
         assets: Sequence[NewAsset] = (),
         labels: Sequence[NewLabel] = (),
         updates: Sequence[AssetUpdate] = (),
-    ) -> Written:
+    ) -> WriteResult:
         """Create assets, write labels and set properties, in this order and in one call of at most 100 items each.
 
         Each is executed whatever became of the one before. Raises only what concerns the whole call.
@@ -138,7 +138,7 @@ class KiliClient:
         }
         document = Document({alias: mutation for alias, mutation in mutations.items() if mutation.item_ids})
         items = max(len(mutation.item_ids) for mutation in mutations.values())
-        return Written(**self._caller.call_together(document, project_id, items=items))
+        return WriteResult(**self._caller.call_together(document, project_id, items=items))
 
     def project_interface(self, project_id: str) -> ProjectInterface:
         """Return what the project asks of its labelers.
@@ -146,7 +146,7 @@ class KiliClient:
         Raises :class:`~worker.kili.errors.RefusedProject` when the key sees no such project.
         """
         variables = ops.project_variables(project_id)
-        found = self._caller.call(ops.PROJECTS, project_id, variables, _visible(project_id), items=1)
+        found = self._caller.call(ops.PROJECTS, project_id, variables, _interface_of(project_id), items=1)
         return replace(found, labeling_crs=self._labeling_crs(project_id)) if found.input_type == GEOSPATIAL else found
 
     def _labeling_crs(self, project_id: str) -> str | None:
@@ -225,7 +225,7 @@ def _chunks(entries: Sequence[str], size: int) -> Iterator[Sequence[str]]:
     return (entries[start : start + size] for start in range(0, len(entries), size))
 
 
-def _visible(project_id: str) -> Callable[[Any], ProjectInterface]:
+def _interface_of(project_id: str) -> Callable[[Any], ProjectInterface]:
     def read(root: Any) -> ProjectInterface:
         found = ops.read_project(root)
         if found is None:

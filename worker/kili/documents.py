@@ -14,7 +14,7 @@ from worker.kili.answers import Question, json_document, judge_root, unreadable
 from worker.kili.classify import GraphQLError, graphql_errors
 from worker.kili.errors import KiliError
 from worker.kili.operations import Blame, Operation, Variables, read_ids
-from worker.kili.transport import Answer, KiliAccess
+from worker.kili.transport import HttpAnswer, KiliAccess
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Document:
             f"{alias}_{name}": value for alias, one in self.mutations.items() for name, value in one.variables.items()
         }
 
-    def read(self, access: KiliAccess, answer: Answer, *, gzipped: bool) -> dict[str, KiliError | None]:
+    def read(self, access: KiliAccess, answer: HttpAnswer, *, gzipped: bool) -> dict[str, KiliError | None]:
         """Return by alias None for what went through, and the error of what did not.
 
         Raises the :class:`~worker.kili.errors.KiliError` that an answer without ``data`` stands for: nothing is known
@@ -78,7 +78,7 @@ class Document:
         return bool(error.path) and error.path[0] in self.mutations
 
 
-def _outcome(question: Question, answer: Answer, root: Any, errors: list[GraphQLError]) -> KiliError | None:
+def _outcome(question: Question, answer: HttpAnswer, root: Any, errors: list[GraphQLError]) -> KiliError | None:
     try:
         read_ids(judge_root(question, answer, root, errors))
     except KiliError as error:

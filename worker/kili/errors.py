@@ -25,7 +25,7 @@ For a query :class:`UnknownOutcome` says only that there was no usable answer.
 
 from __future__ import annotations
 
-MAX_WORDS = 2000
+MAX_MESSAGE = 2000
 """Longest excerpt of a server's words that an error keeps, in characters."""
 
 
@@ -33,7 +33,7 @@ class KiliError(Exception):
     """A call to Kili failed.
 
     ``operation`` is the root field that was called, ``project_id`` the project it was for, ``status`` the HTTP status
-    (None without an answer), ``words`` the server's own words (at most 2,000 characters, free of the API key),
+    (None without an answer), ``server_message`` the server's own words (at most 2,000 characters, free of the API key),
     ``code`` the server's short name for the error (``jsonResponseMalformed``, ``AssetAlreadyLocked``,
     ``INTERNAL_SERVER_ERROR``), ``retry_after`` the seconds the server asked to wait. ``maybe_applied`` tells whether
     this attempt or an earlier one of the same call may have taken effect.
@@ -45,14 +45,14 @@ class KiliError(Exception):
         *,
         operation: str | None = None,
         status: int | None = None,
-        words: str = "",
+        server_message: str = "",
         code: str | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.operation = operation
         self.status = status
-        self.words = words[:MAX_WORDS]
+        self.server_message = server_message[:MAX_MESSAGE]
         self.code = code
         self.retry_after = retry_after
         self.project_id: str | None = None
@@ -136,14 +136,14 @@ class RefusedItems(KiliError):
         *,
         operation: str | None = None,
         status: int | None = None,
-        words: str = "",
+        server_message: str = "",
         code: str | None = None,
         item_indexes: tuple[int, ...] = (),
         item_ids: tuple[str, ...] = (),
         access: bool = False,
         already_exists: bool = False,
     ) -> None:
-        super().__init__(message, operation=operation, status=status, words=words, code=code)
+        super().__init__(message, operation=operation, status=status, server_message=server_message, code=code)
         self.item_indexes = item_indexes
         self.item_ids = item_ids
         self.access = access

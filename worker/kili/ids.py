@@ -8,8 +8,7 @@ from typing import Any
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _THREES = [a + b + c for a in _DIGITS for b in _DIGITS for c in _DIGITS]
-_TWELVE, _SIX, _THREE = 36**12, 36**6, 36**3
-_LENGTH = 24
+_ALL, _TWELVE, _SIX, _THREE = 36**24, 36**12, 36**6, 36**3
 
 
 def derived_asset_id(project_id: str, external_id: str) -> str:
@@ -21,7 +20,7 @@ def derived_asset_id(project_id: str, external_id: str) -> str:
     """
     hasher = _hasher(project_id).copy()
     hasher.update(external_id.encode("utf-8", "surrogatepass"))
-    return "c" + _base36(int.from_bytes(hasher.digest(), "big") % 36**_LENGTH)
+    return "c" + _base36(int.from_bytes(hasher.digest(), "big") % _ALL)
 
 
 @lru_cache(maxsize=256)
@@ -34,10 +33,11 @@ def _hasher(project_id: str) -> Any:
 
 def _base36(number: int) -> str:
     """24 digits: in halves of twelve, which are small numbers to Python, by a table of three."""
-    digits = ""
-    for half in divmod(number, _TWELVE):
-        first, second = divmod(half, _SIX)
-        digits += (
-            _THREES[first // _THREE] + _THREES[first % _THREE] + _THREES[second // _THREE] + _THREES[second % _THREE]
-        )
-    return digits
+    high, low = divmod(number, _TWELVE)
+    a, b = divmod(high, _SIX)
+    c, d = divmod(low, _SIX)
+    threes, three = _THREES, _THREE
+    return (
+        f"{threes[a // three]}{threes[a % three]}{threes[b // three]}{threes[b % three]}"
+        f"{threes[c // three]}{threes[c % three]}{threes[d // three]}{threes[d % three]}"
+    )

@@ -38,7 +38,7 @@ class Notification:
     message: str = ""
 
     @property
-    def is_under_way(self) -> bool:
+    def is_pending(self) -> bool:
         """Whether the import has not ended yet."""
         return self.status not in ("SUCCESS", "FAILURE")
 

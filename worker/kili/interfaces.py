@@ -76,7 +76,7 @@ class InterfaceCache:
         interface = self._keep(project, about)
         insist(self._redis, "SET", self._key(project), json.dumps(about), "EX", max(1, int(self._max_age)))
         if before is not None:
-            _say_changes(project, before, interface)
+            _log_changes(project, before, interface)
         return interface
 
     def _take_over(self, project: str) -> Interface | None:
@@ -95,7 +95,7 @@ class InterfaceCache:
         return f"{self._prefix}interface:{project}"
 
 
-def _say_changes(project: str, before: Interface, after: Interface) -> None:
+def _log_changes(project: str, before: Interface, after: Interface) -> None:
     """One line for a change, however many predictions it concerns."""
     changes = drift(before, after)
     if changes:

@@ -112,7 +112,7 @@ class AnswerTooLarge(httpx.TransportError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpAnswer:
     """What came back: status, headers, and the decoded body."""
 
     status: int
@@ -149,7 +149,7 @@ class Transport:
             return Payload(body, gzipped=False)
         return Payload(gzip.compress(body, compresslevel=6, mtime=0), gzipped=True)
 
-    def post(self, payload: Payload, timeout: float) -> Answer:
+    def post(self, payload: Payload, timeout: float) -> HttpAnswer:
         """Send a GraphQL body; ``timeout`` in seconds is what the server gets besides the transfer.
 
         Raises :class:`httpx.HTTPError`.
@@ -170,7 +170,7 @@ class Transport:
         )
         return self._exchange(request, limits)
 
-    def put(self, url: str, data: bytes, headers: Mapping[str, str]) -> Answer:
+    def put(self, url: str, data: bytes, headers: Mapping[str, str]) -> HttpAnswer:
         """Send content to a signed URL, without our key. Raises :class:`httpx.HTTPError`."""
         limits = self._limits(data, self._access.timeout)
         request = self._http().build_request("PUT", url, content=data, headers=dict(headers), timeout=limits)
@@ -195,11 +195,11 @@ class Transport:
     def _limits(self, content: bytes, timeout: float) -> httpx.Timeout:
         return httpx.Timeout(timeout + len(content) / SLOWEST_LINK, connect=self._access.connect_timeout)
 
-    def _exchange(self, request: httpx.Request, limits: httpx.Timeout) -> Answer:
+    def _exchange(self, request: httpx.Request, limits: httpx.Timeout) -> HttpAnswer:
         deadline = clock.monotonic() + (limits.read or 0.0)
         response = self._http().send(request, stream=True)
         try:
-            return Answer(response.status_code, response.headers, self._read(response, deadline))
+            return HttpAnswer(response.status_code, response.headers, self._read(response, deadline))
         finally:
             response.close()
 

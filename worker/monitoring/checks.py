@@ -18,7 +18,7 @@ from worker.monitoring.redis_permissions import NEEDED, keys_of_celery, missing_
 from worker.projects.configuration import ProjectsFileError
 from worker.projects.results import SETTING as RESULT_PLACES
 from worker.projects.results import ResultPlaces
-from worker.projects.review_policy import review_gaps, review_words, scorer_missing
+from worker.projects.review_policy import review_gaps, review_text, scorer_missing
 from worker.review import PolicyError
 from worker.settings.names import unknown_names
 from worker.settings.tree import Settings
@@ -56,7 +56,7 @@ def setting_checks(settings: Settings) -> Iterator[Check]:
     yield _roots(settings)
     yield _places(settings)
     yield _sizes(settings)
-    yield _doors(settings)
+    yield _celery_check(settings)
     yield _heartbeat(settings)
     yield _stalled(settings)
     yield _sources(settings)
@@ -91,8 +91,10 @@ def broker_checks(settings: Settings) -> Iterator[Check]:
     except NoPermissionError as error:
         yield Check("celery", "refused", str(error), RIGHTS)
     except Exception as error:  # noqa: BLE001 - every transport of kombu has errors of its own
-        words = str(error) or type(error).__name__
-        yield Check("celery", "refused", f"the broker cannot be used: {words}", "check CELERY_BROKER_URL and REDIS_URL")
+        message = str(error) or type(error).__name__
+        yield Check(
+            "celery", "refused", f"the broker cannot be used: {message}", "check CELERY_BROKER_URL and REDIS_URL"
+        )
     else:
         yield Check("celery", "ok", "the broker and its channels can be used")
 
@@ -194,7 +196,7 @@ def _sizes(settings: Settings) -> Check:
     return Check(name, "ok")
 
 
-def _doors(settings: Settings) -> Check:
+def _celery_check(settings: Settings) -> Check:
     name = "WORKER_INTAKE__INBOX"
     intake = settings.intake
     if intake.inbox == f"{intake.broker_key_prefix}{intake.queue}":
@@ -247,7 +249,7 @@ def _review(settings: Settings) -> Iterator[Check]:
         yield Check("WORKER_REVIEW__POLICY", "refused", str(error), fix)
         return
     missing = "; by the score alone, since numpy is not installed" if scorer_missing(settings.review) else ""
-    yield Check("review", "ok", f"{review_words(settings.review)}{missing}")
+    yield Check("review", "ok", f"{review_text(settings.review)}{missing}")
     for problem, fix in gaps:
         yield Check("review", "warning", problem, fix)
 

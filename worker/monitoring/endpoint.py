@@ -28,7 +28,7 @@ MOST_CONNECTIONS = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class EndpointAnswer:
     """What a path answers."""
 
     status: HTTPStatus
@@ -36,7 +36,7 @@ class Answer:
     body: bytes
 
 
-Route = Callable[[str], Answer]
+Route = Callable[[str], EndpointAnswer]
 """Answers a path; is given the ``Accept`` header."""
 
 
@@ -88,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, with_body: bool) -> None:
         route = self.server.routes.get(self.path.partition("?")[0])
-        answer = self._answered(route) if route else _words(HTTPStatus.NOT_FOUND, self._paths)
+        answer = self._answered(route) if route else _plain_text(HTTPStatus.NOT_FOUND, self._paths)
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
@@ -98,12 +98,12 @@ class _Handler(BaseHTTPRequestHandler):
         if with_body:
             self.wfile.write(answer.body)
 
-    def _answered(self, route: Route) -> Answer:
+    def _answered(self, route: Route) -> EndpointAnswer:
         try:
             return route(self.headers.get("Accept", ""))
         except Exception as error:
             logger.exception("%s cannot be answered", self.path, extra={"action": "http_failed"})
-            return _words(HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot be answered: {type(error).__name__}")
+            return _plain_text(HTTPStatus.INTERNAL_SERVER_ERROR, f"cannot be answered: {type(error).__name__}")
 
     @property
     def _paths(self) -> str:
@@ -113,8 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
         logger.debug(format, *args, extra={"action": "http_request"})
 
 
-def _words(status: HTTPStatus, words: str) -> Answer:
-    return Answer(status, "text/plain; charset=utf-8", f"{words}\n".encode())
+def _plain_text(status: HTTPStatus, message: str) -> EndpointAnswer:
+    return EndpointAnswer(status, "text/plain; charset=utf-8", f"{message}\n".encode())
 
 
 class Endpoint:
@@ -130,7 +130,7 @@ class Endpoint:
         self._routes = dict(routes)
         self._server: _Server | None = None
         self._ended = threading.Event()
-        self._said = False
+        self._logged = False
         self._guard = threading.Lock()
 
     @property
@@ -187,13 +187,13 @@ class Endpoint:
         try:
             self.open()
         except OSError as error:
-            if not self._said:
-                words = (
+            if not self._logged:
+                message = (
                     "no metrics and probes yet, the work goes on: %s cannot be listened on (%s); it is tried again. "
                     "Several workers of one machine need WORKER_HTTP__LISTEN of their own, or a range of ports"
                 )
                 extra = {"action": "http_not_listening", "address": str(self._address)}
-                logger.warning(words, self._address, error.strerror or error, extra=extra)
-                self._said = True
+                logger.warning(message, self._address, error.strerror or error, extra=extra)
+                self._logged = True
             return False
         return True

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 
 from worker.environment import clock
 from worker.monitoring import metrics
-from worker.monitoring.endpoint import Answer, Route
-from worker.monitoring.fleet import ENDS, Limits, families
+from worker.monitoring.endpoint import EndpointAnswer, Route
+from worker.monitoring.fleet import ENDS, SeriesLimits, families
 from worker.monitoring.series import Families, Family, exposition, family_of
 from worker.monitoring.status import collect
 from worker.settings.tree import Settings
@@ -76,7 +76,7 @@ def _rate(one: Mapping[str, Any], now: tuple[int, int], before: tuple[int, int] 
     return Rate(received, ended, backlog / ended if ended > 0 else float("inf"))
 
 
-class Exporter:
+class MetricsExporter:
     """Collects the fleet's figures.
 
     Args:
@@ -88,7 +88,7 @@ class Exporter:
         self._settings = settings
         self._spool = spool_of(settings)
         self._inbox = inbox_of(settings)
-        self._limits = Limits(settings.http.max_projects)
+        self._limits = SeriesLimits(settings.http.max_projects)
         self._rates = Rates(window)
         self._guard = threading.Lock()
         self._collected = float("-inf")
@@ -109,8 +109,8 @@ class Exporter:
         registry = CollectorRegistry()
         registry.register(Families(self.families))
         return {
-            "/metrics": lambda accept: Answer(HTTPStatus.OK, *exposition(registry, accept)),
-            "/livez": lambda _: _words(HTTPStatus.OK, "live"),
+            "/metrics": lambda accept: EndpointAnswer(HTTPStatus.OK, *exposition(registry, accept)),
+            "/livez": lambda _: _plain_text(HTTPStatus.OK, "live"),
             "/readyz": lambda _: self._ready(),
         }
 
@@ -119,25 +119,25 @@ class Exporter:
             found = collect(self._settings, self._spool, self._inbox)
         except (redis.RedisError, OSError) as error:
             self._families = [family_of(metrics.REDIS_UP, 0.0)]
-            self._say(f"{type(error).__name__}: {error}"[:200])
+            self._log_change(f"{type(error).__name__}: {error}"[:200])
             return
         drains = self._rates.drains(found["projects"], clock.monotonic())
         self._families = list(families(found, self._limits, drains))
-        self._say("")
+        self._log_change("")
 
-    def _ready(self) -> Answer:
+    def _ready(self) -> EndpointAnswer:
         list(self.families())
         if self.trouble:
-            return _words(HTTPStatus.SERVICE_UNAVAILABLE, f"Redis cannot be asked: {self.trouble}")
-        return _words(HTTPStatus.OK, "ready")
+            return _plain_text(HTTPStatus.SERVICE_UNAVAILABLE, f"Redis cannot be asked: {self.trouble}")
+        return _plain_text(HTTPStatus.OK, "ready")
 
-    def _say(self, trouble: str) -> None:
+    def _log_change(self, trouble: str) -> None:
         if trouble and not self.trouble:
-            logger.warning("no figures: %s", trouble, extra={"action": "figures_wait"})
+            logger.warning("no statistics: %s", trouble, extra={"action": "figures_wait"})
         elif self.trouble and not trouble:
-            logger.info("figures are back", extra={"action": "figures_resumed"})
+            logger.info("statistics are back", extra={"action": "figures_resumed"})
         self.trouble = trouble
 
 
-def _words(status: HTTPStatus, words: str) -> Answer:
-    return Answer(status, "text/plain; charset=utf-8", f"{words}\n".encode())
+def _plain_text(status: HTTPStatus, message: str) -> EndpointAnswer:
+    return EndpointAnswer(status, "text/plain; charset=utf-8", f"{message}\n".encode())

@@ -31,7 +31,7 @@ AGREEMENT = {
 Found = Mapping[str, Any]
 
 
-class Limits:
+class SeriesLimits:
     """Which names have a label of their own; kept from scrape to scrape, so that series do not move."""
 
     def __init__(self, projects: int) -> None:
@@ -49,7 +49,7 @@ class Limits:
             self.causes.of(cause)
 
 
-def families(found: Found, limits: Limits, drains: Mapping[str, float] | None = None) -> Iterator[Family]:
+def families(found: Found, limits: SeriesLimits, drains: Mapping[str, float] | None = None) -> Iterator[Family]:
     """Every metric of the fleet.
 
     Args:
@@ -71,7 +71,7 @@ def families(found: Found, limits: Limits, drains: Mapping[str, float] | None = 
 
 def prometheus_text(found: Found, projects: int = 100) -> str:
     """The same in Prometheus' text format; drain times need two looks and are left out."""
-    return plain_text(families(found, Limits(projects)))
+    return plain_text(families(found, SeriesLimits(projects)))
 
 
 def _totals(found: Found) -> Iterator[Family]:
@@ -83,19 +83,19 @@ def _totals(found: Found) -> Iterator[Family]:
 
 
 def _sources(found: Found) -> Iterator[Family]:
-    yield family_of(metrics.AT_THE_DOORS, float(found["at_the_doors"]))
+    yield family_of(metrics.IN_THE_INBOX, float(found["in_the_inbox"]))
     yield family_of(metrics.SOURCE_BACKLOG, _by_name(found["backlogs"] | found["source_lags"]))
     yield family_of(metrics.SOURCE_LAG, {("inbox",): found["inbox_oldest_seconds"]})
     yield family_of(metrics.SOURCE_RECEIVED, _by_name(found["sources"]))
     yield family_of(metrics.LOGGED_EVENTS, _by_name(found["pairs"]))
-    yield family_of(metrics.INTAKE_PAUSED, float(found["doors_closed"]))
+    yield family_of(metrics.INTAKE_PAUSED, float(found["intake_paused"]))
 
 
 def _by_name(counts: Mapping[str, int]) -> dict[Labels, float]:
     return {(name,): float(count) for name, count in counts.items()}
 
 
-def _projects(found: Found, limits: Limits, drains: Mapping[str, float] | None) -> Iterator[Family]:
+def _projects(found: Found, limits: SeriesLimits, drains: Mapping[str, float] | None) -> Iterator[Family]:
     projects = [(limits.projects.of(name), one) for name, one in found["projects"].items()]
     yield _summed(metrics.PROJECT_RECEIVED, [((label,), one["received"]) for label, one in projects])
     yield _summed(metrics.ENDED, [((label, end), one[end]) for label, one in projects for end in ENDS])
@@ -114,7 +114,7 @@ def _projects(found: Found, limits: Limits, drains: Mapping[str, float] | None) 
         yield _greatest(metrics.DRAIN, [((limits.projects.of(name),), seconds) for name, seconds in drains.items()])
 
 
-def _dead_letters(found: Found, limits: Limits) -> Iterator[Family]:
+def _dead_letters(found: Found, limits: SeriesLimits) -> Iterator[Family]:
     letters, ages = found["dead_letters"], found["dead_letters_oldest_seconds"]
     yield _summed(metrics.DEAD, [((limits.causes.of(cause),), count) for cause, count in letters.items()])
     yield _greatest(metrics.DEAD_OLDEST, [((limits.causes.of(cause),), age) for cause, age in ages.items()])
@@ -122,7 +122,7 @@ def _dead_letters(found: Found, limits: Limits) -> Iterator[Family]:
     yield family_of(metrics.ENDING, float(found["dead_letters_notice"] is not None))
 
 
-def _pauses(found: Found, limits: Limits) -> Iterator[Family]:
+def _pauses(found: Found, limits: SeriesLimits) -> Iterator[Family]:
     rows = []
     for pause in found["pauses"]:
         scope, _, name = pause["scope"].partition(":")
@@ -150,26 +150,26 @@ def _memory(found: Found) -> Iterator[Family]:
     yield family_of(metrics.MEMORY_RATIO, used / limit if limit else None)
 
 
-def quality_families(summaries: Mapping[str, Mapping[str, Any]], limits: Limits) -> Iterator[Family]:
+def quality_families(summaries: Mapping[str, Mapping[str, Any]], limits: SeriesLimits) -> Iterator[Family]:
     """Agreement, audits and drift by project and model version.
 
     They cannot be summed: of projects and model versions beyond the limits nothing is shown.
     """
     feedback = {name: one for name, one in summaries.items() if limits.projects.of(name) != OTHER}
     rows = [
-        (project, model, said)
+        (project, model, row)
         for project, one in feedback.items()
-        for model, said in list(one["models"].items())[-MODELS:]
+        for model, row in list(one["models"].items())[-MODELS:]
     ]
     for metric, key in AGREEMENT.items():
-        known = [((project, model), float(said[key])) for project, model, said in rows if said[key] is not None]
+        known = [((project, model), float(row[key])) for project, model, row in rows if row[key] is not None]
         yield _greatest(metric, known)
     yield family_of(
         metrics.DRIFT,
         {
             (project, model, detector): float(state == State.RAISED)
-            for project, model, said in rows
-            for detector, state in said["drift"].items()
+            for project, model, row in rows
+            for detector, state in row["drift"].items()
         },
     )
     yield family_of(
@@ -181,7 +181,7 @@ def quality_families(summaries: Mapping[str, Mapping[str, Any]], limits: Limits)
         },
     )
     ages = [((project,), round(max(0.0, clock.now() - one["at"]), 1)) for project, one in feedback.items()]
-    yield _greatest(metrics.FIGURES_AGE, ages)
+    yield _greatest(metrics.REPORT_AGE, ages)
     models = sum(max(0, len(one["models"]) - MODELS) for one in feedback.values())
     left_out = {"project": limits.projects.left_out, "cause": limits.causes.left_out, "model": models}
     yield family_of(metrics.LEFT_OUT, {(label,): float(count) for label, count in left_out.items()})

@@ -6,9 +6,9 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 from worker.environment import clock
+from worker.environment.stored import of_stored
 
 STALE_SECONDS = 30.0
 
@@ -41,9 +41,9 @@ class Pulse:
             return
         self._last = now
         beat = Heartbeat(now, os.getpid(), trouble, draining)
-        with NamedTemporaryFile("w", dir=self._path.parent, prefix=self._path.name, delete=False) as file:
-            json.dump(asdict(beat), file)
-        Path(file.name).replace(self._path)
+        draft = self._path.with_name(f"{self._path.name}.{beat.pid}")
+        draft.write_text(json.dumps(asdict(beat)), "utf-8")
+        draft.replace(self._path)
 
     def end(self) -> None:
         """The worker is gone."""
@@ -53,6 +53,6 @@ class Pulse:
 def read_heartbeat(path: Path) -> Heartbeat | None:
     """The last heartbeat, or None when there is none to be read."""
     try:
-        return Heartbeat(**json.loads(path.read_text("utf-8")))
+        return of_stored(Heartbeat, path.read_text("utf-8"))
     except (OSError, ValueError, TypeError):
         return None

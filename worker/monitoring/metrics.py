@@ -14,7 +14,7 @@ from enum import StrEnum
 PREFIX = "prediction_worker_"
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """Prometheus' types."""
 
     COUNTER = "counter"
@@ -27,7 +27,7 @@ class Metric:
     """One family; ``name`` is without the prefix, and of a counter without ``_total``."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     meaning: str
     labels: tuple[str, ...] = ()
     buckets: tuple[float, ...] = ()
@@ -41,23 +41,23 @@ class Metric:
     def series(self) -> tuple[str, ...]:
         """The names that a query may use."""
         match self.kind:
-            case Kind.COUNTER:
+            case MetricKind.COUNTER:
                 return (f"{self.full_name}_total",)
-            case Kind.HISTOGRAM:
+            case MetricKind.HISTOGRAM:
                 return tuple(f"{self.full_name}_{part}" for part in ("bucket", "count", "sum"))
         return (self.full_name,)
 
 
 def _counter(name: str, meaning: str, *labels: str) -> Metric:
-    return Metric(name, Kind.COUNTER, meaning, labels)
+    return Metric(name, MetricKind.COUNTER, meaning, labels)
 
 
 def _gauge(name: str, meaning: str, *labels: str) -> Metric:
-    return Metric(name, Kind.GAUGE, meaning, labels)
+    return Metric(name, MetricKind.GAUGE, meaning, labels)
 
 
 def _histogram(name: str, meaning: str, buckets: Sequence[float], *labels: str) -> Metric:
-    return Metric(name, Kind.HISTOGRAM, meaning, labels, tuple(buckets))
+    return Metric(name, MetricKind.HISTOGRAM, meaning, labels, tuple(buckets))
 
 
 CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -129,7 +129,7 @@ RECEIVED = _counter("received", "Predictions received; one that is replayed coun
 PREDICTIONS = _gauge("predictions", "Predictions of all projects by state; together they are those received.", "state")
 CONSERVATION = _gauge("conservation_error", "Received minus the sum of all outcomes: 0, or something was lost.")
 REPLACED = _gauge("redis_replaced", "1 for a week after Redis was emptied or replaced by one that knows less.")
-AT_THE_DOORS = _gauge("at_the_doors", "Messages of all sources that are not admitted yet.")
+IN_THE_INBOX = _gauge("at_the_doors", "Messages of all sources that are not admitted yet.")
 SOURCE_BACKLOG = _gauge(
     "source_backlog", "Messages in the inbox, in the Celery queue's lists, and behind each other source.", "source"
 )
@@ -176,7 +176,7 @@ AUDITS = _gauge("audits", "Answered audits among them.", "project", "model")
 OVERDUE = _gauge("overdue_audits", "Audits without an answer that are overdue.", "project", "model")
 DRIFT = _gauge("drift_alarm", "1 while an alarm waits for a person.", "project", "model", "detector")
 UNREAD = _gauge("label_files_unread", "Label files that are tried again, or are unreadable.", "project", "state")
-FIGURES_AGE = _gauge("figures_age_seconds", "Age of a project's agreement, audits and drift.", "project")
+REPORT_AGE = _gauge("figures_age_seconds", "Age of a project's agreement, audits and drift.", "project")
 LEFT_OUT = _gauge("series_left_out", "Names beyond the limit of labels: summed as _other, or left out.", "label")
 
 FLEET = (
@@ -185,7 +185,7 @@ FLEET = (
     PREDICTIONS,
     CONSERVATION,
     REPLACED,
-    AT_THE_DOORS,
+    IN_THE_INBOX,
     SOURCE_BACKLOG,
     SOURCE_RECEIVED,
     LOGGED_EVENTS,
@@ -220,7 +220,7 @@ FLEET = (
     OVERDUE,
     DRIFT,
     UNREAD,
-    FIGURES_AGE,
+    REPORT_AGE,
     LEFT_OUT,
 )
 
@@ -235,7 +235,7 @@ def page() -> Iterator[str]:
     for title, metrics in (("One worker", WORKER), ("The fleet", FLEET)):
         yield from (f"## {title}", "", "| metric | type | labels | meaning |", "|---|---|---|---|")
         for metric in metrics:
-            name = f"{metric.full_name}_total" if metric.kind is Kind.COUNTER else metric.full_name
+            name = f"{metric.full_name}_total" if metric.kind is MetricKind.COUNTER else metric.full_name
             labels = ", ".join(f"`{label}`" for label in metric.labels)
             yield f"| `{name}` | {metric.kind} | {labels} | {metric.meaning} |"
         yield ""

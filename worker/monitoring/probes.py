@@ -14,7 +14,7 @@ import redis
 from worker.delivery import Pause
 from worker.environment import clock
 from worker.monitoring import metrics
-from worker.monitoring.endpoint import Answer
+from worker.monitoring.endpoint import EndpointAnswer
 from worker.monitoring.progress import Progress
 from worker.monitoring.series import Family, family_of
 
@@ -57,7 +57,7 @@ class Probes:
 
     def beat(self, troubles: Mapping[str, str]) -> None:
         """Called by the main loop: what is wrong, by part; empty words are no trouble."""
-        self._troubles = {part: words for part, words in troubles.items() if words}
+        self._troubles = {part: message for part, message in troubles.items() if message}
         self._beaten = clock.monotonic()
         if self._beaten >= self._next_pauses and not self._troubles:
             self._next_pauses = self._beaten + PAUSES_EVERY
@@ -66,7 +66,7 @@ class Probes:
             except redis.RedisError as error:
                 self._troubles = {"delivery": f"{type(error).__name__}: {error}"[:200]}
 
-    def live(self) -> Answer:
+    def live(self) -> EndpointAnswer:
         """200 while the worker makes progress; a worker that drains is given its time."""
         stuck = [] if self._stop.is_set() else self._progress.stuck()
         body = {
@@ -78,7 +78,7 @@ class Probes:
         }
         return _answer(body, ok=not stuck)
 
-    def ready(self) -> Answer:
+    def ready(self) -> EndpointAnswer:
         """200 when nothing keeps the worker from working; else what does. Paused projects are no hindrance."""
         reasons = list(self._reasons())
         body = {
@@ -100,14 +100,14 @@ class Probes:
         silent = clock.monotonic() - self._beaten
         if silent > STALE_SECONDS:
             yield Reason("worker", f"its main loop has not come round for {silent:.0f} s")
-        for part, words in self._troubles.items():
-            yield Reason(part, words)
+        for part, message in self._troubles.items():
+            yield Reason(part, message)
         for pause in self._pauses:
             if pause.scope in (ENDPOINT, f"worker:{self._worker}"):
                 who = "Kili" if pause.scope == ENDPOINT else "this worker"
                 yield Reason(pause.scope.partition(":")[0], f"{who} is paused and probed: {pause.reason}")
 
 
-def _answer(body: dict[str, Any], *, ok: bool) -> Answer:
+def _answer(body: dict[str, Any], *, ok: bool) -> EndpointAnswer:
     status = HTTPStatus.OK if ok else HTTPStatus.SERVICE_UNAVAILABLE
-    return Answer(status, "application/json; charset=utf-8", json.dumps(body, indent=1).encode() + b"\n")
+    return EndpointAnswer(status, "application/json; charset=utf-8", json.dumps(body, indent=1).encode() + b"\n")

@@ -76,7 +76,7 @@ class Progress:
             state.failing = self.monotonic()
         state.reason = reason[:300]
 
-    def came_round(self, loop: str) -> None:
+    def note_iteration(self, loop: str) -> None:
         """A thread that works in a loop has come round, whatever it found."""
         self._loops[loop] = self.monotonic()
 

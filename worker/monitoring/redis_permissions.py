@@ -72,9 +72,9 @@ def missing_rights(client: redis.Redis, scratch: str, keys: Sequence[str] = ()) 
             command(client, scratch)
         except NoPermissionError as error:
             found.append(f"{name}: {error}")
-    denials = [words.partition(": ")[0] for words in found if DENIED.search(words)]
+    denials = [message.partition(": ")[0] for message in found if DENIED.search(message)]
     plain = {f"{command} {key}": f"use the key {key}" for key in keys for command in ("EXISTS", "PERSIST")}
-    return list(dict.fromkeys(plain.get(words, words) for words in denials))
+    return list(dict.fromkeys(plain.get(message, message) for message in denials))
 
 
 def keys_of_celery(app: Celery) -> list[str]:

@@ -12,6 +12,7 @@ import redis
 from worker import __version__
 from worker.environment import clock
 from worker.environment.connections import insist
+from worker.environment.stored import of_stored
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class Roster:
     def members(self) -> list[Member]:
         """Every process that was heard of within a day, by name."""
         found: Any = self._redis.hgetall(self._key)
-        members = [Member(**json.loads(row)) for row in found.values()]
+        members = [of_stored(Member, row) for row in found.values()]
         return sorted(
             (one for one in members if clock.now() - one.at < FORGOTTEN_SECONDS), key=lambda one: (one.kind, one.name)
         )
@@ -108,7 +109,7 @@ class Presence:
             if is_first:
                 self._roster.forget_gone()
         except redis.RedisError as error:
-            logger.debug("presence not told: %s", error, extra={"action": "presence_waits"})
+            logger.debug("presence not written: %s", error, extra={"action": "presence_waits"})
 
     def end(self) -> None:
         """It ends; survives every failure of Redis."""

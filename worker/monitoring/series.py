@@ -15,7 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder, generate_latest
 from prometheus_client.registry import Collector
 
-from worker.monitoring.metrics import Kind, Metric
+from worker.monitoring.metrics import Metric, MetricKind
 
 OTHER = "_other"
 """The value of a label for all names beyond the limit."""
@@ -77,7 +77,7 @@ class Counter:
         return family_of(self.metric, values)
 
 
-class Histogram:
+class MetricHistogram:
     """A histogram by labels; safe to share among threads."""
 
     def __init__(self, metric: Metric) -> None:
@@ -120,7 +120,7 @@ def family_of(
 
     ``merge`` joins the values of labels that are written the same way.
     """
-    make = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
+    make = CounterMetricFamily if metric.kind is MetricKind.COUNTER else GaugeMetricFamily
     family = make(metric.full_name, metric.meaning, labels=metric.labels)
     found: dict[Labels, float] = {}
     given = values if isinstance(values, Mapping) else {} if values is None else {(): values}

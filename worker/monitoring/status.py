@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from worker.delivery import Documents, Pause, Pauses
+from worker.delivery import CircuitBreaker, Documents, Pause
 from worker.environment import clock
+from worker.feedback.drift import State
+from worker.feedback.messages import detector_name, percent
 from worker.feedback.service import summaries
 from worker.intake import Inbox
-from worker.monitoring.feedback_summary import status_lines
-from worker.projects.review_policy import review_words
+from worker.projects.review_policy import review_text
 from worker.settings.tree import Settings
 from worker.spool import Lane, Ledger, Spool, replacement_of
 from worker.spool.call_counters import CallCounter
 from worker.spool.dead_letters import DeadLetters
 from worker.wiring import budget_of, inbox_of, spool_of
+
+
+def status_lines(summaries: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """One line per project and model version."""
+    for project, summary in summaries.items():
+        for model, found in summary["models"].items():
+            yield f"agreement      {project} {model}: {_agreement(found)}{_raised(found)}"
+        if summary["mark_conflicts"]:
+            yield f"agreement      {project}: {summary['mark_conflicts']} marks of Kili say the opposite of ours"
+        files = summary.get("label_files")
+        if files and (files["waiting"] or files["unreadable"]):
+            counts = f"{files['waiting']} label files are tried again, {files['unreadable']} are unreadable"
+            yield f"labels         {project}: {counts}: {files['problem']}"
+
+
+def _agreement(found: Mapping[str, Any]) -> str:
+    counts = f"{found['verdicts']} verdicts, {found['audits']} audits"
+    if found["value"] is None:
+        return f"not known yet ({counts})"
+    return f"{percent(found['value'])} ({percent(found['low'])} to {percent(found['high'])}; {counts})"
+
+
+def _raised(found: Mapping[str, Any]) -> str:
+    raised = [detector_name(name) for name, state in found["drift"].items() if state == State.RAISED]
+    return f"; DRIFT: {', '.join(raised)}" if raised else ""
 
 
 def collect(settings: Settings, spool: Spool | None = None, inbox: Inbox | None = None) -> dict[str, Any]:
@@ -31,34 +57,36 @@ def collect(settings: Settings, spool: Spool | None = None, inbox: Inbox | None 
     """
     spool, inbox = spool or spool_of(settings), inbox or inbox_of(settings)
     letters = DeadLetters(spool.redis, spool.prefix)
-    pauses = Pauses(spool.redis, spool.prefix, first=0, cap=0).all()
+    pauses = CircuitBreaker(spool.redis, spool.prefix, first=0, cap=0).all()
     ledger = spool.ledger()
-    refusal = Documents(spool.redis, spool.prefix, wanted=settings.delivery.one_document).refusal()
+    rejection = Documents(spool.redis, spool.prefix, wanted=settings.delivery.one_document).rejection()
     replaced = replacement_of(spool.redis, spool.prefix)
     projects = spool.projects()
-    notice = letters.notice()
+    expiry = letters.expiry()
     backlogs = inbox.backlogs()
     return {
+        "in_the_inbox": sum(backlogs.values()),
         "at_the_doors": sum(backlogs.values()),
         "backlogs": backlogs,
         "inbox_oldest_seconds": _age(inbox.oldest_ms()),
+        "intake_paused": ledger.waiting >= settings.intake.max_waiting,
         "doors_closed": ledger.waiting >= settings.intake.max_waiting,
         "sources": spool.sources(),
         "source_lags": spool.lags(),
         "pairs": inbox.pairs(),
         "ledger": _ledger(ledger),
         "projects": _projects(spool, projects),
-        "review": review_words(settings.review),
+        "review": review_text(settings.review),
         "feedback": summaries(spool.redis, spool.prefix, projects),
         "dead_letters": letters.causes(),
         "dead_letters_oldest_seconds": {cause: _age(at) for cause, at in letters.oldest().items()},
         "dead_letters_expired": letters.expired(),
-        "dead_letters_notice": asdict(notice) | {"words": str(notice)} if notice else None,
+        "dead_letters_notice": asdict(expiry) | {"words": str(expiry)} if expiry else None,
         "pauses": [_pause(pause) for pause in pauses],
         "calls": [asdict(count) for count in CallCounter(spool.redis, spool.prefix).counts()],
         "budget": budget_of(settings, spool).peek() if settings.kili_api_key else None,
         "memory": _memory(spool),
-        "one_document_refused": asdict(refusal) if refusal else None,
+        "one_document_refused": asdict(rejection) if rejection else None,
         "replaced": asdict(replaced) | {"words": str(replaced)} if replaced else None,
     }
 
@@ -80,7 +108,7 @@ def _pause(pause: Pause) -> dict[str, Any]:
 
 
 def _ledger(ledger: Ledger) -> dict[str, int]:
-    return asdict(ledger) | {"balance": ledger.balance}
+    return asdict(ledger) | {"balance": ledger.conservation_error}
 
 
 def _projects(spool: Spool, projects: Sequence[str]) -> dict[str, Any]:
@@ -119,8 +147,8 @@ def text(found: dict[str, Any]) -> str:
 def _lines(found: dict[str, Any]) -> Iterator[str]:
     ledger = found["ledger"]
     parts = ("delivered", "superseded", "sampled_out", "dead", "dropped", "waiting", "leased")
-    closed = " (closed: the spool is full)" if found["doors_closed"] else ""
-    yield f"at the doors   {found['at_the_doors']}{closed}"
+    paused = " (intake paused: the spool is full)" if found["intake_paused"] else ""
+    yield f"in the inbox   {found['in_the_inbox']}{paused}"
     yield f"received       {ledger['received']} = " + " + ".join(f"{ledger[part]} {part}" for part in parts)
     yield from _source_lines(found)
     if found["replaced"]:

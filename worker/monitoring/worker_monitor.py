@@ -14,8 +14,8 @@ from worker.environment import clock
 from worker.kili import CallRecord
 from worker.monitoring import metrics
 from worker.monitoring.progress import Activity, Progress
-from worker.monitoring.series import Counter, Families, Family, Histogram, LabelLimit, family_of
-from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement
+from worker.monitoring.series import Counter, Families, Family, LabelLimit, MetricHistogram, family_of
+from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement
 
 CAUSES = 50
 """Most causes of dead letters with a series of their own: some come from Kili's words."""
@@ -53,7 +53,7 @@ class WorkerMonitor:
     def __init__(self, stalled_seconds: float, projects: int) -> None:
         self.progress = Progress(stalled_seconds)
         self._counters = {metric.name: Counter(metric) for metric in COUNTERS}
-        self._histograms = {metric.name: Histogram(metric) for metric in HISTOGRAMS}
+        self._histograms = {metric.name: MetricHistogram(metric) for metric in HISTOGRAMS}
         self._projects = LabelLimit(projects)
         self._causes = LabelLimit(CAUSES)
 
@@ -64,7 +64,7 @@ class WorkerMonitor:
 
     def stepped(self) -> None:
         """Intake has looked for messages, with or without success."""
-        self.progress.came_round("intake")
+        self.progress.note_iteration("intake")
 
     def admitted(self, arrivals: Sequence[Arrival], result: Admission) -> None:
         """Items were admitted."""
@@ -98,23 +98,23 @@ class WorkerMonitor:
         for lane, seconds in waits.items():
             self._histograms[metrics.BACKLOG_WAIT.name].observe(seconds, str(lane))
         if superseded:
-            self._count(metrics.SETTLED, superseded, self._projects.of(project), Fate.SUPERSEDED.value)
+            self._count(metrics.SETTLED, superseded, self._projects.of(project), Outcome.SUPERSEDED.value)
 
     def settled(self, project: str, settlements: Sequence[Settlement]) -> None:
         """Outcomes were recorded."""
         self.progress.done(Activity.SETTLE)
         self.progress.moved(project)
-        label, delivered = self._projects.of(project), Fate.DELIVERED
-        stamps = [one.entry.stamp for one in settlements if one.fate is delivered]
+        label, delivered = self._projects.of(project), Outcome.DELIVERED
+        stamps = [one.entry.stamp for one in settlements if one.outcome is delivered]
         if stamps:
             now = clock.now()
             self._count(metrics.SETTLED, len(stamps), label, delivered.value)
             self._histograms[metrics.TO_LABEL.name].observe([max(0.0, now - stamp / 1e6) for stamp in stamps])
         if len(stamps) < len(settlements):
-            others = [one for one in settlements if one.fate is not delivered]
-            for fate, number in Tally(one.fate for one in others).items():
-                self._count(metrics.SETTLED, number, label, fate.value)
-            self._note_causes(Tally(one.cause for one in others if one.fate is Fate.DEAD))
+            others = [one for one in settlements if one.outcome is not delivered]
+            for outcome, number in Tally(one.outcome for one in others).items():
+                self._count(metrics.SETTLED, number, label, outcome.value)
+            self._note_causes(Tally(one.cause for one in others if one.outcome is Outcome.DEAD))
 
     def failed(self, script: str, error: redis.RedisError) -> None:
         """Redis refused or did not answer."""
@@ -141,7 +141,7 @@ class WorkerMonitor:
         if record.waited > 0:
             self._count(metrics.BUDGET_WAIT, record.waited)
 
-    def judged(self, delays: Sequence[float]) -> None:
+    def observe_delays(self, delays: Sequence[float]) -> None:
         """Humans have answered, so many seconds after the model."""
         self._histograms[metrics.TO_VERDICT.name].observe(delays)
 

@@ -5,7 +5,7 @@ Knows nothing of HTTP, Redis or settings.
 
 from __future__ import annotations
 
-from worker.ontology.interface import Drift, drift
+from worker.ontology.interface import InterfaceDrift, drift
 from worker.ontology.validate_annotations import rich_text_parts
 
 from .agreement import Agreement, agreement
@@ -23,8 +23,8 @@ __all__ = [
     "Category",
     "Cause",
     "CompiledChoice",
-    "Drift",
     "Interface",
+    "InterfaceDrift",
     "InterfaceError",
     "Job",
     "KeyPoint",

@@ -17,7 +17,7 @@ from .interface import Job
 
 
 @dataclass(slots=True)
-class Part:
+class AgreementPart:
     """The agreement of one job, how much it counts, and which annotations are the same thing.
 
     ``weight`` is the number of objects or annotations compared (matched ones once). ``same`` pairs their mids, the
@@ -29,7 +29,7 @@ class Part:
     same: list[tuple[object, object]] = field(default_factory=list)
 
 
-def objects_agreement(a: Mapping[str, Any], b: Mapping[str, Any], job: Job, nested: Nested) -> Part:
+def objects_agreement(a: Mapping[str, Any], b: Mapping[str, Any], job: Job, nested: Nested) -> AgreementPart:
     """Match objects of the same categories by their shapes.
 
     ``sum of similarities of the matched pairs / (matched + unmatched of a + unmatched of b)``; a pair with
@@ -39,7 +39,7 @@ def objects_agreement(a: Mapping[str, Any], b: Mapping[str, Any], job: Job, nest
     return _jaccard(things_of(a, job), things_of(b, job), nested)
 
 
-def entities_agreement(a: Mapping[str, Any], b: Mapping[str, Any], nested: Nested) -> Part:
+def entities_agreement(a: Mapping[str, Any], b: Mapping[str, Any], nested: Nested) -> AgreementPart:
     """Return the F1 of the spans: an entity is found when categories, begin and end are the same.
 
     ``F1 = 2 · sum over found pairs / (entities of a + entities of b)``; a pair counts 1, or the square root
@@ -50,17 +50,17 @@ def entities_agreement(a: Mapping[str, Any], b: Mapping[str, Any], nested: Neste
     total = len(spans_a) + len(spans_b)
     found = 2.0 * fsum(score for score, _, _ in matched)
     same = [(spans_a[i].mid, spans_b[j].mid) for _, i, j in matched]
-    return Part(found / total if total else 1.0, max(1.0, total - len(matched)), same)
+    return AgreementPart(found / total if total else 1.0, max(1.0, total - len(matched)), same)
 
 
-def _jaccard(things_a: Sequence[Thing], things_b: Sequence[Thing], nested: Nested) -> Part:
+def _jaccard(things_a: Sequence[Thing], things_b: Sequence[Thing], nested: Nested) -> AgreementPart:
     pairs = [pair for group in _groups(things_a, things_b) for pair in _pairs(*group, nested)]
     keys_a, keys_b = [thing.key for thing in things_a], [thing.key for thing in things_b]
     matched = match(pairs, keys_a, keys_b)
     total = len(things_a) + len(things_b) - len(matched)
     same = [pair for _, i, j in matched for pair in _same(things_a[i], things_b[j])]
     value = fsum(score for score, _, _ in matched) / total if total else 1.0
-    return Part(value, max(1.0, total), same)
+    return AgreementPart(value, max(1.0, total), same)
 
 
 def _same(a: Thing, b: Thing) -> Iterator[tuple[object, object]]:

@@ -11,7 +11,7 @@ from worker.ontology.interface import Category, Job
 
 
 @dataclass(slots=True)
-class Policy:
+class ClassPolicy:
     """How a model's classes become a project's categories.
 
     - ``classes``: model class to category; wins over every other spelling.

@@ -19,7 +19,7 @@ from worker.contract.output import (
     Several,
     Transcription,
 )
-from worker.ontology.classes import Policy, category_of
+from worker.ontology.classes import ClassPolicy, category_of
 from worker.ontology.compose_classification import compose_classification
 from worker.ontology.compose_detection import Target, compose_detection, kinds_of
 from worker.ontology.compose_entities import compose_entities
@@ -125,19 +125,34 @@ def to_json_response(
     if isinstance(answer, KiliResponse):
         response = answer.json_response
     else:
-        policy = Policy(classes, threshold, unknown_classes == "ignore")
+        policy = ClassPolicy(classes, threshold, unknown_classes == "ignore")
         response = {}
         for definite, name in _parts(answer, output.job, interface):
             job = resolve_job(definite, name, interface)
             _check_expressible(definite, interface)
             target = Target(job, interface, policy)
             response.update(_Composer(target, text).response(definite))
+            may_be_open = partial or not job.required or interface.is_video
+            if isinstance(definite, Classification) and job.name not in response and not may_be_open:
+                raise _left_open(definite, job, policy)
             if definite is answer and isinstance(definite, Detection):
                 proof = {(job.name, *kind, partial) for kind in kinds_of(definite, target)}
     if not proof or not proof <= interface.proven:
         validate(response, interface, text=text, parts=parts, partial=partial, georeferenced=georeferenced)
         interface.proven.update(proof)
     return dict(response)
+
+
+def _left_open(answer: Classification, job: Job, policy: ClassPolicy) -> OntologyError:
+    """Why an answer chooses none of a required job's categories."""
+    scores = [item.score for item in answer.scores if item.score is not None]
+    problem = "the model chose no class"
+    if scores and not answer.chosen and max(scores) < policy.threshold:
+        problem = f"no class reaches the threshold {policy.threshold:g}: the best has {max(scores):.4g}"
+    elif answer.scores:
+        problem = "none of the classes that the model chose is one of the job's"
+    fix = "make the job optional, allow partial answers (partial), or lower the threshold"
+    return OntologyError(job.name, f"job {job.name} is required, and {problem}", fix, "missing_required_job")
 
 
 _DEFINITE = (Classification, Detection, Entities, Transcription, Frames)

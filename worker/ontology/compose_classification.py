@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.contract.output import Classification
-from worker.ontology.classes import Policy, category_of, unknown_class
+from worker.ontology.classes import ClassPolicy, category_of, unknown_class
 from worker.ontology.errors import OntologyError
 from worker.ontology.interface import Job
 
@@ -50,7 +50,7 @@ class _Scored:
     unknown: dict[str, tuple[float | None, str]] = field(default_factory=dict)
 
 
-def compose_classification(answer: Classification, job: Job, policy: Policy, where: str) -> dict[str, Any] | None:
+def compose_classification(answer: Classification, job: Job, policy: ClassPolicy, where: str) -> dict[str, Any] | None:
     """Choose the categories of one classification; None when the model chose none.
 
     A whole distribution that is named exclusive has one answer in multiple choice, too. Single choice takes the
@@ -191,7 +191,7 @@ def _check_low_row(scored: _Scored, job: Job, where: str) -> None:
     )
 
 
-def _winner(scored: _Scored, job: Job, policy: Policy) -> list[dict[str, Any]]:
+def _winner(scored: _Scored, job: Job, policy: ClassPolicy) -> list[dict[str, Any]]:
     weights = {name: 1.0 if score is None else score for name, score in scored.known.items()}
     top = max(weights.values(), default=-1.0)
     tied = [name for name, weight in weights.items() if weight == top]
@@ -204,7 +204,7 @@ def _winner(scored: _Scored, job: Job, policy: Policy) -> list[dict[str, Any]]:
     return [] if best is None else [category(best, scored.known[best])]
 
 
-def _all_above(scored: _Scored, job: Job, policy: Policy, threshold: float) -> list[dict[str, Any]]:
+def _all_above(scored: _Scored, job: Job, policy: ClassPolicy, threshold: float) -> list[dict[str, Any]]:
     for label, (score, place) in scored.unknown.items():
         if _weight(score) >= threshold and not policy.ignores_unknown:
             raise unknown_class(label, job, policy.classes, place)

@@ -11,7 +11,7 @@ from typing import Any
 
 from worker.contract.output import DetectedObject, Detection, Point, Shape
 from worker.formats.regions import regions_of
-from worker.ontology.classes import Policy, category_of, point_code, unknown_class
+from worker.ontology.classes import ClassPolicy, category_of, point_code, unknown_class
 from worker.ontology.compose_classification import category, checked
 from worker.ontology.errors import OntologyError
 from worker.ontology.interface import Category, Interface, Job
@@ -52,7 +52,7 @@ class Target:
 
     job: Job
     interface: Interface
-    policy: Policy
+    policy: ClassPolicy
     kinds: dict[tuple[str, str], Kind] = field(default_factory=dict)
 
 

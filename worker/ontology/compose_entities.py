@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from worker.contract.output import Entities, Entity
-from worker.contract.quotes import same_words
-from worker.ontology.classes import Policy, category_of, unknown_class
+from worker.contract.quotes import same_text
+from worker.ontology.classes import ClassPolicy, category_of, unknown_class
 from worker.ontology.compose_classification import category, checked
 from worker.ontology.compose_detection import mid_of
 from worker.ontology.errors import OntologyError
@@ -43,14 +43,14 @@ def _units(text: str) -> bytes:
     return text.encode("utf-16-le", "surrogatepass")
 
 
-def compose_entities(answer: Entities, job: Job, policy: Policy, text: str | None, where: str) -> dict[str, Any]:
+def compose_entities(answer: Entities, job: Job, policy: ClassPolicy, text: str | None, where: str) -> dict[str, Any]:
     """Write the entities of one text; where the text is known, its own words become the content."""
     found = [_annotation(item, index, job, policy, text, where) for index, item in enumerate(answer.entities)]
     return {"annotations": [annotation for annotation in found if annotation is not None]}
 
 
 def _annotation(
-    item: Entity, index: int, job: Job, policy: Policy, text: str | None, where: str
+    item: Entity, index: int, job: Job, policy: ClassPolicy, text: str | None, where: str
 ) -> dict[str, Any] | None:
     place = f"{where}.entities[{index}]"
     name = category_of(item.label, job, policy.classes, f"{place}.label")
@@ -59,7 +59,7 @@ def _annotation(
             return None
         raise unknown_class(item.label, job, policy.classes, f"{place}.label")
     begin, end = item.begin, item.end
-    if text is not None and item.text and not same_words(item.text, text[begin:end]):
+    if text is not None and item.text and not same_text(item.text, text[begin:end]):
         begin, end = in_characters(begin, end, item.text, text)
     return {
         "categories": [category(name, checked(item.score, f"{place}.score"))],
@@ -72,7 +72,7 @@ def _annotation(
 
 def _content(item: Entity, text: str, place: str) -> str:
     found = text[item.begin : item.end]
-    if 0 <= item.begin < item.end and fits(item.end, text) and item.text and not same_words(item.text, found):
+    if 0 <= item.begin < item.end and fits(item.end, text) and item.text and not same_text(item.text, found):
         raise OntologyError(
             f"{place}.text",
             f"the model read {item.text!r}, but characters {item.begin} to {item.end} are {found!r}",

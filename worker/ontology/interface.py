@@ -257,7 +257,7 @@ def _facts(job: Job) -> list[Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Drift:
+class InterfaceDrift:
     """Jobs (``JOB``) and categories (``JOB.CATEGORY``) that are gone, new, or are asked in another way."""
 
     gone: tuple[str, ...]
@@ -274,10 +274,10 @@ class Drift:
         return "; ".join(f"{what}: {', '.join(names)}" for what, names in parts.items() if names)
 
 
-def drift(before: Interface, after: Interface) -> Drift:
+def drift(before: Interface, after: Interface) -> InterfaceDrift:
     """Compare two interfaces; what lies within a job that is gone or new is not listed."""
     old, new = _parts(before), _parts(after)
-    return Drift(
+    return InterfaceDrift(
         gone=_outermost(old, new),
         new=_outermost(new, old),
         altered=tuple(name for name in old if name in new and old[name] != new[name]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from worker.ontology.compose_entities import fits, reads
@@ -206,6 +206,12 @@ def _check_end(value: object, job: Job, allowed: tuple[str, ...], where: str, co
         if known.ml_task != RELATED[job.ml_task]:
             problem = f"{mid!r} is of a {known.ml_task} job, the relation connects {RELATED[job.ml_task]}"
             refuse(place, problem, "connect what the relation is about", "wrong_relation_end")
-        if allowed and ANY_CATEGORY not in allowed and not set(allowed) & set(names):
+        if allowed and ANY_CATEGORY not in allowed and not set(allowed) & {*names, *_shown(known.categories, context)}:
             problem = f"{mid!r} is {', '.join(names)}, the relation takes {', '.join(allowed)}"
             refuse(place, problem, "connect categories that the relation takes", "wrong_relation_end")
+
+
+def _shown(chosen: Mapping[str, Iterable[str]], context: Context) -> set[str]:
+    """What categories are displayed as: some interfaces name the ends of relations so."""
+    jobs = context.interface.jobs
+    return {jobs[job].categories[name].display_name for job, names in chosen.items() for name in names}

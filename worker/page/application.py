@@ -31,6 +31,7 @@ from worker.page.views import Views
 from worker.review import PolicyError
 from worker.settings.tree import Settings
 from worker.spool import Spool
+from worker.tracing import NO_TRACES, Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -49,9 +50,10 @@ class Page:
         settings: of the fleet.
         spool: where everything is.
         stop: set when the process ends.
+        tracer: notified of letters that are replayed.
     """
 
-    def __init__(self, settings: Settings, spool: Spool, stop: threading.Event) -> None:
+    def __init__(self, settings: Settings, spool: Spool, stop: threading.Event, tracer: Tracer = NO_TRACES) -> None:
         self._settings = settings.page
         self._sessions = Sessions(settings.page, lambda: stored_key(spool.redis, spool.prefix))
         self._login_limit = LoginLimit()
@@ -60,7 +62,7 @@ class Page:
         self.status = FleetStatus(settings, spool)
         audit = AuditLog(spool.redis, spool.prefix)
         views = Views(self.status, spool, audit)
-        self._letters = LettersView(LetterActions(settings, spool, audit, stop), self._renderer)
+        self._letters = LettersView(LetterActions(settings, spool, audit, stop, tracer), self._renderer)
         self._quality = QualityView(settings, spool, self.status, audit, self._renderer)
         self._reports = Reports(settings, spool)
         self._views: dict[str, tuple[str, View]] = {
@@ -108,9 +110,9 @@ class Page:
     def _looks(self, path: str, answer: Answer) -> Route:
         return Route(path, self._guarded(answer), methods=["GET"])
 
-    def _acts(self, path: str, asks: Answer | None, does: Answer) -> list[Route]:
+    def _acts(self, path: str, form: Answer | None, does: Answer) -> list[Route]:
         """An action: GET asks whether it is meant, POST does it; both are for operators."""
-        first = [Route(path, self._guarded(asks, acts=True), methods=["GET"])] if asks is not None else []
+        first = [Route(path, self._guarded(form, acts=True), methods=["GET"])] if form is not None else []
         return [*first, Route(path, self._guarded(does, forms=True, acts=True), methods=["POST"])]
 
     def _guarded(self, answer: Answer, *, forms: bool = False, acts: bool = False) -> Callable[..., object]:

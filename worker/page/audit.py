@@ -11,6 +11,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist
+from worker.environment.stored import of_stored
 
 logger = logging.getLogger(__name__)
 
@@ -53,4 +54,4 @@ class AuditLog:
     def latest(self, count: int, before: str = "+") -> list[tuple[str, AuditEntry]]:
         """Entries with their ids, newest first, from before an id."""
         found: Any = self._redis.xrevrange(self._key, before if before == "+" else f"({before}", "-", count)
-        return [(entry_id.decode(), AuditEntry(**json.loads(fields[b"entry"]))) for entry_id, fields in found]
+        return [(entry_id.decode(), of_stored(AuditEntry, fields[b"entry"])) for entry_id, fields in found]

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from worker.intake import Understanding
+from worker.intake import MessageParser
 from worker.spool.dead_letters import DeadLetter, Form
 
 MAX_SHOWN = 20_000
@@ -24,10 +24,10 @@ class Draft:
     problem: str = ""
 
 
-def draft_of(letter: DeadLetter, judge: Understanding) -> Draft:
+def draft_of(letter: DeadLetter, parser: MessageParser) -> Draft:
     """The prediction that an original carries, or the original itself where it carries no single one."""
     form: Form = letter.about.get("form", "message")
-    message = judge.message_in(form, letter.original)
+    message = parser.message_in(form, letter.original)
     raw, form = (letter.original, form) if message is None else (message, "message")
     try:
         text = raw.decode()

@@ -13,11 +13,13 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist
-from worker.intake import Admitter, Understanding
+from worker.environment.stored import of_stored
+from worker.intake import Admitter, MessageParser
 from worker.page.audit import AuditLog
 from worker.settings.tree import Settings
 from worker.spool import Admission, Dead, Spool
 from worker.spool.dead_letters import DeadLetter, DeadLetters, Form, event_of
+from worker.tracing import NO_TRACES, Tracer
 from worker.wiring import admitter_of, projects_of, rules_of
 
 logger = logging.getLogger(__name__)
@@ -25,11 +27,11 @@ logger = logging.getLogger(__name__)
 Verb = Literal["replay", "drop"]
 
 ALIVE_SECONDS = 30
-TOLD_SECONDS = 1.0
+REPORT_SECONDS = 1.0
 MAX_DIFF = 2000
 
 
-class WorkUnderWay(Exception):
+class WorkInProgress(Exception):
     """Many letters are being replayed or dropped at the moment."""
 
 
@@ -42,7 +44,7 @@ class Actor:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ActionProgress:
     """How far the letters of a cause are."""
 
     verb: str
@@ -60,15 +62,19 @@ class LetterActions:
         spool: where letters are.
         audit: the log.
         stop: set when the process ends.
+        tracer: notified of what is admitted again.
     """
 
-    def __init__(self, settings: Settings, spool: Spool, audit: AuditLog, stop: threading.Event) -> None:
+    def __init__(
+        self, settings: Settings, spool: Spool, audit: AuditLog, stop: threading.Event, tracer: Tracer = NO_TRACES
+    ) -> None:
         self.letters = DeadLetters(spool.redis, spool.prefix)
-        self.judge = Understanding(rules_of(settings), projects_of(settings), judges_only=True)
+        self.parser = MessageParser(rules_of(settings), projects_of(settings), checks_only=True)
         self._settings = settings
         self._spool = spool
         self._audit = audit
         self._stop = stop
+        self._tracer = tracer
         self._guard = threading.Lock()
         self._admitter: Admitter | None = None
         self._key = f"{spool.prefix}page:work"
@@ -79,18 +85,18 @@ class LetterActions:
         Raises:
             redis.RedisError: some may be done.
         """
-        words = self._do(verb, letter_ids)
-        self._audit.note(actor.who, actor.address, f"{verb} dead letters", " ".join(letter_ids), words)
-        return words
+        message = self._do(verb, letter_ids)
+        self._audit.note(actor.who, actor.address, f"{verb} dead letters", " ".join(letter_ids), message)
+        return message
 
     def edited(self, letter: DeadLetter, text: bytes, form: Form, diff: str, actor: Actor) -> str:
         """Replay a letter with another text in the place of its original; the change is kept in its history."""
         event = event_of("edited", letter.cause, diff=diff[:MAX_DIFF])
         about = {**letter.about, "form": form, "history": [*letter.about.get("history", []), event]}
-        words = _told(self._replay(replace(letter, original=text, about=about)))
+        message = self._replay(replace(letter, original=text, about=about)).text()
         self._keep_counts()
-        self._audit.note(actor.who, actor.address, "edit and replay dead letter", letter.id, words, diff)
-        return words
+        self._audit.note(actor.who, actor.address, "edit and replay dead letter", letter.id, message, diff)
+        return message
 
     def all_of(self, verb: Verb, cause: str, actor: Actor) -> int:
         """Begin to replay or drop every letter that a cause has now, at the rate of the settings; how many they are.
@@ -99,8 +105,8 @@ class LetterActions:
             WorkUnderWay: others are under way.
         """
         total = self.letters.causes().get(cause, 0)
-        if not self._tell(self._row(verb, cause, actor, 0, total), "NX"):
-            raise WorkUnderWay
+        if not self._write_progress(self._row(verb, cause, actor, 0, total), "NX"):
+            raise WorkInProgress
         self._audit.note(
             actor.who, actor.address, f"{verb} all dead letters of a cause", cause, f"begun, {total} letters"
         )
@@ -108,32 +114,32 @@ class LetterActions:
         threading.Thread(target=self._run, args=args, name="letters", daemon=True).start()
         return total
 
-    def progress(self) -> Progress | None:
+    def progress(self) -> ActionProgress | None:
         """What is under way, on whichever instance of the page."""
         found: Any = self._spool.redis.get(self._key)
-        return Progress(**json.loads(found)) if found else None
+        return of_stored(ActionProgress, found) if found else None
 
     def still_wrong(self, form: Form, text: bytes) -> list[dict[str, Any]]:
         """What admission would refuse of an edited message: field, problem, fix."""
-        found = self.judge.of_original(form, text)
+        found = self.parser.of_original(form, text)
         return [json.loads(one.letter) for one in found if isinstance(one, Dead)]
 
     def _run(self, verb: Verb, cause: str, actor: Actor) -> None:
         try:
-            words = self._all(verb, cause, actor)
+            message = self._all(verb, cause, actor)
         except redis.RedisError as error:
-            words = f"interrupted by Redis: {error}; begin again for the rest"
+            message = f"interrupted by Redis: {error}; begin again for the rest"
         except Exception as error:
             logger.exception("letters of %s not done", cause, extra={"action": "letters_failed", "cause": cause})
-            words = f"interrupted: {type(error).__name__}; see the log, and begin again for the rest"
+            message = f"interrupted: {type(error).__name__}; see the log, and begin again for the rest"
         try:
             self._spool.redis.delete(self._key)
-            self._audit.note(actor.who, actor.address, f"{verb} all dead letters of a cause", cause, words)
+            self._audit.note(actor.who, actor.address, f"{verb} all dead letters of a cause", cause, message)
         except redis.RedisError as error:
-            logger.warning("end not noted: %s: %s", words, error, extra={"action": "audit_not_noted"})
+            logger.warning("end not noted: %s: %s", message, error, extra={"action": "audit_not_noted"})
 
     def _all(self, verb: Verb, cause: str, actor: Actor) -> str:
-        letter_ids, said, total = self.letters.ids(cause), float("-inf"), Admission(0, 0, 0, 0)
+        letter_ids, reported_at, total = self.letters.ids(cause), float("-inf"), Admission(0, 0, 0, 0)
         begun, dropped = clock.monotonic(), 0
         for number, letter_id in enumerate(letter_ids):
             if clock.wait(self._stop, max(0.0, begun + number / self._settings.page.replay_rate - clock.monotonic())):
@@ -144,9 +150,9 @@ class LetterActions:
                 dropped += self._spool.drop(letter_id)
             else:
                 total += self._replay(self.letters.get(letter_id))
-            if clock.monotonic() - said > TOLD_SECONDS:
-                said = clock.monotonic()
-                self._tell(self._row(verb, cause, actor, number + 1, len(letter_ids)))
+            if clock.monotonic() - reported_at > REPORT_SECONDS:
+                reported_at = clock.monotonic()
+                self._write_progress(self._row(verb, cause, actor, number + 1, len(letter_ids)))
         self._keep_counts()
         return _outcome(verb, total, dropped)
 
@@ -157,14 +163,14 @@ class LetterActions:
         for letter_id in letter_ids:
             total += self._replay(self.letters.get(letter_id))
         self._keep_counts()
-        return _told(total)
+        return total.text()
 
     def _replay(self, letter: DeadLetter | None) -> Admission:
         if letter is None:
             return Admission(0, 0, 0, skipped=1)
         with self._guard:
             if self._admitter is None:
-                self._admitter = admitter_of(self._settings, self._spool)
+                self._admitter = admitter_of(self._settings, self._spool, tracer=self._tracer)
             return self._admitter.replay(letter)
 
     def _keep_counts(self) -> None:
@@ -172,7 +178,7 @@ class LetterActions:
             if self._admitter is not None:
                 self._admitter.keep()
 
-    def _tell(self, row: str, *options: str) -> bool:
+    def _write_progress(self, row: str, *options: str) -> bool:
         return bool(insist(self._spool.redis, "SET", self._key, row, "EX", ALIVE_SECONDS, *options))
 
     @staticmethod
@@ -181,15 +187,4 @@ class LetterActions:
 
 
 def _outcome(verb: Verb, total: Admission, dropped: int) -> str:
-    return f"{dropped} dropped" if verb == "drop" else _told(total)
-
-
-def _told(total: Admission) -> str:
-    counts = {
-        "admitted": total.admitted,
-        "superseded by a newer prediction": total.superseded,
-        "sampled out": total.sampled_out,
-        "dead again": total.dead,
-        "already gone": total.skipped,
-    }
-    return ", ".join(f"{count} {name}" for name, count in counts.items() if count or name == "admitted")
+    return f"{dropped} dropped" if verb == "drop" else total.text()

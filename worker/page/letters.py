@@ -10,10 +10,10 @@ from worker.page import editing
 from worker.page.answers import NotPossible, download, see_other
 from worker.page.asked import Asked, Values
 from worker.page.editing import Draft
-from worker.page.letter_actions import Actor, LetterActions, Verb, WorkUnderWay
+from worker.page.formatting import diff_rows
+from worker.page.letter_actions import Actor, LetterActions, Verb, WorkInProgress
 from worker.page.renderer import Renderer
 from worker.page.views import page_asked
-from worker.page.words import diff_rows
 from worker.spool.dead_letters import LETTER_ID, DeadLetter
 
 ROWS = 25
@@ -43,17 +43,17 @@ class LettersView:
     def listed(self, asked: Asked) -> Values:
         """The causes, and the letters of one of them or of all, newest first."""
         found = self.causes(asked)
-        cause, notice = asked.text("cause"), self._letters.notice()
+        cause, expiry = asked.text("cause"), self._letters.expiry()
         total = sum(row["count"] for row in found["causes"] if cause in ("", row["cause"]))
         number, pages = page_asked(asked, total, ROWS)
         rows = self._letters.page(cause or None, start=(number - 1) * ROWS, count=ROWS)
-        shown = {"rows": rows, "page": number, "pages": pages, "total": total, "notice": notice}
+        shown = {"rows": rows, "page": number, "pages": pages, "total": total, "notice": expiry}
         return {**found, **shown, "expired": self._letters.expired()}
 
     def one(self, asked: Asked) -> Values:
         """One letter with its history and its original."""
         letter = self._letter(asked.text("id"))
-        draft = editing.draft_of(letter, self._work.judge)
+        draft = editing.draft_of(letter, self._work.parser)
         history = [{**event, "changed": diff_rows(event.get("diff", ""))} for event in _history(letter)]
         shown, size = draft.text[: editing.MAX_SHOWN], len(letter.original)
         cut = len(draft.text) > editing.MAX_SHOWN
@@ -75,13 +75,13 @@ class LettersView:
         """Replay or drop letters."""
         verb, ids, cause = _choice(asked.sent("do"), asked.form.get("id", ()), asked.sent("cause"))
         if ids:
-            words = self._work.now(verb, ids, _actor(asked))
+            message = self._work.now(verb, ids, _actor(asked))
             done = {"replay": "Replayed", "drop": "Dropped"}[verb]
-            return self._renderer.page("done.html", asked, {"title": done, "words": words, "back": "/page/letters"})
+            return self._renderer.page("done.html", asked, {"title": done, "words": message, "back": "/page/letters"})
         self._count(cause)
         try:
             self._work.all_of(verb, cause, _actor(asked))
-        except WorkUnderWay:
+        except WorkInProgress:
             raise NotPossible(
                 409, "letters are being replayed or dropped already", "wait until that has ended"
             ) from None
@@ -111,8 +111,8 @@ class LettersView:
         if self._work.still_wrong(draft.form, text.encode()):
             return self.preview(asked)
         diff = editing.diff_text(editing.changes(draft.text, text))
-        words = self._work.edited(letter, text.encode(), draft.form, diff, _actor(asked))
-        return self._renderer.page("done.html", asked, {"title": "Replayed", "words": words, "back": "/page/letters"})
+        message = self._work.edited(letter, text.encode(), draft.form, diff, _actor(asked))
+        return self._renderer.page("done.html", asked, {"title": "Replayed", "words": message, "back": "/page/letters"})
 
     def _letter(self, letter_id: str) -> DeadLetter:
         if not LETTER_ID.fullmatch(letter_id):
@@ -125,7 +125,7 @@ class LettersView:
         return letter
 
     def _editable(self, letter: DeadLetter) -> Draft:
-        draft = editing.draft_of(letter, self._work.judge)
+        draft = editing.draft_of(letter, self._work.parser)
         if draft.problem:
             raise NotPossible(
                 422, f"it cannot be edited here: {draft.problem}", "save the original, and publish a new one"

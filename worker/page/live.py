@@ -44,14 +44,14 @@ class Live:
     async def _events(self, part: Callable[[], str]) -> AsyncIterator[bytes]:
         self._open += 1
         try:
-            begun, sent, told = clock.monotonic(), "", clock.monotonic()
+            begun, sent, reported = clock.monotonic(), "", clock.monotonic()
             while not self._stop.is_set() and clock.monotonic() - begun < LONGEST_SECONDS:
                 text = await self._rendered(part)
                 if text and text != sent:
-                    sent, told = text, clock.monotonic()
+                    sent, reported = text, clock.monotonic()
                     yield event("change", text)
-                elif clock.monotonic() - told > BEAT_SECONDS:
-                    told = clock.monotonic()
+                elif clock.monotonic() - reported > BEAT_SECONDS:
+                    reported = clock.monotonic()
                     yield b": still here\n\n"
                 await self._rest()
         finally:

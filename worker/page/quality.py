@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import threading
 from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
 from worker.environment import clock
 from worker.feedback.alarms import AlarmBook, OpenAlarm, open_alarms
-from worker.feedback.messages import Links, estimate_words
-from worker.feedback.reading import Reader
+from worker.feedback.messages import Links, estimate_text
+from worker.feedback.reading import KiliReader
 from worker.kili import KiliError
 from worker.kili.interfaces import InterfaceCache
 from worker.ontology import InterfaceError
@@ -20,7 +23,7 @@ from worker.page.audit import AuditLog
 from worker.page.fleet_status import FleetStatus
 from worker.page.renderer import Renderer
 from worker.page.views import paged
-from worker.reports.page import page as report_page
+from worker.reports.pages import overview, version_page
 from worker.settings.tree import Settings
 from worker.spool import Spool
 from worker.wiring import access_of, budget_of, feedback_of, file_rules_of, kili_of
@@ -65,7 +68,7 @@ class QualityView:
         ]
         rows.sort(key=lambda row: ("raised" not in row["drift"].values(), row["project"]))
         models = paged(rows, asked)
-        models["rows"] = [{**row, "words": estimate_words(row)} for row in models["rows"]]
+        models["rows"] = [{**row, "words": estimate_text(row)} for row in models["rows"]]
         return {"at": snapshot.at, "review": snapshot.found["review"], "alarms": alarms, "models": models}
 
     def confirm(self, asked: Asked) -> Response:
@@ -94,6 +97,15 @@ class QualityView:
         return Links.of(self._settings.kili_api_endpoint, project)
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Figures of a project with its links, and when they were computed (monotonic seconds)."""
+
+    at: float
+    report_data: dict[str, Any]
+    links: Links
+
+
 class Reports:
     """The reports of projects, computed when somebody looks, and kept for a while.
 
@@ -106,37 +118,48 @@ class Reports:
         self._settings = settings
         self._spool = spool
         self._guard = threading.Lock()
-        self._made: dict[str, tuple[float, str]] = {}
+        self._made: dict[str, Made] = {}
 
     def show(self, asked: Asked) -> Response:
-        """The report of a project, as old as figures may be at most."""
+        """The report of a project or of one of its model versions, as old as figures may be at most."""
         project = asked.needs("project")
         if project not in self._spool.projects():
             raise NotPossible(404, "no message has come for this project", "look at the list of projects")
         try:
-            return html(self._page(project), policy=REPORT_POLICY)
+            return html(self._page(project, asked.text("model")), policy=REPORT_POLICY)
         except ValueError as error:
             raise NotPossible(503, f"no report: {error}", "give serve the settings of the workers") from error
         except (KiliError, InterfaceError) as error:
             raise NotPossible(502, f"no report: {error}", "try again when Kili answers") from error
 
-    def _page(self, project: str) -> str:
+    def _page(self, project: str, model: str) -> str:
+        found = self._report_data(project)
+        if not model:
+            return overview(found.report_data, project, found.links, lambda name: _place(project, name))
+        try:
+            return version_page(found.report_data, project, found.links, model, _place(project))
+        except KeyError:
+            raise NotPossible(
+                404, "there are no figures of this model version", "look at the project's report"
+            ) from None
+
+    def _report_data(self, project: str) -> Made:
         if not self._guard.acquire(timeout=PATIENCE_SECONDS):
             raise NotPossible(503, "other reports are being computed", "try again in a moment")
         try:  # one at a time: a report may take the memory and the seconds of its records
             made = self._made.get(project)
-            if made is None or clock.monotonic() - made[0] > self._settings.feedback.figures_seconds:
-                made = (clock.monotonic(), self._make(project))
+            if made is None or clock.monotonic() - made.at > self._settings.feedback.figures_seconds:
+                made = Made(clock.monotonic(), *self._make(project))
                 self._made = {**self._fresh(), project: made}
-            return made[1]
+            return made
         finally:
             self._guard.release()
 
-    def _fresh(self) -> dict[str, tuple[float, str]]:
+    def _fresh(self) -> dict[str, Made]:
         limit = clock.monotonic() - self._settings.feedback.figures_seconds
-        return {project: made for project, made in self._made.items() if made[0] > limit}
+        return {project: made for project, made in self._made.items() if made.at > limit}
 
-    def _make(self, project: str) -> str:
+    def _make(self, project: str) -> tuple[dict[str, Any], Links]:
         settings, spool = self._settings, self._spool
         budget = budget_of(settings, spool)
         with closing(kili_of(settings, budget, attempts=1)) as kili:
@@ -144,6 +167,11 @@ class Reports:
                 spool.redis, spool.prefix, settings.delivery.interface_seconds, kili.project_interface
             )
             interface = cache.get(project)
-        with closing(Reader(access_of(settings), budget=budget, files=file_rules_of(settings))) as reader:
+        with closing(KiliReader(access_of(settings), budget=budget, files=file_rules_of(settings))) as reader:
             feedback = feedback_of(settings, spool, project, reader, interface)
-            return report_page(feedback.figures(), project, feedback.links)
+            return feedback.report_data(), feedback.links
+
+
+def _place(project: str, model: str = "") -> str:
+    asked = {"project": project} | ({"model": model} if model else {})
+    return f"/page/report?{urlencode(asked)}"

@@ -58,8 +58,8 @@ def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Mode
     if config.models:
         config = config.of_model(prediction.model.name, prediction.model.version)
     if prediction.output.scores is not None:
-        return _told(_said(lambda: _scores(prediction.output, config)), prediction.output)
-    return _told(_only(reading_of(prediction, config), prediction, config), prediction.output)
+        return _with_stated(_read_or_reject(lambda: _scores(prediction.output, config)), prediction.output)
+    return _with_stated(_only(reading_of(prediction, config), prediction, config), prediction.output)
 
 
 def check_output(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> None:
@@ -77,7 +77,7 @@ def with_result(prediction: Prediction, result: Any, config: ProjectConfig = NO_
         UnreadableOutput: as ``output_of``; paths within the result begin with ``output.result``.
     """
     reading = reading_of(prediction, config, result)
-    output = _told(_only(reading, prediction, config), prediction.output)
+    output = _with_stated(_only(reading, prediction, config), prediction.output)
     return msgspec.structs.replace(prediction, output=_answered(output))
 
 
@@ -88,7 +88,7 @@ def reading_of(
 
     Args:
         prediction: one, or a batch.
-        config: the operator's word on the project.
+        config: the configuration of the project.
         result: what lies at the place that the payload only points to, when it has been fetched.
 
     Raises:
@@ -96,10 +96,10 @@ def reading_of(
         UnreadableOutput: it cannot be read; the field is a path that begins with ``output``.
     """
     config = config.of_model(prediction.model.name, prediction.model.version)
-    return _said(lambda: _read(prediction, config, result))
+    return _read_or_reject(lambda: _read(prediction, config, result))
 
 
-def _said(read: Callable[[], T]) -> T:
+def _read_or_reject(read: Callable[[], T]) -> T:
     """What was read, or the refusal in the words of the contract."""
     try:
         return read()
@@ -187,7 +187,7 @@ def _only(reading: Reading, prediction: Prediction, config: ProjectConfig) -> Mo
     return outputs[0]
 
 
-def _told(output: ModelOutput, message: Output) -> ModelOutput:
+def _with_stated(output: ModelOutput, message: Output) -> ModelOutput:
     """The output with the message's own evidence, which goes before the payload's."""
     if message.evidence is None:
         return output
@@ -230,20 +230,20 @@ def _neutral(answer: dict[str, Any]) -> ModelOutput:
 
 def _options(output: Output, prediction: Prediction | PredictionBatch, config: ProjectConfig) -> ReadOptions:
     asset = getattr(prediction, "asset", None)
-    told = _told_by(config) | _told_by(output)
-    told["classes"] = _by_index(told.get("classes"))
-    if "image_size" in told:
-        told["image_size"] = tuple(told["image_size"])
+    stated = _stated_by(config) | _stated_by(output)
+    stated["classes"] = _by_index(stated.get("classes"))
+    if "image_size" in stated:
+        stated["image_size"] = tuple(stated["image_size"])
     if isinstance(prediction, PredictionBatch):
-        told["external_ids"], told["texts"] = prediction.external_ids, _texts(prediction)
-        if "image_sizes" in told:
-            told["image_sizes"] = [tuple(size) for size in told["image_sizes"]]
+        stated["external_ids"], stated["texts"] = prediction.external_ids, _texts(prediction)
+        if "image_sizes" in stated:
+            stated["image_sizes"] = [tuple(size) for size in stated["image_sizes"]]
     else:
-        told["external_ids"] = (prediction.external_id,)
-        if "image_sizes" in told:
-            told["image_size"] = _only_size(told.pop("image_sizes"))
+        stated["external_ids"] = (prediction.external_id,)
+        if "image_sizes" in stated:
+            stated["image_size"] = _only_size(stated.pop("image_sizes"))
     text = asset.text if asset else None
-    return ReadOptions(job=output.job or config.job, text=text, mappings=config.mappings, **told)
+    return ReadOptions(job=output.job or config.job, text=text, mappings=config.mappings, **stated)
 
 
 def _texts(batch: PredictionBatch) -> list[str | None] | None:
@@ -257,7 +257,7 @@ def _only_size(sizes: list[list[int]]) -> tuple[int, ...]:
     return tuple(sizes[0])
 
 
-def _told_by(source: Output | ProjectConfig) -> dict[str, Any]:
+def _stated_by(source: Output | ProjectConfig) -> dict[str, Any]:
     """What a message, or the projects file, says about reading."""
     return {name: value for name in READING if (value := getattr(source, name, None)) is not None}
 

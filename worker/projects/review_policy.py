@@ -43,7 +43,7 @@ def ranked_rules(review: ReviewSettings) -> Policy | None:
     return read_policy(review.policy) if review.policy else _built_in(review)
 
 
-def review_words(review: ReviewSettings) -> str:
+def review_text(review: ReviewSettings) -> str:
     """What is in force, in a line."""
     if review.policy is not None:
         return f"the policy of {review.policy}"

@@ -21,12 +21,12 @@ SERIES = 6
 
 HIGHEST_EVIDENCE = 2.0
 FAINT_EVIDENCE = 0.1
-EVIDENCE_WORDS = {0.0: "none", 0.5: "half", 1.0: "alarm"}
+EVIDENCE_NAMES = {0.0: "none", 0.5: "half", 1.0: "alarm"}
 HALVES = (0.0, 0.5, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class ChartFrame:
     """The plot's area and the ranges of its axes."""
 
     x0: float
@@ -58,7 +58,7 @@ def agreement_over_time(models: Sequence[dict[str, Any]]) -> Markup | None:
     if not every:
         return None
     first, last = min(window["start"] for window in every), max(window["end"] for window in every)
-    frame = Frame(first, last, max(0.0, int(min(window["low"] for window in every) * 10) / 10), 1.0)
+    frame = ChartFrame(first, last, max(0.0, int(min(window["low"] for window in every) * 10) / 10), 1.0)
     alarms = [alarm for model in models for alarm in model["drift"]["alarms"]]
     return _svg(
         "Agreement over time",
@@ -79,12 +79,12 @@ def evidence_over_time(points: Sequence[dict[str, Any]], alarms: Sequence[dict[s
     if not points or (not alarms and all(point["evidence"] < FAINT_EVIDENCE for point in points)):
         return None
     top = min(HIGHEST_EVIDENCE, max(1.15, *(point["evidence"] for point in points)))
-    frame = Frame(points[0]["at"], points[-1]["at"], 0.0, top, height=LOW_HEIGHT)
+    frame = ChartFrame(points[0]["at"], points[-1]["at"], 0.0, top, height=LOW_HEIGHT)
     line = frame.points((point["at"], min(point["evidence"], top)) for point in points)
     return _svg(
         "Evidence that the accuracy fell",
         frame,
-        _grid(frame, HALVES, EVIDENCE_WORDS.__getitem__),
+        _grid(frame, HALVES, EVIDENCE_NAMES.__getitem__),
         _times(frame),
         el("polyline", class_="limit", points=frame.points([(frame.x0, 1.0), (frame.x1, 1.0)])),
         el("polyline", class_="line s0", points=line),
@@ -96,7 +96,7 @@ def reliability(rows: Sequence[dict[str, Any]], title: str) -> Markup | None:
     """Agreement against a stated probability of being right; on the diagonal the statement is true."""
     if not rows:
         return None
-    frame = Frame(0.0, 1.0, 0.0, 1.0, width=NARROW)
+    frame = ChartFrame(0.0, 1.0, 0.0, 1.0, width=NARROW)
     most = max(row["estimated"] for row in rows)
     return _svg(
         title,
@@ -117,7 +117,7 @@ def bars(rows: Sequence[tuple[float, float]], title: str) -> Markup | None:
     if len(rows) < 2:
         return None
     most = max(value for _, value in rows)
-    frame = Frame(0.0, float(len(rows)), 0.0, most, height=LOW_HEIGHT)
+    frame = ChartFrame(0.0, float(len(rows)), 0.0, most, height=LOW_HEIGHT)
     width = round(min(60.0, 0.8 * (WIDTH - LEFT - RIGHT) / len(rows)), 1)
     shapes = [
         el(
@@ -154,7 +154,7 @@ def _known(model: dict[str, Any]) -> list[dict[str, Any]]:
     return [window for window in model["windows"] if window["value"] is not None]
 
 
-def _series(frame: Frame, windows: Sequence[dict[str, Any]], index: int) -> list[Markup]:
+def _series(frame: ChartFrame, windows: Sequence[dict[str, Any]], index: int) -> list[Markup]:
     colour = f"s{index % SERIES}"
     places = [((window["start"] + window["end"]) / 2, window) for window in windows]
     upper = [(at, window["high"]) for at, window in places]
@@ -167,29 +167,29 @@ def _series(frame: Frame, windows: Sequence[dict[str, Any]], index: int) -> list
     return [band, line, *(_dot(frame, at, window, colour) for at, window in places)]
 
 
-def _dot(frame: Frame, at: float, window: dict[str, Any], colour: str) -> Markup:
-    words = f"{percent(window['value'], 1)} ({percent(window['low'], 1)} to {percent(window['high'], 1)})"
-    title = f"{time_of_day(at, frame.x1 - frame.x0)}: {words}, {window['verdicts']} answers of {window['population']}"
+def _dot(frame: ChartFrame, at: float, window: dict[str, Any], colour: str) -> Markup:
+    caption = f"{percent(window['value'], 1)} ({percent(window['low'], 1)} to {percent(window['high'], 1)})"
+    title = f"{time_of_day(at, frame.x1 - frame.x0)}: {caption}, {window['verdicts']} answers of {window['population']}"
     place = {"cx": frame.x(at), "cy": frame.y(window["value"])}
     return el("circle", el("title", title), class_=f"dot {colour}", r=3.5, **place)
 
 
-def _bubble(frame: Frame, row: dict[str, Any], most: float) -> Markup:
-    words = f"stated {percent(row['stated'])}, found {percent(row['agreement'])} on {row['answers']} answers"
+def _bubble(frame: ChartFrame, row: dict[str, Any], most: float) -> Markup:
+    caption = f"stated {percent(row['stated'])}, found {percent(row['agreement'])} on {row['answers']} answers"
     radius = round(3 + 6 * (row["estimated"] / most) ** 0.5, 1)
     place = {"cx": frame.x(row["stated"]), "cy": frame.y(row["agreement"])}
-    return el("circle", el("title", words), class_="dot s0", r=radius, **place)
+    return el("circle", el("title", caption), class_="dot s0", r=radius, **place)
 
 
-def _marks(frame: Frame, alarms: Sequence[dict[str, Any]], *, named: bool = False) -> list[Markup]:
+def _marks(frame: ChartFrame, alarms: Sequence[dict[str, Any]], *, named: bool = False) -> list[Markup]:
     """A line for each alarm, its words each in a row of its own; with the version's name where there are several."""
     ordered = sorted(alarms, key=lambda alarm: float(alarm["at"]))
     return [_mark(frame, alarm, row, named) for row, alarm in enumerate(ordered)]
 
 
-def _mark(frame: Frame, alarm: dict[str, Any], row: int, named: bool) -> Markup:
+def _mark(frame: ChartFrame, alarm: dict[str, Any], row: int, named: bool) -> Markup:
     at, detector = float(alarm["at"]), detector_name(alarm["detector"])
-    words = f"alarm: {detector}, {shortened(alarm['model'])}" if named else f"alarm: {detector}"
+    caption = f"alarm: {detector}, {shortened(alarm['model'])}" if named else f"alarm: {detector}"
     x = frame.x(min(max(at, frame.x0), frame.x1))
     late = x > frame.width * 0.6
     place = {
@@ -201,7 +201,7 @@ def _mark(frame: Frame, alarm: dict[str, Any], row: int, named: bool) -> Markup:
         "g",
         el("title", f"{alarm['model']}: {detector}, {time_of_day(at)}"),
         el("line", class_="alarm", x1=x, x2=x, y1=TOP, y2=frame.height - BOTTOM),
-        el("text", words, class_="alarm", **place),
+        el("text", caption, class_="alarm", **place),
     )
 
 
@@ -210,30 +210,30 @@ def shortened(name: str) -> str:
     return name if len(name) <= MOST_NAME else f"…{name[-MOST_NAME + 1 :]}"
 
 
-def _steps(frame: Frame) -> list[float]:
+def _steps(frame: ChartFrame) -> list[float]:
     step = 0.1 if frame.y1 - frame.y0 > 0.25 else 0.05
     return [frame.y0 + step * number for number in range(round((frame.y1 - frame.y0) / step) + 1)]
 
 
-def _grid(frame: Frame, values: Sequence[float], show: Callable[[float], str] = percent) -> list[Markup]:
+def _grid(frame: ChartFrame, values: Sequence[float], show: Callable[[float], str] = percent) -> list[Markup]:
     ends = {"x1": LEFT, "x2": frame.width - RIGHT}
     lines = [el("line", class_="grid", y1=frame.y(value), y2=frame.y(value), **ends) for value in values]
     place = {"class_": "tick", "x": LEFT - 6, "text_anchor": "end"}
     return [*lines, *(el("text", show(value), y=frame.y(value) + 4, **place) for value in values)]
 
 
-def _times(frame: Frame, count: int = 6) -> list[Markup]:
+def _times(frame: ChartFrame, count: int = 6) -> list[Markup]:
     span = frame.x1 - frame.x0
     places = [frame.x0 + span * number / (count - 1) for number in range(count)] if span > 0 else [frame.x0]
     anchors = {0: "start", len(places) - 1: "end"}
     return [_below(frame, at, time_of_day(at, span), anchors.get(index, "middle")) for index, at in enumerate(places)]
 
 
-def _below(frame: Frame, at: float, words: str, anchor: str) -> Markup:
-    return el("text", words, class_="tick", x=frame.x(at), y=frame.height - 8, text_anchor=anchor)
+def _below(frame: ChartFrame, at: float, caption: str, anchor: str) -> Markup:
+    return el("text", caption, class_="tick", x=frame.x(at), y=frame.height - 8, text_anchor=anchor)
 
 
-def _svg(title: str, frame: Frame, *parts: Any) -> Markup:
+def _svg(title: str, frame: ChartFrame, *parts: Any) -> Markup:
     box = f"0 0 {frame.width} {frame.height}"
     attributes = {"class_": "chart", "role": "img", "viewBox": box, "style": f"--w:{frame.width}px"}
     return el("svg", el("title", title), *parts, **attributes)

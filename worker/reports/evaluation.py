@@ -11,10 +11,10 @@ from typing import Any, Protocol
 from worker.environment import clock
 from worker.feedback import breakdown
 from worker.feedback.breakdown import Weighed
-from worker.feedback.messages import disagreement_words, estimate_words, percent
-from worker.feedback.reading import Kind, ReadAsset, ReadLabel
+from worker.feedback.messages import disagreement_text, estimate_text, percent
+from worker.feedback.reading import LabelKind, ReadAsset, ReadLabel
 from worker.feedback.records import AssetRecord, Decision
-from worker.feedback.report_data import Question, contradicts, disagreements, figures_of
+from worker.feedback.report_data import ReportQuestion, contradicts, disagreements, report_data_of
 from worker.feedback.samples import cases_by_model
 from worker.feedback.verdicts import record_of
 from worker.ontology import Interface
@@ -71,7 +71,7 @@ class Examination:
         return replace(record, decision=Decision(self.model, now, confidence=candidate.confidence))
 
     def _settled(self, asset: ReadAsset) -> bool:
-        if not any(label.kind is Kind.INFERENCE and label.model == self.model for label in asset.labels):
+        if not any(label.kind is LabelKind.INFERENCE and label.model == self.model for label in asset.labels):
             return False
         verdicts = [one for answer in self.record(asset, clock.now()).answers for one in answer.verdicts]
         mark = verdicts[-1].mark if verdicts else None
@@ -89,16 +89,16 @@ def evaluation_of(examination: Examination, assets: Sequence[ReadAsset]) -> dict
     interface = examination.interface
     records = [examination.record(asset, now) for asset in assets]
     labeled = [record for record in records if record.verdicts]
-    figures = figures_of(labeled, interface, Question(now=now))
-    for one in figures["models"]:
+    report_data = report_data_of(labeled, interface, ReportQuestion(now=now))
+    for one in report_data["models"]:
         one |= {"windows": [], "drift": {"states": {}, "alarms": [], "points": []}}
         for job in one["jobs"]:
             one["jobs"][job]["recall"] = _recall(labeled, job, len(interface.root_jobs))
     there = {asset.id for asset in assets}
-    unread = {asset.id for asset in assets if any(one.unread and one.kind is Kind.HUMAN for one in asset.labels)}
+    unread = {asset.id for asset in assets if any(one.unread and one.kind is LabelKind.HUMAN for one in asset.labels)}
     silent = [record for record in records if not record.verdicts]
     return {
-        **figures,
+        **report_data,
         "model": examination.model,
         "unlabeled": [record.external_id for record in silent if record.asset_id not in unread],
         "unread": [record.external_id for record in silent if record.asset_id in unread],
@@ -109,9 +109,9 @@ def evaluation_of(examination: Examination, assets: Sequence[ReadAsset]) -> dict
 
 def with_answer(asset: ReadAsset, model: str, response: Mapping[str, Any], at: float) -> ReadAsset:
     """The asset with this as the model version's only answer; marks stay where Kili computed them for it."""
-    known = [label for label in asset.labels if label.kind is Kind.INFERENCE and label.model == model]
+    known = [label for label in asset.labels if label.kind is LabelKind.INFERENCE and label.model == model]
     own = ReadLabel("given", "INFERENCE", model, at, "", dict(response), None, None, usable=True)
-    human = [label for label in asset.labels if label.kind is Kind.HUMAN]
+    human = [label for label in asset.labels if label.kind is LabelKind.HUMAN]
     kept = human if known else [replace(label, mark=None) for label in human]
     return replace(asset, labels=(*kept, own))
 
@@ -132,7 +132,7 @@ def text(result: Mapping[str, Any], refused: int = 0) -> str:
 def _lines(result: Mapping[str, Any], refused: int) -> Iterator[str]:
     for model in result["models"]:
         row = model["agreement"]
-        yield f"{model['model']} agrees with the humans on {estimate_words(row)} of {row['verdicts']} labeled assets"
+        yield f"{model['model']} agrees with the humans on {estimate_text(row)} of {row['verdicts']} labeled assets"
         for job, found in model["jobs"].items():
             yield from _job(job, found)
     if not result["models"]:
@@ -142,11 +142,11 @@ def _lines(result: Mapping[str, Any], refused: int) -> Iterator[str]:
     if marks["compared"]:
         yield f"Kili's marks contradict ours on {marks['conflicts']} of {marks['compared']} labels"
     for one in result["disagreements"]:
-        yield disagreement_words(one)
+        yield disagreement_text(one)
 
 
 def _job(job: str, found: Mapping[str, Any]) -> Iterator[str]:
-    yield f"  {job}: {estimate_words(found['agreement'])}"
+    yield f"  {job}: {estimate_text(found['agreement'])}"
     for name, rows in (("predicted", found["classes"]), ("labeled", found["recall"])):
         for row in rows:
             yield f"    {name} {row['name']}: {percent(row['value'], 1)} of {row['verdicts']}"
@@ -161,10 +161,10 @@ def _left_out(result: Mapping[str, Any], refused: int) -> Iterator[str]:
         "unread": "with a label file that cannot be read",
         "missing": "not in the project",
     }
-    for key, words in reasons.items():
+    for key, caption in reasons.items():
         names = result[key]
         if names:
             more = ", …" if len(names) > SHOWN_NAMES else ""
-            yield f"{len(names)} {words}: {', '.join(names[:SHOWN_NAMES])}{more}"
+            yield f"{len(names)} {caption}: {', '.join(names[:SHOWN_NAMES])}{more}"
     if refused:
         yield f"{refused} predictions refused"

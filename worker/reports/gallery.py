@@ -14,7 +14,7 @@ import httpx
 
 from worker.environment.trust import trusted
 from worker.feedback.messages import percent
-from worker.feedback.reading import Kind, ReadAsset, ReadLabel
+from worker.feedback.reading import LabelKind, ReadAsset, ReadLabel
 from worker.feedback.verdicts import standing_labels
 from worker.kili import KiliAccess
 from worker.reports.markup import Markup, el, join
@@ -43,7 +43,7 @@ class Exhibit:
     human: Mapping[str, Any]
 
 
-class Contents:
+class AssetContents:
     """Fetches contents, with the API key only from Kili's own host.
 
     Args:
@@ -85,20 +85,20 @@ def varied(rows: Iterable[Mapping[str, Any]], count: int) -> list[dict[str, Any]
     for row in rows:
         kinds.setdefault(json.dumps([row["model"], row["model_says"], row["human_says"]]), []).append(row)
     ordered = sorted(kinds.values(), key=len, reverse=True)
-    rounds = zip_longest(*([{**row, "alike": len(kind)} for row in kind] for kind in ordered))
-    return [row for together in rounds for row in together if row is not None][:count]
+    alternating = zip_longest(*([{**row, "alike": len(kind)} for row in kind] for kind in ordered))
+    return [row for together in alternating for row in together if row is not None][:count]
 
 
 def fetch_exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], access: KiliAccess) -> list[Exhibit]:
     """Fetch what the assets of disagreements show, and put both together."""
-    contents = Contents(access.endpoint, access.api_key)
+    contents = AssetContents(access.endpoint, access.api_key)
     try:
         return exhibits(rows, assets, contents)
     finally:
         contents.close()
 
 
-def exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], contents: Contents) -> list[Exhibit]:
+def exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], contents: AssetContents) -> list[Exhibit]:
     """Put disagreements and assets together; those whose asset is gone are left out."""
     by_id = {asset.id: asset for asset in assets}
     shown = {key: contents.of(asset) for key, asset in by_id.items()}
@@ -111,10 +111,12 @@ def exhibits(rows: Sequence[Mapping[str, Any]], assets: Sequence[ReadAsset], con
 
 def responses(asset: ReadAsset, model: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The newest response of a model version, and the newest human one that counts; {} where there is none."""
-    said = [one for one in asset.labels if one.kind is Kind.INFERENCE and one.model == model and not one.unread]
-    human = [label for label in asset.labels if label.kind is Kind.HUMAN and label.usable]
+    inferences = [
+        one for one in asset.labels if one.kind is LabelKind.INFERENCE and one.model == model and not one.unread
+    ]
+    human = [label for label in asset.labels if label.kind is LabelKind.HUMAN and label.usable]
     standing = standing_labels(human)
-    return _last(said), _last([label for label in human if label.id in standing])
+    return _last(inferences), _last([label for label in human if label.id in standing])
 
 
 def card(exhibit: Exhibit, link: str) -> Markup:
@@ -125,9 +127,9 @@ def card(exhibit: Exhibit, link: str) -> Markup:
     alike = row.get("alike", 1)
     facts = [
         el("dt", "model"),
-        el("dd", _said(row["model_says"], exhibit.model), confidence, class_="said"),
+        el("dd", _answer_text(row["model_says"], exhibit.model), confidence, class_="said"),
         el("dt", "human"),
-        el("dd", _said(row["human_says"], exhibit.human), class_="meant"),
+        el("dd", _answer_text(row["human_says"], exhibit.human), class_="meant"),
     ]
     origin = [el("a", row["external_id"] or row["asset_id"], href=link), el("br"), row["model"]]
     more = [el("br"), f"one of {alike} alike"] if alike > 1 else None
@@ -177,7 +179,7 @@ def _content(exhibit: Exhibit) -> Markup:
     return el("p", exhibit.shown.problem or "nothing to show", class_="words soft")
 
 
-def _said(classes: Mapping[str, Sequence[str]], response: Mapping[str, Any]) -> str:
+def _answer_text(classes: Mapping[str, Sequence[str]], response: Mapping[str, Any]) -> str:
     names = [name for job in classes.values() for name in job]
     texts = [payload["text"] for payload in response.values() if isinstance(payload, Mapping) and "text" in payload]
     return ", ".join([*names, *(json.dumps(text, ensure_ascii=False) for text in texts)]) or "nothing"

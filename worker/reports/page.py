@@ -12,11 +12,11 @@ from worker.feedback.messages import (
     DAY,
     Links,
     age,
-    basis_words,
+    basis_lines,
     class_name,
     detector_name,
-    difference_words,
-    estimate_words,
+    difference_text,
+    estimate_text,
     meaning_of,
     percent,
     time_of_day,
@@ -29,9 +29,11 @@ from worker.reports.markup import Markup, el, join
 from worker.reports.page_style import STYLE
 from worker.reports.versions import (
     MOST_CHARTED,
+    PlaceOf,
     by_version,
     earlier_table,
     latest_first,
+    linked,
     live_names,
     scroller,
 )
@@ -45,7 +47,7 @@ def alarms(models: Sequence[dict[str, Any]], links: Links, earlier: Sequence[dic
 
 
 def _alarm(alarm: dict[str, Any], jobs: Collection[str], links: Links) -> Markup:
-    sides = [f"{name} {estimate_words(alarm[name])}" for name in ("before", "after") if name in alarm]
+    sides = [f"{name} {estimate_text(alarm[name])}" for name in ("before", "after") if name in alarm]
     agreement = f" Agreement {', '.join(sides)}." if sides else ""
     since, noticed = time_of_day(alarm["since"], DAY), time_of_day(alarm["at"], DAY)
     when = f"Since about {since}, noticed at a prediction of {noticed}."
@@ -57,8 +59,8 @@ def _alarm(alarm: dict[str, Any], jobs: Collection[str], links: Links) -> Markup
         [el("a", case["external_id"] or case["asset_id"], href=links.asset(case["asset_id"])), " "]
         for case in alarm["cases"][:8]
     ]
-    words = ["prediction-worker", "report", "--project", links.project, "--acknowledge", alarm["id"]]
-    accept = ["To accept it: ", el("code", shlex.join(words))]
+    caption = ["prediction-worker", "report", "--project", links.project, "--acknowledge", alarm["id"]]
+    accept = ["To accept it: ", el("code", shlex.join(caption))]
     return el(
         "div",
         el("h3", f"{alarm['model']}: {detector_name(alarm['detector'])}"),
@@ -118,10 +120,10 @@ def matrix(rows: Sequence[dict[str, Any]]) -> Markup:
     lines = [
         el(
             "tr",
-            el("th", said, scope="row", title=said),
-            [_cell(cells.get((said, meant)), said == meant, most) for meant in shown],
+            el("th", stated, scope="row", title=stated),
+            [_cell(cells.get((stated, meant)), stated == meant, most) for meant in shown],
         )
-        for said in shown
+        for stated in shown
     ]
     left_out = len(names) - len(shown)
     note = f"The {len(shown)} classes with most mistakes; {left_out} more were mistaken." if left_out else None
@@ -133,7 +135,7 @@ def comparisons(rows: Sequence[dict[str, Any]]) -> Markup:
     """Champions and challengers."""
     head = ["champion", "challenger", "challenger minus champion", "shared assets#", "answers#"]
     lines = [
-        [row["champion"], row["challenger"], difference_words(row), row["population"], row["verdicts"]] for row in rows
+        [row["champion"], row["challenger"], difference_text(row), row["population"], row["verdicts"]] for row in rows
     ]
     return el("div", table(head, lines), class_="card")
 
@@ -150,7 +152,7 @@ def audits(models: Sequence[dict[str, Any]]) -> Markup:
 def _ranked(row: dict[str, Any]) -> list[Any]:
     errors = "" if row["errors_per_day"] is None else f"{row['errors_per_day']:.1f}"
     counts = [row["population"], row["verdicts"], row["audits"]]
-    return [row["name"], estimate_words(row), interval_bar(row), errors, *counts]
+    return [row["name"], estimate_text(row), interval_bar(row), errors, *counts]
 
 
 def _cell(row: dict[str, Any] | None, same: bool, most: float) -> Markup:
@@ -183,23 +185,40 @@ HOW_TO_READ = (
 
 
 def page(
-    figures: dict[str, Any], title: str, links: Links, shown: Sequence[Exhibit] = (), *, about: str | None = None
+    report_data: dict[str, Any],
+    title: str,
+    links: Links,
+    shown: Sequence[Exhibit] = (),
+    *,
+    about: str | None = None,
+    place_of: PlaceOf | None = None,
+    back: str | None = None,
 ) -> str:
-    """Write the page; ``figures`` as :func:`worker.feedback.report_data.figures_of` computes them.
+    """Write the page; ``report_data`` as :func:`worker.feedback.report_data.report_data_of` computes them.
 
-    ``about`` says in a sentence what they are of; by default live traffic.
+    Args:
+        report_data: of a project, or of one model version (see ``pages.py``).
+        title: of the page.
+        links: into the project in Kili.
+        shown: disagreements.
+        about: says in a sentence what the figures are of; by default live traffic.
+        place_of: where each model version has a page of its own, with what is then left out here.
+        back: where the page of all model versions is.
     """
-    newest_first = latest_first(figures["models"])
+    newest_first = latest_first(report_data["models"])
     live = live_names(newest_first)
-    sections = [
-        ("models", "Model versions", _models(newest_first, live, figures["at"])),
-        ("time", "Agreement over time", _over_time(newest_first)),
+    of_versions = [
         ("worst", "Where the model is wrong most", _worst(newest_first, live)),
         ("confusion", "What was mistaken for what", _confusion(newest_first, live)),
         ("calibration", "Does the confidence tell the truth?", _calibration(newest_first, live)),
         ("drift", "Drift", _drift(newest_first, live)),
-        ("versions", "Versions on the same assets", _comparisons(figures["comparisons"])),
-        ("reviewers", "Reviewers and audits", _reviewers(figures, newest_first)),
+    ]
+    sections = [
+        ("models", "Model versions", _models(newest_first, live, report_data["at"], place_of)),
+        ("time", "Agreement over time", _over_time(newest_first)),
+        *(of_versions if place_of is None else ()),
+        ("versions", "Versions on the same assets", _comparisons(report_data["comparisons"])),
+        ("reviewers", "Reviewers and audits", _reviewers(report_data, newest_first)),
         ("gallery", "Disagreements", _gallery(shown, links)),
     ]
     kept = [section for section in sections if section[2]]
@@ -214,13 +233,14 @@ def page(
         "body",
         el(
             "header",
-            _heading(figures, title, links, about),
+            el("p", el("a", "All model versions", href=back), class_="small") if back else None,
+            _heading(report_data, title, links, about),
             el("nav", [el("a", name, href=f"#{key}") for key, name, _ in kept]),
         ),
         el(
             "main",
-            alarms(newest_first, links, figures.get("earlier_alarms", ())),
-            _warnings(figures),
+            alarms(newest_first, links, report_data.get("earlier_alarms", ())),
+            _warnings(report_data),
             [el("section", el("h2", name), content, id=key) for key, name, content in kept],
         ),
         el("footer", el("p", el("strong", "How to read this. "), HOW_TO_READ)),
@@ -228,33 +248,33 @@ def page(
     return f"<!doctype html>{el('html', head, body, lang='en')}"
 
 
-def _heading(figures: dict[str, Any], title: str, links: Links, about: str | None) -> list[Markup]:
-    moment = datetime.fromtimestamp(figures["at"], UTC).strftime("%d %B %Y, %H:%M UTC")
-    traffic = f"How often the model agrees with the humans on live traffic of the last {figures['days']:g} days"
-    words = f"{about or traffic}, as of {moment}. "
-    return [el("h1", title), el("p", words, el("a", "Open the project in Kili", href=links.home), class_="soft")]
+def _heading(report_data: dict[str, Any], title: str, links: Links, about: str | None) -> list[Markup]:
+    moment = datetime.fromtimestamp(report_data["at"], UTC).strftime("%d %B %Y, %H:%M UTC")
+    traffic = f"How often the model agrees with the humans on live traffic of the last {report_data['days']:g} days"
+    caption = f"{about or traffic}, as of {moment}. "
+    return [el("h1", title), el("p", caption, el("a", "Open the project in Kili", href=links.home), class_="soft")]
 
 
-def _warnings(figures: dict[str, Any]) -> list[Markup]:
-    return [el("div", words, class_="note warn") for words in warnings_of(figures)]
+def _warnings(report_data: dict[str, Any]) -> list[Markup]:
+    return [el("div", caption, class_="note warn") for caption in warnings_of(report_data)]
 
 
-def _models(models: Sequence[Any], live: set[str], now: float) -> Markup:
-    cards = [_model(model, index, now) for index, model in enumerate(models) if model["model"] in live]
+def _models(models: Sequence[Any], live: set[str], now: float, place_of: PlaceOf | None) -> Markup:
+    cards = [_model(model, index, now, place_of) for index, model in enumerate(models) if model["model"] in live]
     if not cards:
         return el("p", "No predictions yet.", class_="soft")
-    return join([el("div", cards, class_="cards"), earlier_table(models, live)])
+    return join([el("div", cards, class_="cards"), earlier_table(models, live, place_of)])
 
 
-def _model(model: dict[str, Any], index: int, now: float) -> Markup:
+def _model(model: dict[str, Any], index: int, now: float, place_of: PlaceOf | None) -> Markup:
     row = model["agreement"]
     states = [(f"{detector_name(name)}: {state}", kind) for name, state, kind in _states(model)]
     return el(
         "article",
-        el("h3", _key(index), model["model"]),
+        el("h3", _key(index), linked(model["model"], place_of)),
         el("p", percent(row["value"], 1), class_="big"),
         el("p", f"between {percent(row['low'], 1)} and {percent(row['high'], 1)} ", charts.interval_bar(row)),
-        [el("p", words, class_="small soft") for words in basis_words(row, now)],
+        [el("p", caption, class_="small soft") for caption in basis_lines(row, now)],
         tags(states),
         class_="card",
     )
@@ -278,8 +298,8 @@ def _over_time(models: Sequence[Any]) -> Markup | None:
     keys = [el("span", _key(index), model["model"], class_="tag") for index, model in enumerate(shown)]
     left_out = len(models) - len(shown)
     note = f"The {len(shown)} latest versions; {left_out} earlier ones are in the table above." if left_out else None
-    words = note and el("p", note, class_="small soft")
-    return chart and el("div", scroller(chart, "Agreement over time"), el("p", keys), words, class_="card")
+    caption = note and el("p", note, class_="small soft")
+    return chart and el("div", scroller(chart, "Agreement over time"), el("p", keys), caption, class_="card")
 
 
 def _worst(models: Sequence[Any], live: set[str]) -> Markup:
@@ -334,7 +354,7 @@ def _drift_of(model: dict[str, Any]) -> Markup:
     drift = model["drift"]
     rows = [[detector_name(name), tags([(state, kind)]), meaning_of(name)] for name, state, kind in _states(model)]
     past = [alarm for alarm in drift["alarms"] if alarm["acknowledged_at"] is not None]
-    words = [
+    caption = [
         f"{detector_name(alarm['detector'])}: raised for a prediction of {time_of_day(alarm['at'], DAY)}, acknowledged "
         f"{time_of_day(alarm['acknowledged_at'], DAY)}."
         for alarm in past
@@ -345,7 +365,7 @@ def _drift_of(model: dict[str, Any]) -> Markup:
         el("h3", model["model"]),
         chart and scroller(chart, f"Evidence of drift, {model['model']}"),
         table(["detector", "state", "what its alarm says"], rows),
-        [el("p", one, class_="small") for one in words],
+        [el("p", one, class_="small") for one in caption],
         class_="card",
     )
 
@@ -354,18 +374,20 @@ def _comparisons(rows: Sequence[dict[str, Any]]) -> Markup | None:
     return comparisons(rows) if rows else None
 
 
-def _reviewers(figures: dict[str, Any], models: Sequence[Any]) -> Markup | None:
-    found = figures["reviewers"]
+def _reviewers(report_data: dict[str, Any], models: Sequence[Any]) -> Markup | None:
+    found = report_data["reviewers"]
+    if found is None:
+        return el("div", audits(models), class_="card")
     if not found["verdicts"]:
         return None
     waiting = [f"{count} {BANDS.get(band, band)}" for band, count in sorted(found["waiting"].items(), reverse=True)]
     longest = "" if found["longest_wait"] is None else f", the oldest for {age(found['longest_wait'])}"
-    words = (
+    caption = (
         f"{found['verdicts']} answers by {found['people']} people, about {found['capacity_per_day']:g} a day. "
         f"Waiting: {', '.join(waiting) or 'nothing'}{longest}."
     )
     chart = charts.bars([(row["day"], row["verdicts"]) for row in found["per_day"]], "Answers a day")
-    return el("div", el("p", words), chart and scroller(chart, "Answers a day"), audits(models), class_="card")
+    return el("div", el("p", caption), chart and scroller(chart, "Answers a day"), audits(models), class_="card")
 
 
 def _gallery(shown: Sequence[Exhibit], links: Links) -> Markup | None:

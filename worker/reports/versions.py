@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from worker.feedback.messages import DAY, estimate_words, time_of_day
+from worker.feedback.messages import DAY, estimate_text, time_of_day
 from worker.reports.markup import Markup, el, join
 
 LIVE_SECONDS = DAY
@@ -15,6 +15,8 @@ MOST_CHARTED = 6
 """Versions in one chart: as many as there are colours."""
 
 Model = dict[str, Any]
+PlaceOf = Callable[[str], str]
+"""Where the page of a model version is, by its name."""
 
 
 def latest_first(models: Sequence[Model]) -> list[Model]:
@@ -36,13 +38,18 @@ def by_version(parts: Sequence[tuple[str, Any]], live: set[str]) -> Markup:
     return join([*shown, el("details", el("summary", _count(len(earlier))), *earlier) if earlier else None])
 
 
-def earlier_table(models: Sequence[Model], live: set[str]) -> Markup | None:
+def linked(name: str, place_of: PlaceOf | None) -> Markup | str:
+    """A version's name, as a link to its page where it has one."""
+    return el("a", name, href=place_of(name)) if place_of else name
+
+
+def earlier_table(models: Sequence[Model], live: set[str], place_of: PlaceOf | None = None) -> Markup | None:
     """Earlier versions in a line each."""
     rows = [
         el(
             "tr",
-            el("th", model["model"], scope="row"),
-            el("td", estimate_words(model["agreement"])),
+            el("th", linked(model["model"], place_of), scope="row"),
+            el("td", estimate_text(model["agreement"])),
             el("td", model["agreement"]["population"], class_="n"),
             el("td", model["agreement"]["verdicts"], class_="n"),
             el("td", f"{time_of_day(model['first_at'], 30 * DAY)} to {time_of_day(model['last_at'], 30 * DAY)}"),

@@ -1,7 +1,7 @@
 """What humans should see first, and why."""
 
 from worker.review.confidence import ThresholdPolicy, own_confidence
-from worker.review.decision import METADATA_KEYS, ReviewDecision, ReviewPolicy, Source, Subject
+from worker.review.decision import METADATA_KEYS, ReviewDecision, ReviewPolicy, ScoreSource, Subject
 from worker.review.policy import FixedPolicy, PolicySource, RankedPolicy
 from worker.review.policy_file import Policy, PolicyError, WatchedPolicy, built_in_policy, parse_policy, read_policy
 from worker.review.ranking import Verdict
@@ -20,7 +20,7 @@ __all__ = [
     "ReviewDecision",
     "ReviewPolicy",
     "ReviewState",
-    "Source",
+    "ScoreSource",
     "Subject",
     "ThresholdPolicy",
     "Verdict",

@@ -2,7 +2,7 @@
 
 Every member of ``Conditions`` starts a review on its own; ``And`` and ``Or`` nest. Confidences are 0 to 100 there. A
 form key or moderation label is a class here; its key-value block and word blocks are one element, so that a threshold
-on either starts the review, while both ends of a range on the same block must hold. ``Sampling`` is a coin.
+on either starts the review, while both ends of a range on the same block must hold. ``Sampling`` is a draw.
 
 Source: Amazon SageMaker developer guide, "JSON Schema for Human Loop Activation Conditions in Amazon Augmented AI".
 """

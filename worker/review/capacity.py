@@ -84,7 +84,7 @@ class Counts:
         noted = self.day(Kind.GRANTED, now) / 1000
         return noted + per_second * (min(DAY, now - self.began(now)) - self._grants * BUCKET)
 
-    def balance(self, now: float, per_second: float) -> float:
+    def surplus(self, now: float, per_second: float) -> float:
         """Reviews granted in the last day and not used, or overdrawn when negative.
 
         What remains of times when more was granted than ``per_second`` counts in proportion: who is left makes up for
@@ -146,35 +146,35 @@ def granted_per_day(capacity: Capacity, reviewers: float | None) -> float | None
 
 
 def review_share(
-    capacity: Capacity, counts: Counts, now: float, *, arriving: int = 1, reviewers: float | None = None
+    capacity: Capacity, counts: Counts, now: float, *, arrivals: int = 1, reviewers: float | None = None
 ) -> float:
     """Share, 0 to 1, of the predictions arriving now, not counted yet, that may be reviewed for any reason."""
     per_day = granted_per_day(capacity, reviewers)
     if per_day is None:
-        return _share_of_traffic(capacity.traffic_share or 0.0, counts, now, arriving)
-    return _share_of_day(per_day / DAY, capacity.window, counts, now, arriving)
+        return _share_of_traffic(capacity.traffic_share or 0.0, counts, now, arrivals)
+    return _share_of_day(per_day / DAY, capacity.window, counts, now, arrivals)
 
 
-def _share_of_traffic(share: float, counts: Counts, now: float, arriving: int) -> float:
+def _share_of_traffic(share: float, counts: Counts, now: float, arrivals: int) -> float:
     limit = share * SETTLING
-    balance = share * counts.day(Kind.SEEN, now) - counts.day(Kind.REVIEWS, now)
-    balance = min(limit, max(-limit, balance))
-    return min(1.0, max(0.0, share + balance / max(SETTLING, arriving)))
+    surplus = share * counts.day(Kind.SEEN, now) - counts.day(Kind.REVIEWS, now)
+    surplus = min(limit, max(-limit, surplus))
+    return min(1.0, max(0.0, share + surplus / max(SETTLING, arrivals)))
 
 
-def _share_of_day(per_second: float, window: float, counts: Counts, now: float, arriving: int) -> float:
+def _share_of_day(per_second: float, window: float, counts: Counts, now: float, arrivals: int) -> float:
     counts.grant(now, per_second)
-    balance = counts.balance(now, per_second)
-    allowance = per_second * window + (balance * min(1.0, window / CARRY) if balance > 0 else balance)
-    expected = max(arriving, traffic(counts, now, arriving) * window)
+    surplus = counts.surplus(now, per_second)
+    allowance = per_second * window + (surplus * min(1.0, window / CARRY) if surplus > 0 else surplus)
+    expected = max(arrivals, traffic(counts, now, arrivals) * window)
     return min(1.0, max(0.0, allowance / expected))
 
 
-def traffic(counts: Counts, now: float, arriving: int = 0) -> float:
+def traffic(counts: Counts, now: float, arrivals: int = 0) -> float:
     """Predictions per second to expect: as in the last day, or as in its last hours when these were calmer."""
     known = max(BUCKET, now - counts.began(now))
-    day = (counts.day(Kind.SEEN, now) + arriving) / min(DAY, known)
-    recent = (counts.lately(Kind.SEEN, now, LULL) + arriving) / min(known, (LULL - 1) * BUCKET + now % BUCKET)
+    day = (counts.day(Kind.SEEN, now) + arrivals) / min(DAY, known)
+    recent = (counts.lately(Kind.SEEN, now, LULL) + arrivals) / min(known, (LULL - 1) * BUCKET + now % BUCKET)
     return min(day, recent)
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
-from worker.review.expected_errors import Reading
+from worker.review.expected_errors import ErrorReading
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Label = Annotated[str, Field(min_length=1)]
@@ -21,11 +21,11 @@ Label = Annotated[str, Field(min_length=1)]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What conditions look at: the reading of an output, the message's metadata, and a coin in [0, 1)."""
+    """What conditions look at: the reading of an output, the message's metadata, and a draw in [0, 1)."""
 
-    reading: Reading
+    reading: ErrorReading
     metadata: Mapping[str, Any]
-    coin: float
+    draw: float
 
     def confidences(self, classes: frozenset[str]) -> Iterable[float]:
         """Confidences of what the model asserts, of the given classes or of all (empty set)."""
@@ -154,7 +154,7 @@ class Metadata(_Condition):
     exists: bool | None = None
 
     @model_validator(mode="after")
-    def _says_something(self) -> Metadata:
+    def _checked(self) -> Metadata:
         if not self.model_fields_set & {"equals", "any_of", "lt", "gt", "exists"}:
             raise ValueError("needs equals, any_of, lt, gt or exists")
         return self
@@ -174,14 +174,14 @@ class Metadata(_Condition):
 
 
 class Random(_Condition):
-    """A share of the predictions, by the deterministic coin."""
+    """A share of the predictions, by the deterministic draw."""
 
     type: Literal["random"]
     share: Share
 
     def holds(self, case: Case) -> bool:
         """The same prediction falls the same way."""
-        return case.coin < self.share
+        return case.draw < self.share
 
 
 class AnyOf(_Condition):

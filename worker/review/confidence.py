@@ -35,10 +35,11 @@ def own_confidence(output: ModelOutput) -> float | None:
 
 def _confidence(answer: Answer) -> float | None:
     match answer:
-        case Classification(scores=scores, exclusive=False):
-            return _least(max(one.score, 1 - one.score) for one in scores if one.score is not None)
-        case Classification(scores=scores):
-            return max([one.score for one in scores if one.score is not None], default=None)
+        case Classification(scores=scores, exclusive=exclusive):
+            known = [one.score for one in scores if one.score is not None]
+            if exclusive is False:
+                return min([max(score, 1 - score) for score in known], default=None)
+            return max(known, default=None)
         case Detection(objects=objects):
             return _least(one.score for one in objects)
         case Entities(entities=entities):

@@ -18,7 +18,7 @@ _TRACE = b',"trace":"'
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ScoreSource:
     """One model version's answers to one job of one project: what is comparable with itself."""
 
     project: str
@@ -59,7 +59,7 @@ class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Where a prediction goes and why.
 
     ``lane`` is 0 (first) to 9; ``priority`` is Kili's integer, 0 = untouched; ``inclusion_probability`` is the
-    probability, in (0, 1], with which the audit coin could choose the asset, whatever it did choose; None where the
+    probability, in (0, 1], with which the audit draw could choose the asset, whatever it did choose; None where the
     policy draws no audit sample. ``audit`` tells whether it did.
 
     ``band`` is 3 (must be reviewed), 2 (audit sample), 1 (doubtful, within the capacity) or 0. ``upload`` is False

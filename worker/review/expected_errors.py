@@ -53,7 +53,7 @@ STRATA = frozenset({EMPTY, UNSCORED})
 Element = tuple[str, float | None]
 
 
-class Reading(msgspec.Struct, frozen=True, gc=False):
+class ErrorReading(msgspec.Struct, frozen=True, gc=False):
     """What an output tells about its own errors.
 
     ``expected_errors`` is None when it tells nothing. ``elements`` are what the model asserts: label and confidence
@@ -84,12 +84,12 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
         return math.log(errors / max(1 - errors, LEAST)) if self.odds else math.log(errors)
 
 
-def read_errors(output: ModelOutput, stated: float | None = None) -> Reading:
+def read_errors(output: ModelOutput, stated: float | None = None) -> ErrorReading:
     """Expected errors of one output; ``stated`` is a confidence (0 to 1) that replaces the output's own scores."""
     reading = _read(output.answer, output.evidence)
     if stated is None:
         return reading
-    return Reading(
+    return ErrorReading(
         1 - stated,
         "stated confidence",
         EMPTY if reading.empty else _least_sure(reading.elements),
@@ -100,7 +100,7 @@ def read_errors(output: ModelOutput, stated: float | None = None) -> Reading:
     )
 
 
-def _read(answer: Any, evidence: Mapping[str, Any]) -> Reading:
+def _read(answer: Any, evidence: Mapping[str, Any]) -> ErrorReading:
     match answer:
         case Classification():
             return _several(answer) if _is_several(answer) else _single(answer)
@@ -129,7 +129,7 @@ def _is_several(answer: Classification) -> bool:
     return math.fsum([one.score or 0.0 for one in answer.scores]) > 1.02
 
 
-def _single(answer: Classification) -> Reading:
+def _single(answer: Classification) -> ErrorReading:
     best = second = -1.0
     first = runner = ""
     for one in answer.scores:
@@ -142,11 +142,11 @@ def _single(answer: Classification) -> Reading:
             second, runner = score, one.label
     if best < 0:
         label = answer.scores[0].label if answer.scores else UNSCORED
-        return Reading(None, "no scores", label, elements=((label, None),) if answer.scores else ())
+        return ErrorReading(None, "no scores", label, elements=((label, None),) if answer.scores else ())
     rest = _others(answer, best) if answer.complete else 1 - best
     margin = best - max(second, 0.0) if second >= 0 else None
     evidence = "whole distribution" if answer.complete else "best scores"
-    return Reading(max(rest, 0.0), evidence, first, runner, ((first, best),), margin, odds=True)
+    return ErrorReading(max(rest, 0.0), evidence, first, runner, ((first, best),), margin, odds=True)
 
 
 def _others(answer: Classification, best: float) -> float:
@@ -160,70 +160,70 @@ def _others(answer: Classification, best: float) -> float:
     return rest
 
 
-def _several(answer: Classification) -> Reading:
+def _several(answer: Classification) -> ErrorReading:
     scored = [(one.label, one.score) for one in answer.scores if one.score is not None]
     if not scored:
-        return Reading(None, "no scores", UNSCORED, elements=tuple((one.label, None) for one in answer.scores))
+        return ErrorReading(None, "no scores", UNSCORED, elements=tuple((one.label, None) for one in answer.scores))
     doubts = [(min(score, 1 - score), label) for label, score in scored]
     worst = sorted(doubts, reverse=True)
     chosen = tuple((label, score) for label, score in scored if score >= 0.5)
     runner = worst[1][1] if len(worst) > 1 else ""
-    return Reading(math.fsum(doubt for doubt, _ in doubts), "every class", worst[0][1], runner, chosen)
+    return ErrorReading(math.fsum(doubt for doubt, _ in doubts), "every class", worst[0][1], runner, chosen)
 
 
-def _detection(answer: Detection, evidence: Mapping[str, Any]) -> Reading:
+def _detection(answer: Detection, evidence: Mapping[str, Any]) -> ErrorReading:
     elements = tuple((one.label, one.score) for one in answer.objects)
     pixel_doubt = evidence.get("pixel_doubt")
     if isinstance(pixel_doubt, int | float):
         label = _least_sure(elements) if elements else EMPTY
-        return Reading(float(pixel_doubt), "pixels", label, _second_label(elements), elements, odds=True)
+        return ErrorReading(float(pixel_doubt), "pixels", label, _second_label(elements), elements, odds=True)
     candidates = _numbers(evidence.get("candidate_scores"))
     name = "candidates" if candidates else ""
     return _sum_of(elements, "objects", left_out=math.fsum(candidates), left_out_name=name)
 
 
-def _entities(answer: Entities, evidence: Mapping[str, Any]) -> Reading:
+def _entities(answer: Entities, evidence: Mapping[str, Any]) -> ErrorReading:
     elements = tuple((one.label, one.score) for one in answer.entities)
     tokens = _numbers(evidence.get("token_scores"))
     if not tokens:
         return _sum_of(elements, "entities")
     label = _least_sure(elements) if elements else EMPTY
-    return Reading(math.fsum(1 - p for p in tokens), "tokens", label, _second_label(elements), elements)
+    return ErrorReading(math.fsum(1 - p for p in tokens), "tokens", label, _second_label(elements), elements)
 
 
-def _transcription(answer: Transcription) -> Reading:
+def _transcription(answer: Transcription) -> ErrorReading:
     score, logs = answer.score, answer.token_logprobs
     whole = score if score is not None else math.exp(math.fsum(logs)) if logs else None
     elements = (("text", whole),) if answer.text.strip() else ()
     label = "text" if elements else EMPTY
     if logs:
-        return Reading(-math.fsum(logs), "token logprobs", label, elements=elements)
+        return ErrorReading(-math.fsum(logs), "token logprobs", label, elements=elements)
     if score is not None:
-        return Reading(-math.log(max(score, LEAST)), "score", label, elements=elements)
-    return Reading(None, "no scores", UNSCORED if elements else EMPTY, elements=elements)
+        return ErrorReading(-math.log(max(score, LEAST)), "score", label, elements=elements)
+    return ErrorReading(None, "no scores", UNSCORED if elements else EMPTY, elements=elements)
 
 
-def _frames(answer: Frames, evidence: Mapping[str, Any]) -> Reading:
-    told = evidence.get("frames")
-    details = told if isinstance(told, list) and len(told) == len(answer.frames) else [{}] * len(answer.frames)
+def _frames(answer: Frames, evidence: Mapping[str, Any]) -> ErrorReading:
+    stated = evidence.get("frames")
+    details = stated if isinstance(stated, list) and len(stated) == len(answer.frames) else [{}] * len(answer.frames)
     parts = [_read(one.answer, detail) for one, detail in zip(answer.frames, details, strict=True) if one.key]
     elements = tuple(element for part in parts for element in part.elements)
     known = [part.expected_errors for part in parts if part.expected_errors is not None]
     if not known:
-        return Reading(None, "no scores", UNSCORED if elements else EMPTY, elements=elements)
+        return ErrorReading(None, "no scores", UNSCORED if elements else EMPTY, elements=elements)
     evidence_name = f"frames of {parts[0].evidence}"
     label = _least_sure(elements) if elements else EMPTY
-    return Reading(math.fsum(known), evidence_name, label, _second_label(elements), elements)
+    return ErrorReading(math.fsum(known), evidence_name, label, _second_label(elements), elements)
 
 
-def _several_jobs(answer: Several) -> Reading:
+def _several_jobs(answer: Several) -> ErrorReading:
     parts = [_read(one, {}) for one in answer.answers.values()]
     elements = tuple(element for part in parts for element in part.elements)
     known = [part.expected_errors for part in parts if part.expected_errors is not None]
     if not known:
-        return Reading(None, "no scores", UNSCORED if elements else EMPTY, elements=elements)
+        return ErrorReading(None, "no scores", UNSCORED if elements else EMPTY, elements=elements)
     label = _least_sure(elements) if elements else EMPTY
-    return Reading(math.fsum(known), "several jobs", label, _second_label(elements), elements)
+    return ErrorReading(math.fsum(known), "several jobs", label, _second_label(elements), elements)
 
 
 def _kili_elements(response: Any) -> Iterator[Element]:
@@ -233,9 +233,9 @@ def _kili_elements(response: Any) -> Iterator[Element]:
             yield from _kili_elements(item)
     elif isinstance(response, Mapping):
         label = response.get("name")
-        told = response.get("confidence", response.get("score"))
+        stated = response.get("confidence", response.get("score"))
         if isinstance(label, str):
-            yield label, told / 100 if isinstance(told, int | float) else None
+            yield label, stated / 100 if isinstance(stated, int | float) else None
         for key, value in response.items():
             if isinstance(value, Mapping | list) and key != "boundingPoly":
                 yield from _kili_elements(value)
@@ -253,14 +253,16 @@ def _objects(items: list[Any]) -> Iterator[Any]:
             yield item
 
 
-def _sum_of(elements: tuple[Element, ...], evidence: str, left_out: float = 0.0, left_out_name: str = "") -> Reading:
+def _sum_of(
+    elements: tuple[Element, ...], evidence: str, left_out: float = 0.0, left_out_name: str = ""
+) -> ErrorReading:
     doubts = [1 - score for _, score in elements if score is not None]
     name = f"{evidence} and {left_out_name}" if left_out_name else evidence
     if not elements:
-        return Reading(left_out if left_out_name else None, name if left_out_name else "nothing found", EMPTY)
+        return ErrorReading(left_out if left_out_name else None, name if left_out_name else "nothing found", EMPTY)
     if not doubts and not left_out_name:
-        return Reading(None, "no scores", UNSCORED, elements=elements)
-    return Reading(math.fsum(doubts) + left_out, name, _least_sure(elements), _second_label(elements), elements)
+        return ErrorReading(None, "no scores", UNSCORED, elements=elements)
+    return ErrorReading(math.fsum(doubts) + left_out, name, _least_sure(elements), _second_label(elements), elements)
 
 
 def _least_sure(elements: Iterable[Element]) -> str:

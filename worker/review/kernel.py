@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 
 from worker.review.calibration import Calibration, Example
-from worker.review.decision import Source, Subject
-from worker.review.points import Points, Scale, points_of, scale_of
+from worker.review.decision import ScoreSource, Subject
+from worker.review.points import Scale, ScoredPoints, points_of, scale_of
 from worker.review.vectors import MemoryVectors, Row, Vectors, VectorStore, vectors_of
 
 _NEWTON_STEPS = 12
@@ -100,7 +100,7 @@ class _Fit:
     """Everything that a correction needs."""
 
     scale: Scale
-    points: Points
+    points: ScoredPoints
     weights: Array
     amplitudes: tuple[float, float]
 
@@ -130,7 +130,7 @@ class _Fit:
         with np.load(io.BytesIO(raw), allow_pickle=False) as found:
             labels, versions = (tuple(map(str, found[name])) for name in ("labels", "versions_known"))
             scale = Scale(labels, versions, float(found["temperature"]), found["mean"], found["spread"])
-            points = Points(*(found[name] for name in _POINTS))
+            points = ScoredPoints(*(found[name] for name in _POINTS))
             roots, embeddings = (float(one) for one in found["amplitudes"])
             return cls(scale, points, found["weights"], (roots, embeddings))
 
@@ -147,7 +147,7 @@ class KernelScorer:
         self._fits: dict[str, tuple[bytes, _Fit]] = {}
         self._read: dict[str, dict[str, Vectors]] = {}
 
-    def corrections(self, source: Source, subjects: Sequence[Subject], predicted: Sequence[str]) -> list[float]:
+    def corrections(self, source: ScoreSource, subjects: Sequence[Subject], predicted: Sequence[str]) -> list[float]:
         """What to add to the log odds of each subject; 0 where nothing is known."""
         fit = self._fit(source)
         if fit is None:
@@ -157,7 +157,7 @@ class KernelScorer:
         found = fit.corrections(vectors, predicted, source.model)
         return [one if known.known else 0.0 for one, known in zip(found.tolist(), vectors, strict=True)]
 
-    def remember(self, source: Source, subjects: Sequence[Subject], reviewed: Sequence[bool]) -> None:
+    def remember(self, source: ScoreSource, subjects: Sequence[Subject], reviewed: Sequence[bool]) -> None:
         """Keep the vectors of subjects that will be reviewed; of all, where there is room."""
         kept = [one for one, asked in zip(subjects, reviewed, strict=True) if asked or not self._store.scarce]
         read = self._read.pop(source.key, {})
@@ -166,7 +166,7 @@ class KernelScorer:
         if known:
             self._store.remember(source, known)
 
-    def learn(self, source: Source, verdicts: Mapping[str, Example], calibration: Calibration) -> None:
+    def learn(self, source: ScoreSource, verdicts: Mapping[str, Example], calibration: Calibration) -> None:
         """Fit anew to the verdicts whose vectors are known."""
         vectors = self._store.recall(source, verdicts)
         fresh = {name: Row(source.model, verdicts[name], one) for name, one in vectors.items()}
@@ -174,7 +174,7 @@ class KernelScorer:
         if fresh and len(rows) >= FEWEST_ROWS:
             self._store.save_fit(source, _fitted(rows, calibration).to_bytes())
 
-    def _fit(self, source: Source) -> _Fit | None:
+    def _fit(self, source: ScoreSource) -> _Fit | None:
         raw = self._store.fit(source)
         if raw is None:
             return None
@@ -202,7 +202,7 @@ def _fitted(rows: Sequence[Row], calibration: Calibration) -> _Fit:
     return _Fit(scale, points, weights, amplitudes)
 
 
-def _kernel(one: Points, other: Points, amplitudes: tuple[float, float]) -> Array:
+def _kernel(one: ScoredPoints, other: ScoredPoints, amplitudes: tuple[float, float]) -> Array:
     same = _equal(one.classes, other.classes)
     found = np.exp(_squared_distances(one.roots, other.roots) * (-0.5 / _ROOT_LENGTH**2))
     found *= amplitudes[0]
@@ -233,7 +233,7 @@ def _squared_distances(one: Array, other: Array) -> Array:
     return result
 
 
-def _amplitudes(points: Points, offsets: Array, wrong: Array) -> tuple[float, float]:
+def _amplitudes(points: ScoredPoints, offsets: Array, wrong: Array) -> tuple[float, float]:
     """With the embedding, unless the newest rows are clearly more likely without it."""
     without, both = (ROOT_AMPLITUDE, 0.0), (ROOT_AMPLITUDE, EMBEDDING_AMPLITUDE)
     if not points.embeddings.shape[1]:

@@ -6,10 +6,10 @@ from typing import Any
 
 from worker.review.calibration import probability
 from worker.review.capacity import Kind, granted_per_day
-from worker.review.decision import SEPARATOR, Source
-from worker.review.policy_file import Policy, Rule
+from worker.review.decision import SEPARATOR, ScoreSource
+from worker.review.policy_file import Policy, ReviewRule
 from worker.review.redis_state import RedisState
-from worker.review.state import Board
+from worker.review.state import RuleStatistics
 from worker.review.triage import scored_share
 
 
@@ -19,13 +19,13 @@ def overview(policy: Policy, state: RedisState, now: float) -> dict[str, Any]:
     Raises:
         redis.RedisError: what has been seen cannot be read; ``as_written`` needs no Redis.
     """
-    sources, boards = state.sources(), state.board_names()
-    state.refresh(sources, boards)
+    sources, keys = state.sources(), state.rule_keys()
+    state.refresh(sources, keys)
     rules = {rule.name: rule for rule in policy.rules}
     return as_written(policy) | {
         "projects": [
-            _board(name, state.board(name), rules[name.partition(SEPARATOR)[2]], now)
-            for name in boards
+            _rule_row(name, state.rule_statistics(name), rules[name.partition(SEPARATOR)[2]], now)
+            for name in keys
             if name.partition(SEPARATOR)[2] in rules
         ],
         "models": [_source(source, state) for source in sources],
@@ -41,11 +41,11 @@ def as_written(policy: Policy) -> dict[str, Any]:
     }
 
 
-def _board(name: str, board: Board, rule: Rule, now: float) -> dict[str, Any]:
-    counts = board.counts
+def _rule_row(name: str, rule_statistics: RuleStatistics, rule: ReviewRule, now: float) -> dict[str, Any]:
+    counts = rule_statistics.counts
     seen = counts.day(Kind.SEEN, now)
-    per_day = granted_per_day(rule.capacity, board.reviewers)
-    share = scored_share(rule, board, now, arriving=1)
+    per_day = granted_per_day(rule.capacity, rule_statistics.reviewers)
+    share = scored_share(rule, rule_statistics, now, arrivals=1)
     return {
         "project": name.partition(SEPARATOR)[0],
         "rule": rule.name,
@@ -55,13 +55,13 @@ def _board(name: str, board: Board, rule: Rule, now: float) -> dict[str, Any]:
         "must_review_24h": counts.day(Kind.MUST, now),
         "audits_24h": counts.day(Kind.AUDITS, now),
         "counted_only_24h": counts.day(Kind.LEFT_OUT, now),
-        "reviewers_per_day": board.reviewers,
+        "reviewers_per_day": rule_statistics.reviewers,
         "share_for_doubtful": round(share, 4),
-        "doubtful_above": round(probability(board.log_odds.quantile(1 - share)), 4) if share else None,
+        "doubtful_above": round(probability(rule_statistics.log_odds.quantile(1 - share)), 4) if share else None,
     }
 
 
-def _source(source: Source, state: RedisState) -> dict[str, Any]:
+def _source(source: ScoreSource, state: RedisState) -> dict[str, Any]:
     calibration = state.calibration(source)
     return {
         "project": source.project,

@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True)
-class Points:
+class ScoredPoints:
     """Predictions as arrays: roots (n, labels) of q, embeddings (n, d) standardised, numbers of class and version."""
 
     roots: Array
@@ -30,13 +30,15 @@ class Points:
     classes: Array
     versions: Array
 
-    def taken(self, which: Array | slice) -> Points:
+    def taken(self, which: Array | slice) -> ScoredPoints:
         """Some of them."""
-        return Points(self.roots[which], self.embeddings[which], self.classes[which], self.versions[which])
+        return ScoredPoints(self.roots[which], self.embeddings[which], self.classes[which], self.versions[which])
 
-    def narrow(self) -> Points:
+    def narrow(self) -> ScoredPoints:
         """In single precision, which is enough to compare and half the work."""
-        return Points(self.roots.astype(np.float32), self.embeddings.astype(np.float32), self.classes, self.versions)
+        return ScoredPoints(
+            self.roots.astype(np.float32), self.embeddings.astype(np.float32), self.classes, self.versions
+        )
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,9 @@ def _temperature(logs: Array) -> float:
     return math.sqrt(low * high)
 
 
-def points_of(vectors: Sequence[Vectors], predicted: Iterable[str], versions: Iterable[str], scale: Scale) -> Points:
+def points_of(
+    vectors: Sequence[Vectors], predicted: Iterable[str], versions: Iterable[str], scale: Scale
+) -> ScoredPoints:
     """Arrays of predictions; an embedding of another length than the fit's counts as the mean one."""
     shares = np.exp(_logs(vectors, scale.labels) / scale.temperature)
     known = np.array([bool(one.shares) for one in vectors])[:, None]
@@ -89,7 +93,7 @@ def points_of(vectors: Sequence[Vectors], predicted: Iterable[str], versions: It
     if width > PROJECTED:
         embeddings = embeddings @ np.random.RandomState(0).standard_normal((width, PROJECTED)) / PROJECTED**0.5
     classes, names = _numbers(predicted, scale.labels), _numbers(versions, scale.versions_known)
-    return Points(roots, embeddings / max(1, width) ** 0.5, classes, names)
+    return ScoredPoints(roots, embeddings / max(1, width) ** 0.5, classes, names)
 
 
 def _numbers(names: Iterable[str], known: Sequence[str]) -> Array:

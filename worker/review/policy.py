@@ -10,11 +10,11 @@ from typing import Protocol
 from worker.environment import clock
 from worker.review.calibration import Example
 from worker.review.confidence import own_confidence
-from worker.review.decision import ReviewDecision, Source, Subject
+from worker.review.decision import ReviewDecision, ScoreSource, Subject
 from worker.review.expected_errors import read_errors
-from worker.review.policy_file import Policy, Rule
+from worker.review.policy_file import Policy, ReviewRule
 from worker.review.ranking import ErrorRanker, Ranked, Verdict
-from worker.review.state import MemoryState, ReviewState, board_name
+from worker.review.state import MemoryState, ReviewState, rule_key
 from worker.review.triage import Work, triage
 from worker.review.vectors import ScorerChoice, StrongerScorer, scorer_of
 
@@ -68,7 +68,7 @@ class RankedPolicy:
         self._clock = clock
         self._given_scorer = scorer
         self._scorers: dict[ScorerChoice, StrongerScorer | None] = {}
-        self._rules: dict[tuple[str, str, str], tuple[Source, Rule, str]] = {}
+        self._rules: dict[tuple[str, str, str], tuple[ScoreSource, ReviewRule, str]] = {}
         self._rules_of: Policy | None = None
         self._lock = threading.RLock()
 
@@ -102,7 +102,7 @@ class RankedPolicy:
 
     def set_reviewers(self, project: str, rule: str, per_day: float) -> None:
         """Tell how many reviews a day the reviewers of a project finish, for rules that follow them."""
-        self._state.set_reviewers(board_name(project, rule), per_day)
+        self._state.set_reviewers(rule_key(project, rule), per_day)
 
     def _scorer(self, policy: Policy) -> StrongerScorer | None:
         if self._given_scorer:
@@ -117,12 +117,15 @@ class RankedPolicy:
             self._rules_of = policy
             self._rules.clear()
         works = [self._work_of(subject, policy) for subject in subjects]
-        by_source, by_board = _grouped(works, lambda work: id(work.source)), _grouped(works, lambda work: work.board)
-        self._state.refresh({group[0].source for group in by_source}, {group[0].board for group in by_board})
+        by_source, by_rule = (
+            _grouped(works, lambda work: id(work.source)),
+            _grouped(works, lambda work: work.rule_key),
+        )
+        self._state.refresh({group[0].source for group in by_source}, {group[0].rule_key for group in by_rule})
         for group in by_source:
             self._rank(group, scorer)
-        for group in by_board:
-            triage(group, policy, self._state.board(group[0].board), self._clock())
+        for group in by_rule:
+            triage(group, policy, self._state.rule_statistics(group[0].rule_key), self._clock())
         self._state.flush()
         if scorer:
             for group in by_source:
@@ -133,13 +136,15 @@ class RankedPolicy:
     def _work_of(self, subject: Subject, policy: Policy) -> Work:
         output = subject.output
         found = self._rules.get((subject.project, output.job or "", subject.model))
-        source, rule, board = found or self._rule_for(Source(subject.project, output.job or "", subject.model), policy)
-        return Work(subject, read_errors(output, _stated(subject)), source, rule, board)
+        source, rule, key = found or self._rule_for(
+            ScoreSource(subject.project, output.job or "", subject.model), policy
+        )
+        return Work(subject, read_errors(output, _stated(subject)), source, rule, key)
 
-    def _rule_for(self, source: Source, policy: Policy) -> tuple[Source, Rule, str]:
+    def _rule_for(self, source: ScoreSource, policy: Policy) -> tuple[ScoreSource, ReviewRule, str]:
         """The one source that stands for all that are equal, its rule, and the name of this in its project."""
         rule = policy.rule_for(source.project, source.job, source.model)
-        found = source, rule, board_name(source.project, rule.name)
+        found = source, rule, rule_key(source.project, rule.name)
         return self._rules.setdefault((source.project, source.job, source.model), found)
 
     def _rank(self, works: Sequence[Work], scorer: StrongerScorer | None) -> None:
@@ -162,8 +167,8 @@ def _stated(subject: Subject) -> float | None:
     return None if own is not None and abs(subject.confidence - own) < SAME_CONFIDENCE else subject.confidence
 
 
-def _examples_of(verdicts: Iterable[Verdict]) -> dict[Source, dict[str, Example]]:
-    found: dict[Source, dict[str, Example]] = {}
+def _examples_of(verdicts: Iterable[Verdict]) -> dict[ScoreSource, dict[str, Example]]:
+    found: dict[ScoreSource, dict[str, Example]] = {}
     for verdict in verdicts:
         found.setdefault(verdict.source, {})[verdict.external_id] = verdict.example
     return found

@@ -48,7 +48,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Match(_Part):
+class RuleMatch(_Part):
     """Shell patterns (``*``, ``?``, ``[…]``), case matters; a job is empty when a prediction names none."""
 
     project: str = "*"
@@ -131,11 +131,11 @@ class Rest(_Part):
         return {"upload": 1.0, "count_only": 0.0}.get(self.action, self.share or 0.0)
 
 
-class Rule(_Part):
+class ReviewRule(_Part):
     """One rule; predictions of one project under one rule share a capacity."""
 
     name: str = Field("", max_length=100, pattern="^[^/\x1f]*$")
-    match: Match = Match()
+    match: RuleMatch = RuleMatch()
     capacity: Capacity = Capacity()
     must_review: MustReview = MustReview()
     audit: Audit = Audit()
@@ -144,12 +144,12 @@ class Rule(_Part):
 
 
 class Policy(_Part):
-    """A whole policy. ``version`` is stored with every decision; ``salt`` decides the coins: keep it."""
+    """A whole policy. ``version`` is stored with every decision; ``salt`` decides the draws: keep it."""
 
     version: int | str = 1
     salt: str = "prediction-worker"
     scorer: ScorerChoice = Field("automatic", description="automatic: the stronger scorer where numpy is installed.")
-    rules: tuple[Rule, ...] = (Rule(),)
+    rules: tuple[ReviewRule, ...] = (ReviewRule(),)
 
     @model_validator(mode="after")
     def _names(self) -> Policy:
@@ -166,12 +166,12 @@ class Policy(_Part):
         """What decisions say about their policy."""
         return f"ranked/{self.version}"
 
-    def rule_for(self, project: str, job: str, model: str) -> Rule:
+    def rule_for(self, project: str, job: str, model: str) -> ReviewRule:
         """The first rule that matches; without any, one with all defaults."""
         return next((rule for rule in self.rules if rule.match.holds(project, job, model)), _DEFAULT)
 
 
-_DEFAULT = Rule(name="default")
+_DEFAULT = ReviewRule(name="default")
 
 
 def built_in_policy(capacity: float, audit_rate: float) -> Policy:
@@ -182,7 +182,9 @@ def built_in_policy(capacity: float, audit_rate: float) -> Policy:
         audit_rate: share of the traffic in the audit sample, 0 to 1.
     """
     audit = Audit(rate=audit_rate, floor=min(Audit().floor, audit_rate))
-    return Policy(version="built-in", rules=(Rule(name="default", capacity=Capacity(share=capacity), audit=audit),))
+    return Policy(
+        version="built-in", rules=(ReviewRule(name="default", capacity=Capacity(share=capacity), audit=audit),)
+    )
 
 
 def read_policy(path: Path) -> Policy:
@@ -208,11 +210,11 @@ def parse_policy(given: Any) -> Policy:
     try:
         return Policy.model_validate(given)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, one['loc'])) or 'policy'}: {_told(one)}" for one in error.errors()]
+        lines = [f"{'.'.join(map(str, one['loc'])) or 'policy'}: {_problem(one)}" for one in error.errors()]
         raise PolicyError("\n".join(lines)) from None
 
 
-def _told(error: ErrorDetails) -> str:
+def _problem(error: ErrorDetails) -> str:
     return "unknown key; remove it" if error["type"] == "extra_forbidden" else error["msg"]
 
 

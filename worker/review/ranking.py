@@ -10,8 +10,8 @@ from uuid import uuid4
 import msgspec
 
 from worker.review.calibration import KEPT_EXAMPLES, Example, Features, fit
-from worker.review.decision import ReviewDecision, Source
-from worker.review.expected_errors import Reading
+from worker.review.decision import ReviewDecision, ScoreSource
+from worker.review.expected_errors import ErrorReading
 from worker.review.state import ReviewState
 
 
@@ -30,9 +30,9 @@ class Verdict:
     external_id: str = ""
 
     @property
-    def source(self) -> Source:
+    def source(self) -> ScoreSource:
         """Whose prediction it was."""
-        return Source(self.project, self.decision.job, self.model)
+        return ScoreSource(self.project, self.decision.job, self.model)
 
     @property
     def example(self) -> Example:
@@ -58,7 +58,7 @@ class ErrorRanker:
     def __init__(self, state: ReviewState) -> None:
         self._state = state
 
-    def rank(self, source: Source, readings: Sequence[Reading]) -> list[Ranked]:
+    def rank(self, source: ScoreSource, readings: Sequence[ErrorReading]) -> list[Ranked]:
         """Count the scores of one source, then rank them among all that it has shown so far."""
         histogram = self._state.histogram(source)
         positions = [reading.position for reading in readings]
@@ -80,7 +80,7 @@ class ErrorRanker:
             group = list(found)
             self._learn(group[0].source, {one.external_id or uuid4().hex: one.example for one in group})
 
-    def _learn(self, source: Source, examples: Mapping[str, Example]) -> None:
+    def _learn(self, source: ScoreSource, examples: Mapping[str, Example]) -> None:
         kept = self._state.add_examples(source, examples, KEPT_EXAMPLES)
         start = self._state.calibration(source)
         self._state.save_calibration(source, fit(kept, start, self._state.inherited(source)))

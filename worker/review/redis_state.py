@@ -29,10 +29,10 @@ from worker.environment import clock
 from worker.review import capacity, histogram
 from worker.review.calibration import Calibration, Example
 from worker.review.capacity import Counts
-from worker.review.decision import Source
+from worker.review.decision import ScoreSource
 from worker.review.histogram import Histogram, UntestedPool
 from worker.review.redis_vectors import RedisVectors
-from worker.review.state import Board
+from worker.review.state import RuleStatistics
 from worker.review.vectors import VectorStore
 from worker.spool import names
 
@@ -83,15 +83,15 @@ class RedisState:
         self._read_at: dict[str, float] = {}
         self._histograms: dict[str, Histogram] = {}
         self._calibrations: dict[str, Calibration] = {}
-        self._boards: dict[str, Board] = {}
+        self._rule_statistics: dict[str, RuleStatistics] = {}
         self._untested = UntestedPool(client, KEPT_SECONDS)
         self.vectors: VectorStore = RedisVectors(client, prefix=prefix, refresh_seconds=refresh_seconds, clock=clock)
 
-    def refresh(self, sources: Collection[Source], boards: Collection[str]) -> None:
+    def refresh(self, sources: Collection[ScoreSource], rules: Collection[str]) -> None:
         """Read again what is older than ``refresh_seconds``, in one pipeline."""
         old_sources = [source for source in sources if self._is_old(f"scores:{source.key}")]
-        old_boards = [board for board in boards if self._is_old(f"odds:{board}")]
-        if not old_sources and not old_boards:
+        old_rules = [rule for rule in rules if self._is_old(f"odds:{rule}")]
+        if not old_sources and not old_rules:
             return
         self.send()
         with self._redis.pipeline(transaction=False) as pipe:
@@ -99,34 +99,34 @@ class RedisState:
                 pipe.hgetall(self._key("scores", source.key))
                 pipe.hgetall(self._key("new-scores", source.key))
                 pipe.get(self._key("fit", source.key))
-            for board in old_boards:
-                pipe.hgetall(self._key("odds", board))
-                pipe.hgetall(self._key("new-odds", board))
-                pipe.hgetall(self._key("counts", board))
-                pipe.get(self._key("reviewers", board))
+            for rule in old_rules:
+                pipe.hgetall(self._key("odds", rule))
+                pipe.hgetall(self._key("new-odds", rule))
+                pipe.hgetall(self._key("counts", rule))
+                pipe.get(self._key("reviewers", rule))
             replies = iter(pipe.execute())
         for source in old_sources:
             self._histograms[source.key] = self._histogram("scores", source.key, next(replies), next(replies))
             self._take_fit(source, next(replies))
-        for board in old_boards:
-            log_odds = self._histogram("odds", board, next(replies), next(replies))
-            self._take_board(board, log_odds, next(replies), next(replies))
+        for rule in old_rules:
+            log_odds = self._histogram("odds", rule, next(replies), next(replies))
+            self._take_rule_statistics(rule, log_odds, next(replies), next(replies))
 
-    def histogram(self, source: Source) -> Histogram:
+    def histogram(self, source: ScoreSource) -> Histogram:
         """The scores of a source."""
         if source.key not in self._histograms:
             self._histograms[source.key] = Histogram()
         return self._histograms[source.key]
 
-    def calibration(self, source: Source) -> Calibration:
+    def calibration(self, source: ScoreSource) -> Calibration:
         """The fit of a source; of the model's previous version or none, when it has no verdicts."""
         return self._calibrations.get(source.key) or Calibration()
 
-    def board(self, name: str) -> Board:
+    def rule_statistics(self, name: str) -> RuleStatistics:
         """A rule in a project."""
-        if name not in self._boards:
-            self._boards[name] = Board()
-        return self._boards[name]
+        if name not in self._rule_statistics:
+            self._rule_statistics[name] = RuleStatistics()
+        return self._rule_statistics[name]
 
     def flush(self) -> None:
         """Send what was counted, unless something was sent a moment ago."""
@@ -147,25 +147,25 @@ class RedisState:
             with self._redis.pipeline(transaction=True) as pipe:
                 for one in taken:
                     self._send(pipe, one.kind, one.name, one.counts)
-                for name, board in self._boards.items():
-                    for field, granted in board.counts.pending_grants.items():
+                for name, rule_statistics in self._rule_statistics.items():
+                    for field, granted in rule_statistics.counts.pending_grants.items():
                         pipe.hsetnx(self._key("counts", name), field, granted)
                 pipe.execute()
         except redis.RedisError:
             for one in taken:
                 one.give_back(one.counts)
             raise
-        for board in self._boards.values():
-            board.counts.take_grants()
+        for rule_statistics in self._rule_statistics.values():
+            rule_statistics.counts.take_grants()
 
     def _taken(self) -> Iterator[_Taken]:
         for key, found in self._histograms.items():
             yield from _of_histogram("scores", key, found)
-        for name, board in self._boards.items():
-            yield from _of_histogram("odds", name, board.log_odds)
-            yield _Taken("counts", name, board.counts.take_pending(), board.counts.pending.update)
+        for name, rule_statistics in self._rule_statistics.items():
+            yield from _of_histogram("odds", name, rule_statistics.log_odds)
+            yield _Taken("counts", name, rule_statistics.counts.take_pending(), rule_statistics.counts.pending.update)
 
-    def add_examples(self, source: Source, examples: Mapping[str, Example], keep: int) -> list[Example]:
+    def add_examples(self, source: ScoreSource, examples: Mapping[str, Example], keep: int) -> list[Example]:
         """Keep verdicts by external id; return the newest ``keep`` of the source, oldest first."""
         key, now = self._key("verdicts", source.key), self._wall_clock()
         rows = {name: json.dumps([now + i * 1e-6, *one.to_list()]) for i, (name, one) in enumerate(examples.items())}
@@ -177,7 +177,7 @@ class RedisState:
             self._redis.hdel(key, *(name for _, name, _ in ordered[:-keep]))
         return [Example.from_list(json.loads(row)[1:]) for _, _, row in ordered[-keep:]]
 
-    def inherited(self, source: Source) -> Calibration | None:
+    def inherited(self, source: ScoreSource) -> Calibration | None:
         """The fit of the model's version before this one."""
         found: Any = self._redis.zrange(self._key("versions", source.family), 0, -1)
         versions = [key.decode() for key in found]
@@ -185,7 +185,7 @@ class RedisState:
         raw: Any = self._redis.get(self._key("fit", before[-1])) if before else None
         return Calibration.from_dict(json.loads(raw)) if raw else None
 
-    def save_calibration(self, source: Source, calibration: Calibration) -> None:
+    def save_calibration(self, source: ScoreSource, calibration: Calibration) -> None:
         """Keep a fit."""
         versions = self._key("versions", source.family)
         with self._redis.pipeline(transaction=True) as pipe:
@@ -195,16 +195,16 @@ class RedisState:
             pipe.execute()
         self._calibrations[source.key] = calibration
 
-    def set_reviewers(self, board: str, per_day: float) -> None:
+    def set_reviewers(self, rule: str, per_day: float) -> None:
         """Keep how many reviews the reviewers finish a day."""
-        self._redis.set(self._key("reviewers", board), per_day, ex=KEPT_SECONDS)
-        self.board(board).reviewers = per_day
+        self._redis.set(self._key("reviewers", rule), per_day, ex=KEPT_SECONDS)
+        self.rule_statistics(rule).reviewers = per_day
 
-    def sources(self) -> list[Source]:
+    def sources(self) -> list[ScoreSource]:
         """Every source that has shown a score, sorted."""
-        return [Source(*name.split("\x1f")) for name in self._names("scores")]
+        return [ScoreSource(*name.split("\x1f")) for name in self._names("scores")]
 
-    def board_names(self) -> list[str]:
+    def rule_keys(self) -> list[str]:
         """Every rule in every project that has seen a prediction, sorted."""
         return self._names("counts")
 
@@ -226,15 +226,15 @@ class RedisState:
         self._drop(key, histogram.stale_fields(_texts(counts), found.epoch))
         return found
 
-    def _take_fit(self, source: Source, fit: bytes | None) -> None:
+    def _take_fit(self, source: ScoreSource, fit: bytes | None) -> None:
         known = Calibration.from_dict(json.loads(fit)) if fit else self.inherited(source)
         if known:
             self._calibrations[source.key] = known
 
-    def _take_board(
+    def _take_rule_statistics(
         self, name: str, log_odds: Histogram, counts: Mapping[bytes, bytes], reviewers: bytes | None
     ) -> None:
-        self._boards[name] = Board(
+        self._rule_statistics[name] = RuleStatistics(
             log_odds, Counts.from_counts(_numbers(counts)), float(reviewers) if reviewers else None
         )
         self._drop(self._key("counts", name), capacity.stale_fields(_texts(counts), self._wall_clock()))

@@ -20,7 +20,7 @@ from uuid import uuid4
 import redis
 
 from worker.environment import clock
-from worker.review.decision import SEPARATOR, Source
+from worker.review.decision import SEPARATOR, ScoreSource
 from worker.review.vectors import Row, Vectors
 
 WAITING_SECONDS = 14 * 86_400
@@ -64,7 +64,7 @@ class RedisVectors:
         self._clock = clock
         self._fits: dict[str, tuple[float, bytes, bytes | None]] = {}
 
-    def remember(self, source: Source, vectors: Mapping[str, Vectors]) -> None:
+    def remember(self, source: ScoreSource, vectors: Mapping[str, Vectors]) -> None:
         """Keep vectors by external id until their verdict comes; the oldest make room."""
         waiting, now, texts = self._key("waiting", source), clock.now(), {k: v.to_json() for k, v in vectors.items()}
         with self._redis.pipeline(transaction=False) as pipe:
@@ -80,13 +80,13 @@ class RedisVectors:
             popped: Any = self._redis.zpopmin(waiting, count - most)
             self._redis.delete(*(self._waiting_key(source, name.decode()) for name, _ in popped))
 
-    def recall(self, source: Source, external_ids: Collection[str]) -> dict[str, Vectors]:
+    def recall(self, source: ScoreSource, external_ids: Collection[str]) -> dict[str, Vectors]:
         """Vectors that were kept, of those external ids that have them."""
         wanted = list(external_ids)
         found: Any = self._redis.mget([self._waiting_key(source, one) for one in wanted]) if wanted else []
         return {one: Vectors.from_json(raw) for one, raw in zip(wanted, found, strict=True) if raw}
 
-    def add_rows(self, source: Source, rows: Mapping[str, Row], keep: int) -> list[Row]:
+    def add_rows(self, source: ScoreSource, rows: Mapping[str, Row], keep: int) -> list[Row]:
         """Keep rows by external id; return the newest ``keep`` of all versions of the model, oldest first."""
         key, now = f"{self._prefix}rows:{source.family}", clock.now()
         fresh = {
@@ -102,7 +102,7 @@ class RedisVectors:
             self._redis.hdel(key, *(name for _, _, name in ordered[:-keep]))
         return [Row.from_json(text) for _, text, _ in ordered[-keep:]]
 
-    def save_fit(self, source: Source, fit: bytes) -> None:
+    def save_fit(self, source: ScoreSource, fit: bytes) -> None:
         """Keep a fit."""
         stamp = uuid4().bytes
         with self._redis.pipeline(transaction=True) as pipe:
@@ -112,7 +112,7 @@ class RedisVectors:
             pipe.execute()
         self._fits[source.key] = (self._clock(), stamp, fit)
 
-    def fit(self, source: Source) -> bytes | None:
+    def fit(self, source: ScoreSource) -> bytes | None:
         """The newest fit of this version, else of any version of the model, as it was given or a moment ago."""
         now = self._clock()
         read_at, stamp, known = self._fits.get(source.key, (now - self._refresh_seconds, b"", None))
@@ -134,8 +134,8 @@ class RedisVectors:
     def _kernel_key(self, name: str) -> str:
         return f"{self._prefix}kernel:{name}"
 
-    def _key(self, kind: str, source: Source) -> str:
+    def _key(self, kind: str, source: ScoreSource) -> str:
         return f"{self._prefix}{kind}:{source.key}"
 
-    def _waiting_key(self, source: Source, external_id: str) -> str:
+    def _waiting_key(self, source: ScoreSource, external_id: str) -> str:
         return f"{self._key('vector', source)}:{external_id}"

@@ -12,7 +12,7 @@ from typing import Protocol
 from worker.review.audit import openness
 from worker.review.calibration import Calibration, Example, probability
 from worker.review.capacity import Counts
-from worker.review.decision import SEPARATOR, Source
+from worker.review.decision import SEPARATOR, ScoreSource
 from worker.review.histogram import Histogram, middles
 from worker.review.vectors import MemoryVectors, VectorStore
 
@@ -23,13 +23,13 @@ _OPENNESS = [openness(probability(middle)) for middle in middles()]
 _OPENNESS_ASKED = [openness(probability(middle), asked=True) for middle in middles()]
 
 
-def board_name(project: str, rule: str) -> str:
+def rule_key(project: str, rule: str) -> str:
     """The name of a rule in a project."""
     return SEPARATOR.join((project, rule))
 
 
 @dataclass(slots=True)
-class Board:
+class RuleStatistics:
     """One rule in one project: the distribution of log odds of an error, and what passed."""
 
     log_odds: Histogram = field(default_factory=Histogram)
@@ -49,18 +49,18 @@ class Board:
 class ReviewState(Protocol):
     """What the policy remembers. Whatever is handed out is changed in place and kept by ``flush``."""
 
-    def refresh(self, sources: Collection[Source], boards: Collection[str]) -> None:
+    def refresh(self, sources: Collection[ScoreSource], rules: Collection[str]) -> None:
         """Bring what will be asked for up to date."""
 
-    def histogram(self, source: Source) -> Histogram:
+    def histogram(self, source: ScoreSource) -> Histogram:
         """The scores of a source."""
         ...
 
-    def calibration(self, source: Source) -> Calibration:
+    def calibration(self, source: ScoreSource) -> Calibration:
         """The fit of a source; of the model's previous version or none, when it has no verdicts."""
         ...
 
-    def board(self, name: str) -> Board:
+    def rule_statistics(self, name: str) -> RuleStatistics:
         """A rule in a project."""
         ...
 
@@ -70,18 +70,18 @@ class ReviewState(Protocol):
     def send(self) -> None:
         """Keep what was counted, now."""
 
-    def add_examples(self, source: Source, examples: Mapping[str, Example], keep: int) -> list[Example]:
+    def add_examples(self, source: ScoreSource, examples: Mapping[str, Example], keep: int) -> list[Example]:
         """Keep verdicts by external id; return the newest ``keep`` of the source, oldest first."""
         ...
 
-    def inherited(self, source: Source) -> Calibration | None:
+    def inherited(self, source: ScoreSource) -> Calibration | None:
         """The fit of the model's version before this one."""
         ...
 
-    def save_calibration(self, source: Source, calibration: Calibration) -> None:
+    def save_calibration(self, source: ScoreSource, calibration: Calibration) -> None:
         """Keep a fit."""
 
-    def set_reviewers(self, board: str, per_day: float) -> None:
+    def set_reviewers(self, rule: str, per_day: float) -> None:
         """Keep how many reviews the reviewers finish a day."""
 
     @property
@@ -97,43 +97,43 @@ class MemoryState:
         self._histograms: dict[str, Histogram] = {}
         self._calibrations: dict[str, Calibration] = {}
         self._newest: dict[str, list[str]] = {}
-        self._boards: dict[str, Board] = {}
+        self._rule_statistics: dict[str, RuleStatistics] = {}
         self._examples: dict[str, dict[str, Example]] = {}
         self.vectors: VectorStore = MemoryVectors()
 
-    def refresh(self, sources: Collection[Source], boards: Collection[str]) -> None:
+    def refresh(self, sources: Collection[ScoreSource], rules: Collection[str]) -> None:
         """Nothing is anywhere else."""
 
-    def histogram(self, source: Source) -> Histogram:
+    def histogram(self, source: ScoreSource) -> Histogram:
         """The scores of a source."""
         if source.key not in self._histograms:
             self._histograms[source.key] = Histogram()
         return self._histograms[source.key]
 
-    def calibration(self, source: Source) -> Calibration:
+    def calibration(self, source: ScoreSource) -> Calibration:
         """The fit of a source; of the model's previous version or none, when it has no verdicts."""
         return self._calibrations.get(source.key) or self.inherited(source) or Calibration()
 
-    def board(self, name: str) -> Board:
+    def rule_statistics(self, name: str) -> RuleStatistics:
         """A rule in a project."""
-        if name not in self._boards:
-            self._boards[name] = Board()
-        return self._boards[name]
+        if name not in self._rule_statistics:
+            self._rule_statistics[name] = RuleStatistics()
+        return self._rule_statistics[name]
 
     def flush(self) -> None:
         """Nothing is anywhere else: what was counted is let go."""
         for histogram in self._histograms.values():
             histogram.take_pending()
-        for board in self._boards.values():
-            board.log_odds.take_pending()
-            board.counts.take_pending()
-            board.counts.take_grants()
+        for rule_statistics in self._rule_statistics.values():
+            rule_statistics.log_odds.take_pending()
+            rule_statistics.counts.take_pending()
+            rule_statistics.counts.take_grants()
 
     def send(self) -> None:
         """As ``flush``."""
         self.flush()
 
-    def add_examples(self, source: Source, examples: Mapping[str, Example], keep: int) -> list[Example]:
+    def add_examples(self, source: ScoreSource, examples: Mapping[str, Example], keep: int) -> list[Example]:
         """Keep verdicts by external id; return the newest ``keep`` of the source, oldest first."""
         kept = self._examples.setdefault(source.key, {})
         for external_id, example in examples.items():
@@ -143,19 +143,19 @@ class MemoryState:
             del kept[old]
         return list(kept.values())
 
-    def inherited(self, source: Source) -> Calibration | None:
+    def inherited(self, source: ScoreSource) -> Calibration | None:
         """The fit of the model's version before this one."""
         versions = self._newest.get(source.family, [])
         before = versions[: versions.index(source.key)] if source.key in versions else versions
         return self._calibrations[before[-1]] if before else None
 
-    def save_calibration(self, source: Source, calibration: Calibration) -> None:
+    def save_calibration(self, source: ScoreSource, calibration: Calibration) -> None:
         """Keep a fit."""
         versions = self._newest.setdefault(source.family, [])
         if source.key not in versions:
             versions.append(source.key)
         self._calibrations[source.key] = calibration
 
-    def set_reviewers(self, board: str, per_day: float) -> None:
+    def set_reviewers(self, rule: str, per_day: float) -> None:
         """Keep how many reviews the reviewers finish a day."""
-        self.board(board).reviewers = per_day
+        self.rule_statistics(rule).reviewers = per_day

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from worker.review.audit import coin, inclusion_probability
+from worker.review.audit import audit_draw, inclusion_probability
 from worker.review.calibration import probability
 from worker.review.capacity import Kind, review_share
 from worker.review.conditions import Case, describe
-from worker.review.decision import ReviewDecision, Source, Subject
-from worker.review.expected_errors import Reading
-from worker.review.policy_file import Policy, Rule
+from worker.review.decision import ReviewDecision, ScoreSource, Subject
+from worker.review.expected_errors import ErrorReading
+from worker.review.policy_file import Policy, ReviewRule
 from worker.review.ranking import Ranked
-from worker.review.state import Board
+from worker.review.state import RuleStatistics
 
 MUST_REVIEW, AUDIT, SCORED, UNTOUCHED = 3, 2, 1, 0
 """Bands of Kili's priority."""
@@ -27,7 +27,7 @@ MUST_BURST = 10
 """Must-reviews that may exceed their share of the traffic."""
 
 TIE = 0.125
-"""Width, in log odds, within which the coin decides who comes first: equal scores share the capacity."""
+"""Width, in log odds, within which the draw decides who comes first: equal scores share the capacity."""
 
 
 def priority_of(band: int, error_probability: float) -> int:
@@ -36,36 +36,36 @@ def priority_of(band: int, error_probability: float) -> int:
 
 
 class Work(msgspec.Struct, gc=False):
-    """One prediction on its way to a decision; ``board`` is the name of its rule in its project."""
+    """One prediction on its way to a decision; ``rule_statistics`` is the name of its rule in its project."""
 
     subject: Subject
-    reading: Reading
-    source: Source
-    rule: Rule
-    board: str
+    reading: ErrorReading
+    source: ScoreSource
+    rule: ReviewRule
+    rule_key: str
     ranked: Ranked | None = None
     decision: ReviewDecision | None = None
 
 
-def scored_share(rule: Rule, board: Board, now: float, arriving: int) -> float:
+def scored_share(rule: ReviewRule, rule_statistics: RuleStatistics, now: float, arrivals: int) -> float:
     """Share of the predictions arriving now that may be reviewed for their score: what the others leave."""
-    counts = board.counts
-    share = review_share(rule.capacity, counts, now, arriving=arriving, reviewers=board.reviewers)
+    counts = rule_statistics.counts
+    share = review_share(rule.capacity, counts, now, arrivals=arrivals, reviewers=rule_statistics.reviewers)
     must = counts.day(Kind.MUST, now) / max(1, counts.day(Kind.SEEN, now))
     return max(0.0, share - rule.audit.rate - must)
 
 
-def triage(works: Sequence[Work], policy: Policy, board: Board, now: float) -> None:
+def triage(works: Sequence[Work], policy: Policy, rule_statistics: RuleStatistics, now: float) -> None:
     """Decide on predictions of one rule in one project; their ranks are known, all of them are counted."""
-    throws = [coin(policy.salt, one.subject.project, one.subject.external_id, one.subject.model) for one in works]
+    throws = [audit_draw(policy.salt, one.subject.project, one.subject.external_id, one.subject.model) for one in works]
     ranked = [_ranked(work) for work in works]
     places = [_place(one, throw) for one, throw in zip(ranked, throws, strict=True)]
-    board.log_odds.observe(places)
-    ranks = board.log_odds.percentiles(places)
-    table = _Table(policy, works[0].rule, board, now, len(works))
+    rule_statistics.log_odds.observe(places)
+    ranks = rule_statistics.log_odds.percentiles(places)
+    table = _Table(policy, works[0].rule, rule_statistics, now, len(works))
     for work, one, throw, rank in zip(works, ranked, throws, ranks, strict=True):
         work.decision = table.decide(work, one, throw, rank)
-    board.counts.add(now, table.numbers())
+    rule_statistics.counts.add(now, table.numbers())
 
 
 def _ranked(work: Work) -> Ranked:
@@ -75,24 +75,26 @@ def _ranked(work: Work) -> Ranked:
 
 
 def _place(ranked: Ranked, throw: float) -> float:
-    """The log odds of an error, told apart by the coin where they are equal."""
+    """The log odds of an error, told apart by the draw where they are equal."""
     return ranked.log_odds + TIE * (throw * 2.0**20 % 1 - 0.5)
 
 
 class _Table:
     """What one batch is decided by, and counts of what was decided."""
 
-    def __init__(self, policy: Policy, rule: Rule, board: Board, now: float, arriving: int) -> None:
+    def __init__(
+        self, policy: Policy, rule: ReviewRule, rule_statistics: RuleStatistics, now: float, arrivals: int
+    ) -> None:
         self.salt = policy.salt
         self.label = f"{policy.label}/{rule.name}"
         self.rule = rule
         self.audit = rule.audit
         self.uploaded = rule.rest.uploaded
-        self.cut = 1 - scored_share(rule, board, now, arriving)
-        self.mean_openness = board.mean_openness(self.cut)
-        seen = board.counts.day(Kind.SEEN, now) + arriving
-        self.must_left = rule.must_review.max_share * seen + MUST_BURST - board.counts.day(Kind.MUST, now)
-        self.seen = arriving
+        self.cut = 1 - scored_share(rule, rule_statistics, now, arrivals)
+        self.mean_openness = rule_statistics.mean_openness(self.cut)
+        seen = rule_statistics.counts.day(Kind.SEEN, now) + arrivals
+        self.must_left = rule.must_review.max_share * seen + MUST_BURST - rule_statistics.counts.day(Kind.MUST, now)
+        self.seen = arrivals
         self.reviews = self.musts = self.audits = self.left_out = 0
 
     def decide(self, work: Work, ranked: Ranked, throw: float, rank: float) -> ReviewDecision:
@@ -150,7 +152,7 @@ class _Table:
 
     def _must(self, work: Work) -> str:
         subject = work.subject
-        throw = coin(self.salt, "condition", subject.project, subject.external_id, subject.model)
+        throw = audit_draw(self.salt, "condition", subject.project, subject.external_id, subject.model)
         case = Case(work.reading, subject.metadata, throw)
         found = next((one for one in self.rule.must_review.conditions if one.holds(case)), None)
         if found is None:
@@ -160,7 +162,9 @@ class _Table:
 
     def _uploads(self, subject: Subject) -> bool:
         share = self.uploaded
-        return share >= 1 or coin(self.salt, "upload", subject.project, subject.external_id, subject.model) < share
+        return (
+            share >= 1 or audit_draw(self.salt, "upload", subject.project, subject.external_id, subject.model) < share
+        )
 
 
 def _short(value: float | None) -> float | None:

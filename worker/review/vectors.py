@@ -14,7 +14,7 @@ import msgspec
 
 from worker.contract.output import Classification
 from worker.review.calibration import Calibration, Example
-from worker.review.decision import Source, Subject
+from worker.review.decision import ScoreSource, Subject
 
 ScorerChoice = Literal["automatic", "off"]
 
@@ -22,14 +22,16 @@ ScorerChoice = Literal["automatic", "off"]
 class StrongerScorer(Protocol):
     """Corrects log odds of an error by more than the score."""
 
-    def corrections(self, source: Source, subjects: Sequence[Subject], predicted: Sequence[str]) -> Sequence[float]:
+    def corrections(
+        self, source: ScoreSource, subjects: Sequence[Subject], predicted: Sequence[str]
+    ) -> Sequence[float]:
         """What to add to the log odds of each subject; 0 where nothing is known."""
         ...
 
-    def remember(self, source: Source, subjects: Sequence[Subject], reviewed: Sequence[bool]) -> None:
+    def remember(self, source: ScoreSource, subjects: Sequence[Subject], reviewed: Sequence[bool]) -> None:
         """Keep what is needed to learn from verdicts; ``reviewed`` tells which subjects humans are asked about."""
 
-    def learn(self, source: Source, verdicts: Mapping[str, Example], calibration: Calibration) -> None:
+    def learn(self, source: ScoreSource, verdicts: Mapping[str, Example], calibration: Calibration) -> None:
         """Learn from examples by external id; ``calibration`` is what will be corrected."""
 
 
@@ -121,21 +123,21 @@ class VectorStore(Protocol):
 
     scarce: bool
 
-    def remember(self, source: Source, vectors: Mapping[str, Vectors]) -> None:
+    def remember(self, source: ScoreSource, vectors: Mapping[str, Vectors]) -> None:
         """Keep vectors by external id until their verdict comes."""
 
-    def recall(self, source: Source, external_ids: Collection[str]) -> dict[str, Vectors]:
+    def recall(self, source: ScoreSource, external_ids: Collection[str]) -> dict[str, Vectors]:
         """Vectors that were kept, of those external ids that have them."""
         ...
 
-    def add_rows(self, source: Source, rows: Mapping[str, Row], keep: int) -> list[Row]:
+    def add_rows(self, source: ScoreSource, rows: Mapping[str, Row], keep: int) -> list[Row]:
         """Keep rows by external id; return the newest ``keep`` of all versions of the model, oldest first."""
         ...
 
-    def save_fit(self, source: Source, fit: bytes) -> None:
+    def save_fit(self, source: ScoreSource, fit: bytes) -> None:
         """Keep a fit."""
 
-    def fit(self, source: Source) -> bytes | None:
+    def fit(self, source: ScoreSource) -> bytes | None:
         """The newest fit of this version, else of any version of the model, as it was given."""
         ...
 
@@ -150,19 +152,19 @@ class MemoryVectors:
         self._rows: dict[str, dict[tuple[str, str], Row]] = {}
         self._fits: dict[str, bytes] = {}
 
-    def remember(self, source: Source, vectors: Mapping[str, Vectors]) -> None:
+    def remember(self, source: ScoreSource, vectors: Mapping[str, Vectors]) -> None:
         """Keep vectors by external id until their verdict comes."""
         for external_id, one in vectors.items():
             self._waiting[source.key, external_id] = one
         while len(self._waiting) > MOST_WAITING:
             del self._waiting[next(iter(self._waiting))]
 
-    def recall(self, source: Source, external_ids: Collection[str]) -> dict[str, Vectors]:
+    def recall(self, source: ScoreSource, external_ids: Collection[str]) -> dict[str, Vectors]:
         """Vectors that were kept, of those external ids that have them."""
         found = {external_id: self._waiting.get((source.key, external_id)) for external_id in external_ids}
         return {external_id: one for external_id, one in found.items() if one}
 
-    def add_rows(self, source: Source, rows: Mapping[str, Row], keep: int) -> list[Row]:
+    def add_rows(self, source: ScoreSource, rows: Mapping[str, Row], keep: int) -> list[Row]:
         """Keep rows by external id; return the newest ``keep`` of all versions of the model, oldest first."""
         kept = self._rows.setdefault(source.family, {})
         for external_id, row in rows.items():
@@ -173,10 +175,10 @@ class MemoryVectors:
             del kept[old]
         return list(kept.values())
 
-    def save_fit(self, source: Source, fit: bytes) -> None:
+    def save_fit(self, source: ScoreSource, fit: bytes) -> None:
         """Keep a fit."""
         self._fits[source.key] = self._fits[source.family] = fit
 
-    def fit(self, source: Source) -> bytes | None:
+    def fit(self, source: ScoreSource) -> bytes | None:
         """The newest fit of this version, else of any version of the model, as it was given."""
         return self._fits.get(source.key) or self._fits.get(source.family)

@@ -45,12 +45,12 @@ def state(tables: Tables, *, project_id: str | None, is_full: bool) -> dict[str,
         _check(tables, project_id)
         assets = list(tables.assets_of(project_id).values())
         labels = list(tables.labels_of(project_id).values())
-    counted = {"projects": len(tables.projects), **_counts(assets, labels)}
+    summary = {"projects": len(tables.projects), **_counts(assets, labels)}
     if project_id is None:
-        counted["project_ids"] = list(tables.projects)
+        summary["project_ids"] = list(tables.projects)
     if is_full:
-        counted["items"] = [_item(tables, asset) for asset in assets]
-    return counted
+        summary["items"] = [_item(tables, asset) for asset in assets]
+    return summary
 
 
 def queue(tables: Tables, *, project_id: str, first: int) -> list[dict[str, Any]]:

@@ -98,8 +98,8 @@ def _external_part(parts: list[str], _: Tables) -> Predicate:
     return lambda asset: any(part in asset.external_id for part in parts)
 
 
-def _assignee(people: list[str], tables: Tables) -> Predicate:
-    wanted = frozenset(people)
+def _assignee(emails: list[str], tables: Tables) -> Predicate:
+    wanted = frozenset(emails)
 
     def predicate(asset: Asset) -> bool:
         return any(wanted & {key, tables.users[key].email} for key in asset.assignee_ids)
@@ -138,8 +138,8 @@ def _label_of_asset(where: Where, tables: Tables) -> Predicate:
     return lambda asset: any(all(predicate(label) for predicate in predicates) for label in tables.labels_on(asset.id))
 
 
-def _by(people: list[str], tables: Tables) -> Predicate:
-    wanted = frozenset(people)
+def _by(emails: list[str], tables: Tables) -> Predicate:
+    wanted = frozenset(emails)
 
     def predicate(label: Label) -> bool:
         user = tables.users[label.author_id]
@@ -149,8 +149,8 @@ def _by(people: list[str], tables: Tables) -> Predicate:
 
 
 def _by_as(label_type: str) -> Condition:
-    def condition(people: list[str], tables: Tables) -> Predicate:
-        by = _by(people, tables)
+    def condition(emails: list[str], tables: Tables) -> Predicate:
+        by = _by(emails, tables)
         return lambda label: label.label_type == label_type and by(label)
 
     return condition

@@ -79,9 +79,9 @@ class SandboxConfig:
             raise ConfigError(f"host: {self.host} is not a loopback address; add --expose if that is meant")
 
     def _check_choices(self) -> None:
-        hints = get_type_hints(type(self))
-        for name, hint in hints.items():
-            allowed = get_args(hint) if get_origin(hint) is Literal else (getattr(self, name),)
+        types = get_type_hints(type(self))
+        for name, kind in types.items():
+            allowed = get_args(kind) if get_origin(kind) is Literal else (getattr(self, name),)
             if getattr(self, name) not in allowed:
                 raise ConfigError(f"{name}: {getattr(self, name)!r} is none of {', '.join(allowed)}")
 

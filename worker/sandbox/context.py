@@ -22,7 +22,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-class Refusal(Protocol):
+class Rejection(Protocol):
     """A fault that refuses single items of a mutation."""
 
     def check(self, asset_id: str | None, external_id: str | None, json_response: str | None) -> None:
@@ -42,7 +42,7 @@ class Context:
     user: User
     base_url: str
     tables: Tables
-    refusals: Sequence[Refusal] = field(default_factory=list)
+    rejections: Sequence[Rejection] = field(default_factory=list)
     failures: Sequence[FailImport] = field(default_factory=list)
     fields: Mapping[str, FieldPlan] = field(default_factory=dict)
     running: str = ""
@@ -61,11 +61,11 @@ class Context:
             raise no_access("asset")
         return asset
 
-    def check_refusals(self, asset_id: str | None, external_id: str | None, json_response: str | None = None) -> None:
+    def check_rejections(self, asset_id: str | None, external_id: str | None, json_response: str | None = None) -> None:
         """Raise KiliError when a fault refuses this item."""
         here = self.fields.get(self.running, FieldPlan())
-        for refusal in (*self.refusals, *here.refusals):
-            refusal.check(asset_id, external_id, json_response)
+        for rejection in (*self.rejections, *here.rejections):
+            rejection.check(asset_id, external_id, json_response)
 
     def apply_batch(
         self, items: Sequence[Item], check: Callable[[Item], None], apply: Callable[[Item], Result]

@@ -9,23 +9,103 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from graphql import ExecutionResult, GraphQLError, execute
 from starlette.requests import Request
 
-from worker.sandbox.actions import Action, Cut, Errors, Html, Lost, Padded, Partial, Reset, Status, TooLarge, Truncated
+from worker.sandbox.actions import (
+    Action,
+    Cut,
+    Errors,
+    FailImport,
+    Html,
+    Lost,
+    Padded,
+    Partial,
+    Reset,
+    Status,
+    TooLarge,
+    Truncated,
+)
 from worker.sandbox.calls import count_items
+from worker.sandbox.context import Context, Rejection
 from worker.sandbox.core import Sandbox
 from worker.sandbox.documents import Prepared
 from worker.sandbox.errors import DOMAIN_CODE
-from worker.sandbox.execution import run
-from worker.sandbox.faults import Call
+from worker.sandbox.execution import Execution
+from worker.sandbox.faults import Call, FieldPlan
+from worker.sandbox.fields import read_field
 from worker.sandbox.paging import project_of
 from worker.sandbox.records import User
 from worker.sandbox.validation import DECODER
+
+logger = logging.getLogger(__name__)
+
+
+def run(
+    sandbox: Sandbox,
+    prepared: Prepared,
+    variables: dict[str, Any],
+    *,
+    user: User,
+    base_url: str,
+    rejections: Sequence[Rejection] = (),
+    failures: Sequence[FailImport] = (),
+    fields: Mapping[str, FieldPlan] | None = None,
+) -> dict[str, Any]:
+    """Return what the answer carries: `data`, `errors` or both.
+
+    The operation runs without a break, so that calls never overlap. `data` is missing when nothing was executed.
+    """
+    if prepared.errors or prepared.document is None:
+        return {"errors": [error.formatted for error in prepared.errors]}
+    sandbox.store.settle()
+    context = Context(
+        store=sandbox.store,
+        config=sandbox.config,
+        buckets=sandbox.buckets,
+        user=user,
+        base_url=base_url,
+        tables=sandbox.store.tables if prepared.is_mutation else sandbox.store.reader(),
+        rejections=rejections,
+        failures=failures,
+        fields=fields or {},
+    )
+    result = execute(
+        sandbox.schema,
+        prepared.document,
+        context_value=context,
+        variable_values=variables,
+        operation_name=prepared.name,
+        field_resolver=read_field,
+        execution_context_class=Execution,
+    )
+    if not isinstance(result, ExecutionResult):
+        raise TypeError("a resolver must not be a coroutine: calls would overlap")
+    return _content(result)
+
+
+def _content(result: ExecutionResult) -> dict[str, Any]:
+    if not result.errors:
+        return {"data": result.data}
+    errors = [_formatted(error) for error in result.errors]
+    if all(error.path is None for error in result.errors):
+        return {"errors": errors}
+    return {"data": result.data, "errors": errors}
+
+
+def _formatted(error: GraphQLError) -> dict[str, Any]:
+    if error.original_error is not None and not isinstance(error.original_error, GraphQLError):
+        logger.error("a resolver failed", exc_info=error.original_error)
+    formatted: dict[str, Any] = {**error.formatted}
+    formatted.setdefault("extensions", {"code": "INTERNAL_SERVER_ERROR"})
+    return formatted
+
 
 JSON = "application/json"
 TEXT = "text/plain; charset=utf-8"
@@ -184,7 +264,7 @@ async def _answer_body(sandbox: Sandbox, base_url: str, user: User, body: Body, 
         body.variables,
         user=user,
         base_url=base_url,
-        refusals=plan.refusals,
+        rejections=plan.rejections,
         failures=plan.failures,
         fields=plan.fields,
     )

@@ -95,7 +95,7 @@ class Call:
 class FieldPlan:
     """What is to happen to one of several root fields."""
 
-    refusals: list[Refuse] = field(default_factory=list)
+    rejections: list[Refuse] = field(default_factory=list)
     error: Errors | None = None
 
 
@@ -105,7 +105,7 @@ class Plan:
 
     delay: float = 0.0
     delay_after: float = 0.0
-    refusals: list[Refuse] = field(default_factory=list)
+    rejections: list[Refuse] = field(default_factory=list)
     failures: list[FailImport] = field(default_factory=list)
     fields: dict[str, FieldPlan] = field(default_factory=dict)
     action: Action | None = None
@@ -203,13 +203,13 @@ class Script:
                 case Errors(status=200) as error if is_one_of_several:
                     plan.of_field(rule.operation).error = error
                 case Refuse() as refuse if is_one_of_several:
-                    plan.of_field(rule.operation).refusals.append(refuse)
+                    plan.of_field(rule.operation).rejections.append(refuse)
                 case Delay(seconds=seconds, after=True):
                     plan.delay_after += seconds
                 case Delay(seconds=seconds):
                     plan.delay += seconds
                 case Refuse() as refuse:
-                    plan.refusals.append(refuse)
+                    plan.rejections.append(refuse)
                 case FailImport() as failure:
                     plan.failures.append(failure)
                 case action:

@@ -25,6 +25,7 @@ class Category:
     """A category of a job; `points`, `starts` and `ends` are None where the interface does not limit them."""
 
     name: str
+    shown: str = ""
     children: tuple[str, ...] = ()
     points: frozenset[str] | None = None
     starts: frozenset[str] | None = None
@@ -98,6 +99,7 @@ def _category(name: str, source: Any) -> Category:
     points = source.get("points")
     return Category(
         name=name,
+        shown=str(source.get("name") or name),
         children=tuple(source.get("children") or ()),
         points=frozenset(point["code"] for point in points) if points else None,
         starts=_ends(source, "start"),

@@ -58,7 +58,7 @@ class Labelers:
         *,
         error_rate: float = 0.0,
         seed: int = 0,
-        people: int = 1,
+        count: int = 1,
     ) -> None:
         """Hire `people` labelers for a project; each answer is wrong with probability `error_rate` (0 to 1)."""
         self._endpoint = endpoint
@@ -69,7 +69,7 @@ class Labelers:
         self._random = random.Random(seed)
         self._client = httpx.Client(headers={"Authorization": f"X-API-Key: {api_key}"}, timeout=30)
         self._jobs: Mapping[str, Job] = {}
-        self._people = cycle([self._hire(number + 1) for number in range(people)])
+        self._labelers = cycle([self._hire(number + 1) for number in range(count)])
 
     def __enter__(self) -> Self:
         """Return the labelers."""
@@ -114,7 +114,7 @@ class Labelers:
             report.mistaken.append(asset["externalId"])
         return {
             "assetID": asset["id"],
-            "authorID": next(self._people),
+            "authorID": next(self._labelers),
             "jsonResponse": json.dumps(given),
             "secondsToLabel": round(self._random.lognormvariate(1.5, 0.5), 1),
         }

@@ -14,7 +14,7 @@ from typing import Any, Self
 from .config import SandboxConfig
 
 #: How long a sandbox may take to start, and to stop before it is killed, in seconds.
-START_LIMIT = 30.0
+START_LIMIT = 60.0
 STOP_LIMIT = 5.0
 
 

@@ -36,7 +36,7 @@ def _update_properties(
 
 def _check_properties(context: Context, where: Where, data: Mapping[str, Any]) -> None:
     asset = context.asset(where.get("id"), (where.get("project") or {}).get("id"))
-    context.check_refusals(asset.id, asset.external_id)
+    context.check_rejections(asset.id, asset.external_id)
     if data.get("jsonMetadata") is not None:
         check_metadata(data["jsonMetadata"])
     _assignees(context, asset, data)

@@ -122,7 +122,7 @@ def _row(context: Context, columns: Mapping[str, Sequence[Any]], index: int) -> 
 
 
 def _check_row(context: Context, project: Project, row: NewAsset) -> None:
-    context.check_refusals(row.id, row.external_id)
+    context.check_rejections(row.id, row.external_id)
     check_metadata(row.json_metadata)
     known = context.tables.assets.get(row.id)
     if known is None:

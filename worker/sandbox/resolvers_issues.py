@@ -42,7 +42,7 @@ def _create(_: None, info: GraphQLResolveInfo, issues: Sequence[Mapping[str, Any
 
 def _check(context: Context, issue: Mapping[str, Any], project_id: str | None) -> None:
     asset = _asset(context, issue, project_id)
-    context.check_refusals(asset.id, asset.external_id)
+    context.check_rejections(asset.id, asset.external_id)
 
 
 def _asset(context: Context, issue: Mapping[str, Any], project_id: str | None) -> Asset:

@@ -8,7 +8,7 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from worker.sandbox.validation import ground_of
+from worker.sandbox.validation import content_of
 from worker.sandbox.workflow import request_marks
 
 from .context import Context, context_of
@@ -66,7 +66,7 @@ def _replaced(context: Context, rows: Sequence[NewLabel]) -> Replaced:
 def _check(context: Context, row: NewLabel) -> None:
     asset = context.asset(row.asset_id, row.project_id)
     text = row.data["jsonResponse"]
-    context.check_refusals(asset.id, asset.external_id, text)
+    context.check_rejections(asset.id, asset.external_id, text)
     author_id = row.data.get("authorID")
     if author_id is not None and author_id not in context.tables.users:
         raise no_access("user")
@@ -77,9 +77,11 @@ def _check(context: Context, row: NewLabel) -> None:
 def _check_response(context: Context, asset: Asset, response: str, *, partial: bool) -> None:
     project = context.project(asset.project_id)
     is_lenient = context.config.validation == "lenient"
-    ground = None if is_lenient else ground_of(asset, project.input_type, context.buckets)
+    asset_content = None if is_lenient else content_of(asset, project.input_type, context.buckets)
     try:
-        check_json_response(response, project.interface, ground=ground, partial=partial, lenient=is_lenient)
+        check_json_response(
+            response, project.interface, asset_content=asset_content, partial=partial, lenient=is_lenient
+        )
     except Malformed as error:
         raise malformed(str(error)) from error
 

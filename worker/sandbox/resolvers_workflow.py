@@ -27,7 +27,7 @@ def _act(context: Context, where: Where, action: Action) -> Outcome:
     for asset in list(select_assets(where, context.tables)):
         reference = {"assetId": asset.id, "externalId": asset.external_id}
         try:
-            context.check_refusals(asset.id, asset.external_id)
+            context.check_rejections(asset.id, asset.external_id)
         except KiliError as error:
             outcome["failed"].append({**reference, "details": error.message})
             continue

@@ -12,21 +12,21 @@ from typing import Any
 
 from worker.sandbox.interface import Interface
 from worker.sandbox.records import Asset
-from worker.sandbox.responses.reading import Ground, Malformed, may_be_georeferenced, rich_text_parts
+from worker.sandbox.responses.reading import AnnotatedContent, Malformed, may_be_georeferenced, rich_text_parts
 from worker.sandbox.responses.strict import check_leniently, check_strictly
 from worker.sandbox.uploads import Buckets
 
 
-def ground_of(asset: Asset, input_type: str, buckets: Buckets) -> Ground:
+def content_of(asset: Asset, input_type: str, buckets: Buckets) -> AnnotatedContent:
     """Return what is known of an asset; a content that lies elsewhere is not fetched."""
     if input_type == "TEXT":
         if asset.json_content:
-            return Ground(parts=_parts(asset.json_content, buckets))
-        return Ground(text=_text(asset.content, buckets))
+            return AnnotatedContent(parts=_parts(asset.json_content, buckets))
+        return AnnotatedContent(text=_text(asset.content, buckets))
     if input_type == "IMAGE":
         found = buckets.read_url(asset.content)
-        return Ground(is_georeferenced=may_be_georeferenced(asset.content, found[1] if found else ""))
-    return Ground()
+        return AnnotatedContent(is_georeferenced=may_be_georeferenced(asset.content, found[1] if found else ""))
+    return AnnotatedContent()
 
 
 def _text(content: str, buckets: Buckets) -> str | None:
@@ -52,7 +52,7 @@ def check_json_response(
     interface: Interface,
     *,
     text: str | None = None,
-    ground: Ground | None = None,
+    asset_content: AnnotatedContent | None = None,
     partial: bool = False,
     lenient: bool = False,
 ) -> None:
@@ -65,7 +65,7 @@ def check_json_response(
         if lenient:
             check_leniently(parsed, interface)
         else:
-            check_strictly(parsed, interface, ground or Ground(text=text), partial=partial)
+            check_strictly(parsed, interface, asset_content or AnnotatedContent(text=text), partial=partial)
     except RecursionError as error:
         raise Malformed("it is nested too deep") from error
 

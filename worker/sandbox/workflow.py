@@ -16,12 +16,12 @@ from worker.sandbox.context import Context
 from worker.sandbox.interface import Interface
 from worker.sandbox.records import HUMAN_TYPES, Asset, Label, Project
 from worker.sandbox.responses.agreement import agreement
-from worker.sandbox.responses.reading import Ground
+from worker.sandbox.responses.reading import AnnotatedContent
 from worker.sandbox.store import Tables
 from worker.sandbox.validation import Malformed, check_json_response
 
 #: Whatever the asset was, its labels were taken: only their form matters here.
-ANYWHERE = Ground(is_georeferenced=True)
+ANYWHERE = AnnotatedContent(is_georeferenced=True)
 
 
 def request_marks(context: Context, label: Label) -> None:
@@ -81,7 +81,7 @@ def overlap_of(one: str, other: str, interface: Interface) -> float:
         return 1.0
     with suppress(Malformed):
         for response in (one, other):
-            check_json_response(response, interface, ground=ANYWHERE, partial=True)
+            check_json_response(response, interface, asset_content=ANYWHERE, partial=True)
         return agreement(mine, theirs, interface)
     return 0.0
 

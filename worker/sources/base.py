@@ -124,7 +124,7 @@ class ReceivingSource:
 
     def _receive(self, receiver: Receiver, put: Put, may_take: Callable[[], bool], stop: threading.Event) -> None:
         while not stop.is_set():
-            self._ask_lag(receiver)
+            self._measure_lag(receiver)
             if not may_take():
                 receiver.rest()
                 clock.wait(stop, FULL_WAIT)
@@ -147,7 +147,7 @@ class ReceivingSource:
                 return True
         return False
 
-    def _ask_lag(self, receiver: Receiver) -> None:
+    def _measure_lag(self, receiver: Receiver) -> None:
         if clock.monotonic() - self._asked > LAG_SECONDS:
             self._asked = clock.monotonic()
             self.lag = receiver.lag()
@@ -155,8 +155,8 @@ class ReceivingSource:
     def _report(self, trouble: str) -> None:
         """Log a trouble when it begins and when it ends."""
         if trouble and trouble != self.trouble:
-            words = "source %s cannot receive: %s"
-            logger.warning(words, self.name, trouble, extra={"action": "source_failed", "source": self.name})
+            message = "source %s cannot receive: %s"
+            logger.warning(message, self.name, trouble, extra={"action": "source_failed", "source": self.name})
         if self.trouble and not trouble:
             logger.info("source %s receives again", self.name, extra={"action": "source_resumed", "source": self.name})
         self.trouble = trouble

@@ -114,12 +114,12 @@ class QueueReceiver:
     def _count(self) -> int:
         count = 0
 
-        def ask() -> None:
+        def read_lag() -> None:
             nonlocal count
             if self._connection.transport.driver_type == "amqp":
                 count = self._consumer.channel.queue_declare(queue=self._queue, passive=True).message_count
 
-        self._guarded(ask)
+        self._guarded(read_lag)
         return count
 
     def _exists(self) -> bool:

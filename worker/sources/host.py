@@ -99,8 +99,8 @@ class SourceHost:
             try:
                 source.run(partial(self._put, source=source.name), partial(self.may_take, source.ahead), self._stop)
             except Exception:
-                words = "source %s begins again"
-                logger.exception(words, source.name, extra={"action": "thread_failed", "source": source.name})
+                message = "source %s begins again"
+                logger.exception(message, source.name, extra={"action": "thread_failed", "source": source.name})
                 clock.wait(self._stop, 1)
 
     def _tend(self) -> None:

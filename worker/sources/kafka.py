@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from worker.intake import RawMessage
@@ -17,6 +18,24 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 200
 WAIT = 0.2
 METADATA_SECONDS = 5.0
+
+
+class Complaints:
+    """What the client says of its connections: the cause, where a call knows only that no broker answered in time."""
+
+    def __init__(self) -> None:
+        self.last = ""
+
+    def __call__(self, error: Any) -> None:
+        """Called by the client; that all brokers are down is no cause."""
+        from confluent_kafka import KafkaError
+
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self.last = error.str()
+
+    def beside(self, error: Exception) -> str:
+        """The error of a call, and the cause."""
+        return f"{error}; {self.last}" if self.last and self.last not in str(error) else str(error)
 
 
 class KafkaReceiver:
@@ -34,6 +53,7 @@ class KafkaReceiver:
         self._settings = settings
         self._pairs = pairs
         self._consumer: Any = None
+        self._complaints = Complaints()
         self._is_paused = False
         self._taken: list[Any] = []
 
@@ -42,11 +62,11 @@ class KafkaReceiver:
         from confluent_kafka import Consumer, KafkaException
 
         try:
-            self._consumer = Consumer(options_of(self._settings), logger=logger)
+            self._consumer = Consumer({**options_of(self._settings), "error_cb": self._complaints}, logger=logger)
             self._consumer.list_topics(timeout=METADATA_SECONDS)
             self._consumer.subscribe(self._settings.topics, on_assign=self._assigned, on_revoke=self._revoked)
-        except KafkaException as error:
-            raise SourceError(f"Kafka: {error}") from error
+        except (KafkaException, ValueError) as error:
+            raise self._failed(error) from error
 
     def receive(self) -> Sequence[RawMessage]:
         """The next records."""
@@ -90,9 +110,9 @@ class KafkaReceiver:
             total = 0
             for place in places:
                 low, high = self._consumer.get_watermark_offsets(place, timeout=METADATA_SECONDS)
-                total += high - max(place.offset, low)
+                total += max(0, high - max(place.offset, low))  # what is committed may be newer than the end
         except KafkaException as error:
-            raise SourceError(f"Kafka: {error}") from error
+            raise self._failed(error) from error
         return int(total)
 
     def _polled(self, most: int, wait: float) -> list[Any]:
@@ -101,11 +121,17 @@ class KafkaReceiver:
         try:
             found = self._consumer.consume(most, wait)
         except KafkaException as error:
-            raise SourceError(f"Kafka: {error}") from error
+            raise self._failed(error) from error
         failed = next((record.error() for record in found if record.error() is not None), None)
         if failed is not None:
             raise SourceError(f"Kafka: {failed}")
         return list(found)
+
+    def _failed(self, error: Exception) -> SourceError:
+        """The error with its cause, which the client tells when it is polled."""
+        if self._consumer is not None:
+            self._consumer.poll(0)
+        return SourceError(f"Kafka: {self._complaints.beside(error)}")
 
     def _pause(self, wanted: bool) -> None:
         if wanted != self._is_paused:
@@ -114,15 +140,15 @@ class KafkaReceiver:
             (self._consumer.pause if wanted else self._consumer.resume)(places)
 
     def _assigned(self, consumer: Any, places: list[Any]) -> None:
-        words = "%d partitions assigned"
-        logger.info(words, len(places), extra={"action": "kafka_assigned", "partitions": len(places)})
+        message = "%d partitions assigned"
+        logger.info(message, len(places), extra={"action": "kafka_assigned", "partitions": len(places)})
         if self._is_paused:
             consumer.pause(places)
 
     def _revoked(self, _consumer: Any, places: list[Any]) -> None:
         """What is in hand is put all the same: its ids keep the next member's reading from doubling it."""
-        words = "%d partitions revoked"
-        logger.info(words, len(places), extra={"action": "kafka_revoked", "partitions": len(places)})
+        message = "%d partitions revoked"
+        logger.info(message, len(places), extra={"action": "kafka_revoked", "partitions": len(places)})
 
     def _read(self, record: Any) -> list[RawMessage]:
         body = record.value()
@@ -139,12 +165,17 @@ def options_of(settings: KafkaSettings) -> dict[str, Any]:
         "fetch.message.max.bytes": 16_000_000,
         "queued.max.messages.kbytes": 32_768,
         "client.id": "prediction-worker",
+        "log_level": 2,  # each attempt to connect is not worth a line; the cause is in what is reported
     }
     return {**found, **security_of(settings), "enable.auto.commit": False, "enable.auto.offset.store": False}
 
 
 def security_of(settings: KafkaSettings) -> dict[str, Any]:
-    """How brokers are spoken to, and the user's own options."""
+    """How brokers are spoken to, and the user's own options.
+
+    Raises:
+        ValueError: a file is not there; names setting and file.
+    """
     found: dict[str, Any] = {"security.protocol": settings.security_protocol}
     given = {
         "sasl.mechanism": settings.sasl_mechanism,
@@ -154,6 +185,11 @@ def security_of(settings: KafkaSettings) -> dict[str, Any]:
         "ssl.certificate.location": settings.ssl_certificate_file,
         "ssl.key.location": settings.ssl_key_file,
     }
+    for name, value in given.items():
+        if isinstance(value, Path) and not value.exists():
+            raise ValueError(
+                f"WORKER_KAFKA__{name.replace('.location', '.file').replace('.', '_').upper()}: no {value}"
+            )
     found |= {name: str(value) for name, value in given.items() if value is not None}
     for option in settings.options:
         name, _, value = option.partition("=")
@@ -176,7 +212,7 @@ def kafka_source(settings: Settings) -> ReceivingSource:
     """The Kafka source that the settings describe.
 
     Raises:
-        ValueError: no topic is named, or the extra is not installed.
+        ValueError: no topic is named, a file is not there, or the extra is not installed.
     """
     if not settings.kafka.topics:
         raise ValueError("the kafka source needs WORKER_KAFKA__TOPICS")
@@ -184,5 +220,6 @@ def kafka_source(settings: Settings) -> ReceivingSource:
         import confluent_kafka  # noqa: F401
     except ModuleNotFoundError:
         raise ValueError("the kafka source needs pip install 'kili-prediction-worker[kafka]'") from None
+    security_of(settings.kafka)
     pairs = settings.kserve.mode == "all"
     return ReceivingSource("kafka", lambda: KafkaReceiver(settings.kafka, pairs=pairs))

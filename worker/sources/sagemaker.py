@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-NOTICE_MARK = b'"invocationStatus"'
+NOTIFICATION_MARK = b'"invocationStatus"'
 VERSION = "unversioned"
 """SageMaker names endpoints; which version of a model answers behind one is not in the notice."""
 
 
-def is_notice(value: Mapping[str, Any]) -> bool:
+def is_notification(value: Mapping[str, Any]) -> bool:
     """Whether JSON is a notice, of success or of failure."""
     return "invocationStatus" in value and "inferenceId" in value
 
 
-def message_of_notice(notice: Mapping[str, Any]) -> dict[str, Any]:
+def message_of_notification(notification: Mapping[str, Any]) -> dict[str, Any]:
     """The prediction that a notice tells of: about the asset that the call named as its ``InferenceId``.
 
     What the notice lacks is left out; admission names it.
     """
-    request = notice.get("requestParameters")
+    request = notification.get("requestParameters")
     endpoint = request.get("endpointName") if isinstance(request, Mapping) else None
     message = {
-        "external_id": notice["inferenceId"],
+        "external_id": notification["inferenceId"],
         "model": {"name": endpoint, "version": VERSION} if endpoint else None,
-        "output": {"payload": dict(notice)},
-        "predicted_at": notice.get("eventTime"),
+        "output": {"payload": dict(notification)},
+        "predicted_at": notification.get("eventTime"),
     }
     return {key: value for key, value in message.items() if value is not None}

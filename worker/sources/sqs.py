@@ -30,7 +30,7 @@ class SqsReceiver:
         self._settings = settings
         self._pairs = pairs
         self._client: Any = None
-        self._turn = 0
+        self._next_queue = 0
         self._url = ""
         self._taken: list[dict[str, Any]] = []
         self._extended_at = 0.0
@@ -52,8 +52,8 @@ class SqsReceiver:
     def receive(self) -> Sequence[RawMessage]:
         """The next messages of the next queue."""
         urls = self._settings.queue_urls
-        self._url = urls[self._turn % len(urls)]
-        self._turn += 1
+        self._url = urls[self._next_queue % len(urls)]
+        self._next_queue += 1
         answer = self._call(
             "receive_message",
             MaxNumberOfMessages=AT_ONCE,

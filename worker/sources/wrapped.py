@@ -21,13 +21,13 @@ from worker.formats import OutputError, read_event
 from worker.intake import RawMessage, pair_of
 from worker.intake.celery_messages import as_json
 from worker.intake.events import is_message
-from worker.sources.sagemaker import NOTICE_MARK, is_notice, message_of_notice
+from worker.sources.sagemaker import NOTIFICATION_MARK, is_notification, message_of_notification
 from worker.tracing import context_of
 
 MAX_DEPTH = 4
 """Wrappers around wrappers: SNS in SQS in a Lambda event, for example."""
 
-MARKS = (b'"specversion"', b'"Records"', b'"subscription"', b'"TopicArn"', b'"eventType"', NOTICE_MARK)
+MARKS = (b'"specversion"', b'"Records"', b'"subscription"', b'"TopicArn"', b'"eventType"', NOTIFICATION_MARK)
 """Every wrapper has one of these keys; a body without them need not be parsed to know that it is none."""
 
 PREFIXES = ("ce-", "ce_", "cloudevents:", "cloudevents_")
@@ -67,8 +67,8 @@ def values_in(value: Any, name: str, *, pairs: bool, depth: int = MAX_DEPTH) -> 
         yield RawMessage(as_json(value), id=name)
     elif "specversion" in value:
         yield _event(value, pairs)
-    elif is_notice(value):
-        yield RawMessage(as_json(message_of_notice(value)), id=name)
+    elif is_notification(value):
+        yield RawMessage(as_json(message_of_notification(value)), id=name)
     else:
         inside = list(_inside(value)) if depth else []
         for text, inner in inside:
@@ -113,9 +113,12 @@ def _inside(value: Mapping[str, Any]) -> Iterator[tuple[bytes, str]]:
 
 def _record(record: Any) -> Iterator[tuple[bytes, str]]:
     held = record if isinstance(record, Mapping) else {}
-    notice = held.get("Sns")
-    if isinstance(notice, Mapping):
-        yield str(notice.get("Message", "")).encode("utf-8", "surrogatepass"), str(notice.get("MessageId", ""))
+    notification = held.get("Sns")
+    if isinstance(notification, Mapping):
+        yield (
+            str(notification.get("Message", "")).encode("utf-8", "surrogatepass"),
+            str(notification.get("MessageId", "")),
+        )
     elif isinstance(held.get("body"), str):
         yield held["body"].encode("utf-8", "surrogatepass"), str(held.get("messageId", ""))
     else:

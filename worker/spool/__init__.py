@@ -4,16 +4,16 @@ from worker.spool.entries import (
     LANES,
     Admission,
     Arrival,
-    Counted,
     Dead,
-    Fate,
     Item,
     Leased,
     Ledger,
+    Outcome,
+    SampledOut,
     Settlement,
+    SpoolObserver,
     Waiting,
 )
-from worker.spool.observer import SpoolObserver
 from worker.spool.spool import INBOX_GROUP, Lane, LeaseLost, Spool
 from worker.spool.watch import Replacement, Watch, replacement_of
 
@@ -22,15 +22,15 @@ __all__ = [
     "LANES",
     "Admission",
     "Arrival",
-    "Counted",
     "Dead",
-    "Fate",
     "Item",
     "Lane",
     "LeaseLost",
     "Leased",
     "Ledger",
+    "Outcome",
     "Replacement",
+    "SampledOut",
     "Settlement",
     "Spool",
     "SpoolObserver",

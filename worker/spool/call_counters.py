@@ -39,7 +39,7 @@ class CallCounter:
         self._redis = client
         self._key = f"{prefix}calls"
         self._guard = threading.Lock()
-        self._counted: dict[str, CallCount] = {}
+        self._pending: dict[str, CallCount] = {}
 
     def observe(self, record: CallRecord) -> None:
         """Count one exchange; what failed is kept at once."""
@@ -48,7 +48,7 @@ class CallCounter:
             logger.info("%s: %s", record.operation, record.outcome, extra={**extra, "status": record.status})
         stem = f"{record.operation}/{record.outcome}"
         with self._guard:
-            count = self._counted.setdefault(stem, CallCount(record.operation, record.outcome))
+            count = self._pending.setdefault(stem, CallCount(record.operation, record.outcome))
             count.calls += 1
             count.items += record.items
             count.repeats += record.attempt > 1
@@ -59,19 +59,19 @@ class CallCounter:
     def keep(self) -> None:
         """Add what was counted to the fleet's counters; when Redis cannot take it, it is not counted."""
         with self._guard:
-            counted, self._counted = self._counted, {}
-        if not counted:
+            pending, self._pending = self._pending, {}
+        if not pending:
             return
         try:
             with self._redis.pipeline(transaction=False) as pipe:
-                for stem, count in counted.items():
+                for stem, count in pending.items():
                     insist(pipe, "HINCRBY", self._key, f"{stem}/calls", count.calls)
                     insist(pipe, "HINCRBY", self._key, f"{stem}/items", count.items)
                     insist(pipe, "HINCRBY", self._key, f"{stem}/repeats", count.repeats)
                     insist(pipe, "HINCRBYFLOAT", self._key, f"{stem}/seconds", round(count.seconds, 4))
                 pipe.execute()
         except redis.RedisError as error:
-            logger.debug("calls not counted: %s", error, extra={"action": "call_not_counted"})
+            logger.debug("calls not recorded: %s", error, extra={"action": "call_not_counted"})
 
     def counts(self) -> list[CallCount]:
         """Every operation and outcome so far."""

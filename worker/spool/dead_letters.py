@@ -17,6 +17,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist, script_of
+from worker.environment.stored import of_stored
 
 Form = Literal["message", "envelope", "event", "pair"]
 """What an original is: a prediction, a Celery message, a CloudEvent, or a logged request with its response."""
@@ -24,7 +25,7 @@ Form = Literal["message", "envelope", "event", "pair"]
 LETTER_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
 """An id of a letter, as of any entry of a stream in Redis."""
 
-MAX_WORDS = 2000
+MAX_MESSAGE = 2000
 MAX_FIELD = 300
 MAX_HISTORY = 50
 
@@ -34,7 +35,7 @@ class Cause:
     """Why a message died.
 
     ``slug`` is the short stable word letters are grouped by; ``kind`` is ``message`` (it was wrong when it came),
-    ``refused`` (Kili refused it) or ``asset`` (it has nowhere to go); ``words`` are the server's own.
+    ``refused`` (Kili refused it) or ``asset`` (it has nowhere to go); ``server_message`` are the server's own.
     """
 
     slug: str
@@ -42,7 +43,7 @@ class Cause:
     field: str
     problem: str
     fix: str = ""
-    words: str = ""
+    server_message: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,9 +77,9 @@ def write_letter(
             "cause": cause.slug,
             "kind": cause.kind,
             "field": cause.field[:MAX_FIELD],
-            "problem": cause.problem[:MAX_WORDS],
-            "fix": cause.fix[:MAX_WORDS],
-            "words": cause.words[:MAX_WORDS],
+            "problem": cause.problem[:MAX_MESSAGE],
+            "fix": cause.fix[:MAX_MESSAGE],
+            "words": cause.server_message[:MAX_MESSAGE],
             "stage": stage,
             "form": form,
             "source": source,
@@ -125,7 +126,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class ExpiryNotification:
     """That letters are going to be dropped: since when it is known, when they go (milliseconds since the epoch).
 
     ``letters`` were there then, ``beyond`` of them over the limit; the others are nearly too old.
@@ -175,16 +176,16 @@ class DeadLetters:
         """Letters in all."""
         return int(self._redis.xlen(f"{self._prefix}dead"))
 
-    def notice(self) -> Notice | None:
+    def expiry(self) -> ExpiryNotification | None:
         """What was announced and has not come about yet."""
         found: Any = self._redis.get(f"{self._prefix}dead:notice")
-        return Notice(**json.loads(found)) if found else None
+        return of_stored(ExpiryNotification, found) if found else None
 
-    def announce(self, notice: Notice) -> None:
+    def announce(self, expiry: ExpiryNotification) -> None:
         """Keep a notice until it has come about."""
-        insist(self._redis, "SET", f"{self._prefix}dead:notice", json.dumps(asdict(notice)))
+        insist(self._redis, "SET", f"{self._prefix}dead:notice", json.dumps(asdict(expiry)))
 
-    def end_notice(self) -> None:
+    def end_notification(self) -> None:
         """What was announced has come about, or was averted."""
         self._redis.delete(f"{self._prefix}dead:notice")
 

@@ -11,9 +11,37 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
-COUNTED = 2
+import redis
+
+
+class SpoolObserver(Protocol):
+    """Called after the fact, in the thread that caused it; must be quick and must not raise."""
+
+    def admitted(self, arrivals: Sequence[Arrival], result: Admission) -> None:
+        """Items were admitted."""
+
+    def looked(self) -> None:
+        """Redis has told which projects are due."""
+
+    def acquired(self, project: str) -> None:
+        """This process holds a project's lock."""
+
+    def released(self, project: str) -> None:
+        """This process no longer works on the project, whether or not Redis knows already."""
+
+    def leased(self, project: str, entries: Sequence[Leased], superseded: int) -> None:
+        """Entries were leased; so many older ones were superseded meanwhile."""
+
+    def settled(self, project: str, settlements: Sequence[Settlement]) -> None:
+        """The outcomes of leased entries were recorded."""
+
+    def failed(self, script: str, error: redis.RedisError) -> None:
+        """Redis refused or did not answer."""
+
+
+MOST_DELAYS = 2
 """Of the time between two attempts so many times the delay count at most."""
 
 
@@ -26,7 +54,7 @@ def tried_for(known: bytes, cause: str, now_ms: int) -> int:
         now_ms: on the clock of Redis, milliseconds since the epoch.
     """
     row = _rows(known).get(cause)
-    return row["for"] + max(0, min(now_ms - row["last"], COUNTED * row["delay"])) if row else 0
+    return row["for"] + max(0, min(now_ms - row["last"], MOST_DELAYS * row["delay"])) if row else 0
 
 
 def tried_since(known: bytes, cause: str) -> int | None:
@@ -81,13 +109,13 @@ class Dead:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
+class SampledOut:
     """A prediction that the review policy only counts: it ends as ``sampled_out``."""
 
     project: str
 
 
-Item = Waiting | Dead | Counted
+Item = Waiting | Dead | SampledOut
 
 
 @dataclass(slots=True)
@@ -122,6 +150,11 @@ class Admission:
             self.skipped + other.skipped,
             self.sampled_out + other.sampled_out,
         )
+
+    def text(self) -> str:
+        """What became of letters that were replayed, as every command and page says it."""
+        message = f"{self.admitted} admitted, {self.superseded} superseded, {self.dead} dead, {self.skipped} gone"
+        return f"{message}, {self.sampled_out} sampled out" if self.sampled_out else message
 
 
 @dataclass(slots=True)
@@ -160,7 +193,7 @@ class Leased:
         return tried_for(self.tries, cause, self.leased_ms)
 
 
-class Fate(StrEnum):
+class Outcome(StrEnum):
     """How a wave leaves an entry."""
 
     DELIVERED = "delivered"
@@ -172,19 +205,19 @@ class Fate(StrEnum):
     LATER = "later"
 
 
-WAITS_AGAIN = (Fate.LATER, Fate.RETURNED)
-"""Fates of entries that a later wave takes."""
+WAITS_AGAIN = (Outcome.LATER, Outcome.RETURNED)
+"""Outcomes of entries that a later wave takes."""
 
 
 @dataclass(slots=True)
 class Settlement:
-    """One leased entry and its fate; a dead one carries its letter, a later one its delay.
+    """One leased entry and its outcome; a dead one carries its letter, a later one its delay.
 
     One that waits again after an attempt that failed for its own sake carries the ``cause`` and the time to the next.
     """
 
     entry: Leased
-    fate: Fate
+    outcome: Outcome
     cause: str = ""
     letter: bytes = b""
     delay_ms: int = 0
@@ -192,7 +225,7 @@ class Settlement:
     @property
     def tries(self) -> bytes:
         """What is to be kept of this attempt and those before; nothing where it changes nothing."""
-        if self.fate not in WAITS_AGAIN or not self.cause:
+        if self.outcome not in WAITS_AGAIN or not self.cause:
             return b""
         return tried_again(self.entry.tries, self.cause, self.entry.leased_ms, self.delay_ms)
 
@@ -211,7 +244,7 @@ class Ledger:
     leased: int = 0
 
     @property
-    def balance(self) -> int:
+    def conservation_error(self) -> int:
         """``received`` minus everything accounted for: 0 unless something was lost or doubled."""
         rest = self.delivered + self.superseded + self.sampled_out + self.dead + self.dropped
         return self.received - rest - self.waiting - self.leased

@@ -1,4 +1,4 @@
-"""The durable waiting room: Redis Streams per project and lane, leases, recovery, the conservation ledger.
+"""Where predictions wait, durable: Redis Streams per project and lane, leases, recovery, the conservation ledger.
 
 Every change of state is one Lua script, so items and counters move together or not at all. Keys are derived inside
 the scripts; Redis Cluster is therefore not supported. The scripts are ordered so that a full memory (``noeviction``)
@@ -23,16 +23,16 @@ from worker.spool.entries import (
     WAITS_AGAIN,
     Admission,
     Arrival,
-    Counted,
     Dead,
-    Fate,
     Item,
     Leased,
     Ledger,
+    Outcome,
+    SampledOut,
     Settlement,
+    SpoolObserver,
     Waiting,
 )
-from worker.spool.observer import SpoolObserver
 
 INBOX_GROUP = "intake"
 LAG_KEPT_SECONDS = 60.0
@@ -142,10 +142,10 @@ class Spool:
         found: Any = self.redis.hgetall(f"{self.prefix}sources:lag")
         lags: dict[str, int] = {}
         for name, row in found.items():
-            told, source = json.loads(row), name.decode().partition("\n")[0]
-            if clock.now() - told["at"] < LAG_KEPT_SECONDS:
-                lags[source] = lags.get(source, 0) + told["lag"]
-            elif clock.now() - told["at"] > LAG_FORGOTTEN_SECONDS:
+            report, source = json.loads(row), name.decode().partition("\n")[0]
+            if clock.now() - report["at"] < LAG_KEPT_SECONDS:
+                lags[source] = lags.get(source, 0) + report["lag"]
+            elif clock.now() - report["at"] > LAG_FORGOTTEN_SECONDS:
                 self.redis.hdel(f"{self.prefix}sources:lag", name)
         return lags
 
@@ -194,19 +194,19 @@ class Spool:
         return entries
 
     def settle(self, project: str, token: str, settlements: Sequence[Settlement]) -> None:
-        """Record the fate of leased entries.
+        """Record the outcome of leased entries.
 
         Raises:
             LeaseLost: the lock is no longer ours.
         """
         args: list[Any] = [self.prefix, project, token, self._remember_ms]
         for one in settlements:
-            entry, fate = one.entry, one.fate
+            entry, outcome = one.entry, one.outcome
             rank = f"{entry.stamp}:{entry.digest}"
-            args += (entry.lane, entry.entry_id, fate.value, entry.asset_id, entry.model, rank)
-            if fate is Fate.DEAD:
+            args += (entry.lane, entry.entry_id, outcome.value, entry.asset_id, entry.model, rank)
+            if outcome is Outcome.DEAD:
                 args += (one.cause, one.letter, (entry.original or entry.payload) if one.letter else b"")
-            elif fate in WAITS_AGAIN:
+            elif outcome in WAITS_AGAIN:
                 args += (one.delay_ms, one.tries)
         if self._run("settle", args) == -1:
             raise LeaseLost(project)
@@ -321,7 +321,7 @@ def _fields_of(item: Item) -> tuple[Any, ...]:
             return ("waiting", item.project, item.lane, *order, item.payload, item.decision)
         case Dead():
             return ("dead", item.project, item.cause, item.letter, item.original, "", "", "", "")
-        case Counted():
+        case SampledOut():
             return ("counted", item.project, "", "", "", "", "", "", "")
 
 

@@ -15,6 +15,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist
+from worker.environment.stored import of_stored
 from worker.spool.entries import Ledger
 from worker.spool.spool import Spool
 
@@ -93,4 +94,4 @@ class Watch:
 def replacement_of(client: redis.Redis, prefix: str) -> Replacement | None:
     """The last replacement that anyone noticed within a week."""
     found = client.get(f"{prefix}replaced")
-    return Replacement(**json.loads(found)) if isinstance(found, bytes) else None
+    return of_stored(Replacement, found) if isinstance(found, bytes) else None

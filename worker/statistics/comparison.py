@@ -8,7 +8,7 @@ from math import fsum
 
 from worker.statistics.estimator import weigh
 from worker.statistics.intervals import LEVEL, tango
-from worker.statistics.samples import Unit
+from worker.statistics.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Difference:
     Attributes:
         value: in [-1, 1], positive when the first is better; None when nothing speaks for the unanswered assets.
         low, high: bounds of the interval at the given level.
-        population: assets that both predicted; ``verdicts`` of them with an answer, ``audits`` by the audit coin.
+        population: assets that both predicted; ``verdicts`` of them with an answer, ``audits`` by the audit draw.
         only_first: answered assets on which the first was closer to the humans; ``only_second`` the second.
     """
 
@@ -37,7 +37,7 @@ class Difference:
         return self.value is not None and (self.low > 0 or self.high < 0)
 
 
-def compare(pairs: Sequence[tuple[Unit, Unit]], level: float = LEVEL) -> Difference:
+def compare(pairs: Sequence[tuple[Sample, Sample]], level: float = LEVEL) -> Difference:
     """Estimate a paired difference; Tango's interval on the effective n.
 
     The review of an asset was decided once: the first unit of each pair must say how (``audited``, ``inclusion``,
@@ -65,20 +65,22 @@ def compare(pairs: Sequence[tuple[Unit, Unit]], level: float = LEVEL) -> Differe
     )
 
 
-def _gap(first: Unit, second: Unit) -> float | None:
+def _gap(first: Sample, second: Sample) -> float | None:
     if first.error is None or second.error is None:
         return None
     return second.error - first.error
 
 
 def _rest(
-    units: Sequence[Unit], gaps: Sequence[float | None], unanswered: float, level: float
+    samples: Sequence[Sample], gaps: Sequence[float | None], unanswered: float, level: float
 ) -> tuple[float, float, float] | None:
     """Mean gap among the unanswered assets with its bounds, from the audits; None without audits.
 
     Effective are ``1 / (1/n + 1/M)`` of ``n`` audits, since the ``M`` outcomes of the rest are uncertain, too.
     """
-    weighed = [(weight, gap) for weight, gap in zip(weigh(units), gaps, strict=True) if weight > 0 and gap is not None]
+    weighed = [
+        (weight, gap) for weight, gap in zip(weigh(samples), gaps, strict=True) if weight > 0 and gap is not None
+    ]
     total = fsum(weight for weight, _ in weighed)
     if not total:
         return None

@@ -26,7 +26,7 @@ LEAST_CHANCE = 0.002
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ChangePoint:
     """An alarm: at which prediction, and since when the trouble seems to last; seconds since the epoch."""
 
     at: float
@@ -41,7 +41,7 @@ class Detector(Protocol):
     meaning: str
     run_length: float
 
-    def update(self, window: Window) -> Finding | None:
+    def update(self, window: Window) -> ChangePoint | None:
         """Look at the next window."""
         ...
 
@@ -70,14 +70,14 @@ class AccuracyFell:
     name = "accuracy_fell"
     meaning = "the model is wrong more often than it used to be"
 
-    def update(self, window: Window) -> Finding | None:
+    def update(self, window: Window) -> ChangePoint | None:
         """Bet on a closed window, then learn from what has grown old enough."""
         if not window.counts:
             return None
         scores, floor = error_scores(window)
-        position = self.bets.play(scores, [unit.at for unit in window.units], self.run_length, floor)
+        position = self.bets.play(scores, [sample.at for sample in window.samples], self.run_length, floor)
         self._learn(scores, window.audits)
-        return _finding(window, position, self.bets.since)
+        return _change_point(window, position, self.bets.since)
 
     def state(self) -> dict[str, Any]:
         """Everything, as plain data."""
@@ -128,19 +128,23 @@ class WorseThanConfidence:
     name = "worse_than_confidence"
     meaning = "the model is worse than its confidence says: recalibrate or retrain"
 
-    def update(self, window: Window) -> Finding | None:
+    def update(self, window: Window) -> ChangePoint | None:
         """Test the answered predictions of a closed window."""
-        known = [(place, unit) for place, unit in enumerate(window.units) if unit.answered and unit.p_error is not None]
-        self.seen += len(window.units)
+        known = [
+            (place, sample)
+            for place, sample in enumerate(window.samples)
+            if sample.answered and sample.p_error is not None
+        ]
+        self.seen += len(window.samples)
         self.answered += len(known)
         if not known:
             return None
-        pairs = [(max(LEAST_CHANCE, unit.p_error or 0.0), unit.error or 0.0) for _, unit in known]
-        hit = self._test(pairs, [unit.at for _, unit in known])
+        pairs = [(max(LEAST_CHANCE, sample.p_error or 0.0), sample.error or 0.0) for _, sample in known]
+        hit = self._test(pairs, [sample.at for _, sample in known])
         if self.accepting:
             self.right += fsum(1 - p for p, _ in pairs)
             age(self.old, self.recent, [error - p for p, error in pairs], len(pairs), self.lag)
-        return None if hit is None else _finding(window, known[hit][0], self.bets.since)
+        return None if hit is None else _change_point(window, known[hit][0], self.bets.since)
 
     def _accepted(self) -> float:
         """The share of what would have been right that is known to be wrong."""
@@ -187,7 +191,7 @@ class ScoresChanged:
     name = "scores_changed"
     meaning = "the inputs or the model's scores changed; says nothing about right or wrong"
 
-    def update(self, window: Window) -> Finding | None:
+    def update(self, window: Window) -> ChangePoint | None:
         """Compare a window, or take it into the reference."""
         if not window.scores:
             return None
@@ -197,9 +201,9 @@ class ScoresChanged:
         ordered, length = sorted(window.scores), len(window.scores)
         shares = [bisect_right(ordered, edge) / length for edge in self.edges]
         distance = max(abs(share - known) for share, known in zip(shares, self.below, strict=True))
-        if smirnov(distance, length, self.size) >= len(window.units) / self.run_length:
+        if smirnov(distance, length, self.size) >= len(window.samples) / self.run_length:
             return None
-        return _finding(window, len(window.units) - 1, window.units[0].at)
+        return _change_point(window, len(window.samples) - 1, window.samples[0].at)
 
     def state(self) -> dict[str, Any]:
         """Everything, as plain data."""
@@ -253,5 +257,5 @@ def _terms(x: float) -> Iterator[float]:
     return ((-1) ** (k - 1) * exp(-2 * k * k * x * x) for k in range(1, 101))
 
 
-def _finding(window: Window, position: int | None, since: float) -> Finding | None:
-    return None if position is None else Finding(window.units[position].at, since, position)
+def _change_point(window: Window, position: int | None, since: float) -> ChangePoint | None:
+    return None if position is None else ChangePoint(window.samples[position].at, since, position)

@@ -1,7 +1,7 @@
 """How often a model version agrees with the humans on live traffic, from answers that are anything but a random sample.
 
 Doubtful predictions are answered because they are doubtful, so the answers as a whole say nothing of the others. The
-audit sample does: a coin of known probability chose it, before anyone knew the answer. An audit answers for itself,
+audit sample does: a draw of known probability chose it, before anyone knew the answer. An audit answers for itself,
 and for those without an answer that look like it.
 
 Answers outside of the audit sample count for themselves; answered audits also stand for what nobody answered
@@ -18,13 +18,13 @@ from itertools import accumulate
 from math import fsum
 
 from worker.statistics.intervals import LEVEL, wilson, wilson_of_rare
-from worker.statistics.samples import Unit
+from worker.statistics.samples import Sample
 
 NEIGHBOURS = 9
 """Predictions outside of the audit sample, next in doubt, by which it is judged whether an audit would have been
-answered without its coin."""
+answered without its draw."""
 
-BLOCK_UNITS = 1000
+BLOCK_SAMPLES = 1000
 BLOCK_AUDITS = 30
 """A block of time is closed when it holds so many predictions and so many answered audits."""
 
@@ -32,60 +32,60 @@ RESPONSE_AUDITS = 10
 """Answered audits that a class of doubt needs for its own rate of response."""
 
 
-def weigh(units: Sequence[Unit]) -> list[float]:
+def weigh(samples: Sequence[Sample]) -> list[float]:
     """Return for each unit how many unanswered ones it stands for: 0 but for answered audits.
 
-    Within a block of time, weight ~ ``(1 - d) · (1 - pi) / (pi · r) + (1 / r - 1)``: ``pi`` is the coin's probability,
+    Within a block of time, weight ~ ``(1 - d) · (1 - pi) / (pi · r) + (1 / r - 1)``: ``pi`` is the draw's probability,
     ``d`` the share answered among the nearest in doubt outside of the sample (an audit that would have been answered
     anyway stands for none of them) and ``r`` the share of audits of like doubt that were answered. The weights of a
     block sum up to its unanswered units, copies included (J. Hájek's ratio form of the Horvitz-Thompson estimator).
     """
-    weights = [0.0] * len(units)
-    order = sorted(range(len(units)), key=lambda index: (units[index].at, units[index].asset_id))
-    for block in _blocks(units, order):
-        chosen = [units[index] for index in block]
+    weights = [0.0] * len(samples)
+    order = sorted(range(len(samples)), key=lambda index: (samples[index].at, samples[index].asset_id))
+    for block in _blocks(samples, order):
+        chosen = [samples[index] for index in block]
         for index, weight in zip(block, _scaled(chosen, base_weights(chosen)), strict=True):
             weights[index] = weight
     return weights
 
 
-def base_weights(units: Sequence[Unit]) -> list[float]:
+def base_weights(samples: Sequence[Sample]) -> list[float]:
     """Return the weights of one block before they are scaled to its unanswered units: unbiased, but noisier."""
-    audits = [index for index, unit in enumerate(units) if unit.audited and unit.answered]
-    weights = [0.0] * len(units)
-    shares = _answered_anyway(units, [units[index].doubt for index in audits])
-    rates = _responses([unit for unit in units if unit.audited], [units[index].doubt for index in audits])
+    audits = [index for index, sample in enumerate(samples) if sample.audited and sample.answered]
+    weights = [0.0] * len(samples)
+    shares = _answered_anyway(samples, [samples[index].doubt for index in audits])
+    rates = _responses([sample for sample in samples if sample.audited], [samples[index].doubt for index in audits])
     for index, share, rate in zip(audits, shares, rates, strict=True):
-        pi = units[index].inclusion
+        pi = samples[index].inclusion
         weights[index] = (1 - share) * (1 - pi) / (pi * rate) + (1 / rate - 1)
     return weights
 
 
-def _blocks(units: Sequence[Unit], order: Sequence[int]) -> Iterator[list[int]]:
+def _blocks(samples: Sequence[Sample], order: Sequence[int]) -> Iterator[list[int]]:
     """Cut time into blocks; what is left at the end joins the last one."""
     blocks: list[list[int]] = [[]]
     audits = 0
     for index in order:
-        if len(blocks[-1]) >= BLOCK_UNITS and audits >= BLOCK_AUDITS:
+        if len(blocks[-1]) >= BLOCK_SAMPLES and audits >= BLOCK_AUDITS:
             blocks.append([])
             audits = 0
         blocks[-1].append(index)
-        audits += units[index].audited and units[index].answered
-    if len(blocks) > 1 and (audits < BLOCK_AUDITS or len(blocks[-1]) < BLOCK_UNITS):
+        audits += samples[index].audited and samples[index].answered
+    if len(blocks) > 1 and (audits < BLOCK_AUDITS or len(blocks[-1]) < BLOCK_SAMPLES):
         last = blocks.pop()
         blocks[-1] += last
     yield from blocks
 
 
-def _scaled(units: Sequence[Unit], weights: list[float]) -> list[float]:
+def _scaled(samples: Sequence[Sample], weights: list[float]) -> list[float]:
     total = sum(weights)
-    unanswered = sum(unit.copies for unit in units if not unit.answered)
+    unanswered = sum(sample.copies for sample in samples if not sample.answered)
     return [weight * unanswered / total for weight in weights] if total else weights
 
 
-def _answered_anyway(units: Sequence[Unit], doubts: Sequence[float]) -> list[float]:
+def _answered_anyway(samples: Sequence[Sample], doubts: Sequence[float]) -> list[float]:
     """For each doubt, the share answered among its neighbours outside of the audit sample."""
-    others = sorted((unit.doubt, unit.answered) for unit in units if not unit.audited)
+    others = sorted((sample.doubt, sample.answered) for sample in samples if not sample.audited)
     if not others:
         return [0.0] * len(doubts)
     places = [doubt for doubt, _ in others]
@@ -99,21 +99,21 @@ def _answered_anyway(units: Sequence[Unit], doubts: Sequence[float]) -> list[flo
     return shares
 
 
-def _responses(audits: Sequence[Unit], doubts: Sequence[float]) -> list[float]:
+def _responses(audits: Sequence[Sample], doubts: Sequence[float]) -> list[float]:
     """For each doubt, the share answered among the audits of its class of doubt."""
     classes = _response_classes(audits)
     edges = [edge for edge, _ in classes[:-1]]
     return [classes[bisect_left(edges, doubt)][1] for doubt in doubts]
 
 
-def _response_classes(audits: Sequence[Unit]) -> list[tuple[float, float]]:
+def _response_classes(audits: Sequence[Sample]) -> list[tuple[float, float]]:
     """(greatest doubt, share answered) of up to three classes with enough answers, from the least doubt on."""
-    ordered = sorted(audits, key=lambda unit: unit.doubt)
-    count = max(1, min(3, sum(unit.answered for unit in audits) // RESPONSE_AUDITS))
+    ordered = sorted(audits, key=lambda sample: sample.doubt)
+    count = max(1, min(3, sum(sample.answered for sample in audits) // RESPONSE_AUDITS))
     classes = []
     for number in range(count):
         part = ordered[len(ordered) * number // count : len(ordered) * (number + 1) // count]
-        answered = sum(unit.answered for unit in part)
+        answered = sum(sample.answered for sample in part)
         classes.append((part[-1].doubt if part else 1.0, answered / len(part) if answered else 1.0))
     return classes
 
@@ -135,7 +135,7 @@ class Estimate:
         value: None when nothing speaks for the unanswered predictions.
         low, high: bounds of the interval at the given level; what no answer excludes when ``value`` is None.
         population: predictions the figure is about.
-        verdicts: those with an answer; ``audits`` of them by the audit coin.
+        verdicts: those with an answer; ``audits`` of them by the audit draw.
         missing_audits: audits without an answer.
         naive: plain mean over the answered ones, which says little of live traffic.
         effective_n: how many answers drawn at random from the unanswered rest would be as good.
@@ -168,21 +168,21 @@ class _Rest:
     hits: int
 
 
-def estimate_agreement(units: Sequence[Unit], level: float = LEVEL) -> Estimate:
+def estimate_agreement(samples: Sequence[Sample], level: float = LEVEL) -> Estimate:
     """Estimate the agreement of a whole population of predictions; Wilson's interval on the effective n."""
-    return estimate_of(units, weigh(units), level)
+    return estimate_of(samples, weigh(samples), level)
 
 
-def estimate_of(units: Sequence[Unit], weights: Sequence[float], level: float = LEVEL) -> Estimate:
+def estimate_of(samples: Sequence[Sample], weights: Sequence[float], level: float = LEVEL) -> Estimate:
     """Estimate the agreement of a part of a population that was weighed as a whole.
 
     ``errors = errors seen + M · (mean P over the M unanswered + Σ w (e - P) / Σ w over answered audits)``, the mean
-    taken over ``units``. With nothing unanswered the interval is that of a sample of as many answers.
+    taken over ``samples``. With nothing unanswered the interval is that of a sample of as many answers.
     """
-    errors = [unit.error for unit in units if unit.error is not None]
-    seen, unanswered = fsum(errors), fsum(unit.copies for unit in units if unit.error is None)
+    errors = [sample.error for sample in samples if sample.error is not None]
+    seen, unanswered = fsum(errors), fsum(sample.copies for sample in samples if sample.error is None)
     naive = 1 - seen / len(errors) if errors else None
-    rest = _rest(units, weights) if unanswered else None
+    rest = _rest(samples, weights) if unanswered else None
     total = len(errors) + unanswered
     value, low, high = _bounds(seen, total, unanswered, rest, level)
     return Estimate(
@@ -191,11 +191,11 @@ def estimate_of(units: Sequence[Unit], weights: Sequence[float], level: float = 
         high=high,
         population=round(total),
         verdicts=len(errors),
-        audits=sum(unit.audited and unit.answered for unit in units),
-        missing_audits=sum(unit.audited and not unit.answered for unit in units),
+        audits=sum(sample.audited and sample.answered for sample in samples),
+        missing_audits=sum(sample.audited and not sample.answered for sample in samples),
         naive=naive,
         effective_n=rest.effective_n if rest else float(len(errors)),
-        youngest=max((unit.answered_at for unit in units), default=0.0),
+        youngest=max((sample.answered_at for sample in samples), default=0.0),
     )
 
 
@@ -215,21 +215,23 @@ def _bounds(
     return value, lower, upper
 
 
-def _rest(units: Sequence[Unit], weights: Sequence[float]) -> _Rest | None:
+def _rest(samples: Sequence[Sample], weights: Sequence[float]) -> _Rest | None:
     """Infer the rest from the audits.
 
     Of ``n`` effective audits ``1 / (1/n + 1/M)`` count, since the ``M`` outcomes of the rest are uncertain, too.
     """
-    audits = [(unit, weight) for unit, weight in zip(units, weights, strict=True) if weight > _NOTHING]
+    audits = [(sample, weight) for sample, weight in zip(samples, weights, strict=True) if weight > _NOTHING]
     if not audits:
         return None
-    predicted = all(unit.p_error is not None for unit in units if not unit.answered)
-    predicted = predicted and all(unit.p_error is not None for unit, _ in audits)
-    prior = [unit.p_error or 0.0 if predicted else 0.0 for unit, _ in audits]
-    outside = [(unit.copies, unit.p_error or 0.0 if predicted else 0.0) for unit in units if not unit.answered]
+    predicted = all(sample.p_error is not None for sample in samples if not sample.answered)
+    predicted = predicted and all(sample.p_error is not None for sample, _ in audits)
+    prior = [sample.p_error or 0.0 if predicted else 0.0 for sample, _ in audits]
+    outside = [
+        (sample.copies, sample.p_error or 0.0 if predicted else 0.0) for sample in samples if not sample.answered
+    ]
     size = fsum(copies for copies, _ in outside)
     shares = _shares([weight for _, weight in audits])
-    errors = [unit.error or 0.0 for unit, _ in audits]
+    errors = [sample.error or 0.0 for sample, _ in audits]
     shift = fsum(share * (error - p) for share, error, p in zip(shares, errors, prior, strict=True))
     rate = min(1.0, max(0.0, fsum(copies * p for copies, p in outside) / size + shift))
     n = _effective_n(shares, errors, prior, rate) if predicted else _kish(shares)

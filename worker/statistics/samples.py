@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class Sample:
     """One prediction of one model version.
 
     Attributes:
         asset_id: of the asset, in Kili.
         at: when it was predicted, seconds since the epoch.
-        audited: whether the audit coin chose it, before any human had answered.
-        inclusion: the coin's probability, in (0, 1]; meaningless for others.
+        audited: whether the audit draw chose it, before any human had answered.
+        inclusion: the draw's probability, in (0, 1]; meaningless for others.
         doubt: what ranks it among the others, 0-1: P(error), else 1 - confidence.
         p_error: P(error) as stored with the decision of this very model version, else None.
         error: 1 - agreement with the humans, 0-1; None while no human has answered.
@@ -22,7 +22,7 @@ class Unit:
         answered_at: when the youngest answer came, seconds since the epoch; 0 without one.
         uploaded_at: when Kili took it, seconds since the epoch; 0 where that is not known. It never changes, and what
             comes later has a later one.
-        asked: whether a review was asked for without the audit coin.
+        asked: whether a review was asked for without the audit draw.
     """
 
     asset_id: str

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from worker.statistics.estimator import base_weights
-from worker.statistics.samples import Unit
+from worker.statistics.samples import Sample
 
-WINDOW_UNITS = 250
+WINDOW_SAMPLES = 250
 
 SWING = 8.0
 """How far below 0 the score of an audit without an error may fall: the further, the better P(error) is made use of."""
@@ -30,7 +30,7 @@ class Window:
         closed: whether no answer is waited for any more, so that the answers may be counted.
     """
 
-    units: Sequence[Unit]
+    samples: Sequence[Sample]
     weights: Sequence[float]
     scores: Sequence[float]
     closed: bool
@@ -38,12 +38,12 @@ class Window:
     @property
     def audits(self) -> int:
         """Answered audits."""
-        return sum(unit.audited and unit.answered for unit in self.units)
+        return sum(sample.audited and sample.answered for sample in self.samples)
 
     @property
     def counts(self) -> bool:
         """Whether its answers say something of all its units: not when every audit went without an answer."""
-        return self.audits > 0 or not any(unit.audited for unit in self.units)
+        return self.audits > 0 or not any(sample.audited for sample in self.samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,30 +63,32 @@ class Patience:
         """As usual: audits until they are overdue, other reviews a third of that time."""
         return cls(now - audit_sla, now - audit_sla / 3)
 
-    def waits(self, unit: Unit) -> bool:
+    def waits(self, sample: Sample) -> bool:
         """Whether an answer is still waited for."""
-        if unit.answered or not (unit.audited or unit.asked):
+        if sample.answered or not (sample.audited or sample.asked):
             return False
-        return unit.place[0] >= (self.audits if unit.audited else self.asked)
+        return sample.place[0] >= (self.audits if sample.audited else self.asked)
 
 
 def windows_of(
-    units: Iterable[tuple[Unit, float | None]], *, overdue_before: float, size: int = WINDOW_UNITS
+    samples: Iterable[tuple[Sample, float | None]], *, overdue_before: float, size: int = WINDOW_SAMPLES
 ) -> list[Window]:
     """Cut units, each with the model's own confidence, into full windows; the rest waits for more.
 
     Reviews of predictions that came before ``overdue_before`` (seconds since the epoch) are no longer waited for.
     """
-    ordered = sorted(units, key=lambda pair: pair[0].place)
+    ordered = sorted(samples, key=lambda pair: pair[0].place)
     starts = range(0, len(ordered) - size + 1, size)
     return [window_of(ordered[start : start + size], Patience(overdue_before, overdue_before)) for start in starts]
 
 
-def window_of(pairs: Sequence[tuple[Unit, float | None]], patience: Patience, *, weighed: bool = True) -> Window:
+def window_of(pairs: Sequence[tuple[Sample, float | None]], patience: Patience, *, weighed: bool = True) -> Window:
     """One window of units in their order; weights only if they are needed, they take the most time."""
-    units = [unit for unit, _ in pairs]
+    samples = [sample for sample, _ in pairs]
     scores = [score for _, score in pairs if score is not None]
-    return Window(units, base_weights(units) if weighed else (), scores, closed=not any(map(patience.waits, units)))
+    return Window(
+        samples, base_weights(samples) if weighed else (), scores, closed=not any(map(patience.waits, samples))
+    )
 
 
 def error_scores(window: Window) -> tuple[list[float], float]:
@@ -94,15 +96,15 @@ def error_scores(window: Window) -> tuple[list[float], float]:
 
     ``Z = P + (1 + w)(error - P)`` when answered, else ``P``: the difference estimator, prediction by prediction. ``P``
     is the stored P(error), but at most ``SWING / w`` for the weight ``w`` that an audit of it would have, whether or
-    not it was one; 0 where none was stored. The bound depends on nothing that the coin or the answers say.
+    not it was one; 0 where none was stored. The bound depends on nothing that the draw or the answers say.
     """
-    audits = sum(unit.audited for unit in window.units)
+    audits = sum(sample.audited for sample in window.samples)
     response = window.audits / audits if audits else 1.0
-    odds = [unit.inclusion * response / max(_NOTHING, 1 - unit.inclusion) for unit in window.units]
-    expected = [min(unit.p_error or 0.0, SWING * one) for unit, one in zip(window.units, odds, strict=True)]
+    odds = [sample.inclusion * response / max(_NOTHING, 1 - sample.inclusion) for sample in window.samples]
+    expected = [min(sample.p_error or 0.0, SWING * one) for sample, one in zip(window.samples, odds, strict=True)]
     floor = _MARGIN * max((p / one for p, one in zip(expected, odds, strict=True) if one > 0), default=0.0)
     scores = [
-        p if unit.error is None else max(-floor, p + (1 + weight) * (unit.error - p))
-        for unit, weight, p in zip(window.units, window.weights, expected, strict=True)
+        p if sample.error is None else max(-floor, p + (1 + weight) * (sample.error - p))
+        for sample, weight, p in zip(window.samples, window.weights, expected, strict=True)
     ]
     return scores, floor

@@ -29,15 +29,18 @@ def context_of(headers: Mapping[str, Any]) -> str:
 
 def own_context(message: bytes) -> str:
     """The context that a message or event names itself; it is not parsed when it cannot name any."""
-    value = _object(message)
-    return context_of(value) if value else ""
+    return context_of(_object(message)) if MARK in message else ""
 
 
 def context_of_entry(fields: Mapping[bytes, bytes]) -> str:
     """The context of what carried the messages of an inbox entry: an event's or envelope's own, else the source's."""
-    found = next((_wrapped(name, fields[name]) for name in WRAPPED if name in fields), "")
-    if found or b"traceparent" not in fields:
-        return found
+    for name in WRAPPED:
+        if name in fields:
+            found = _wrapped(name, fields[name])
+            if found:
+                return found
+    if b"traceparent" not in fields:
+        return ""
     return context_of({name: fields.get(name.encode(), b"").decode("utf-8", "replace") for name in TRACE_FIELDS})
 
 

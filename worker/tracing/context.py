@@ -1,6 +1,6 @@
 """A trace context as text: a W3C ``traceparent``, and after a space its ``tracestate`` where there is one.
 
-It is kept in this form beside the message, from the door to the settlement. What is not as W3C describes it counts as
+It is kept in this form beside the message, from the source to the settlement. What is not as W3C describes it counts as
 no context: a message is never refused for its trace.
 """
 
@@ -14,6 +14,7 @@ STATE = re.compile(r"[ !#-\[\]-~]*=[ !#-\[\]-~]*")
 
 LONGEST_STATE = 512
 SAMPLED = 1
+ODD = "13579bdf"
 VERSION = "00"
 
 
@@ -32,7 +33,7 @@ def parsed(parent: object, state: object = None) -> str:
 
 def is_sampled(context: str) -> bool:
     """Whether its spans are recorded."""
-    return bool(context) and bool(int(context[53:55], 16) & SAMPLED)
+    return bool(context) and context[54] in ODD
 
 
 def with_flag(context: str, *, sampled: bool) -> str:

@@ -25,13 +25,19 @@ _TIME = struct.Struct("<BQ")
 
 def request_of(spans: Sequence[Any], about: ReadableSpan | None = None) -> bytes:
     """An ``ExportTraceServiceRequest`` with spans of the resource and scope that a span has, by default the first."""
-    head = encode_spans([about or spans[0]]).resource_spans[0]
+    resource, scope = origin_of(about or spans[0])
+    written = (span.raw if isinstance(span, Written) else _part(0x12, _span(span)) for span in spans)
+    return _part(0x0A, resource + _part(0x12, b"".join((scope, *written))))
+
+
+@lru_cache(4)
+def origin_of(span: ReadableSpan) -> tuple[bytes, bytes]:
+    """The resource and the scope of a span, written."""
+    head = encode_spans([span]).resource_spans[0]
     del head.scope_spans[0].spans[:]
-    scope = head.scope_spans[0].SerializeToString() + b"".join(
-        span.raw if isinstance(span, Written) else _part(0x12, _span(span)) for span in spans
-    )
+    scope = head.scope_spans[0].SerializeToString()
     del head.scope_spans[:]
-    return _part(0x0A, head.SerializeToString() + _part(0x12, scope))
+    return head.SerializeToString(), scope
 
 
 class Exporter(OTLPSpanExporter):
@@ -64,7 +70,7 @@ class _Sampled:
 
 
 class Written:
-    """A sampled span that is written already."""
+    """Sampled spans that are written already; they wait and are sent as one."""
 
     __slots__ = ("raw",)
     context = _Sampled()
@@ -74,7 +80,7 @@ class Written:
 
 
 class Pattern:
-    """Spans that differ in their ids, beginnings and some attributes alone; written without objects for their parts.
+    """Spans that are written without objects for their parts: first what several of them share, then each.
 
     Args:
         name: of the spans.
@@ -88,20 +94,10 @@ class Pattern:
         self._about = attributes_of(about)
         self._linked = _link(link) if link is not None else b""
 
-    def span(
-        self, text: str, own: bytes, start: int, end: int, attributes: bytes, *, root: bool, failed: bool
-    ) -> Written:
-        """The child ``own`` of a context, or the root that the context itself names."""
-        parent = bytes.fromhex(text[36:52])
-        state = _part(0x1A, ",".join(f"{k}={v}" for k, v in _items(text[56:])).encode()) if len(text) > 56 else b""
-        raw = b"".join(
+    def shared(self, start: int, end: int, attributes: bytes, *, root: bool = False, failed: bool = False) -> bytes:
+        """All of a span but its ids; the same for all spans that began and ended together and have one outcome."""
+        return b"".join(
             (
-                b"\x0a\x10",
-                bytes.fromhex(text[3:35]),
-                b"\x12\x08",
-                parent if root else own,
-                state,
-                b"" if root else b"\x22\x08" + parent,
                 self._named,
                 _FIXED.pack(0x39, start, 0x41, end),
                 self._about,
@@ -111,7 +107,26 @@ class Pattern:
                 b"\x85\x01\x00\x01\x00\x00" if root else b"\x85\x01\x00\x03\x00\x00",
             )
         )
-        return Written(b"\x12" + _varint(len(raw)) + raw)
+
+
+def child(text: str, own: bytes, shared: bytes) -> bytes:
+    """The span ``own`` below the one that a context names."""
+    trace, parent = bytes.fromhex(text[3:35]), bytes.fromhex(text[36:52])
+    stated = _stated(text) if len(text) > 56 else b""
+    size = _varint(38 + len(stated) + len(shared))
+    return b"\x12%b\x0a\x10%b\x12\x08%b\x22\x08%b%b%b" % (size, trace, own, parent, stated, shared)
+
+
+def root(text: str, shared: bytes) -> bytes:
+    """The span that a context itself names."""
+    trace, own = bytes.fromhex(text[3:35]), bytes.fromhex(text[36:52])
+    stated = _stated(text) if len(text) > 56 else b""
+    size = _varint(28 + len(stated) + len(shared))
+    return b"\x12%b\x0a\x10%b\x12\x08%b%b%b" % (size, trace, own, stated, shared)
+
+
+def _stated(text: str) -> bytes:
+    return _part(0x1A, ",".join(f"{k}={v}" for k, v in _items(text[56:])).encode())
 
 
 def _items(state: str) -> Iterable[tuple[str, str]]:
@@ -193,6 +208,8 @@ def _part(tag: int, content: bytes) -> bytes:
 def _varint(number: int) -> bytes:
     if number < 0x80:
         return bytes((number,))
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     return b"".join(_digits(number))
 
 

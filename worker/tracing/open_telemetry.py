@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
-from random import randbytes
+from random import getrandbits, randbytes
 from typing import Any
 
 from opentelemetry.context import Context
@@ -39,11 +39,11 @@ from opentelemetry.trace import (
 from worker import __version__
 from worker.kili import CallRecord
 from worker.review import ReviewDecision
-from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement, Waiting
+from worker.spool import Admission, Arrival, Dead, Item, Leased, Outcome, Settlement, Waiting
 from worker.spool.dead_letters import trace_in
 from worker.tracing.carriers import context_of_entry, own_context
 from worker.tracing.context import VERSION, is_sampled, with_flag
-from worker.tracing.encoding import Exporter, Pattern, attributes_of, links_of
+from worker.tracing.encoding import Exporter, Pattern, Written, attributes_of, child, links_of, root
 from worker.tracing.port import Evaluation, Tracer
 
 ADMIT, SETTLE, EVALUATE = "admit prediction", "settle prediction", "evaluate prediction"
@@ -51,8 +51,11 @@ EVALUATION = "gen_ai.evaluation.result"
 """OpenTelemetry's name of the event that tells how an answer of a model was judged."""
 EVALUATION_NAME = "human_agreement"
 
-QUEUE, AT_ONCE = 32_768, 2_048
-"""Spans that wait at most, and that are sent at once, unless the environment says otherwise."""
+PACKET = 16
+"""Spans of single predictions that wait and are sent as one."""
+
+QUEUE, AT_ONCE = 4_096, 256
+"""Packets and other spans that wait at most, and that are sent at once, unless the environment says otherwise."""
 
 CLOSE_SECONDS = 5.0
 
@@ -63,8 +66,17 @@ SCOPE = InstrumentationScope("prediction-worker", __version__)
 SAMPLES_ALL = ("", "parentbased_always_on")
 MS = 1_000_000
 
+Attributes = tuple[tuple[str, str | int], ...]
 
 ADMISSIONS = Pattern(ADMIT, SpanKind.CONSUMER, {})
+
+
+class _Here(threading.local):
+    """What a thread is at: contexts of traces that begin with what it admits next, and the batch that it delivers."""
+
+    def __init__(self) -> None:
+        self.begun: set[str] = set()
+        self.batch: SpanContext | None = None
 
 
 class OpenTelemetry(Tracer):
@@ -87,7 +99,7 @@ class OpenTelemetry(Tracer):
             "instrumentation_scope": SCOPE,
         }
         self._links = links
-        self._here = threading.local()
+        self._here = _Here()
 
     def carried(self, fields: Mapping[bytes, bytes]) -> str:
         """The context of what carried the messages of an inbox entry."""
@@ -98,39 +110,35 @@ class OpenTelemetry(Tracer):
         context = own_context(message) or carried
         if context:
             return context if self._leaves_it_to_parent else with_flag(context, sampled=self._samples(context))
-        ids = os.urandom(24).hex()
+        ids = f"{getrandbits(192):048x}"
         sampled = self._samples_all or self._is_sampled(None, int(ids[:32], 16))
         context = f"{VERSION}-{ids[:32]}-{ids[32:]}-{sampled:02x}"
         if sampled:
-            self._begun().add(context)
+            self._here.begun.add(context)
         return context
 
     def admitted(self, arrivals: Sequence[Arrival], result: Admission) -> None:
         """Items were admitted; of those that another worker admitted it tells itself."""
-        begun = self._begun()
-        now = time.time_ns()
+        begun, now = self._here.begun, time.time_ns()
+        shared: dict[Any, bytes] = {}
+        spans: list[bytes] = []
         for arrival in arrivals if not result.skipped else ():
-            start = min(int(arrival.entry_id.partition("-")[0]) * MS if arrival.entry_id else now, now)
-            about = {"prediction.source": arrival.source} if arrival.source else {}
-            if arrival.replayed:
-                about["prediction.replayed"] = arrival.replayed
+            start = min(int(arrival.entry_id.partition("-")[0]) * MS, now) if arrival.entry_id else now
+            came = start, arrival.source, arrival.replayed
             for item in arrival.items:
-                self._admitted(item, about, start, now, begun)
+                text, outcome = _admitted(item)
+                if not is_sampled(text):
+                    continue
+                is_root = text in begun
+                key = came, is_root, item.project, outcome
+                known = shared.get(key)
+                if known is None:
+                    about = _attributes(_admission(arrival, item))
+                    known = ADMISSIONS.shared(start, now, about, root=is_root, failed=isinstance(item, Dead))
+                    shared[key] = known
+                spans.append(root(text, known) if is_root else child(text, getrandbits(64).to_bytes(8), known))
         begun.clear()
-
-    def _admitted(self, item: Any, about: Mapping[str, str], start: int, end: int, begun: set[str]) -> None:
-        if isinstance(item, Waiting):
-            text, status = ReviewDecision.trace_in(item.decision), OK
-            more: dict[str, Any] = {"prediction.model": item.model, "prediction.lane": item.lane}
-        elif isinstance(item, Dead):
-            text, status, more = trace_in(item.letter), ERROR, {"error.type": item.cause}
-        else:
-            return
-        if not is_sampled(text):
-            return
-        attributes = _admitted(item.project, *about.items(), *more.items())
-        span = ADMISSIONS.span(text, randbytes(8), start, end, attributes, root=text in begun, failed=status is ERROR)
-        self._processor.on_end(span)  # type: ignore[arg-type]
+        self._send(spans)
 
     def batch(self, project: str, entries: Iterable[Leased], step: str) -> AbstractContextManager[None]:
         """What this thread does meanwhile is done with these predictions."""
@@ -141,7 +149,7 @@ class OpenTelemetry(Tracer):
     def _batch(self, project: str, texts: Sequence[str], step: str) -> Iterator[None]:
         first, *others = texts
         parent, own, start, failed = _context(first), randbytes(8), time.time_ns(), ""
-        around = getattr(self._here, "batch", None)
+        around = self._here.batch
         self._here.batch = SpanContext(
             parent.trace_id, int.from_bytes(own), False, parent.trace_flags, parent.trace_state
         )
@@ -156,12 +164,11 @@ class OpenTelemetry(Tracer):
             attributes |= {"error.type": failed} if failed else {}
             more = attributes_of(attributes) + links_of(others[: self._links])
             pattern = Pattern(f"{step} batch", SpanKind.INTERNAL, {})
-            span = pattern.span(first, own, start, time.time_ns(), more, root=False, failed=bool(failed))
-            self._processor.on_end(span)  # type: ignore[arg-type]
+            self._send([child(first, own, pattern.shared(start, time.time_ns(), more, failed=bool(failed)))])
 
     def called(self, record: CallRecord) -> None:
         """This thread made a call to Kili; it is told of where it was made for a batch."""
-        parent = getattr(self._here, "batch", None)
+        parent = self._here.batch
         if parent is None:
             return
         end, is_ok = time.time_ns(), record.outcome == "ok"
@@ -174,19 +181,24 @@ class OpenTelemetry(Tracer):
         self._end(name, own, parent, start, end, attributes, kind=SpanKind.CLIENT, status=OK if is_ok else ERROR)
 
     def settled(self, project: str, settlements: Sequence[Settlement]) -> None:
-        """The fates of leased entries were recorded; one that waits again at once has not come further."""
+        """The outcomes of leased entries were recorded; one that waits again at once has not come further."""
         now = time.time_ns()
-        batch = getattr(self._here, "batch", None)
-        pattern = Pattern(SETTLE, SpanKind.INTERNAL, {"kili.project.id": project}, batch)
+        pattern = Pattern(SETTLE, SpanKind.INTERNAL, {"kili.project.id": project}, self._here.batch)
+        shared: dict[Any, bytes] = {}
+        spans: list[bytes] = []
         for one in settlements:
-            text = "" if one.fate is Fate.RETURNED else ReviewDecision.trace_in(one.entry.decision)
-            if not is_sampled(text):
+            entry, outcome = one.entry, one.outcome
+            text = ReviewDecision.trace_in(entry.decision)
+            if outcome is Outcome.RETURNED or not is_sampled(text):
                 continue
-            entry, is_dead = one.entry, one.fate is Fate.DEAD
-            start = min(entry.leased_ms * MS or now, now)
-            more = _settled(entry.model, one.fate.value, entry.deliveries, one.cause)
-            span = pattern.span(text, randbytes(8), start, now, more, root=False, failed=is_dead)
-            self._processor.on_end(span)  # type: ignore[arg-type]
+            key = entry.leased_ms, entry.model, outcome, entry.deliveries, one.cause
+            known = shared.get(key)
+            if known is None:
+                start = min(entry.leased_ms * MS or now, now)
+                known = pattern.shared(start, now, _attributes(_settlement(one)), failed=outcome is Outcome.DEAD)
+                shared[key] = known
+            spans.append(child(text, getrandbits(64).to_bytes(8), known))
+        self._send(spans)
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """A human has judged a prediction: an event, on a span that has the same id whenever this is told."""
@@ -223,12 +235,10 @@ class OpenTelemetry(Tracer):
     def _is_sampled(self, parent: Context | None, trace_id: int) -> bool:
         return self._sampler.should_sample(parent, trace_id, ADMIT).decision is Decision.RECORD_AND_SAMPLE
 
-    def _begun(self) -> set[str]:
-        """Contexts of traces that begin with what this thread admits next."""
-        if not hasattr(self._here, "begun"):
-            self._here.begun = set()
-        begun: set[str] = self._here.begun
-        return begun
+    def _send(self, spans: Sequence[bytes]) -> None:
+        for first in range(0, len(spans), PACKET):
+            packet = Written(b"".join(spans[first : first + PACKET]))
+            self._processor.on_end(packet)  # type: ignore[arg-type]
 
     def _child_of(self, parent: SpanContext) -> SpanContext:
         return SpanContext(parent.trace_id, _random(8), False, parent.trace_flags, parent.trace_state)
@@ -263,15 +273,40 @@ class OpenTelemetry(Tracer):
         self._processor.on_end(span)
 
 
-@lru_cache(4000)
-def _admitted(project: str, *more: tuple[str, Any]) -> bytes:
-    return attributes_of({"kili.project.id": project, **dict(more)})
+def _admitted(item: Item) -> tuple[str, tuple[str | int, ...]]:
+    """The context of an item, and what tells its span from those of others that came with it."""
+    if isinstance(item, Waiting):
+        return ReviewDecision.trace_in(item.decision), (item.model, item.lane)
+    return (trace_in(item.letter), (item.cause,)) if isinstance(item, Dead) else ("", ())
+
+
+def _admission(arrival: Arrival, item: Item) -> Attributes:
+    """What an admission's span tells."""
+    attributes: Attributes = (("kili.project.id", item.project),)
+    if arrival.source:
+        attributes += (("prediction.source", arrival.source),)
+    if arrival.replayed:
+        attributes += (("prediction.replayed", arrival.replayed),)
+    if isinstance(item, Dead):
+        return (*attributes, ("error.type", item.cause))
+    if isinstance(item, Waiting):
+        return (*attributes, ("prediction.model", item.model), ("prediction.lane", item.lane))
+    return attributes
+
+
+def _settlement(one: Settlement) -> Attributes:
+    """What a settlement's span tells, beside the project."""
+    attributes: Attributes = (
+        ("prediction.model", one.entry.model),
+        ("prediction.outcome", one.outcome.value),
+        ("prediction.waves", one.entry.deliveries),
+    )
+    return (*attributes, ("error.type", one.cause)) if one.cause else attributes
 
 
 @lru_cache(4000)
-def _settled(model: str, outcome: str, waves: int, cause: str) -> bytes:
-    known: dict[str, Any] = {"prediction.model": model, "prediction.outcome": outcome, "prediction.waves": waves}
-    return attributes_of(known | ({"error.type": cause} if cause else {}))
+def _attributes(attributes: Attributes) -> bytes:
+    return attributes_of(dict(attributes))
 
 
 def _random(size: int) -> int:

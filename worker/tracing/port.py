@@ -50,7 +50,7 @@ class Tracer(Protocol):
         """This thread made a call to Kili."""
 
     def settled(self, project: str, settlements: Sequence[Settlement]) -> None:
-        """The fates of leased entries were recorded."""
+        """The outcomes of leased entries were recorded."""
 
     def evaluated(self, evaluation: Evaluation) -> None:
         """A human has judged a prediction."""

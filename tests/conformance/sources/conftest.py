@@ -23,7 +23,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A source whose server is not here proves nothing, and disproves nothing."""
     for item in items:
         kind = getattr(getattr(item, "callspec", None), "params", {}).get("world_class")
-        if kind is not None and kind.absent:
+        kind = kind or getattr(getattr(item, "module", None), "SOURCE", None)
+        if isinstance(kind, type) and issubclass(kind, World) and kind.absent:
             item.user_properties[:] = [one for one in item.user_properties if one[0] != PROPERTY]
 
 

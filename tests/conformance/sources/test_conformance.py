@@ -13,15 +13,16 @@ from typing import Any
 
 import pytest
 
+from tests.awaiting import PATIENCE, awaited
 from tests.conformance.sources.worlds import Http, World, opened
 from tests.faults.house import predictions
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1800)
 """Ours are not the only servers on a machine, and some take long to start."""
 
 MESSAGES = int(os.environ.get("SOURCES_MESSAGES", "300"))
 KILLS = int(os.environ.get("SOURCES_KILLS", "2"))
-LIMIT = 40 + MESSAGES / 20
+LIMIT = PATIENCE + MESSAGES / 20
 WRONG, DOUBLED = 0.03, 0.05
 MEMORY = 200_000_000
 """Bytes that a worker and a gateway may take; one that has nothing to do takes about 90 MB."""
@@ -77,7 +78,7 @@ def test_killed_again_and_again_while_messages_come(world: World) -> None:
         threading.Event().wait(dice.uniform(0, 0.3))  # the moment of a kill is any
         world.kill()
         world.start()
-        sender.join(60)
+        sender.join(LIMIT)
         assert not sender.is_alive()
     world.publish(parts[-1])
     judged(world)
@@ -161,5 +162,6 @@ def test_a_gateway_without_redis_answers_503_and_keeps_nothing() -> None:
         assert world.request(b"{}", {"Content-Type": "application/json"}) == 503
         assert (world.status("/livez"), world.status("/readyz")) == (200, 503)
         world.mend()
+        awaited(lambda: world.status("/readyz") == 200, "messages can be stored again")
         assert world.request(b"{}", {"Content-Type": "application/json"}) == 202
         assert world.house.client.xlen("predictions:inbox") == 1

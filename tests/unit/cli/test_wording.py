@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from worker.cli.wording import counted
+from worker.cli.group import count_of
 
 
 @pytest.mark.parametrize(
     ("count", "words"), [(0, "0 dead letters"), (1, "1 dead letter"), (2, "2 dead letters"), (21, "21 dead letters")]
 )
 def test_one_thing_is_said_in_the_singular(count: int, words: str) -> None:
-    assert counted(count, "dead letter") == words
+    assert count_of(count, "dead letter") == words

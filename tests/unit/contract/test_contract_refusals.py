@@ -12,7 +12,7 @@ from tests.fuzzing import examples
 from tests.unit.contract.fuzz_contract import both, disagreements
 from tests.unit.contract.refusals import MESSAGES, Case, golden
 from worker.contract import ReadingLimits, read_json, read_message, read_raw
-from worker.contract.part import UNPADDED, VISIBLE, check_identifier, check_names
+from worker.contract.part import PRINTABLE, UNPADDED, check_identifier, check_names
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -39,7 +39,7 @@ def test_a_single_prediction_is_not_read_the_way_with_words(name: str, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("pattern", "check"), [(VISIBLE, lambda text: check_names([text])), (UNPADDED, check_identifier)]
+    ("pattern", "check"), [(PRINTABLE, lambda text: check_names([text])), (UNPADDED, check_identifier)]
 )
 def test_a_check_of_names_is_its_pattern_for_every_character(pattern: str, check: Callable[[str], None]) -> None:
     adapter = TypeAdapter(Annotated[str, Field(pattern=pattern)])

@@ -14,8 +14,8 @@ from typing import Any
 import redis
 
 from worker.contract import ReadingLimits
-from worker.delivery import AwaitedResults, Deliverer, DeliveryRules, FailurePolicy, Graces, Pace
-from worker.delivery.callers import Callers
+from worker.delivery import AdaptiveLimit, AwaitedResults, Deliverer, DeliveryRules, FailurePolicy, Graces
+from worker.delivery.clients import DeliveryClients
 from worker.kili import (
     AssetUpdate,
     FoundAsset,
@@ -24,7 +24,7 @@ from worker.kili import (
     NewLabel,
     Notification,
     ProjectInterface,
-    Written,
+    WriteResult,
     derived_asset_id,
 )
 from worker.projects.configuration import Projects
@@ -104,9 +104,9 @@ class MemoryKili:
 
     def write_batch(
         self, project: str, *, assets: Sequence[NewAsset], labels: Sequence[NewLabel], updates: Sequence[AssetUpdate]
-    ) -> Written:
+    ) -> WriteResult:
         self._called("write_batch", [label.asset_id for label in labels])
-        return Written(
+        return WriteResult(
             self._outcome(self.append_assets, project, assets),
             self._outcome(self.append_labels, project, labels),
             self._outcome(self.update_assets, project, updates),
@@ -177,9 +177,15 @@ class BucketKili(MemoryKili):
         self.told[name] = Notification("FAILURE", message) if but else Notification("SUCCESS")
 
 
-def callers(kili: Any, *, once: Any = None, probing: bool = False, **graces: float) -> Callers:
+def clients(kili: Any, *, single_attempt: Any = None, probing: bool = False, **graces: float) -> DeliveryClients:
     failures = FailurePolicy(Graces(**{"read_lag": 0.0, **graces}))
-    return Callers(kili, once if once is not None else kili, threading.Event(), probing=probing, failures=failures)
+    return DeliveryClients(
+        kili,
+        single_attempt if single_attempt is not None else kili,
+        threading.Event(),
+        probing=probing,
+        failures=failures,
+    )
 
 
 def message(name: str, *, answer: str = "RED", score: float = 0.95, **changes: Any) -> dict[str, Any]:
@@ -248,7 +254,7 @@ class Bench:
             kili,
             prober if prober is not None else kili,
             budget=FreeBudget(),
-            pace=Pace(slots=4, batch_bytes=2_000_000),
+            adaptive_limit=AdaptiveLimit(slots=4, batch_bytes=2_000_000),
             pool=self.pool,
             rules=DeliveryRules(
                 **{"graces": Graces(**{"read_lag": 0.0, **graces}), "probe": 0.01, "probe_cap": 0.05, **rules}
@@ -269,5 +275,5 @@ class Bench:
 
     def deliver(self) -> bool:
         more = self.deliverer.deliver(PROJECT)
-        assert self.spool.ledger().balance == 0
+        assert self.spool.ledger().conservation_error == 0
         return more

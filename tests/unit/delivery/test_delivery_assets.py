@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import redis
-from delivery_doubles import INTERFACE, PROJECT, BucketKili, MemoryKili, callers, leased
+from delivery_doubles import INTERFACE, PROJECT, BucketKili, MemoryKili, clients, leased
 
 from worker.delivery.assets import AssetKeeper, Located
 from worker.delivery.bisect import Sent
@@ -31,12 +31,12 @@ def items_of(*names: str, **changes: Any) -> list[Item]:
 
 
 def keeper(kili: MemoryKili, client: redis.Redis, *, missing_asset: float = 10.0) -> AssetKeeper:
-    given = callers(kili, imports=60.0, missing_asset=missing_asset)
+    given = clients(kili, imports=60.0, missing_asset=missing_asset)
     return AssetKeeper(given, WrittenLately(client, "t:"), Imports(client, "t:", given))
 
 
 def contents_of(kili: Any, items: Sequence[Item], *, roots: Sequence[Path] = (), input_type: str = "IMAGE") -> Contents:
-    source = ContentSource(Uploader(callers(kili), Bucket(FailurePolicy(Graces(upload=60.0)))), roots)
+    source = ContentSource(Uploader(clients(kili), Bucket(FailurePolicy(Graces(upload=60.0)))), roots)
     return source.contents_of(PROJECT, items, input_type)
 
 
@@ -97,13 +97,13 @@ def tried(cause: str, *delays_ms: int) -> dict[str, Any]:
 
 
 def later(found: Located) -> list[tuple[str, str]]:
-    return [(item.external_id, decision.counted_as) for item, decision in found.later]
+    return [(item.external_id, decision.cause) for item, decision in found.later]
 
 
 def test_an_item_without_content_waits_for_its_asset_and_then_dies(client: redis.Redis) -> None:
     assert later(keeper(MemoryKili(), client).locate(PROJECT, items_of("a", asset=None))) == [("a", ASSET_MISSING)]
-    patient = items_of("a", asset=None, **tried(ASSET_MISSING, 2000, 2000))
-    assert later(keeper(MemoryKili(), client).locate(PROJECT, patient)) == [("a", ASSET_MISSING)]
+    retrying = items_of("a", asset=None, **tried(ASSET_MISSING, 2000, 2000))
+    assert later(keeper(MemoryKili(), client).locate(PROJECT, retrying)) == [("a", ASSET_MISSING)]
     old = items_of("a", asset=None, **tried(ASSET_MISSING, *[2000] * 5))
     [(item, cause)] = keeper(MemoryKili(), client).locate(PROJECT, old).missing
     assert (item, cause.slug) == (old[0], "asset_missing")

@@ -7,23 +7,23 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from delivery_doubles import callers
+from delivery_doubles import clients
 from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.delivery.bisect import Sent, send_each
-from worker.delivery.failure_policy import ROUNDS
+from worker.delivery.failure_policy import SERIES
 from worker.kili import ConnectFailed, KiliError, NotSent, RefusedItems, ServerFault, TimedOut, TooLarge, UnknownOutcome
 
 
 def murky() -> ServerFault:
-    fault = ServerFault("[unexpectedRetrieving] something", words="something")
+    fault = ServerFault("[unexpectedRetrieving] something", server_message="something")
     fault.may_be_items = True
     return fault
 
 
 class Server:
-    """Takes everything but parts that hold a culprit; ``patient`` and ``once`` tell the clients apart."""
+    """Takes everything but parts that hold a culprit; ``patient`` and ``single_attempt`` tell the clients apart."""
 
     def __init__(
         self, culprits: Sequence[int] = (), error: Callable[[], KiliError] = lambda: RefusedItems("no")
@@ -41,7 +41,9 @@ class Server:
             raise self.error()
 
     def run(self, items: Sequence[int], *, probing: bool = False, **hooks: Any) -> Sent[int]:
-        return send_each(items, self.send, callers("patient", once="once", probing=probing), **hooks)
+        return send_each(
+            items, self.send, clients("patient", single_attempt="single_attempt", probing=probing), **hooks
+        )
 
 
 def condemned(sent: Sent[int]) -> list[int]:
@@ -121,7 +123,9 @@ def test_a_server_that_answers_every_second_call_condemns_nobody() -> None:
     for _ in range(500):
         waiting = [*range(20)]
         while waiting:
-            sent = send_each(waiting, send, callers("patient", once="once", probing=dice.random() < 0.5))
+            sent = send_each(
+                waiting, send, clients("patient", single_attempt="single_attempt", probing=dice.random() < 0.5)
+            )
             assert sent.refused == []
             waiting = [item for item in waiting if item not in sent.accepted]
 
@@ -130,7 +134,7 @@ def test_several_culprits_are_condemned_each_after_rounds_in_which_others_were_t
     server = Server([3, 4, 11], murky)
     assert condemned(server.run(range(16))) == [3, 4, 11]
     alone = [part for client, part in server.calls if part == [4] and client == "patient"]
-    assert len(alone) == ROUNDS
+    assert len(alone) == SERIES
 
 
 def test_a_server_that_dies_in_the_middle_condemns_nobody() -> None:
@@ -159,7 +163,7 @@ def test_an_error_about_the_connection_ends_the_sending_and_keeps_what_went_thro
             raise ConnectFailed("gone")
         server.send(part, client)
 
-    sent = send_each(range(8), send, callers("patient"))
+    sent = send_each(range(8), send, clients("patient"))
     assert isinstance(sent.failure, ConnectFailed)
     assert set(sent.accepted).isdisjoint({3})
     with pytest.raises(ConnectFailed):
@@ -171,19 +175,19 @@ def test_larger_parts_are_sent_once_and_a_single_item_gets_all_the_patience() ->
     server.run(range(16))
     first, *rest = [(client, part) for client, part in server.calls if 5 in part]
     assert first[0] == "patient"
-    assert {client for client, part in rest if len(part) > 1} == {"once"}
+    assert {client for client, part in rest if len(part) > 1} == {"single_attempt"}
     assert rest[-1] == ("patient", [5])
 
 
 def test_a_probe_begins_with_a_single_attempt() -> None:
     server = Server(range(4), murky)
     server.run(range(4), probing=True)
-    assert {client for client, _ in server.calls} == {"once"}
+    assert {client for client, _ in server.calls} == {"single_attempt"}
 
 
 def test_a_worker_that_stops_leaves_the_rest_unsent() -> None:
     server = Server([3])
-    given = callers("patient")
+    given = clients("patient")
 
     def send(part: Sequence[int], client: Any) -> None:
         given.stop.set()

@@ -21,7 +21,7 @@ STEPS = ["append_assets", "append_labels", "update_assets"]
 
 def outcome(bench: Bench) -> tuple[int, int, int]:
     ledger = bench.spool.ledger()
-    assert (ledger.leased, ledger.balance) == (0, 0)
+    assert (ledger.leased, ledger.conservation_error) == (0, 0)
     return ledger.delivered, ledger.dead, ledger.waiting
 
 
@@ -45,7 +45,7 @@ def test_a_prediction_that_our_own_code_cannot_deliver_dies_alone(client: redis.
     [letter] = DeadLetters(client, "t:").letters()
     assert (letter.cause, letter.about["external_id"]) == ("worker_fault", "a3")
     assert outcome(bench) == (19, 1, 0)
-    assert bench.deliverer.pauses.all() == []
+    assert bench.deliverer.breaker.all() == []
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -54,7 +54,7 @@ def test_where_our_own_code_can_deliver_nothing_nobody_is_condemned(client: redi
     bench.admit(*(waiting(f"a{n}", priority=5) for n in range(20)))
     bench.deliver()
     assert outcome(bench) == (0, 0, 20)
-    assert [pause.kind for pause in bench.deliverer.pauses.all()] == ["WorkerFault"]
+    assert [pause.kind for pause in bench.deliverer.breaker.all()] == ["WorkerFault"]
 
 
 def suspected_for(client: redis.Redis, hours: float) -> None:
@@ -70,7 +70,7 @@ def suspected_for(client: redis.Redis, hours: float) -> None:
 
 
 def general(step: str) -> ServerFault:
-    error = ServerFault(f"{step}: unexpected error", words="unexpected error")
+    error = ServerFault(f"{step}: unexpected error", server_message="unexpected error")
     error.may_be_items = True
     return error
 
@@ -119,5 +119,5 @@ def try_again(bench: Bench) -> None:
 
 
 def wake(bench: Bench) -> None:
-    for pause in bench.deliverer.pauses.all():
+    for pause in bench.deliverer.breaker.all():
         bench.spool.redis.hdel("t:pauses", pause.scope)

@@ -32,7 +32,7 @@ def admit(bench: Bench, count: int = 10) -> None:
     bench.admit(*(waiting(f"a{n}", priority=5) for n in range(count)))
 
 
-def once(step: str, error: KiliError) -> object:
+def single_attempt(step: str, error: KiliError) -> object:
     """A rule: the step fails at its first call."""
     seen: list[str] = []
 
@@ -74,7 +74,7 @@ def test_what_one_mutation_of_a_document_left_undone_alone_is_sent_again(
     client: redis.Redis, step: str, error: KiliError
 ) -> None:
     kili = MemoryKili()
-    kili.rule = once(step, error)  # type: ignore[assignment]
+    kili.rule = single_attempt(step, error)  # type: ignore[assignment]
     bench = bench_of(client, kili)
     admit(bench)
     bench.deliver()
@@ -87,7 +87,7 @@ def test_what_one_mutation_of_a_document_left_undone_alone_is_sent_again(
 def test_a_culprit_within_a_document_is_found_and_its_neighbours_are_delivered(client: redis.Redis, step: str) -> None:
     culprit = derived_asset_id(PROJECT, "a3")
     kili = MemoryKili()
-    kili.rule = lambda name, ids: RefusedItems("no", words="no") if name == step and culprit in ids else None
+    kili.rule = lambda name, ids: RefusedItems("no", server_message="no") if name == step and culprit in ids else None
     bench = bench_of(client, kili)
     admit(bench)
     bench.deliver()
@@ -114,9 +114,9 @@ def test_a_server_that_takes_no_documents_gets_separate_calls_and_is_not_asked_a
     assert kili.counts["write_batch"] == 1
     said = [record for record in caplog.records if getattr(record, "action", "") == "one_document_refused"]
     assert len(said) == 1
-    refusal = Documents(client, "t:", wanted=True).refusal()
-    assert refusal is not None
-    assert refusal.reason == str(error)
+    rejection = Documents(client, "t:", wanted=True).rejection()
+    assert rejection is not None
+    assert rejection.reason == str(error)
 
 
 def test_a_document_that_is_too_large_makes_batches_smaller_and_documents_stay(client: redis.Redis) -> None:
@@ -128,7 +128,7 @@ def test_a_document_that_is_too_large_makes_batches_smaller_and_documents_stay(c
         bench.deliver()
     assert is_whole(bench, kili, 120)
     assert any(len(ids) <= 10 for name, ids in kili.calls if name == "write_batch")
-    assert Documents(client, "t:", wanted=True).refusal() is None
+    assert Documents(client, "t:", wanted=True).rejection() is None
 
 
 @pytest.mark.parametrize("error", [ConnectFailed("x"), Unauthorized("x")])
@@ -139,7 +139,7 @@ def test_a_server_that_is_away_is_not_asked_the_same_in_other_words(client: redi
     bench.deliver()
     assert bench.spool.ledger().waiting == 10
     assert [name for name in kili.counts if name.startswith(("append", "update"))] == []
-    assert bench.deliverer.pauses.all()
+    assert bench.deliverer.breaker.all()
 
 
 @pytest.mark.parametrize("step", ["append_assets", "append_labels"])

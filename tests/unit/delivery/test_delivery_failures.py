@@ -116,8 +116,8 @@ BEHAVIOUR = [
     (Failure(Stage.DOCUMENT, RateLimited("429")), Action.END_WAVE, Fault.NO_ITEM),
     (Failure(R, RefusedItems("400"), items=2), Action.SPLIT, Fault.ITEM),
     (Failure(R, TooLarge("413"), items=1), Action.DEAD_LETTER, Fault.ITEM),
-    *((Failure(R, error, items=2), Action.ASK_OTHERS, Fault.UNCLEAR) for error in (TimedOut(""), WorkerFault(""))),
-    (Failure(R, general(), items=2), Action.ASK_OTHERS, Fault.UNCLEAR),
+    *((Failure(R, error, items=2), Action.TRY_OTHERS, Fault.UNCLEAR) for error in (TimedOut(""), WorkerFault(""))),
+    (Failure(R, general(), items=2), Action.TRY_OTHERS, Fault.UNCLEAR),
     (Failure(R, general(), items=2, others=Others.TAKEN), Action.SPLIT, Fault.UNCLEAR),
     (Failure(R, UnknownOutcome("500"), others=Others.TAKEN), Action.AFTER_OTHERS, Fault.UNCLEAR),
     (Failure(R, UnknownOutcome("500"), attempts=5, accused=3, others=Others.TAKEN), Action.DEAD_LETTER, Fault.UNCLEAR),
@@ -162,7 +162,7 @@ def test_what_becomes_of_a_failure(failure: Failure, action: Action, fault: Faul
 
 
 @pytest.mark.parametrize(
-    ("failure", "delay", "counted_as"),
+    ("failure", "delay", "cause"),
     [
         (Failure(Stage.RESULT, ResultUnavailable("x", "y"), tried_for=0), 1.0, "result_unavailable"),
         (Failure(Stage.RESULT, ResultUnavailable("x", "y"), tried_for=7), 7.0, "result_unavailable"),
@@ -180,9 +180,9 @@ def test_what_becomes_of_a_failure(failure: Failure, action: Action, fault: Faul
     ],
     ids=str,
 )
-def test_how_long_it_waits_and_what_the_time_counts_for(failure: Failure, delay: float, counted_as: str) -> None:
+def test_how_long_it_waits_and_what_the_time_counts_for(failure: Failure, delay: float, cause: str) -> None:
     decision = POLICY.decide(failure)
-    assert (decision.delay, decision.counted_as) == (delay, counted_as)
+    assert (decision.delay, decision.cause) == (delay, cause)
 
 
 def test_a_project_that_is_refused_or_fails_while_others_succeed_is_probed_less_often() -> None:

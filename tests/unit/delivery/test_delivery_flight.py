@@ -139,7 +139,7 @@ def test_a_wave_ends_while_others_wait(client: redis.Redis) -> None:
 def test_a_probe_leases_nothing_more(client: redis.Redis) -> None:
     bench = Bench(client, MemoryKili(), wave_items=20, batch_items=10)
     admit(bench, 100)
-    bench.deliverer.pauses.failed(PROJECT, ConnectFailed("refused"))
+    bench.deliverer.breaker.failed(PROJECT, ConnectFailed("refused"))
     threading.Event().wait(0.02)
     bench.deliver()
     assert bench.spool.ledger().delivered == 10

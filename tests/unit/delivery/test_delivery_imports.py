@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import redis
-from delivery_doubles import INTERFACE, PROJECT, Bench, BucketKili, callers, waiting
+from delivery_doubles import INTERFACE, PROJECT, Bench, BucketKili, clients, waiting
 
 from worker.delivery.failure_policy import DOUBT_SECONDS, SHOWN_SECONDS
-from worker.delivery.failures import ASSET_NOT_SHOWN, NOT_IMPORTED, Decision
+from worker.delivery.failures import ASSET_NOT_SHOWN, NOT_IMPORTED, FailureDecision
 from worker.delivery.imports import ASKED, Imports
 from worker.kili import ConnectFailed, KiliError, Notification, RefusedItems, UnknownOutcome, derived_asset_id
 from worker.spool.dead_letters import Cause, DeadLetters
@@ -304,13 +304,13 @@ def test_a_notification_that_cannot_be_read_blocks_nobody(client: redis.Redis, e
 
 def test_notifications_are_asked_less_often_the_longer_an_import_takes(client: redis.Redis) -> None:
     now = [1000.0]
-    imports = Imports(client, "t:", callers(video_kili(), imports=600.0), clock=lambda: now[0])
+    imports = Imports(client, "t:", clients(video_kili(), imports=600.0), clock=lambda: now[0])
     imports.begin(["x"])
     imports.sent(["x"], "n0")
-    steps: list[Decision | Cause] = []
+    steps: list[FailureDecision | Cause] = []
     for now[0] in (1001.0, 1020.0, 1300.0):
         steps += imports.look(PROJECT, ["x"], lambda asset_id, cause: now[0] - 1000).values()
-    assert [step.delay for step in steps if isinstance(step, Decision)] == [1.0, 5.0, 30.0]
+    assert [step.delay for step in steps if isinstance(step, FailureDecision)] == [1.0, 5.0, 30.0]
 
 
 def test_many_imports_cost_few_calls_of_a_wave(place: Place) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
-from functools import partial
 
 import pytest
 import redis
@@ -14,8 +13,6 @@ from delivery_doubles import PROJECT, waiting
 from tests.awaiting import awaited
 from worker.delivery.leasing import LeaseKeeper
 from worker.spool import Arrival, LeaseLost, Spool
-
-await_that = partial(awaited, limit=5.0)
 
 pytestmark = pytest.mark.servers("all")
 
@@ -44,7 +41,7 @@ def test_a_lease_is_renewed_for_as_long_as_the_wave_runs(spool: Spool) -> None:
     with LeaseKeeper(spool).hold(PROJECT) as lease:
         assert lease is not None
         first = lease.deadline
-        await_that(lambda: lease.deadline > first + 2 * LEASE_MS / 1000)
+        awaited(lambda: lease.deadline > first + 2 * LEASE_MS / 1000)
         lease.check()
         assert spool.acquire(PROJECT) is None
 
@@ -53,7 +50,7 @@ def test_a_wave_is_told_when_another_has_its_project(spool: Spool, client: redis
     with LeaseKeeper(spool).hold(PROJECT) as lease:
         assert lease is not None
         client.set(f"t:lock:{PROJECT}", "somebody-else")
-        await_that(lease.lost.is_set)
+        awaited(lease.lost.is_set)
         with pytest.raises(LeaseLost):
             lease.check()
 
@@ -66,7 +63,7 @@ def test_a_lease_that_cannot_be_renewed_ends_on_time(spool: Spool, monkeypatch: 
     with LeaseKeeper(spool).hold(PROJECT) as lease:
         assert lease is not None
         lease.check()
-        await_that(lambda: time.monotonic() >= lease.deadline)
+        awaited(lambda: time.monotonic() >= lease.deadline)
         with pytest.raises(LeaseLost):
             lease.check()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from worker.delivery.adaptive_limit import Pace
+from worker.delivery.adaptive_limit import AdaptiveLimit
 from worker.kili import CallRecord, TimedOut, TooLarge
 
 Answer = tuple[float, str]
@@ -30,7 +30,7 @@ class Simulation:
     limits: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.pace = Pace(slots=self.slots, batch_bytes=1000, clock=lambda: self.now)
+        self.adaptive_limit = AdaptiveLimit(slots=self.slots, batch_bytes=1000, clock=lambda: self.now)
         self._ends: list[tuple[float, int, float, str]] = []
         self._number = 0
 
@@ -39,7 +39,7 @@ class Simulation:
         self.limits, self.done, self.failed = [], 0, 0
         end = self.now + seconds
         while self.now < end:
-            while self.pace.take():
+            while self.adaptive_limit.take():
                 self._begin()
             self.now, _, taken, outcome = heapq.heappop(self._ends)
             self._end(taken, outcome)
@@ -57,9 +57,9 @@ class Simulation:
 
     def _end(self, seconds: float, outcome: str) -> None:
         self.under_way -= 1
-        self.pace.give_back()
-        self.pace.observe(CallRecord("appendManyLabels", 100, seconds, 200, outcome, 1, 1000, 0.0))
-        self.limits.append(self.pace.limit)
+        self.adaptive_limit.give_back()
+        self.adaptive_limit.observe(CallRecord("appendManyLabels", 100, seconds, 200, outcome, 1, 1000, 0.0))
+        self.limits.append(self.adaptive_limit.limit)
         self.done += outcome == "ok"
         self.failed += outcome != "ok"
 
@@ -133,82 +133,82 @@ def test_a_burst_of_refusals_of_calls_already_under_way_counts_once() -> None:
     simulation = Simulation(lambda calls, now: (0.5, "ok"), slots=8)
     simulation.run(10)
     for _ in range(8):
-        simulation.pace.observe(record("RateLimited", seconds=0.5))
-    assert simulation.pace.limit == 4
+        simulation.adaptive_limit.observe(record("RateLimited", seconds=0.5))
+    assert simulation.adaptive_limit.limit == 4
 
 
 @pytest.mark.parametrize("outcome", ["RefusedItems", "RefusedProject", "Unauthorized", "ServerFault"])
 def test_what_is_not_about_load_changes_nothing(outcome: str) -> None:
-    pace = Pace(slots=8, batch_bytes=1000)
-    before = pace.limit
-    pace.observe(record(outcome))
-    assert pace.limit == before
+    adaptive_limit = AdaptiveLimit(slots=8, batch_bytes=1000)
+    before = adaptive_limit.limit
+    adaptive_limit.observe(record(outcome))
+    assert adaptive_limit.limit == before
 
 
 def test_there_is_always_one_slot() -> None:
     now = [0.0]
-    pace = Pace(slots=1, batch_bytes=1000, clock=lambda: now[0])
+    adaptive_limit = AdaptiveLimit(slots=1, batch_bytes=1000, clock=lambda: now[0])
     for _ in range(5):
         now[0] += 10
-        pace.observe(record("TimedOut"))
-    assert pace.take()
-    assert not pace.take()
+        adaptive_limit.observe(record("TimedOut"))
+    assert adaptive_limit.take()
+    assert not adaptive_limit.take()
 
 
 def test_small_and_large_batches_are_not_compared_with_each_other() -> None:
     now = [0.0]
-    pace = Pace(slots=8, batch_bytes=1000, clock=lambda: now[0])
-    before = pace.limit
+    adaptive_limit = AdaptiveLimit(slots=8, batch_bytes=1000, clock=lambda: now[0])
+    before = adaptive_limit.limit
     for _ in range(50):
         for items, seconds in ((3, 0.05), (100, 1.0)):
             now[0] += 5
-            pace.observe(record("ok", seconds=seconds, items=items))
-    assert pace.limit >= before
+            adaptive_limit.observe(record("ok", seconds=seconds, items=items))
+    assert adaptive_limit.limit >= before
 
 
 def test_bytes_are_halved_at_once_and_grow_back_slowly() -> None:
-    pace = Pace(slots=8, batch_bytes=1_000_000)
-    pace.too_much(400_000, TooLarge("413"))
-    assert pace.batch_bytes == 200_000
-    pace.went_through(200_000)
-    assert 200_000 < pace.batch_bytes <= 201_000
+    adaptive_limit = AdaptiveLimit(slots=8, batch_bytes=1_000_000)
+    adaptive_limit.too_much(400_000, TooLarge("413"))
+    assert adaptive_limit.batch_bytes == 200_000
+    adaptive_limit.went_through(200_000)
+    assert 200_000 < adaptive_limit.batch_bytes <= 201_000
     for _ in range(1000):
-        pace.went_through(pace.batch_bytes)
-    assert pace.batch_bytes == 1_000_000
+        adaptive_limit.went_through(adaptive_limit.batch_bytes)
+    assert adaptive_limit.batch_bytes == 1_000_000
 
 
 def test_bytes_grow_back_sooner_after_a_timeout() -> None:
-    pace = Pace(slots=8, batch_bytes=1_000_000)
-    pace.too_much(400_000, TimedOut("504"))
+    adaptive_limit = AdaptiveLimit(slots=8, batch_bytes=1_000_000)
+    adaptive_limit.too_much(400_000, TimedOut("504"))
     for _ in range(8):
-        pace.went_through(pace.batch_bytes)
-    assert pace.batch_bytes == 1_000_000
+        adaptive_limit.went_through(adaptive_limit.batch_bytes)
+    assert adaptive_limit.batch_bytes == 1_000_000
 
 
 def test_small_batches_teach_nothing_about_large_ones() -> None:
-    pace = Pace(slots=8, batch_bytes=1_000_000)
-    pace.too_much(400_000, TooLarge("413"))
+    adaptive_limit = AdaptiveLimit(slots=8, batch_bytes=1_000_000)
+    adaptive_limit.too_much(400_000, TooLarge("413"))
     for _ in range(1000):
-        pace.went_through(10_000)
-    assert pace.batch_bytes == 200_000
+        adaptive_limit.went_through(10_000)
+    assert adaptive_limit.batch_bytes == 200_000
 
 
 def test_an_item_larger_than_all_says_nothing_new() -> None:
-    pace = Pace(slots=8, batch_bytes=1000)
-    pace.too_much(50_000, TooLarge("413"))
-    assert pace.batch_bytes == 1000
+    adaptive_limit = AdaptiveLimit(slots=8, batch_bytes=1000)
+    adaptive_limit.too_much(50_000, TooLarge("413"))
+    assert adaptive_limit.batch_bytes == 1000
 
 
 def test_whoever_waits_for_a_slot_gets_the_next_free_one() -> None:
-    pace = Pace(slots=1, batch_bytes=1000)
+    adaptive_limit = AdaptiveLimit(slots=1, batch_bytes=1000)
     served = threading.Event()
 
     def wait() -> None:
-        with pace.slot(lambda: False) as taken:
+        with adaptive_limit.slot(lambda: False) as taken:
             assert taken
             served.set()
 
-    with pace.slot(lambda: False):
+    with adaptive_limit.slot(lambda: False):
         thread = threading.Thread(target=wait)
         thread.start()
         assert not served.is_set()
@@ -217,10 +217,10 @@ def test_whoever_waits_for_a_slot_gets_the_next_free_one() -> None:
 
 
 def test_whoever_gives_up_waiting_gets_no_slot_and_takes_none_away() -> None:
-    pace = Pace(slots=1, batch_bytes=1000)
-    with pace.slot(lambda: False), pace.slot(lambda: True) as taken:
+    adaptive_limit = AdaptiveLimit(slots=1, batch_bytes=1000)
+    with adaptive_limit.slot(lambda: False), adaptive_limit.slot(lambda: True) as taken:
         assert not taken
-    with pace.slot(lambda: False) as taken:
+    with adaptive_limit.slot(lambda: False) as taken:
         assert taken
 
 
@@ -229,10 +229,10 @@ def record(outcome: str, *, seconds: float = 0.1, items: int = 100) -> CallRecor
 
 
 def test_a_bucket_that_fails_says_nothing_of_the_endpoint() -> None:
-    pace = Pace(slots=8, batch_bytes=1000, clock=lambda: 100.0)
-    before = pace.limit
+    adaptive_limit = AdaptiveLimit(slots=8, batch_bytes=1000, clock=lambda: 100.0)
+    before = adaptive_limit.limit
     for _ in range(5):
-        pace.observe(CallRecord("upload", 1, 0.1, 503, "UnknownOutcome", 1, 10, 0.0))
-    assert pace.limit == before
-    pace.observe(CallRecord("appendManyLabels", 1, 0.1, 503, "UnknownOutcome", 1, 10, 0.0))
-    assert pace.limit < before
+        adaptive_limit.observe(CallRecord("upload", 1, 0.1, 503, "UnknownOutcome", 1, 10, 0.0))
+    assert adaptive_limit.limit == before
+    adaptive_limit.observe(CallRecord("appendManyLabels", 1, 0.1, 503, "UnknownOutcome", 1, 10, 0.0))
+    assert adaptive_limit.limit < before

@@ -12,7 +12,7 @@ from worker.delivery import prepare as module
 from worker.delivery.prepare import cause_of, prepare, refit
 from worker.kili import RefusedItems, TooLarge, UnknownOutcome
 from worker.ontology import Interface
-from worker.spool import Fate
+from worker.spool import Outcome
 
 COLOURS = Interface.parse(INTERFACE, "IMAGE")
 
@@ -38,7 +38,7 @@ def test_of_two_answers_of_one_model_only_the_newest_goes() -> None:
     older, newer = leased("a", answer="RED", stamp=1), leased("a", answer="GREY", stamp=2)
     prepared = prepare(PROJECT, [newer, older], COLOURS)
     assert [item.entry for item in prepared.items] == [newer]
-    assert [(one.entry, one.fate) for one in prepared.settled] == [(older, Fate.SUPERSEDED)]
+    assert [(one.entry, one.outcome) for one in prepared.settled] == [(older, Outcome.SUPERSEDED)]
 
 
 def test_two_model_versions_of_one_asset_both_go() -> None:
@@ -59,7 +59,7 @@ def test_a_payload_that_cannot_be_read_dies_and_keeps_what_is_known_of_it() -> N
     prepared = prepare(PROJECT, [replace(leased("a"), payload=b"{"), leased("b")], COLOURS)
     assert [item.external_id for item in prepared.items] == ["b"]
     [dead] = prepared.settled
-    assert (dead.fate, letter_of(dead)["project_id"], letter_of(dead)["model"]) == (Fate.DEAD, PROJECT, "m:1")
+    assert (dead.outcome, letter_of(dead)["project_id"], letter_of(dead)["model"]) == (Outcome.DEAD, PROJECT, "m:1")
 
 
 def test_a_message_that_trips_the_worker_dies_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,9 +99,9 @@ def test_an_interface_in_which_everybody_fits_as_before_explains_nothing() -> No
     ],
 )
 def test_a_refusal_of_kili_becomes_a_cause_in_its_own_words(error: RefusedItems, slug: str) -> None:
-    error.words = "the server's words"
+    error.server_message = "the server's words"
     cause = cause_of(error)
-    assert (cause.slug, cause.kind, cause.words) == (slug, "refused", "the server's words")
+    assert (cause.slug, cause.kind, cause.server_message) == (slug, "refused", "the server's words")
 
 
 def test_messages_admitted_under_other_limits_are_still_read() -> None:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import pytest
@@ -16,9 +15,7 @@ from delivery_doubles import PROJECT, waiting
 
 from tests.awaiting import awaited
 from worker.delivery import Scheduler
-from worker.spool import Arrival, Fate, Settlement, Spool
-
-await_that = partial(awaited, limit=10.0)
+from worker.spool import Arrival, Outcome, Settlement, Spool
 
 Deliver = Callable[[str], bool]
 
@@ -62,6 +59,25 @@ def actions(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [getattr(record, "action", "") for record in caplog.records]
 
 
+def test_after_many_looks_in_vain_they_are_rarer_until_something_comes_which_is_looked_at_at_once() -> None:
+    spool, delivered = Due(), []
+
+    def deliver(project: str) -> bool:
+        delivered.append(project)
+        return False
+
+    with scheduler(spool, deliver, every=0.001) as one:
+        one.QUIET_LOOKS, one.QUIET_SECONDS = 20, 60.0
+        awaited(lambda: len(spool.asked) == 20)
+        spool.projects = ["p"]
+        assert len(spool.asked) == 20
+        one.came()
+        awaited(lambda: delivered == ["p"])
+        seen = len(spool.asked)
+        one.came()
+        awaited(lambda: len(spool.asked) > seen)
+
+
 def test_no_more_projects_are_taken_than_can_begin_and_the_next_when_one_that_left_much_has_ended() -> None:
     spool, delivered = Due("p", "q", "r"), []
     go_on = threading.Event()
@@ -71,22 +87,22 @@ def test_no_more_projects_are_taken_than_can_begin_and_the_next_when_one_that_le
         return go_on.wait(10)
 
     with scheduler(spool, deliver):
-        await_that(lambda: len(delivered) == 2)
+        awaited(lambda: len(delivered) == 2)
         assert spool.projects == ["r"], "another process may take it"
         go_on.set()
-        await_that(lambda: sorted(delivered) == ["p", "q", "r"])
+        awaited(lambda: sorted(delivered) == ["p", "q", "r"])
     assert max(spool.asked) == 2
 
 
 def test_what_is_admitted_is_looked_for_at_once_unless_that_was_just_done() -> None:
     spool, delivered = Due(), []
     with scheduler(spool, lambda project: bool(delivered.append(project)), every=0.2) as made:
-        await_that(lambda: spool.asked)
+        awaited(lambda: spool.asked)
         spool.projects = ["p"]
         looks = len(spool.asked)
         for _ in range(1000):
             made.came()
-        await_that(lambda: delivered)
+        awaited(lambda: delivered)
     assert len(spool.asked) - looks < 10
 
 
@@ -103,9 +119,9 @@ def test_a_wave_that_fails_is_logged_and_its_thread_is_free_again(
         raise error
 
     with scheduler(spool, deliver, threads=1, every=0.05):
-        await_that(lambda: begun == ["p"])
+        awaited(lambda: begun == ["p"])
         spool.projects = ["q"]
-        await_that(lambda: begun == ["p", "q"])
+        awaited(lambda: begun == ["p", "q"])
     assert actions(caplog) == [action, action]
 
 
@@ -114,9 +130,9 @@ def test_while_redis_is_away_that_is_logged_once_and_then_it_goes_on(caplog: pyt
     spool, delivered = Due("p"), []
     spool.error = redis.ConnectionError("away")
     with scheduler(spool, lambda project: bool(delivered.append(project)), every=0.01):
-        await_that(lambda: len(spool.asked) > 5)
+        awaited(lambda: len(spool.asked) > 5)
         spool.error = None
-        await_that(lambda: delivered == ["p"])
+        awaited(lambda: delivered == ["p"])
     assert actions(caplog) == ["delivery_waits", "delivery_resumed"]
 
 
@@ -144,7 +160,7 @@ def wave_of_one(spool: Spool, *, deliver: bool = False) -> str:
     assert token is not None
     if deliver:
         entries = spool.lease(project, token, items=10, max_bytes=10**6, aging_ms=60_000)
-        spool.settle(project, token, [Settlement(entry, Fate.DELIVERED) for entry in entries])
+        spool.settle(project, token, [Settlement(entry, Outcome.DELIVERED) for entry in entries])
     spool.release(project, token)
     return project
 

@@ -9,7 +9,7 @@ import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
 from worker.kili import ConnectFailed, NewAsset, derived_asset_id
-from worker.spool import Fate, Leased, Settlement, Spool
+from worker.spool import Leased, Outcome, Settlement, Spool
 from worker.spool.dead_letters import DeadLetters
 from worker.spool.entries import tried_again, tried_for, tried_since
 
@@ -45,14 +45,14 @@ def test_the_spool_keeps_the_first_attempt_until_the_entry_leaves(client: redis.
     bench.admit(waiting("a"))
     token, entry = lease(spool)
     assert entry.tried_for_ms("x") == 0
-    spool.settle(PROJECT, token, [Settlement(entry, Fate.LATER, "x", delay_ms=20)])
+    spool.settle(PROJECT, token, [Settlement(entry, Outcome.LATER, "x", delay_ms=20)])
     time.sleep(0.03)
     token, entry = relet(spool, token)
     assert 20 <= entry.tried_for_ms("x") <= 40
-    spool.settle(PROJECT, token, [Settlement(entry, Fate.RETURNED)])
+    spool.settle(PROJECT, token, [Settlement(entry, Outcome.RETURNED)])
     token, entry = relet(spool, token)
     assert 20 <= entry.tried_for_ms("x") <= 40
-    spool.settle(PROJECT, token, [Settlement(entry, Fate.DELIVERED)])
+    spool.settle(PROJECT, token, [Settlement(entry, Outcome.DELIVERED)])
     assert not client.exists(f"t:tries:{PROJECT}")
 
 
@@ -77,7 +77,7 @@ def test_an_outage_of_the_endpoint_uses_up_nobodys_grace(client: redis.Redis) ->
     bench.deliver()
     kili.rule = lambda step, ids: None
     kili.append_assets(PROJECT, [NewAsset(derived_asset_id(PROJECT, "a"), "a", "https://x/a", "", "{}")])
-    for pause in bench.deliverer.pauses.all():
+    for pause in bench.deliverer.breaker.all():
         client.hdel("t:pauses", pause.scope)
     bench.deliver()
     ledger = bench.spool.ledger()

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from delivery_doubles import INTERFACE, PROJECT, BucketKili, callers, leased
+from delivery_doubles import INTERFACE, PROJECT, BucketKili, clients, leased
 
 from worker.delivery.bucket import Bucket, Failed, PutOff
 from worker.delivery.failure_policy import (
@@ -39,9 +39,9 @@ from worker.ontology import Interface
 from worker.spool.dead_letters import Cause
 from worker.spool.entries import tried_again
 
-CONTENT = RefusedItems("upload: HTTP 415", words="Unsupported Media Type")
-ADDRESS = AddressRefused("upload: HTTP 403", words="SignatureDoesNotMatch")
-PASSING = UnknownOutcome("upload: HTTP 503", words="SlowDown")
+CONTENT = RefusedItems("upload: HTTP 415", server_message="Unsupported Media Type")
+ADDRESS = AddressRefused("upload: HTTP 403", server_message="SignatureDoesNotMatch")
+PASSING = UnknownOutcome("upload: HTTP 503", server_message="SlowDown")
 
 
 class Clock:
@@ -81,8 +81,12 @@ def waiting(uploaded: Uploaded) -> list[str]:
     return sorted(item.external_id for item, _ in uploaded.later)
 
 
-def uploader(kili: BucketKili, clock: Clock, *, patience: float = 900.0, once: Any = None) -> Uploader:
-    return Uploader(callers(kili, once=once), Bucket(FailurePolicy(Graces(upload=patience)), clock=clock), pause=0.0)
+def uploader(kili: BucketKili, clock: Clock, *, patience: float = 900.0, single_attempt: Any = None) -> Uploader:
+    return Uploader(
+        clients(kili, single_attempt=single_attempt),
+        Bucket(FailurePolicy(Graces(upload=patience)), clock=clock),
+        pause=0.0,
+    )
 
 
 @pytest.mark.parametrize("error", [CONTENT, ADDRESS])
@@ -95,7 +99,7 @@ def test_one_that_is_refused_with_every_url_dies_and_its_neighbours_go_on(
     kili = BucketKili(answers=refusing(error, "bad"))
     found = uploader(kili, clock).upload(PROJECT, uploads(*names))
     assert causes(found) == {"bad": "upload_refused"}
-    assert found.refused[0][1].words == error.words
+    assert found.refused[0][1].server_message == error.server_message
     assert len(found.addresses) == 4
     tried = {url for url in kili.uploads if derived_asset_id(PROJECT, "bad") in url}
     assert len(tried) == ADDRESSES

@@ -11,7 +11,7 @@ import redis
 from delivery_doubles import INTERFACE, PROJECT, Bench, FreeBudget, MemoryKili, leased, waiting
 
 from worker.delivery import DeliveryRules
-from worker.delivery.leasing import Lease, Supply
+from worker.delivery.leasing import EntryLeaser, Lease
 from worker.delivery.wave import Wave
 from worker.kili import (
     ConnectFailed,
@@ -85,7 +85,7 @@ def test_two_models_of_one_asset_make_one_asset_two_labels_and_the_newest_sets_t
 @pytest.mark.parametrize("step", ["append_assets", "append_labels", "update_assets"])
 def test_the_refused_item_alone_is_buried_with_the_stage(client: redis.Redis, step: str) -> None:
     kili = MemoryKili()
-    kili.rule = failing(step, RefusedItems("no", words="no"), "a3")  # type: ignore[assignment]
+    kili.rule = failing(step, RefusedItems("no", server_message="no"), "a3")  # type: ignore[assignment]
     bench = Bench(client, kili)
     bench.admit(*(waiting(f"a{n}", priority=5) for n in range(10)))
     bench.deliver()
@@ -104,7 +104,7 @@ def test_what_a_failing_server_left_undone_is_given_back(client: redis.Redis, st
     bench.admit(*(waiting(f"a{n}", priority=5) for n in range(10)))
     bench.deliver()
     assert settled(bench) == (0, 0, 10)
-    assert bench.deliverer.pauses.of(PROJECT)
+    assert bench.deliverer.breaker.of(PROJECT)
 
 
 def test_a_project_that_is_gone_costs_one_look_and_condemns_nobody(client: redis.Redis) -> None:
@@ -129,7 +129,7 @@ def test_a_failure_that_nobody_foresaw_pauses_the_project_and_keeps_everything(c
     bench = Bench(client, kili)
     bench.admit(waiting("a"))
     bench.deliver()
-    [pause] = bench.deliverer.pauses.of(PROJECT)
+    [pause] = bench.deliverer.breaker.of(PROJECT)
     assert (pause.scope, pause.kind) == (f"project:{PROJECT}", "InterfaceError")
     ledger = bench.spool.ledger()
     assert ledger.waiting + ledger.leased == 1
@@ -193,23 +193,23 @@ def test_batches_that_took_too_long_once_are_soon_whole_again(client: redis.Redi
 
 
 def test_a_probe_takes_one_batch_with_single_attempts_and_its_success_ends_the_pause(client: redis.Redis) -> None:
-    patient, once = MemoryKili(), MemoryKili()
-    once.assets = patient.assets
-    bench = Bench(client, patient, prober=once, batch_items=10)
+    retrying, single_attempt = MemoryKili(), MemoryKili()
+    single_attempt.assets = retrying.assets
+    bench = Bench(client, retrying, prober=single_attempt, batch_items=10)
     bench.admit(*(waiting(f"a{n}") for n in range(30)))
-    bench.deliverer.pauses.failed(PROJECT, RefusedProject("no access"))
+    bench.deliverer.breaker.failed(PROJECT, RefusedProject("no access"))
     threading.Event().wait(0.02)
     assert bench.deliver()
     assert settled(bench) == (10, 0, 20)
-    assert patient.calls == []
-    assert bench.deliverer.pauses.of(PROJECT) == []
+    assert retrying.calls == []
+    assert bench.deliverer.breaker.of(PROJECT) == []
 
 
 def test_a_paused_project_is_left_alone(client: redis.Redis) -> None:
     kili = MemoryKili()
     bench = Bench(client, kili, probe=60.0, probe_cap=60.0)
     bench.admit(waiting("a"))
-    bench.deliverer.pauses.failed(PROJECT, RefusedProject("no access"))
+    bench.deliverer.breaker.failed(PROJECT, RefusedProject("no access"))
     assert not bench.deliver()
     assert kili.calls == []
 
@@ -218,11 +218,11 @@ def test_a_wave_that_asked_kili_nothing_is_no_proof_that_kili_is_back(client: re
     kili = MemoryKili()
     bench = Bench(client, kili)
     bench.admit(waiting("a", answer="PINK"))
-    bench.deliverer.pauses.failed("another", ConnectFailed("refused"))
+    bench.deliverer.breaker.failed("another", ConnectFailed("refused"))
     threading.Event().wait(0.02)
     bench.deliver()
     assert settled(bench) == (0, 1, 0)
-    assert [pause.scope for pause in bench.deliverer.pauses.all()] == ["endpoint"]
+    assert [pause.scope for pause in bench.deliverer.breaker.all()] == ["endpoint"]
 
 
 def test_a_worker_that_stops_gives_back_what_it_has_not_begun(client: redis.Redis) -> None:
@@ -239,16 +239,16 @@ def test_a_worker_that_stops_gives_back_what_it_has_not_begun(client: redis.Redi
     delivered, dead, left = settled(bench)
     assert 0 < delivered < 200
     assert (dead, left) == (0, 200 - delivered)
-    assert bench.deliverer.pauses.all() == []
+    assert bench.deliverer.breaker.all() == []
 
 
 def test_a_wave_without_its_lock_sends_nothing_more(client: redis.Redis) -> None:
     kili = MemoryKili()
     bench = Bench(client, kili)
     lease = Lease(PROJECT, "token", deadline=0.0)
-    supply = Supply(bench.spool, lease, FreeBudget(), DeliveryRules(), stop=bench.stop)
+    leaser = EntryLeaser(bench.spool, lease, FreeBudget(), DeliveryRules(), stop=bench.stop)
     with pytest.raises(LeaseLost):
-        Wave(bench.deliverer._tools, lease).run([leased("a")], supply)
+        Wave(bench.deliverer._tools, lease).run([leased("a")], leaser)
     assert "append_assets" not in kili.counts
 
 

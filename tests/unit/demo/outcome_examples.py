@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.demo.assertions import Evidence
+from worker.demo.assertions import DemoEvidence
 from worker.demo.digits import CLASS_NAMES
-from worker.demo.labelers import People
-from worker.demo.outcome import Outcome, Staged, outcome_of
+from worker.demo.outcome import DemoResult, Staged, outcome_of
 from worker.demo.plan import Plan, Predicted
-from worker.demo.traffic import JOB, Sent, Traffic
+from worker.demo.traffic import JOB, SentMessage, SimulatedLabelers, Traffic
 from worker.feedback.messages import Links
 
 MODEL = "digit-bayes:2"
@@ -44,12 +43,15 @@ def small_plan() -> Plan:
 
 def small_traffic() -> Traffic:
     return Traffic(
-        rounds=[
-            [*(Sent("prediction", "celery", {"external_id": name}) for name in "ab"), Sent("bad", "celery", {}, "bad")],
+        phases=[
             [
-                *(Sent("prediction", "celery", {"external_id": name}) for name in "cd"),
-                Sent("duplicate", "stream", {"external_id": "a"}),
-                Sent("bad", "stream", "{", "not_json"),
+                *(SentMessage("prediction", "celery", {"external_id": name}) for name in "ab"),
+                SentMessage("bad", "celery", {}, "bad"),
+            ],
+            [
+                *(SentMessage("prediction", "celery", {"external_id": name}) for name in "cd"),
+                SentMessage("duplicate", "stream", {"external_id": "a"}),
+                SentMessage("bad", "stream", "{", "not_json"),
             ],
         ],
         answers={(name, MODEL): said for name, said in SAID.items()},
@@ -57,7 +59,7 @@ def small_traffic() -> Traffic:
     )
 
 
-def small_evidence(**changed: Any) -> Evidence:
+def small_evidence(**changed: Any) -> DemoEvidence:
     """What is seen when every promise holds, but for what is ``changed``."""
     reviewed = [asset("c", label("DEFAULT", "SEVEN")), asset("a", label("DEFAULT", "ONE"))]
     seen: dict[str, Any] = {
@@ -67,7 +69,7 @@ def small_evidence(**changed: Any) -> Evidence:
         "letters": [letter("not_json", "message"), letter("bad", "model")],
         "labeled": [["a"], ["c"]],
     }
-    return Evidence(**{**seen, **changed})
+    return DemoEvidence(**{**seen, **changed})
 
 
 def estimate(value: float | None, low: float, high: float) -> dict[str, Any]:
@@ -91,8 +93,8 @@ def small_figures(*, fallen: str = "TWO", value: float | None = 0.7) -> dict[str
     return {"models": [{"model": MODEL, "agreement": estimate(value, 0.6, 0.8), "drift": {"alarms": [alarm]}}]}
 
 
-def small_outcome(*, mistakes: float = 0.0, figures: dict[str, Any] | None = None, **changed: Any) -> Outcome:
+def small_outcome(*, mistakes: float = 0.0, report_data: dict[str, Any] | None = None, **changed: Any) -> DemoResult:
     """The outcome of all that."""
     plan = small_plan()
-    staged = Staged(plan, small_traffic(), People(plan, mistakes=mistakes), 90.0)
-    return outcome_of(staged, small_evidence(**changed), figures or small_figures(), LINKS)
+    staged = Staged(plan, small_traffic(), SimulatedLabelers(plan, mistakes=mistakes), 90.0)
+    return outcome_of(staged, small_evidence(**changed), report_data or small_figures(), LINKS)

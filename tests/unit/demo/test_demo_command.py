@@ -17,8 +17,8 @@ import pytest
 from outcome_examples import small_outcome
 
 from worker.cli import main
-from worker.demo.display import Progress
-from worker.demo.outcome import Outcome
+from worker.demo.display import DemoProgress
+from worker.demo.outcome import DemoResult
 from worker.demo.run import wait_delivered
 from worker.spool import Ledger
 
@@ -35,17 +35,17 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     worker = SimpleNamespace(pid=1, log=Path("worker.log"), tail=lambda: "last words")
 
     @contextmanager
-    def surroundings(*_: object) -> Iterator[SimpleNamespace]:
+    def demo_environment(*_: object) -> Iterator[SimpleNamespace]:
         yield SimpleNamespace(worker=worker)
 
-    def play(*_: object) -> tuple[str, Outcome]:
+    def play(*_: object) -> tuple[str, DemoResult]:
         if isinstance(told.outcome, Exception):
             raise told.outcome
         if isinstance(told.outcome, signal.Signals):
             os.kill(os.getpid(), told.outcome)
         return "project", told.outcome
 
-    monkeypatch.setattr("worker.demo.environment.surroundings", surroundings)
+    monkeypatch.setattr("worker.demo.environment.demo_environment", demo_environment)
     monkeypatch.setattr("worker.demo.run.play", play)
     return told
 
@@ -141,7 +141,7 @@ def test_delivery_is_over_when_every_message_has_met_its_fate() -> None:
     stream = io.StringIO()
     spool: Any = Moving(START, HALF, END)
 
-    assert wait_delivered(spool, 3, Progress(stream), patience=60)
+    assert wait_delivered(spool, 3, DemoProgress(stream), patience=60)
     assert stream.getvalue().splitlines()[-1] == "delivering      3 of 3  0 waiting, 1 dead"
 
 
@@ -149,5 +149,5 @@ def test_a_delivery_that_does_not_move_is_given_up() -> None:
     stream = io.StringIO()
     spool: Any = Moving(START, HALF)
 
-    assert not wait_delivered(spool, 3, Progress(stream), patience=0.1)
+    assert not wait_delivered(spool, 3, DemoProgress(stream), patience=0.1)
     assert "nothing has moved for 0.1 s" in stream.getvalue()

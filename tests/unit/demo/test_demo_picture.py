@@ -49,8 +49,8 @@ def test_the_picture_is_as_wide_as_its_longest_line(width: int) -> None:
 
 def test_the_committed_picture_shows_a_demo_whose_promises_held() -> None:
     lines = texts((ROOT / "docs" / "demo.svg").read_text("utf-8"))
-    words = [text for _, text in lines]
+    caption = [text for _, text in lines]
 
-    assert words[0] == "$ make demo"
-    assert {"Published", "In Kili, counted in the sandbox", "In the worker's ledger"} <= set(words)
+    assert caption[0] == "$ make demo"
+    assert {"Published", "In Kili, counted in the sandbox", "In the worker's ledger"} <= set(caption)
     assert "broken" not in {kind for kind, _ in lines}

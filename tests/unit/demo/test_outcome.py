@@ -86,13 +86,13 @@ def test_the_truth_is_what_the_same_people_would_have_said_of_everything() -> No
 
 
 def test_without_an_estimate_nothing_is_covered() -> None:
-    (row,) = small_outcome(figures=small_figures(value=None)).agreement
+    (row,) = small_outcome(report_data=small_figures(value=None)).agreement
 
     assert row.covered is None
 
 
 def test_a_drift_is_named_by_an_alarm_about_its_version_and_class() -> None:
-    right, wrong = small_outcome().drift, small_outcome(figures=small_figures(fallen="NINE")).drift
+    right, wrong = small_outcome().drift, small_outcome(report_data=small_figures(fallen="NINE")).drift
 
     assert (right.injected_model, right.injected_class, right.injected_at) == (MODEL, "TWO", 90.0)
     assert right.alarms[0].lost == ["TWO"]
@@ -135,15 +135,15 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {"ledger": {**LEDGER, "delivered": 3, "dead": 3}},
         "of 5 good messages 3 were delivered and 1 superseded",
     ),
-    "labels that the worker does not know": ({"unheard": 1}, "1 of 2 human labels were not read"),
+    "labels that the worker does not know": ({"unread_labels": 1}, "1 of 2 human labels were not read"),
     "a review that Kili does not show": ({"labeled": [["a"], ["c", "b"]]}, "labeled 3 assets, Kili shows 2"),
 }
 
 
 @pytest.mark.parametrize("what", BROKEN)
 def test_a_broken_promise_is_named(what: str) -> None:
-    changed, words = BROKEN[what]
+    changed, caption = BROKEN[what]
 
     broken = small_outcome(**changed).broken_promises
 
-    assert any(words in one for one in broken), broken
+    assert any(caption in one for one in broken), broken

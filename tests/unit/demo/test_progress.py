@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from worker.demo.display import Progress, bar
+from worker.demo.display import DemoProgress, bar
 
 
 @pytest.fixture
@@ -16,7 +16,7 @@ def stream(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
 
 
 def test_on_a_terminal_the_line_is_drawn_over_and_never_wider(stream: io.StringIO) -> None:
-    progress = Progress(stream, is_live=True)
+    progress = DemoProgress(stream, is_live=True)
     for done in (0, 50, 100):
         progress.show("delivering", done, 100, "words that are much too long for this terminal")
     progress.end()
@@ -28,7 +28,7 @@ def test_on_a_terminal_the_line_is_drawn_over_and_never_wider(stream: io.StringI
 
 
 def test_elsewhere_a_line_comes_with_every_quarter(stream: io.StringIO) -> None:
-    progress = Progress(stream, is_live=False)
+    progress = DemoProgress(stream, is_live=False)
     for done in range(101):
         progress.show("labeling", done, 100)
 
@@ -36,16 +36,16 @@ def test_elsewhere_a_line_comes_with_every_quarter(stream: io.StringIO) -> None:
 
 
 def test_a_line_that_stays_begins_below_the_moving_one(stream: io.StringIO) -> None:
-    progress = Progress(stream, is_live=True)
+    progress = DemoProgress(stream, is_live=True)
     progress.show("delivering", 1, 2)
-    progress.say("worker stopped")
+    progress.write_line("worker stopped")
     progress.end()
 
     assert stream.getvalue().endswith("\nworker stopped\n")
 
 
 def test_a_stream_that_is_no_terminal_gets_plain_lines(stream: io.StringIO) -> None:
-    Progress(stream).show("delivering", 1, 1)
+    DemoProgress(stream).show("delivering", 1, 1)
 
     assert stream.getvalue() == "delivering      1 of 1\n"
 

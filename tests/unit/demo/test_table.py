@@ -8,13 +8,13 @@ from outcome_examples import MODEL, small_figures, small_outcome
 
 from worker.demo.assertions import DeadLetterGroup
 from worker.demo.display import WIDTH, table
-from worker.demo.outcome import Outcome
+from worker.demo.outcome import DemoResult
 
 OUTCOME = small_outcome()
 FIELDS = ["external_id", "model.version", "output.scores.SEVEN", "predicted_at", "metadata.camera"]
 
 
-def large() -> Outcome:
+def large() -> DemoResult:
     """The largest figures that a demo can have."""
     return replace(
         OUTCOME,
@@ -103,7 +103,7 @@ def test_an_alarm_stands_in_its_own_words_with_whether_it_is_the_right_one() -> 
         " ".join(table(outcome).split())
         for outcome in (
             OUTCOME,
-            small_outcome(figures=small_figures(fallen="NINE")),
+            small_outcome(report_data=small_figures(fallen="NINE")),
             replace(OUTCOME, drift=replace(OUTCOME.drift, alarms=[])),
         )
     )

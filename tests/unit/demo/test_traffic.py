@@ -11,7 +11,7 @@ import pytest
 from worker.contract import MessageError, ReadingLimits, read_json, read_prediction
 from worker.demo.digits import CLASS_NAMES, load_digits
 from worker.demo.plan import Plan, make_plan
-from worker.demo.traffic import Producer, Sent, Traffic, make_traffic
+from worker.demo.traffic import Producer, SentMessage, Traffic, make_traffic
 
 PRODUCER = Producer("project", "http://files", datetime(2026, 11, 23, 10, 15, tzinfo=UTC))
 
@@ -26,11 +26,11 @@ def traffic(plan: Plan) -> Traffic:
     return make_traffic(plan, PRODUCER)
 
 
-def of_kind(traffic: Traffic, kind: str) -> list[Sent]:
+def of_kind(traffic: Traffic, kind: str) -> list[SentMessage]:
     return [one for one in traffic.sent if one.kind == kind]
 
 
-def refusal(message: object) -> str | None:
+def rejection(message: object) -> str | None:
     """The cause for which the contract refuses a message, if it does."""
     text = message if isinstance(message, str) else json.dumps(message)
     try:
@@ -44,25 +44,25 @@ def test_every_asset_has_one_prediction_that_the_contract_reads(traffic: Traffic
     predictions = of_kind(traffic, "prediction")
 
     assert [one.message["external_id"] for one in predictions] == [f"digit-{number:04}.png" for number in range(200)]
-    assert {refusal(one.message) for one in predictions} == {None}
+    assert {rejection(one.message) for one in predictions} == {None}
 
 
 def test_half_of_the_predictions_goes_through_each_door(traffic: Traffic) -> None:
-    for part in traffic.rounds:
-        doors = Counter(one.door for one in part if one.kind == "prediction")
-        assert abs(doors["celery"] - doors["stream"]) <= 1
+    for part in traffic.phases:
+        publishers = Counter(one.channel for one in part if one.kind == "prediction")
+        assert abs(publishers["celery"] - publishers["stream"]) <= 1
     assert traffic.through("celery") + traffic.through("stream") == len(traffic.sent)
 
 
 def test_a_duplicate_is_the_same_message_through_the_other_door(traffic: Traffic) -> None:
-    doors = {one.message["external_id"]: one for one in of_kind(traffic, "prediction")}
+    publishers = {one.message["external_id"]: one for one in of_kind(traffic, "prediction")}
     duplicates = of_kind(traffic, "duplicate")
 
     assert len(duplicates) == 10
     for duplicate in duplicates:
-        original = doors[duplicate.message["external_id"]]
+        original = publishers[duplicate.message["external_id"]]
         assert duplicate.message == original.message
-        assert duplicate.door != original.door
+        assert duplicate.channel != original.channel
 
 
 def test_an_outdated_answer_is_older_and_says_something_else(traffic: Traffic) -> None:
@@ -82,12 +82,12 @@ def test_bad_messages_are_bad_in_different_ways_and_go_through_both_doors(traffi
     texts = {json.dumps(one.message) for one in bad}
 
     assert len(texts) == len(bad) == sum(traffic.causes.values()) == 10
-    assert Counter(one.door for one in bad) == {"celery": 5, "stream": 5}
+    assert Counter(one.channel for one in bad) == {"celery": 5, "stream": 5}
     assert set(traffic.causes) == {"invalid_message", "not_json", "unknown_class", "unknown_job"}
 
 
 def test_what_the_contract_refuses_is_refused_for_the_stated_cause(traffic: Traffic) -> None:
-    found = [(refusal(one.message), one.cause) for one in of_kind(traffic, "bad")]
+    found = [(rejection(one.message), one.cause) for one in of_kind(traffic, "bad")]
 
     assert all(cause in (None, stated) for cause, stated in found)
     assert Counter(cause for cause, _ in found if cause) == {"invalid_message": 5, "not_json": 2}
@@ -106,7 +106,7 @@ def test_each_prediction_says_what_its_model_says(plan: Plan, traffic: Traffic) 
 def test_the_rounds_follow_each_other_up_to_now(traffic: Traffic) -> None:
     times = [
         [datetime.fromisoformat(one.message["predicted_at"]) for one in part if one.kind == "prediction"]
-        for part in traffic.rounds
+        for part in traffic.phases
     ]
 
     every = [at for part in times for at in part]

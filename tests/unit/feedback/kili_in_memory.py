@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from worker.feedback.label_files import Unread
-from worker.feedback.reading import Kind, ReadAsset, ReadLabel, Row
+from worker.feedback.reading import LabelKind, LabelRow, ReadAsset, ReadLabel
 from worker.ontology import Interface
 
 JOB = "ANIMAL"
@@ -85,12 +85,12 @@ class KiliInMemory:
         asset = self.assets_by_id[asset_id]
         self.add(replace(asset, labels=tuple(label for label in asset.labels if label.id != label_id)))
 
-    def rows(self, project: str, kind: Kind, since: date, skip: int) -> tuple[list[Row], bool]:
+    def rows(self, project: str, kind: LabelKind, since: date, skip: int) -> tuple[list[LabelRow], bool]:
         self._called()
         found = self._listed(kind, since)[skip : skip + self.page]
         return found, len(found) == self.page
 
-    def count(self, project: str, kind: Kind, since: date) -> int:
+    def count(self, project: str, kind: LabelKind, since: date) -> int:
         self._called()
         return len(self._listed(kind, since))
 
@@ -112,10 +112,10 @@ class KiliInMemory:
     def _shown(self, asset: ReadAsset) -> ReadAsset:
         return replace(asset, labels=tuple(label for label in asset.labels if label.id not in self.hidden))
 
-    def _listed(self, kind: Kind, since: date) -> list[Row]:
+    def _listed(self, kind: LabelKind, since: date) -> list[LabelRow]:
         shown = [self._shown(asset) for asset in self.assets_by_id.values()]
         rows = [(label, asset) for asset in shown for label in asset.labels if label.kind is kind]
         late = {row[0].id: self.dice.uniform(0, self.jitter) for row in rows}
         rows.sort(key=lambda row: (row[0].at + late[row[0].id], self._order[row[0].id]))
         days = [(label.id, datetime.fromtimestamp(label.at, UTC).date(), asset) for label, asset in rows]
-        return [Row(*row) for row in days if row[1] >= since]
+        return [LabelRow(*row) for row in days if row[1] >= since]

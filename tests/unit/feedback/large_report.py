@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.unit.feedback.kili_in_memory import START, asset_of, interface_of, label_of
 from worker.feedback.records import AssetRecord
-from worker.feedback.report_data import Question, figures_of
+from worker.feedback.report_data import ReportQuestion, report_data_of
 from worker.feedback.verdicts import record_of
 
 DAY = 86_400.0
@@ -43,11 +43,11 @@ def large_figures() -> dict[str, Any]:
     """Figures of everything; the old live version has an alarm of each detector, nobody has audited version 5."""
     records = [one for number in range(VERSIONS) for one in _of_version(number)]
     records += _of_version(3, at=START + (VERSIONS - 0.8) * DAY, first=900_000)
-    figures = figures_of(records, INTERFACE, Question(now=START + (VERSIONS + 2) * DAY, days=60.0))
-    for model in figures["models"]:
+    report_data = report_data_of(records, INTERFACE, ReportQuestion(now=START + (VERSIONS + 2) * DAY, days=60.0))
+    for model in report_data["models"]:
         if model["model"] == version_name(3):
             model["drift"] = _drifted(model)
-    return figures
+    return report_data
 
 
 def _of_version(number: int, *, at: float | None = None, first: int | None = None) -> list[AssetRecord]:

@@ -14,8 +14,8 @@ from tests.unit.feedback.feedback_records import traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
 from worker.feedback.alarms import AlarmBook
 from worker.feedback.messages import Links
-from worker.feedback.notifications import Notice, Shape, Webhook
-from worker.feedback.service import Ears, Feedback, FeedbackRules, summaries
+from worker.feedback.notifications import AlarmNotification, Webhook, WebhookShape
+from worker.feedback.service import Feedback, FeedbackRules, Observers, summaries
 from worker.review import Verdict
 
 DAY = 86_400.0
@@ -65,7 +65,7 @@ ALARM = {
     "classes": [],
     "cases": [{"asset_id": "a1", "external_id": "one.jpg"}],
 }
-NOTICE = Notice(ALARM, Links.of(ENDPOINT, "P"))
+NOTICE = AlarmNotification(ALARM, Links.of(ENDPOINT, "P"))
 
 
 def test_a_notice_says_what_since_when_and_from_where_to_where() -> None:
@@ -76,7 +76,7 @@ def test_a_notice_says_what_since_when_and_from_where_to_where() -> None:
 
 
 def test_the_generic_shape_has_everything_with_links() -> None:
-    body = NOTICE.body(Shape.GENERIC)
+    body = NOTICE.body(WebhookShape.GENERIC)
 
     assert body["event"] == "drift_alarm"
     assert (body["project"], body["model"], body["since"]) == ("P", "m:1", START)
@@ -84,14 +84,14 @@ def test_the_generic_shape_has_everything_with_links() -> None:
 
 
 def test_the_shape_for_slack_is_a_text_with_links() -> None:
-    body = NOTICE.body(Shape.SLACK)
+    body = NOTICE.body(WebhookShape.SLACK)
 
     assert list(body) == ["text"]
     assert "<https://kili.example/label/projects/label/a1|one.jpg>" in body["text"]
 
 
 def test_the_shape_for_alertmanager_is_a_list_of_alerts() -> None:
-    (alert,) = NOTICE.body(Shape.ALERTMANAGER)
+    (alert,) = NOTICE.body(WebhookShape.ALERTMANAGER)
 
     assert alert["labels"] == {
         "alertname": "PredictionWorkerDrift",
@@ -112,8 +112,8 @@ def test_a_webhook_says_whether_it_was_taken(status: int, taken: bool) -> None:
 
     http = httpx.Client(transport=httpx.MockTransport(answer))
 
-    assert Webhook("https://hook.example", Shape.SLACK).post(NOTICE, http) is taken
-    assert seen == [NOTICE.body(Shape.SLACK)]
+    assert Webhook("https://hook.example", WebhookShape.SLACK).post(NOTICE, http) is taken
+    assert seen == [NOTICE.body(WebhookShape.SLACK)]
 
 
 def test_a_webhook_that_cannot_be_reached_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -125,7 +125,7 @@ def test_a_webhook_that_cannot_be_reached_is_logged(caplog: pytest.LogCaptureFix
 
 
 def room(client: fakeredis.FakeRedis, kili: KiliInMemory | None = None, **options) -> Feedback:
-    rules = FeedbackRules(run_length=10_000.0, figures_every=0.001, verify_every=0.001)
+    rules = FeedbackRules(run_length=10_000.0, report_every=0.001, verify_every=0.001)
     options = {"endpoint": ENDPOINT, "now": lambda: START + 10 * DAY, "rules": rules, **options}
     return Feedback(kili or KiliInMemory(), client, "t:", "P", INTERFACE, **options)
 
@@ -133,13 +133,13 @@ def room(client: fakeredis.FakeRedis, kili: KiliInMemory | None = None, **option
 def test_a_drift_is_logged_and_told_once_until_it_is_acknowledged(
     client: fakeredis.FakeRedis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    told: list[Notice] = []
+    told: list[AlarmNotification] = []
 
-    def take(notice: Notice) -> bool:
+    def take(notice: AlarmNotification) -> bool:
         told.append(notice)
         return True
 
-    found = room(client, ears=Ears(alarm=take))
+    found = room(client, observers=Observers(alarm=take))
     found.store.put(traffic(3000, step=120, cows_are_dogs_from=1500))
 
     for _ in range(3):
@@ -150,7 +150,7 @@ def test_a_drift_is_logged_and_told_once_until_it_is_acknowledged(
     assert len(names) == len(set(names))
     assert [entry.action for entry in caplog.records] == ["drift_alarm"] * len(names)
     found.book.acknowledge("accuracy_fell/m:1/1", START + 10 * DAY)
-    (model,) = found.figures()["models"]
+    (model,) = found.report_data()["models"]
     alarm = next(one for one in model["drift"]["alarms"] if one["detector"] == "accuracy_fell")
     assert alarm["acknowledged_at"] == START + 10 * DAY
 
@@ -160,11 +160,11 @@ def test_an_alarm_that_the_webhook_did_not_take_is_posted_again_and_logged_once(
 ) -> None:
     tried: list[str] = []
 
-    def refuse_first(notice: Notice) -> bool:
+    def refuse_first(notice: AlarmNotification) -> bool:
         tried.append(notice.alarm["id"])
         return tried.count(notice.alarm["id"]) > 1
 
-    found = room(client, ears=Ears(alarm=refuse_first))
+    found = room(client, observers=Observers(alarm=refuse_first))
     found.store.put(traffic(3000, step=120, cows_are_dogs_from=1500))
 
     for _ in range(4):
@@ -191,14 +191,14 @@ def test_the_summary_is_there_for_status(client: fakeredis.FakeRedis) -> None:
 
 def test_the_policy_hears_the_reviewers_pace_by_rule(client: fakeredis.FakeRedis) -> None:
     heard = []
-    found = room(client, ears=Ears(pace=lambda *about: heard.append(about)))
+    found = room(client, observers=Observers(reviewer_rate=lambda *about: heard.append(about)))
     found.store.put(traffic(400))
 
     found.conclude()
 
-    ((project, rule, pace),) = heard
+    ((project, rule, rate),) = heard
     assert (project, rule) == ("P", "rule one")
-    assert pace > 0
+    assert rate > 0
 
 
 def test_a_tick_collects_learns_and_concludes(client: fakeredis.FakeRedis) -> None:
@@ -219,7 +219,7 @@ def test_a_tick_collects_learns_and_concludes(client: fakeredis.FakeRedis) -> No
     kili.add(asset_of("a1", labels, **metadata))
     learned: list[Verdict] = []
 
-    result = room(client, kili, ears=Ears(lessons=learned.extend)).tick()
+    result = room(client, kili, observers=Observers(training_examples=learned.extend)).tick()
 
     assert result.changed == 1
     ((lesson),) = learned
@@ -239,7 +239,7 @@ def test_verdicts_that_were_collected_while_nobody_listened_are_taught_later_and
     learned: list[Verdict] = []
 
     for _ in range(2):
-        room(client, kili, ears=Ears(lessons=learned.extend)).collect()
+        room(client, kili, observers=Observers(training_examples=learned.extend)).collect()
 
     assert [(one.external_id, one.wrong) for one in learned] == [("a1.jpg", 1.0)]
 
@@ -255,8 +255,8 @@ def test_a_lesson_that_failed_is_taught_again(client: fakeredis.FakeRedis) -> No
         raise redis.ConnectionError("away")
 
     with pytest.raises(redis.ConnectionError):
-        room(client, kili, ears=Ears(lessons=fail)).collect()
-    room(client, kili, ears=Ears(lessons=learned.extend)).collect()
+        room(client, kili, observers=Observers(training_examples=fail)).collect()
+    room(client, kili, observers=Observers(training_examples=learned.extend)).collect()
 
     assert [one.external_id for one in learned] == ["a1.jpg"]
 
@@ -267,6 +267,6 @@ def test_assets_without_a_decision_teach_nothing(client: fakeredis.FakeRedis) ->
     kili.add(asset_of("a1", labels))
     learned: list[Verdict] = []
 
-    room(client, kili, ears=Ears(lessons=learned.extend)).collect()
+    room(client, kili, observers=Observers(training_examples=learned.extend)).collect()
 
     assert learned == []

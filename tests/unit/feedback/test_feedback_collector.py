@@ -15,11 +15,11 @@ import pytest
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
 from worker.feedback.collector import Collector
 from worker.feedback.label_files import Unread
-from worker.feedback.reading import Kind
+from worker.feedback.reading import LabelKind
 from worker.feedback.records import AssetRecord
-from worker.feedback.report_data import Question, figures_of
+from worker.feedback.report_data import ReportQuestion, report_data_of
 from worker.feedback.store import FeedbackStore
-from worker.feedback.unread import ROUNDS, UnreadBook, UnreadLabels
+from worker.feedback.unread import MOST_CYCLES, UnreadBook, UnreadLabels
 from worker.feedback.verdicts import record_of
 
 DAY = 86_400.0
@@ -176,8 +176,8 @@ def test_a_corrected_answer_replaces_the_earlier_one(kili, make) -> None:
 
     collector.collect()
 
-    (judged,) = kept(store)[asset_id].answers
-    assert [(one.agreement, one.standing) for one in judged.verdicts] == [(0.0, False), (1.0, True)]
+    (on_verdicts,) = kept(store)[asset_id].answers
+    assert [(one.agreement, one.standing) for one in on_verdicts.verdicts] == [(0.0, False), (1.0, True)]
 
 
 def test_days_with_deletions_are_found_by_halving(kili, make) -> None:
@@ -265,7 +265,7 @@ def test_what_is_older_than_the_horizon_goes(kili, make) -> None:
 
     assert collector.prune() == 1
     assert set(kept(store)) == {"a2"}
-    assert sum(store.counts(Kind.HUMAN).values()) == 1
+    assert sum(store.counts(LabelKind.HUMAN).values()) == 1
 
 
 class Killed(BaseException):
@@ -369,17 +369,17 @@ def test_killed_at_random_with_lagging_reordered_reads_edits_and_deletions_the_f
     kili.hidden, kili.jitter = set(), 0.0
     collector, store = make(now=lambda: turmoil.now)
     collector.collect()
-    for _ in store.counts(Kind.HUMAN) | store.counts(Kind.INFERENCE):
+    for _ in store.counts(LabelKind.HUMAN) | store.counts(LabelKind.INFERENCE):
         turmoil.now += 60
         if day := collector.next_to_verify():
             collector.verify(day)
     collector.collect()
 
-    question = Question(now=turmoil.now, run_length=500)
+    question = ReportQuestion(now=turmoil.now, run_length=500)
     clean = expected(kili)
     assert deaths > 5
     assert kept(store) == clean
-    assert figures_of(store.records(), INTERFACE, question) == figures_of(clean.values(), INTERFACE, question)
+    assert report_data_of(store.records(), INTERFACE, question) == report_data_of(clean.values(), INTERFACE, question)
     collector.rebuild()
     assert kept(store) == clean
 
@@ -408,8 +408,8 @@ def test_a_label_file_that_never_comes_is_asked_for_in_so_many_rounds_and_then_c
     answer(kili, predict(kili, 0))
     kili.files = {"i0": Unread("the server answered 404")}
     collector, _ = make(unread=book)
-    unread = [collector.collect().unread for _ in range(ROUNDS + 3)]
-    assert unread == [1] * ROUNDS + [0] * 3
+    unread = [collector.collect().unread for _ in range(MOST_CYCLES + 3)]
+    assert unread == [1] * MOST_CYCLES + [0] * 3
     assert book.summary() == UnreadLabels(0, 1, "the server answered 404")
     kili.files = {}
     collector.verify(datetime.fromtimestamp(START, UTC).date())
@@ -423,7 +423,7 @@ def test_a_file_for_which_there_was_no_time_uses_up_no_round(
     predict(kili, 0)
     kili.files = {"i0": Unread("no time", tried=False)}
     collector, _ = make(unread=book)
-    assert [collector.collect().unread for _ in range(ROUNDS + 2)] == [1] * (ROUNDS + 2)
+    assert [collector.collect().unread for _ in range(MOST_CYCLES + 2)] == [1] * (MOST_CYCLES + 2)
 
 
 def test_what_was_known_of_an_asset_is_kept_while_its_file_cannot_be_read(

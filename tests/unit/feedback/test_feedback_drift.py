@@ -11,28 +11,28 @@ import pytest
 
 from worker.feedback.drift import State, watch
 from worker.statistics.detectors import AccuracyFell, ScoresChanged, WorseThanConfidence, smirnov
-from worker.statistics.samples import Unit
+from worker.statistics.samples import Sample
 from worker.statistics.shiryaev import Bets
 from worker.statistics.windows import SWING, error_scores, windows_of
 
 
 def stream(
     count: int, error: Callable[[int], float], *, seed: int = 0, confidence: Callable[[int], float] | None = None
-) -> list[tuple[Unit, float | None]]:
+) -> list[tuple[Sample, float | None]]:
     """Audits alone, each answered; P(error) says 10 %."""
     dice = random.Random(seed)
     found = []
     for number in range(count):
         wrong = float(dice.random() < error(number))
         score = dice.betavariate(8, 2) if confidence is None else confidence(number) + 0.1 * dice.random()
-        chosen = Unit(f"a{number:06d}", float(number), audited=True, inclusion=1.0, p_error=0.1, error=wrong)
+        chosen = Sample(f"a{number:06d}", float(number), audited=True, inclusion=1.0, p_error=0.1, error=wrong)
         found.append((chosen, score))
     return found
 
 
-def look(units: list[tuple[Unit, float | None]], **options):
+def look(samples: list[tuple[Sample, float | None]], **options):
     options = {"overdue_before": 1e12, "acknowledged": {}, "run_length": 10_000.0, "size": 50, **options}
-    return watch("m:1", units, **options)
+    return watch("m:1", samples, **options)
 
 
 def test_a_fall_of_the_accuracy_raises_one_alarm_and_says_since_when() -> None:
@@ -53,9 +53,9 @@ def test_a_model_that_stays_as_it_is_raises_none() -> None:
 
 
 def test_an_acknowledged_detector_learns_the_new_level_and_watches_on() -> None:
-    units = stream(9000, lambda n: 0.05 if n < 2000 else 0.2 if n < 6000 else 0.45, seed=1)
+    samples = stream(9000, lambda n: 0.05 if n < 2000 else 0.2 if n < 6000 else 0.45, seed=1)
 
-    found = look(units, acknowledged={AccuracyFell.name: [2500.0]})
+    found = look(samples, acknowledged={AccuracyFell.name: [2500.0]})
 
     alarms = [one for one in found.alarms if one.detector == AccuracyFell.name]
     assert [one.acknowledged_at for one in alarms] == [2500.0, None]
@@ -70,8 +70,8 @@ def test_a_model_that_is_worse_than_its_p_error_is_noticed_without_a_history() -
 
 
 def test_changed_scores_are_noticed_without_any_answer() -> None:
-    units = stream(3000, lambda _: 0.1, confidence=lambda n: 0.8 if n < 2000 else 0.6)
-    blank = [(Unit(one.asset_id, one.at), score) for one, score in units]
+    samples = stream(3000, lambda _: 0.1, confidence=lambda n: 0.8 if n < 2000 else 0.6)
+    blank = [(Sample(one.asset_id, one.at), score) for one, score in samples]
 
     found = look(blank, run_length=1e6)
 
@@ -87,17 +87,17 @@ def test_unchanged_scores_hide_errors_from_the_detector_of_scores() -> None:
 
 
 def test_an_audit_that_may_still_be_answered_stops_the_clock() -> None:
-    units = stream(3000, lambda n: 0.05 if n < 2000 else 0.3)
-    waiting = Unit("a001500", 1500.0, audited=True, inclusion=1.0, p_error=0.1)
-    units[1500] = (waiting, 0.9)
+    samples = stream(3000, lambda n: 0.05 if n < 2000 else 0.3)
+    waiting = Sample("a001500", 1500.0, audited=True, inclusion=1.0, p_error=0.1)
+    samples[1500] = (waiting, 0.9)
 
-    assert look(units, overdue_before=1000.0).alarms == []
-    assert look(units, overdue_before=1600.0).alarms != []
+    assert look(samples, overdue_before=1000.0).alarms == []
+    assert look(samples, overdue_before=1600.0).alarms != []
 
 
 def test_a_window_whose_audits_all_stayed_without_an_answer_is_left_out() -> None:
-    units = [(Unit(f"a{n}", float(n), audited=n % 10 == 0, inclusion=0.1), None) for n in range(100)]
-    (window,) = windows_of(units, overdue_before=1e12, size=100)
+    samples = [(Sample(f"a{n}", float(n), audited=n % 10 == 0, inclusion=0.1), None) for n in range(100)]
+    (window,) = windows_of(samples, overdue_before=1e12, size=100)
 
     detector = AccuracyFell()
     detector.update(window)
@@ -113,17 +113,17 @@ def test_the_mean_of_the_scores_is_the_error_rate_whoever_was_reviewed() -> None
     for share in (0.05, 0.5):
         dice = random.Random(7)
         total = 0.0
-        units = []
+        samples = []
         for number in range(20_000):
             doubt = dice.random() ** 3
             wrong = dice.random() < doubt
             audited = dice.random() < 0.05
             answered = audited or doubt > (1 - share) ** 3
-            units.append(
-                Unit(f"{number:06d}", float(number), audited=audited, inclusion=0.05, doubt=doubt, p_error=doubt,
+            samples.append(
+                Sample(f"{number:06d}", float(number), audited=audited, inclusion=0.05, doubt=doubt, p_error=doubt,
                      error=float(wrong) if answered else None)
             )  # fmt: skip
-        for window in windows_of(((one, None) for one in units), overdue_before=1e12):
+        for window in windows_of(((one, None) for one in samples), overdue_before=1e12):
             total += sum(error_scores(window)[0])
         means.append(total / 20_000)
 
@@ -133,8 +133,8 @@ def test_the_mean_of_the_scores_is_the_error_rate_whoever_was_reviewed() -> None
 
 @pytest.mark.parametrize("kind", [AccuracyFell, WorseThanConfidence, ScoresChanged])
 def test_a_detector_goes_on_from_its_state_as_if_it_had_never_stopped(kind) -> None:
-    units = stream(3000, lambda n: 0.1 if n < 2000 else 0.3, confidence=lambda n: 0.8 if n < 2000 else 0.7)
-    windows = windows_of(units, overdue_before=1e12, size=50)
+    samples = stream(3000, lambda n: 0.1 if n < 2000 else 0.3, confidence=lambda n: 0.8 if n < 2000 else 0.7)
+    windows = windows_of(samples, overdue_before=1e12, size=50)
     through, first = kind(run_length=5000.0), kind(run_length=5000.0)
     expected = [through.update(window) for window in windows]
     found = [first.update(window) for window in windows[:20]]
@@ -158,13 +158,15 @@ def test_stored_p_error_makes_the_scores_less_noisy_and_their_fall_is_bounded() 
     spreads = []
     for known in (False, True):
         dice = random.Random(8)
-        units = []
+        samples = []
         for number in range(5000):
             doubt = 0.4 * dice.random()
             audited = dice.random() < 0.05
             error = float(dice.random() < doubt) if audited else None
-            units.append(Unit(f"{number:06d}", float(number), audited, 0.05, doubt, doubt if known else None, error))
-        windows = windows_of(((one, None) for one in units), overdue_before=1e12)
+            samples.append(
+                Sample(f"{number:06d}", float(number), audited, 0.05, doubt, doubt if known else None, error)
+            )
+        windows = windows_of(((one, None) for one in samples), overdue_before=1e12)
         found = [error_scores(window) for window in windows]
         spreads.append(pvariance(score for scores, _ in found for score in scores))
         assert all(min(scores) >= -floor for scores, floor in found)
@@ -193,9 +195,9 @@ def test_the_p_value_of_kolmogorov_and_smirnov() -> None:
 
 
 def test_windows_are_full_and_in_the_order_of_time() -> None:
-    units = stream(130, lambda _: 0.1)
+    samples = stream(130, lambda _: 0.1)
 
-    windows = windows_of(random.Random(1).sample(units, 130), overdue_before=1e12, size=50)
+    windows = windows_of(random.Random(1).sample(samples, 130), overdue_before=1e12, size=50)
 
-    assert [len(window.units) for window in windows] == [50, 50]
-    assert [window.units[0].at for window in windows] == [0.0, 50.0]
+    assert [len(window.samples) for window in windows] == [50, 50]
+    assert [window.samples[0].at for window in windows] == [0.0, 50.0]

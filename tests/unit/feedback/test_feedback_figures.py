@@ -11,18 +11,18 @@ from tests.unit.feedback.feedback_records import record, traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, JOB, START
 from worker.feedback.breakdown import NOTHING, class_pairs
 from worker.feedback.records import AssetRecord
-from worker.feedback.report_data import Question, contradicts, disagreements, figures_of
+from worker.feedback.report_data import ReportQuestion, contradicts, disagreements, report_data_of
 from worker.feedback.samples import cases_by_model, is_audit
 
 DAY = 86_400.0
 
 
-def figures(records: list[AssetRecord], **options):
-    return figures_of(records, INTERFACE, Question(**{"now": START + 20 * DAY, **options}))
+def report_data(records: list[AssetRecord], **options):
+    return report_data_of(records, INTERFACE, ReportQuestion(**{"now": START + 20 * DAY, **options}))
 
 
 def test_an_empty_project_has_empty_figures() -> None:
-    found = figures([])
+    found = report_data([])
 
     assert found["models"] == []
     assert found["comparisons"] == []
@@ -30,13 +30,13 @@ def test_an_empty_project_has_empty_figures() -> None:
 
 
 def test_figures_are_plain_data() -> None:
-    found = figures(traffic(300))
+    found = report_data(traffic(300))
 
     assert json.loads(json.dumps(found)) == found
 
 
 def test_every_model_version_has_its_own_figures_in_the_order_of_their_first_prediction() -> None:
-    found = figures(traffic(100, model="m:2", at=START + DAY, first=500) + traffic(100, model="m:1"))
+    found = report_data(traffic(100, model="m:2", at=START + DAY, first=500) + traffic(100, model="m:1"))
 
     assert [model["model"] for model in found["models"]] == ["m:1", "m:2"]
     assert [model["agreement"]["population"] for model in found["models"]] == [100, 100]
@@ -45,12 +45,12 @@ def test_every_model_version_has_its_own_figures_in_the_order_of_their_first_pre
 def test_only_the_days_asked_for_are_looked_at() -> None:
     records = traffic(100) + traffic(50, at=START + 15 * DAY, first=500)
 
-    assert figures(records, days=10)["models"][0]["agreement"]["population"] == 50
-    assert figures(records, days=30)["models"][0]["agreement"]["population"] == 150
+    assert report_data(records, days=10)["models"][0]["agreement"]["population"] == 50
+    assert report_data(records, days=30)["models"][0]["agreement"]["population"] == 150
 
 
 def test_windows_of_time_add_up_to_the_whole() -> None:
-    found = figures(traffic(2000))
+    found = report_data(traffic(2000))
     (model,) = found["models"]
 
     assert sum(window["population"] for window in model["windows"]) == 2000
@@ -59,7 +59,7 @@ def test_windows_of_time_add_up_to_the_whole() -> None:
 
 
 def test_the_class_that_is_wrong_most_often_comes_first() -> None:
-    (model,) = figures(traffic(1500, cows_are_dogs_from=0))["models"]
+    (model,) = report_data(traffic(1500, cows_are_dogs_from=0))["models"]
     classes = model["jobs"][JOB]["classes"]
 
     assert classes[0]["name"] == "DOG"
@@ -68,7 +68,7 @@ def test_the_class_that_is_wrong_most_often_comes_first() -> None:
 
 
 def test_the_confusion_is_counted_and_estimated_for_the_whole_traffic() -> None:
-    (model,) = figures(traffic(1500, cows_are_dogs_from=0))["models"]
+    (model,) = report_data(traffic(1500, cows_are_dogs_from=0))["models"]
     confusion = model["jobs"][JOB]["confusion"]
 
     worst = next(row for row in confusion if row["model"] != row["human"])
@@ -79,7 +79,7 @@ def test_the_confusion_is_counted_and_estimated_for_the_whole_traffic() -> None:
 
 
 def test_metadata_with_few_values_are_slices() -> None:
-    (model,) = figures(traffic(400))["models"]
+    (model,) = report_data(traffic(400))["models"]
 
     assert {row["name"] for row in model["slices"]["site"]} == {"north", "south"}
     assert sum(row["population"] for row in model["slices"]["site"]) == 400
@@ -89,11 +89,11 @@ def test_metadata_of_one_value_or_one_per_asset_are_none() -> None:
     same = traffic(60)
     other = [replace(one, slices={"site": "north", "id": one.asset_id}) for one in same]
 
-    assert figures(other)["models"][0]["slices"] == {}
+    assert report_data(other)["models"][0]["slices"] == {}
 
 
 def test_the_reliability_of_p_error_lies_on_the_diagonal() -> None:
-    (model,) = figures(traffic(4000, step=60))["models"]
+    (model,) = report_data(traffic(4000, step=60))["models"]
 
     rows = [row for row in model["p_error"] if row["answers"] >= 60]
     assert len(rows) >= 5
@@ -104,7 +104,7 @@ def test_the_reliability_of_p_error_lies_on_the_diagonal() -> None:
 def test_audits_that_wait_and_that_are_overdue_are_counted() -> None:
     records = [record(n, "CAT", band=2, at=START + n * DAY) for n in range(5)] + [record(9, "CAT", "CAT", band=2)]
 
-    (model,) = figures(records, now=START + 5 * DAY, audit_sla=3 * DAY)["models"]
+    (model,) = report_data(records, now=START + 5 * DAY, audit_sla=3 * DAY)["models"]
 
     assert model["audits"] == {"drawn": 6, "answered": 1, "waiting": 5, "overdue": 2, "oldest_waiting": START}
 
@@ -131,15 +131,15 @@ def test_p_error_is_used_for_the_model_version_it_was_made_for() -> None:
 
     cases = cases_by_model([replace(one, answers=(other, *one.answers))])
 
-    assert cases["m:1"][0].unit.p_error == 0.3
-    assert cases["m:0"][0].unit.p_error is None
-    assert cases["m:0"][0].unit.doubt == 0.3
+    assert cases["m:1"][0].sample.p_error == 0.3
+    assert cases["m:0"][0].sample.p_error is None
+    assert cases["m:0"][0].sample.doubt == 0.3
 
 
 def test_a_drift_names_the_version_the_time_and_the_class() -> None:
     records = traffic(3000, step=120, cows_are_dogs_from=2000)
 
-    (model,) = figures(records, run_length=10_000.0)["models"]
+    (model,) = report_data(records, run_length=10_000.0)["models"]
 
     alarm = next(one for one in model["drift"]["alarms"] if one["detector"] == "accuracy_fell")
     assert alarm["model"] == "m:1"
@@ -161,7 +161,7 @@ def test_versions_are_compared_on_the_assets_both_have_predicted() -> None:
         for one in traffic(300)
     ]  # fmt: skip
 
-    (row,) = figures(shared)["comparisons"]
+    (row,) = report_data(shared)["comparisons"]
 
     assert (row["champion"], row["challenger"], row["population"]) == ("m:0", "m:1", 300)
     assert row["value"] > 0.5
@@ -187,7 +187,7 @@ def test_when_kilis_mark_contradicts_ours(ours: float, mark: float, conflict: bo
 
 
 def test_contradicting_marks_are_counted_and_shown() -> None:
-    found = figures([record(1, "CAT", "CAT", mark=0.5), record(2, "CAT", "DOG", mark=0.5)])["marks"]
+    found = report_data([record(1, "CAT", "CAT", mark=0.5), record(2, "CAT", "DOG", mark=0.5)])["marks"]
 
     assert (found["compared"], found["conflicts"]) == (2, 1)
     assert found["examples"][0]["external_id"] == "asset00001.jpg"
@@ -212,7 +212,7 @@ def test_the_reviewers_pace_and_what_waits_for_them() -> None:
     records = [record(n, "CAT", "CAT", band=1, at=START + n * DAY / 4) for n in range(12)]
     records += [record(20 + n, "CAT", band=3, at=START + 3 * DAY) for n in range(3)]
 
-    found = figures(records, now=START + 4 * DAY)["reviewers"]
+    found = report_data(records, now=START + 4 * DAY)["reviewers"]
 
     assert (found["people"], found["verdicts"], found["median_seconds"]) == (1, 12, 4.0)
     assert sum(day["verdicts"] for day in found["per_day"]) == 12

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from worker.feedback.label_files import ATTEMPTS, SIDE_BY_SIDE, FileRules, LabelFiles, Unread
-from worker.feedback.reading import Kind, Reader
+from worker.feedback.reading import KiliReader, LabelKind
 from worker.kili import KiliAccess, RetryPolicy, UnknownOutcome
 
 ENDPOINT = "https://cloud.kili.test/api/label/v2/graphql"
@@ -174,9 +174,9 @@ def row(label_id: str, asset: Any) -> dict[str, Any]:
     return {"id": label_id, "createdAt": "2026-03-01T12:00:00.000Z", "labelOf": asset}
 
 
-def reader(root: Any, server: Server | None = None) -> Reader:
+def reader(root: Any, server: Server | None = None) -> KiliReader:
     http = httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, json={"data": {"data": root}})))
-    found = Reader(ACCESS, retry=RetryPolicy(attempts=1), http=http, files=RULES)
+    found = KiliReader(ACCESS, retry=RetryPolicy(attempts=1), http=http, files=RULES)
     found._files = files(server or (lambda _: httpx.Response(500)))
     return found
 
@@ -198,7 +198,7 @@ def test_a_response_is_inline_or_in_its_file() -> None:
 
 def test_a_listed_row_that_cannot_be_read_is_left_out_and_still_counts_for_the_page() -> None:
     rows = [row("l1", asset_row("a", label_row("l1"))), row("l2", None), row("l3", asset_row("b", labels=None))]
-    found, more = reader(rows).rows("P", Kind.HUMAN, date(2026, 3, 1), 0)
+    found, more = reader(rows).rows("P", LabelKind.HUMAN, date(2026, 3, 1), 0)
     assert [one.asset and one.asset.id for one in found] == ["a", None, "b"]
     assert not more
 
@@ -210,7 +210,7 @@ def test_an_asset_that_cannot_be_read_is_left_out() -> None:
 
 def test_an_answer_of_which_nothing_can_be_read_is_no_answer() -> None:
     with pytest.raises(UnknownOutcome):
-        reader([row("l1", None)]).rows("P", Kind.HUMAN, date(2026, 3, 1), 0)
+        reader([row("l1", None)]).rows("P", LabelKind.HUMAN, date(2026, 3, 1), 0)
 
 
 def test_an_older_server_that_knows_no_label_files_is_asked_without_them() -> None:
@@ -228,7 +228,7 @@ def test_an_older_server_that_knows_no_label_files_is_asked_without_them() -> No
         return httpx.Response(200, json={"data": {"data": [asset_row("a", plain)]}})
 
     http = httpx.Client(transport=httpx.MockTransport(server))
-    found = Reader(ACCESS, retry=RetryPolicy(attempts=1), http=http)
+    found = KiliReader(ACCESS, retry=RetryPolicy(attempts=1), http=http)
     for _ in range(2):
         [asset] = found.assets("P", ["a"])
         assert asset.labels[0].response == ANSWER

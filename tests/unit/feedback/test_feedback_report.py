@@ -16,9 +16,9 @@ from tests.unit.feedback.kili_in_memory import INTERFACE, START, label_of
 from worker.feedback.messages import Links, age, percent, time_of_day
 from worker.feedback.reading import ReadAsset
 from worker.feedback.records import AssetRecord
-from worker.feedback.report_data import Question, disagreements, figures_of
+from worker.feedback.report_data import ReportQuestion, disagreements, report_data_of
 from worker.reports.export import export_rows
-from worker.reports.gallery import Contents, Exhibit, Shown, card, exhibits, varied
+from worker.reports.gallery import AssetContents, Exhibit, Shown, card, exhibits, varied
 from worker.reports.markup import VOID, Markup, el, join
 from worker.reports.page import page
 from worker.reports.text import text
@@ -27,8 +27,8 @@ DAY = 86_400.0
 LINKS = Links.of("https://kili.example/api/label/v2/graphql", "P1")
 
 
-def figures(records: list[AssetRecord], **options):
-    return figures_of(records, INTERFACE, Question(**{"now": START + 20 * DAY, **options}))
+def report_data(records: list[AssetRecord], **options):
+    return report_data_of(records, INTERFACE, ReportQuestion(**{"now": START + 20 * DAY, **options}))
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def drifted() -> dict:
     """Two versions; the second one has drifted half way."""
     first = traffic(1200, step=300)
     second = traffic(2400, model="m:2", at=START + 5 * DAY, first=1000, step=300, cows_are_dogs_from=1200, seed=5)
-    return figures(first + second, run_length=10_000.0)
+    return report_data(first + second, run_length=10_000.0)
 
 
 def test_the_text_says_what_matters(drifted: dict) -> None:
@@ -62,7 +62,7 @@ def test_an_acknowledged_alarm_is_no_longer_shouted(drifted: dict) -> None:
 
 
 def test_the_text_of_an_empty_project() -> None:
-    assert "no predictions yet" in text(figures([]), "Animals")
+    assert "no predictions yet" in text(report_data([]), "Animals")
 
 
 class Reader(HTMLParser):
@@ -73,7 +73,7 @@ class Reader(HTMLParser):
         self.stack: list[str] = []
         self.ids: list[str] = []
         self.links: list[str] = []
-        self.words: list[str] = []
+        self.server_message: list[str] = []
         self.feed(text)
         self.close()
 
@@ -89,7 +89,7 @@ class Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if "style" not in self.stack:
-            self.words.append(data)
+            self.server_message.append(data)
 
 
 def test_the_page_is_well_formed_and_its_menu_leads_somewhere(drifted: dict) -> None:
@@ -103,7 +103,7 @@ def test_the_page_is_well_formed_and_its_menu_leads_somewhere(drifted: dict) -> 
 
 def test_the_page_shows_the_alarm_the_curves_and_the_ranking(drifted: dict) -> None:
     read = Reader(page(drifted, "Animals", LINKS))
-    words = " ".join(read.words)
+    words = " ".join(read.server_message)
 
     assert "m:2: accuracy fell" in words
     assert "report --project P1 --acknowledge accuracy_fell/m:2/1" in words
@@ -114,9 +114,9 @@ def test_the_page_shows_the_alarm_the_curves_and_the_ranking(drifted: dict) -> N
 
 
 def test_the_page_of_an_empty_project_says_so() -> None:
-    read = Reader(page(figures([]), "Animals", LINKS))
+    read = Reader(page(report_data([]), "Animals", LINKS))
 
-    assert "No predictions yet." in read.words
+    assert "No predictions yet." in read.server_message
 
 
 def test_every_kind_of_disagreement_is_shown_before_a_second_one_of_a_kind() -> None:
@@ -141,7 +141,7 @@ def test_names_cannot_break_out_of_the_page() -> None:
     rows = disagreements([one])
     shown = [Exhibit(rows[0], Shown(text=evil), {}, {})]
 
-    written = page(figures([one, other]), evil, LINKS, shown)
+    written = page(report_data([one, other]), evil, LINKS, shown)
 
     assert "<script" not in written
     assert Reader(written).stack == []
@@ -149,23 +149,23 @@ def test_names_cannot_break_out_of_the_page() -> None:
 
 def test_overdue_audits_and_contradicting_marks_are_warned_of() -> None:
     records = [record(n, "CAT", band=2) for n in range(3)] + [record(9, "CAT", "CAT", band=2, mark=0.5)]
-    found = figures(records)
+    found = report_data(records)
 
-    for written in (text(found, "Animals"), " ".join(Reader(page(found, "Animals", LINKS)).words)):
+    for written in (text(found, "Animals"), " ".join(Reader(page(found, "Animals", LINKS)).server_message)):
         assert "m:1: 3 audits are overdue" in written
         assert "Kili's marks contradict ours on 1 of 1 answers" in written
 
 
 def test_without_an_audit_the_page_says_what_is_unknown() -> None:
-    found = figures([record(1, "CAT", "CAT"), record(2, "CAT")])
+    found = report_data([record(1, "CAT", "CAT"), record(2, "CAT")])
 
-    written = " ".join(Reader(page(found, "Animals", LINKS)).words)
+    written = " ".join(Reader(page(found, "Animals", LINKS)).server_message)
 
     assert "no audit is answered, so nothing is known of what nobody answered" in written
 
 
-def contents_of(answer: Callable[[httpx.Request], httpx.Response]) -> Contents:
-    return Contents("https://kili.example/api", "key", httpx.Client(transport=httpx.MockTransport(answer)))
+def contents_of(answer: Callable[[httpx.Request], httpx.Response]) -> AssetContents:
+    return AssetContents("https://kili.example/api", "key", httpx.Client(transport=httpx.MockTransport(answer)))
 
 
 def asset(content: str = "https://pictures.example/1", **options) -> ReadAsset:

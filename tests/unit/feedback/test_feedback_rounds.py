@@ -9,9 +9,9 @@ from typing import Any
 import fakeredis
 import pytest
 
-from worker.feedback.collection_cycle import CALLS_PER_ROUND, Rounds
-from worker.feedback.collector import Round
-from worker.feedback.interval_lock import Turns
+from worker.feedback.collection_cycle import CALLS_PER_CYCLE, CollectionCycle
+from worker.feedback.collector import CycleResult
+from worker.feedback.interval_lock import IntervalLock
 from worker.kili import RefusedProject
 
 EVERY = 0.05
@@ -20,12 +20,12 @@ EVERY = 0.05
 class Room:
     """A feedback room that only counts its rounds."""
 
-    def __init__(self, results: Iterator[Round | Exception]) -> None:
+    def __init__(self, results: Iterator[CycleResult | Exception]) -> None:
         self.results = results
-        self.rounds = 0
+        self.collection_cycle = 0
 
-    def tick(self) -> Round:
-        self.rounds += 1
+    def tick(self) -> CycleResult:
+        self.collection_cycle += 1
         result = next(self.results)
         if isinstance(result, Exception):
             raise result
@@ -48,17 +48,17 @@ def run_until(condition: Callable[[], bool], client: fakeredis.FakeRedis, room: 
         return room
 
     options = {"every": EVERY, "calls_per_minute": 1e9, **options}
-    Rounds(lambda: ["P"], enter, Turns(client, "t:"), stop=stop, **options).run()
+    CollectionCycle(lambda: ["P"], enter, IntervalLock(client, "t:"), stop=stop, **options).run()
 
 
-def forever(*first: Round | Exception) -> Iterator[Round | Exception]:
+def forever(*first: CycleResult | Exception) -> Iterator[CycleResult | Exception]:
     yield from first
     while True:
-        yield Round()
+        yield CycleResult()
 
 
 def test_a_project_gets_one_turn_per_interval_whoever_asks(client: fakeredis.FakeRedis) -> None:
-    one, other = Turns(client, "t:"), Turns(client, "t:")
+    one, other = IntervalLock(client, "t:"), IntervalLock(client, "t:")
 
     assert one.take("P", 60)
     assert not other.take("P", 60)
@@ -66,13 +66,13 @@ def test_a_project_gets_one_turn_per_interval_whoever_asks(client: fakeredis.Fak
 
 
 def test_a_hastened_turn_comes_at_once_or_soon(client: fakeredis.FakeRedis) -> None:
-    turns = Turns(client, "t:")
-    turns.take("P", 600)
+    interval_lock = IntervalLock(client, "t:")
+    interval_lock.take("P", 600)
 
-    turns.put("P", 30)
+    interval_lock.put("P", 30)
     assert client.ttl("t:feedback:P:next:round") in (29, 30)
-    turns.put("P")
-    assert turns.take("P", 600)
+    interval_lock.put("P")
+    assert interval_lock.take("P", 600)
 
 
 def test_the_first_round_comes_an_interval_after_the_start(client: fakeredis.FakeRedis) -> None:
@@ -84,7 +84,9 @@ def test_the_first_round_comes_an_interval_after_the_start(client: fakeredis.Fak
         stop.set()
         return Room(forever())
 
-    Rounds(lambda: ["P"], enter, Turns(client, "t:"), every=EVERY, calls_per_minute=1e9, stop=stop).run()
+    CollectionCycle(
+        lambda: ["P"], enter, IntervalLock(client, "t:"), every=EVERY, calls_per_minute=1e9, stop=stop
+    ).run()
 
     assert entered == [True]
 
@@ -94,9 +96,9 @@ def test_trouble_in_a_round_is_said_once_and_the_rounds_go_on(
 ) -> None:
     caplog.set_level("INFO")
     refused = RefusedProject("no access", operation="labels")
-    room = Room(forever(refused, refused, Round()))
+    room = Room(forever(refused, refused, CycleResult()))
 
-    run_until(lambda: room.rounds >= 3, client, room)
+    run_until(lambda: room.collection_cycle >= 3, client, room)
 
     assert [entry.action for entry in caplog.records] == ["feedback_waits", "feedback_resumed"]
 
@@ -106,7 +108,7 @@ def test_what_nobody_foresaw_is_logged_with_its_trace_and_the_rounds_go_on(
 ) -> None:
     room = Room(forever(ZeroDivisionError("unforeseen")))
 
-    run_until(lambda: room.rounds >= 1, client, room)
+    run_until(lambda: room.collection_cycle >= 1, client, room)
 
     (entry,) = caplog.records
     assert entry.action == "feedback_failed"
@@ -114,27 +116,27 @@ def test_what_nobody_foresaw_is_logged_with_its_trace_and_the_rounds_go_on(
 
 
 def test_a_round_that_was_put_off_is_made_up_for_sooner(client: fakeredis.FakeRedis) -> None:
-    room = Room(iter([Round(complete=False)]))
+    room = Room(iter([CycleResult(complete=False)]))
     stop = threading.Event()
 
     def enter(_: str) -> Any:
         stop.set()
         return room
 
-    Rounds(lambda: ["P"], enter, Turns(client, "t:"), every=0.4, calls_per_minute=1e9, stop=stop).run()
+    CollectionCycle(lambda: ["P"], enter, IntervalLock(client, "t:"), every=0.4, calls_per_minute=1e9, stop=stop).run()
 
     assert client.pttl("t:feedback:P:next:round") <= 200
 
 
-@pytest.mark.parametrize(("projects", "seconds"), [(1, 300), (30, 300), (100, 100 * CALLS_PER_ROUND * 60 / 50)])
+@pytest.mark.parametrize(("projects", "seconds"), [(1, 300), (30, 300), (100, 100 * CALLS_PER_CYCLE * 60 / 50)])
 def test_many_projects_are_looked_at_less_often(client: fakeredis.FakeRedis, projects: int, seconds: float) -> None:
-    rounds = Rounds(
+    collection_cycle = CollectionCycle(
         list,
         lambda _: pytest.fail("not entered"),
-        Turns(client, "t:"),
+        IntervalLock(client, "t:"),
         every=300,
         calls_per_minute=50,
         stop=threading.Event(),
     )
 
-    assert rounds.interval(projects) == seconds
+    assert collection_cycle.interval(projects) == seconds

@@ -21,7 +21,7 @@ from worker.contract.output import (
 )
 from worker.formats import ModelOutput, ReadOptions, read_payload
 from worker.formats.documentation import shipped_examples
-from worker.formats.mappings.mapping import Example
+from worker.formats.mappings.mapping import MappingExample
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -45,7 +45,7 @@ def mapping_cases() -> list[dict[str, Any]]:
     ]
 
 
-def _mapping_case(name: str, example: Example) -> dict[str, Any]:
+def _mapping_case(name: str, example: MappingExample) -> dict[str, Any]:
     case = {"family": name, "name": example.name, "payload": example.payload, "options": dict(example.options)}
     outputs = read_payload(example.payload, options_of(case)).outputs
     return case | {"expected": [plain(output) for output in outputs]}

@@ -13,7 +13,7 @@ from worker.formats import OutputError, ReadOptions, ResultPointer, read_kili_re
 EVENT = {"specversion": "1.0", "id": "1", "type": "org.kubeflow.serving.inference.response", "source": "s"}
 
 
-def refusal(payload: Any, **options: Any) -> OutputError:
+def rejection(payload: Any, **options: Any) -> OutputError:
     with pytest.raises(OutputError) as caught:
         read_payload(payload, ReadOptions(**options))
     return caught.value
@@ -49,20 +49,20 @@ def studio(kind: str, value: Any, **changes: Any) -> dict[str, Any]:
     ],
 )
 def test_a_tensor_agrees_with_its_shape_and_datatype(payload: Any, field: str, problem: str) -> None:
-    error = refusal(payload, classes=["a", "b"])
+    error = rejection(payload, classes=["a", "b"])
     assert error.field == field
     assert problem in error.problem
 
 
 def test_a_binary_tensor_is_asked_for_as_json() -> None:
     payload = {"outputs": [{"name": "p", "shape": [1, 2], "datatype": "FP32", "parameters": {"binary_data_size": 8}}]}
-    error = refusal(payload)
+    error = rejection(payload)
     assert error.format == "open-inference"
     assert (error.field, error.fix) == ("payload.outputs[0].data", "ask for JSON, not binary, output data")
 
 
 def test_the_tensor_that_field_names_must_exist() -> None:
-    assert "set field to one of p" in refusal(tensor(), field="q").fix
+    assert "set field to one of p" in rejection(tensor(), field="q").fix
 
 
 def test_a_string_output_that_is_no_classification_stays_a_label() -> None:
@@ -77,7 +77,7 @@ def test_several_tensors_that_are_not_understood_together_need_a_field() -> None
         {"name": "label", "shape": [1, 1], "datatype": "INT64", "data": [1]},
         {"name": "probs", "shape": [1, 2], "datatype": "FP16", "data": [0.25, 0.75]},
     ]
-    error = refusal({"outputs": outputs}, classes=["a", "b"])
+    error = rejection({"outputs": outputs}, classes=["a", "b"])
     assert (error.problem, error.fix) == (
         "several outputs: label, probs",
         "set field to the one that holds the prediction",
@@ -86,12 +86,12 @@ def test_several_tensors_that_are_not_understood_together_need_a_field() -> None
 
 def test_true_and_false_are_classes_only_where_several_may_apply() -> None:
     flags = tensor(datatype="BOOL", data=[True, False])
-    assert "exclusive: false" in refusal(flags, classes=["a", "b"]).fix
-    assert refusal(tensor(datatype="BOOL", shape=[2], data=[True, False]), classes=["a", "b"]).fix
+    assert "exclusive: false" in rejection(flags, classes=["a", "b"]).fix
+    assert rejection(tensor(datatype="BOOL", shape=[2], data=[True, False]), classes=["a", "b"]).fix
 
 
 def test_seldon_answers_without_rows_are_called_so() -> None:
-    error = refusal({"binData": "cat", "meta": {}})
+    error = rejection({"binData": "cat", "meta": {}})
     assert error.field == "payload.binData"
     assert "nearest is seldon" in error.problem
 
@@ -99,45 +99,45 @@ def test_seldon_answers_without_rows_are_called_so() -> None:
 @pytest.mark.parametrize("data", [{"jsonData": {"label": "cat", "score": 0.9}}, {"strData": "cat"}])
 def test_a_failure_beside_what_seldon_sends_is_refused(data: dict[str, Any]) -> None:
     status = {"code": 500, "info": "out of memory", "status": "FAILURE"}
-    assert "out of memory" in refusal({**data, "status": status}).problem
+    assert "out of memory" in rejection({**data, "status": status}).problem
 
 
 def test_the_scores_of_one_asset_are_no_scores_of_several() -> None:
     scores = [0.1, 0.7, 0.2]
     for told in ({"classes": ["a", "b", "c"]}, {"classes": ["a", "b"], "external_ids": ["x"]}):
-        assert refusal(scores, **told).field == "payload[0]"
-    assert refusal(scores, classes=["a", "b", "c"], external_ids=["x", "y", "z"]).field == "payload[0]"
+        assert rejection(scores, **told).field == "payload[0]"
+    assert rejection(scores, classes=["a", "b", "c"], external_ids=["x", "y", "z"]).field == "payload[0]"
 
 
 def test_an_id_that_is_null_needs_the_only_asset() -> None:
     found = [{"image_id": None, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.9, "category_name": "cat"}]
     for ids in (None, ["a", "b"]):
-        assert refusal(found, image_size=[9, 9], external_ids=ids).field == "payload[0].image_id"
+        assert rejection(found, image_size=[9, 9], external_ids=ids).field == "payload[0].image_id"
 
 
 def test_several_sqs_messages_at_once_are_refused() -> None:
     record = {"messageId": "1", "receiptHandle": "r", "body": json.dumps({"predictions": ["cat"]})}
     assert read_payload({"Records": [record]}).format == "amazon-sqs/tf-serving-rows"
-    assert refusal({"Records": [record, record]}).problem == "2 messages at once"
+    assert rejection({"Records": [record, record]}).problem == "2 messages at once"
 
 
 def test_a_named_format_that_is_not_there_says_what_it_is() -> None:
-    assert refusal({"predictions": [1]}, format="seldon").fix.startswith("seldon is an object whose `data` object")
+    assert rejection({"predictions": [1]}, format="seldon").fix.startswith("seldon is an object whose `data` object")
 
 
 def test_a_failed_seldon_answer_is_refused_with_its_reason() -> None:
     payload = {"data": {"ndarray": [[1.0]]}, "status": {"status": "FAILURE", "info": "out of memory"}}
-    assert "out of memory" in refusal(payload).problem
+    assert "out of memory" in rejection(payload).problem
 
 
 def test_tokens_without_offsets_ask_for_a_fast_tokenizer() -> None:
     token = {"entity": "B-PER", "score": 0.9, "word": "Ada", "start": None, "end": None, "index": 1}
-    assert refusal([token]).fix == "use a fast tokenizer"
+    assert rejection([token]).fix == "use a fast tokenizer"
 
 
 def test_a_span_outside_the_text_is_refused() -> None:
     span = {"entity_group": "PER", "score": 0.9, "word": "Ada", "start": 0, "end": 3}
-    assert "a span ends at 3, the text at 2" in refusal([span], text="Ad").problem
+    assert "a span ends at 3, the text at 2" in rejection([span], text="Ad").problem
 
 
 @pytest.mark.parametrize(("word", "fits"), [("Ada", True), ("ada", True), ("##da", False), ("Bob", False)])
@@ -146,17 +146,17 @@ def test_a_span_must_hold_the_word_that_the_model_read(word: str, fits: bool) ->
     if fits:
         assert read_payload([span], ReadOptions(text="Ada wrote")).outputs
     else:
-        assert "is not what the text has there: 'Ada'" in refusal([span], text="Ada wrote").problem
+        assert "is not what the text has there: 'Ada'" in rejection([span], text="Ada wrote").problem
 
 
 def test_an_empty_span_is_refused() -> None:
     span = {"entity_group": "PER", "score": 0.9, "word": "Ada", "start": 3, "end": 3}
-    assert "holds no character" in refusal([span]).problem
+    assert "holds no character" in rejection([span]).problem
 
 
 def test_one_text_cannot_belong_to_two_items() -> None:
     span = {"entity_group": "PER", "score": 0.9, "word": "Ada", "start": 0, "end": 3}
-    assert "2 items and only one text" in refusal([[span], [span]], text="Ada").problem
+    assert "2 items and only one text" in rejection([[span], [span]], text="Ada").problem
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_one_text_cannot_belong_to_two_items() -> None:
     ],
 )
 def test_an_llm_answer_that_is_no_label_is_refused(payload: Any, problem: str) -> None:
-    assert problem in refusal(payload).problem
+    assert problem in rejection(payload).problem
 
 
 def test_tokens_that_do_not_spell_the_answer_give_no_probability() -> None:
@@ -202,7 +202,7 @@ def test_tokens_that_do_not_spell_the_answer_give_no_probability() -> None:
     ],
 )
 def test_label_studio_results_that_cannot_be_read_are_refused(payload: Any, problem: str) -> None:
-    assert problem in refusal(payload).problem
+    assert problem in rejection(payload).problem
 
 
 def test_results_of_two_controls_are_answers_to_two_jobs_or_field_names_one() -> None:
@@ -216,13 +216,13 @@ def test_results_of_two_controls_are_answers_to_two_jobs_or_field_names_one() ->
 
 def test_a_log_line_with_several_columns_needs_a_field() -> None:
     line = {"a": 1, "b": 2, "timestamp": "t", "request_id": "r"}
-    assert "There are: a, b" in refusal(line).problem
-    assert "no column is called" in refusal(line, field="c").problem
+    assert "There are: a, b" in rejection(line).problem
+    assert "no column is called" in rejection(line, field="c").problem
 
 
 def test_a_logged_request_is_no_prediction() -> None:
     event = {**EVENT, "type": "org.kubeflow.serving.inference.request", "data": {"instances": [[1]]}}
-    error = refusal(event)
+    error = rejection(event)
     assert error.field == "payload.type"
     assert "logs a request" in error.problem
 
@@ -238,7 +238,7 @@ def test_a_logged_request_is_no_prediction() -> None:
     ],
 )
 def test_a_broken_event_names_its_field(changes: dict[str, Any], field: str, problem: str) -> None:
-    error = refusal({**EVENT, **changes})
+    error = rejection({**EVENT, **changes})
     assert error.field == field
     assert problem in error.problem
 
@@ -249,7 +249,7 @@ def test_a_completed_notice_without_its_response_points_to_it() -> None:
         "inferenceId": "id-1",
         "responseParameters": {"contentType": "application/json", "outputLocation": "s3://bucket/x.out"},
     }
-    error = refusal({"Type": "Notification", "Message": json.dumps(notice)})
+    error = rejection({"Type": "Notification", "Message": json.dumps(notice)})
     assert isinstance(error, ResultPointer)
     assert (error.location, error.content_type) == ("s3://bucket/x.out", "application/json")
     assert error.evidence["sagemaker"] == {"inference_id": "id-1", "output_location": "s3://bucket/x.out"}
@@ -258,11 +258,11 @@ def test_a_completed_notice_without_its_response_points_to_it() -> None:
 
 def test_a_failed_inference_is_refused_with_its_reason() -> None:
     notice = {"invocationStatus": "Failed", "inferenceId": "id-1", "failureReason": "ClientError: 500"}
-    assert "ended as Failed: ClientError: 500" in refusal(notice).problem
+    assert "ended as Failed: ClientError: 500" in rejection(notice).problem
 
 
 def test_a_subscription_confirmation_is_no_notification() -> None:
-    error = refusal({"Type": "SubscriptionConfirmation", "Message": "You have chosen to subscribe"})
+    error = rejection({"Type": "SubscriptionConfirmation", "Message": "You have chosen to subscribe"})
     assert error.fix == "confirm the subscription first"
 
 
@@ -270,7 +270,7 @@ def test_envelopes_in_envelopes_have_an_end() -> None:
     payload: Any = ["a"]
     for _ in range(6):
         payload = {**EVENT, "data": payload}
-    assert "more than 4 envelopes" in refusal(payload, format="cloudevents").problem
+    assert "more than 4 envelopes" in rejection(payload, format="cloudevents").problem
 
 
 def test_kili_responses_are_passed_on_unless_they_are_no_json() -> None:
@@ -287,4 +287,4 @@ def test_kili_responses_are_passed_on_unless_they_are_no_json() -> None:
 
 
 def test_frames_hold_classes_and_objects_only() -> None:
-    assert "a frame cannot hold transcription" in refusal([{"text": "a"}, {"text": "b"}], frames=True).problem
+    assert "a frame cannot hold transcription" in rejection([{"text": "a"}, {"text": "b"}], frames=True).problem

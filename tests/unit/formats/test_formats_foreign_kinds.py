@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.contract.quotes import same_words
+from worker.contract.quotes import same_text
 from worker.formats import OutputError, ReadOptions, read_payload
 from worker.ontology import Interface, OntologyError, to_json_response
 
@@ -16,7 +16,7 @@ JOB = {"mlTask": "NAMED_ENTITIES_RECOGNITION", "content": {"categories": CLASSES
 INTERFACE = Interface.parse({"jobs": {"NAMES": JOB | {"instruction": "Places", "isChild": False}}}, "TEXT")
 
 
-def _refusal(payload: Any, **options: Any) -> str:
+def _rejection(payload: Any, **options: Any) -> str:
     with pytest.raises(OutputError) as caught:
         read_payload(payload, ReadOptions(**options))
     return str(caught.value)
@@ -62,7 +62,7 @@ def test_a_span_with_a_mark_that_its_word_has_not_is_refused(payload: Any) -> No
     ],
 )
 def test_words_and_what_the_text_has_there(word: str, found: str, same: bool) -> None:
-    assert same_words(word, found) is same
+    assert same_text(word, found) is same
 
 
 @pytest.mark.parametrize(
@@ -89,12 +89,12 @@ PLACES = (
 def test_a_reply_that_places_something_is_neither_a_class_nor_a_text(text: str) -> None:
     chat = {"object": "chat.completion", "choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
     for payload in (chat, {"generated_text": text}, {"text": text}):
-        assert "place in the image" in _refusal(payload)
+        assert "place in the image" in _rejection(payload)
 
 
 @pytest.mark.parametrize("text", ["0 0.5 0.5 0.2 0.2 0.9", "0.1,0.9", "-1.5\t2"])
 def test_a_row_of_numbers_is_no_class_and_no_text_unless_that_is_said(text: str) -> None:
-    assert "row of numbers" in _refusal(text)
+    assert "row of numbers" in _rejection(text)
     assert read_payload(text, ReadOptions(strings="text")).format == "bare-text"
 
 
@@ -108,7 +108,7 @@ def test_a_row_of_numbers_is_no_class_and_no_text_unless_that_is_said(text: str)
     ],
 )
 def test_several_classes_that_differ_are_refused(payload: Any) -> None:
-    assert "several classes" in _refusal(payload, image_size=(640, 480))
+    assert "several classes" in _rejection(payload, image_size=(640, 480))
 
 
 def test_a_class_beside_its_number_is_read() -> None:
@@ -117,36 +117,36 @@ def test_a_class_beside_its_number_is_read() -> None:
 
 
 def test_false_is_no_class_name() -> None:
-    assert "false is no class name" in _refusal({"prediction": False, "probability": 0.97})
+    assert "false is no class name" in _rejection({"prediction": False, "probability": 0.97})
 
 
 def test_channels_and_documents_out_of_order_are_refused() -> None:
     heard = [
         {"alternatives": [{"transcript": word, "confidence": 0.9}], "channelTag": tag} for tag, word in enumerate("ab")
     ]
-    assert "2 channels" in _refusal({"results": heard})
+    assert "2 channels" in _rejection({"results": heard})
     scores = {"positive": 0.9, "neutral": 0.1, "negative": 0}
     documents = [{"id": name, "sentiment": "positive", "confidenceScores": scores} for name in ("2", "1")]
     results = {"documents": documents, "errors": []}
-    assert "order" in _refusal({"kind": "SentimentAnalysisResults", "results": results})
+    assert "order" in _rejection({"kind": "SentimentAnalysisResults", "results": results})
     mood = {"Positive": 0.9, "Negative": 0.1, "Neutral": 0, "Mixed": 0}
-    assert "Index" in _refusal({"ResultList": [{"Index": 1, "SentimentScore": mood}], "ErrorList": []})
+    assert "Index" in _rejection({"ResultList": [{"Index": 1, "SentimentScore": mood}], "ErrorList": []})
 
 
 @pytest.mark.parametrize("key", ["keypoints", "roi", "bbox", "coordinates"])
 def test_a_key_of_geometry_is_no_class_of_a_detector(key: str) -> None:
-    assert "no known format" in _refusal([{key: [1, 2, 30, 40], "score": 0.9}], image_size=(100, 100))
+    assert "no known format" in _rejection([{key: [1, 2, 30, 40], "score": 0.9}], image_size=(100, 100))
 
 
 def test_a_refusal_does_not_miss_a_label_that_is_there() -> None:
     nested = {"after": {"label": "person", "box": [424, 500, 536, 712]}, "type": "new"}
-    assert "no label" not in _refusal(nested)
-    assert "no label" in _refusal({"after": {"box": [424, 500, 536, 712]}, "type": "new"})
+    assert "no label" not in _rejection(nested)
+    assert "no label" in _rejection({"after": {"box": [424, 500, 536, 712]}, "type": "new"})
 
 
 def test_a_list_called_result_is_not_label_studio_s() -> None:
     words = {"result": [{"conf": 0.9, "end": 1.0, "start": 0.5, "word": "hello"}], "text": "hello"}
-    assert "from_name" not in _refusal(words)
+    assert "from_name" not in _rejection(words)
 
 
 @pytest.mark.parametrize(

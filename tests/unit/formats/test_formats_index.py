@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from format_cases import golden_cases
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mutations import SAME, places, with_fewer_objects, with_geometry, with_more_objects
 
+from tests.fuzzing import examples
 from worker.formats.families.rows import OBJECT_FAMILIES
 from worker.formats.index import FormatIndex
 from worker.formats.mappings import shipped
@@ -23,6 +24,7 @@ CHANGES = [*SAME.values(), with_geometry, with_fewer_objects, with_more_objects]
 KNOWN = {"answers": answers(), "envelopes": envelopes(), "objects": OBJECT_FAMILIES}
 EVERY = pytest.mark.parametrize("formats", KNOWN.values(), ids=KNOWN)
 VALUES: list[Any] = ["x", "LABEL_0", 0, 1, 0.5, True, None, [], {}, [0.1, 0.9], [[0.1, 0.9]], [{}], {"a": 1}]
+VALUE = st.sampled_from([*VALUES, *PARTS])
 
 
 def tried(formats: FormatIndex[Any], payload: Any) -> list[str]:
@@ -42,7 +44,7 @@ def test_every_part_of_the_known_payloads_is_recognised_as_before(formats: Forma
 
 @EVERY
 @given(data=st.data(), chance=st.integers(0, 2**32).map(random.Random))
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 def test_changed_payloads_are_recognised_as_before(
     formats: FormatIndex[Any], data: st.DataObject, chance: random.Random
 ) -> None:
@@ -55,10 +57,10 @@ def test_changed_payloads_are_recognised_as_before(
 
 @EVERY
 @given(data=st.data())
-@settings(derandomize=True, deadline=None, max_examples=150)
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
 def test_keys_of_several_formats_are_recognised_as_before(formats: FormatIndex[Any], data: st.DataObject) -> None:
     keys = sorted({key for one in formats.formats for needed in one.needs for key in needed} | {"ce-id", "ce-type"})
-    objects = st.dictionaries(st.sampled_from(keys), st.sampled_from([*VALUES, *PARTS]), max_size=6)
+    objects = st.dictionaries(st.sampled_from(keys), VALUE, max_size=6)
     payload = data.draw(st.one_of(objects, st.lists(objects, max_size=3), st.lists(st.lists(objects, max_size=2))))
     assert looked_up(formats, payload) == tried(formats, payload)
 

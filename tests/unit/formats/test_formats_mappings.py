@@ -16,7 +16,7 @@ from worker.formats.checks import AmbiguousFormat, UnknownFormat
 from worker.formats.documentation import shipped_examples
 from worker.formats.mappings import FormatMapping, MappingFailed, parse_mappings, shipped
 from worker.formats.mappings.examples import ExampleResult, difference, run_tests, summary
-from worker.formats.mappings.process import Job, JqProcess, JqUnavailable
+from worker.formats.mappings.process import JqProcess, JqUnavailable, MappingJob
 
 WAREHOUSE = {
     "keys": ["dets"],
@@ -249,55 +249,56 @@ def test_an_expression_that_never_ends_is_stopped_and_named(quick: JqProcess, en
 
 def test_too_much_memory_is_refused() -> None:
     process = JqProcess(memory_bytes=192 * 1024**2, seconds=20)
-    [outcome] = process.run([Job("def f: [f, f]; f")], 1)
+    [outcome] = process.run([MappingJob("def f: [f, f]; f")], 1)
     process.close()
     assert "of memory" in outcome.error
 
 
 def test_too_large_payloads_and_answers_are_refused() -> None:
     process = JqProcess(most_bytes=1000, seconds=5)
-    [large] = process.run([Job(".")], "x" * 2000)
-    [grown] = process.run([Job("[range(1000)]")], 1)
+    [large] = process.run([MappingJob(".")], "x" * 2000)
+    [grown] = process.run([MappingJob("[range(1000)]")], 1)
     process.close()
     assert "mappings read up to 1,000" in large.error
     assert "gives more than 1000 bytes" in grown.error
 
 
 def test_one_bad_program_does_not_take_the_others_with_it(quick: JqProcess) -> None:
-    bad, good = quick.run([Job("def f: f; f"), Job(".a")], {"a": 7})
+    bad, good = quick.run([MappingJob("def f: f; f"), MappingJob(".a")], {"a": 7})
     assert bad.stage == "limit"
     assert good.value == 7
 
 
 def test_numbers_that_json_has_not_are_refused(quick: JqProcess) -> None:
-    [outcome] = quick.run([Job(".")], {"a": float("nan")})
+    [outcome] = quick.run([MappingJob(".")], {"a": float("nan")})
     assert "NaN" in outcome.error
 
 
 def test_expressions_do_not_see_the_environment(quick: JqProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKER_KILI_API_KEY", "secret")
-    [outcome] = quick.run([Job('[env | keys[] | select(startswith("WORKER"))]')], 1)
+    [outcome] = quick.run([MappingJob('[env | keys[] | select(startswith("WORKER"))]')], 1)
     assert outcome.value == []
 
 
 def test_a_forked_process_starts_its_own(quick: JqProcess) -> None:
-    quick.run([Job(".")], 1)
+    quick.run([MappingJob(".")], 1)
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
-        [outcome] = quick.run([Job(". + 1")], 1)
+        [outcome] = quick.run([MappingJob(". + 1")], 1)
         os.write(writing, str(outcome.value).encode())
         quick.close()
         os._exit(0)
     os.waitpid(child, 0)
     assert os.read(reading, 10) == b"2"
-    assert quick.run([Job(". + 2")], 1)[0].value == 3
+    assert quick.run([MappingJob(". + 2")], 1)[0].value == 3
 
 
 def test_threads_share_the_process(quick: JqProcess) -> None:
     found: list[int] = []
     threads = [
-        threading.Thread(target=lambda n=n: found.append(quick.run([Job(". * 2")], n)[0].value)) for n in range(8)
+        threading.Thread(target=lambda n=n: found.append(quick.run([MappingJob(". * 2")], n)[0].value))
+        for n in range(8)
     ]
     for thread in threads:
         thread.start()

@@ -27,7 +27,7 @@ def evidence(payload: Any, **options: Any) -> dict[str, Any]:
     return output.evidence
 
 
-def refusal(payload: Any, **options: Any) -> OutputError:
+def rejection(payload: Any, **options: Any) -> OutputError:
     with pytest.raises(OutputError) as caught:
         read_payload(payload, ReadOptions(**options))
     return caught.value
@@ -46,7 +46,7 @@ def test_each_image_of_a_batch_has_its_own_size() -> None:
 
 @pytest.mark.parametrize("sizes", [[(100, 100)], [(100, 100)] * 3])
 def test_as_many_sizes_as_images_are_needed(sizes: list[tuple[int, int]]) -> None:
-    assert refusal([[box(10, 10, 50, 50)]] * 2, image_sizes=sizes).field == "image_sizes"
+    assert rejection([[box(10, 10, 50, 50)]] * 2, image_sizes=sizes).field == "image_sizes"
 
 
 def test_images_that_are_named_find_their_size_by_name() -> None:
@@ -60,19 +60,19 @@ def test_what_reaches_over_the_edge_by_two_per_cent_is_clipped_dropped_or_refuse
     assert objects([OVER])[0]["box"] == [0, 0.02, 0.1, 0.2]
     assert [one["box"] for one in objects([OVER, GOOD], outside="drop")] == [[0.01, 0.02, 0.1, 0.2]]
     assert evidence([OVER, GOOD], outside="drop") == {"outside": 1}
-    assert "lies outside" in refusal([OVER], image_size=SIZE, outside="refuse").problem
+    assert "lies outside" in rejection([OVER], image_size=SIZE, outside="refuse").problem
     assert objects([box(-1, 10, 100, 100)], outside="refuse")[0]["box"][0] == 0
 
 
 @pytest.mark.parametrize("outside", ["clip", "drop", "refuse"])
 def test_what_reaches_farther_says_that_the_size_is_wrong(outside: str) -> None:
-    error = refusal([GOOD, FAR], image_size=SIZE, outside=outside)
+    error = rejection([GOOD, FAR], image_size=SIZE, outside=outside)
     assert (error.field, error.fix) == ("payload[1].box", "check image_size and units")
     assert objects([FAR], outside_tolerance=0.1)[0]["box"][0] == 0
 
 
 def test_a_wrong_object_is_dropped_and_counted_where_the_options_say_so() -> None:
-    assert refusal([GOOD, EMPTY], image_size=SIZE).field == "payload[1].box"
+    assert rejection([GOOD, EMPTY], image_size=SIZE).field == "payload[1].box"
     assert len(objects([GOOD, EMPTY, FAR], on_bad_object="drop")) == 1
     told = evidence([GOOD, EMPTY, FAR], on_bad_object="drop")
     assert told["dropped_objects"] == 2
@@ -80,7 +80,7 @@ def test_a_wrong_object_is_dropped_and_counted_where_the_options_say_so() -> Non
 
 
 def test_where_every_object_is_wrong_the_payload_is_refused_all_the_same() -> None:
-    assert refusal([EMPTY, FAR], image_size=SIZE, on_bad_object="drop").field == "payload[0].box"
+    assert rejection([EMPTY, FAR], image_size=SIZE, on_bad_object="drop").field == "payload[0].box"
 
 
 def test_objects_below_the_least_score_are_left_out_and_their_scores_kept_as_candidates() -> None:
@@ -104,12 +104,12 @@ def test_ignored_classes_are_left_out_of_objects_and_of_scores() -> None:
 def test_the_first_class_may_have_index_one() -> None:
     found = {"boxes": [[10, 10, 100, 100]], "labels": [2], "scores": [0.9]}
     assert objects(found, classes=["cat", "dog"], first_class=1)[0]["label"] == "dog"
-    assert "begin with 0 or with 1" in refusal(found, classes=["cat", "dog"], image_size=SIZE).problem
+    assert "begin with 0 or with 1" in rejection(found, classes=["cat", "dog"], image_size=SIZE).problem
     assert objects(found, classes=["background", "cat", "dog"])[0]["label"] == "dog"
 
 
 def test_an_index_of_the_number_of_classes_asks_whether_they_begin_with_one() -> None:
-    error = refusal({"predictions": [2]}, classes=["cat", "dog"])
+    error = rejection({"predictions": [2]}, classes=["cat", "dog"])
     assert error.problem == "class index 2 of 2 classes: does the model count from 1?"
     assert error.fix == "set first_class: 1, or complete classes"
 
@@ -117,7 +117,7 @@ def test_an_index_of_the_number_of_classes_asks_whether_they_begin_with_one() ->
 def test_the_order_of_corners_is_asked_for_where_two_conventions_share_a_key() -> None:
     row = {"detection_boxes": [[0.1, 0.2, 0.3, 0.5]], "detection_classes": [1], "detection_scores": [0.9]}
     payload = {"predictions": [row]}
-    assert refusal(payload, classes={1: "cat"}).fix == "set box_order: yxyx or xyxy"
+    assert rejection(payload, classes={1: "cat"}).fix == "set box_order: yxyx or xyxy"
     assert objects(payload, classes={1: "cat"}, box_order="xyxy")[0]["box"] == [0.1, 0.2, 0.3, 0.5]
     assert objects(payload, classes={1: "cat"}, box_order="yxyx")[0]["box"] == [0.2, 0.1, 0.5, 0.3]
 
@@ -125,7 +125,7 @@ def test_the_order_of_corners_is_asked_for_where_two_conventions_share_a_key() -
 @pytest.mark.parametrize("payload", [{}, {"predictions": []}, {"objects": [], "took": 3}])
 def test_an_empty_payload_says_that_nothing_was_found_where_the_options_say_so(payload: Any) -> None:
     assert [one.answer for one in read_payload(payload, ReadOptions(nothing_found=True)).outputs] == [Nothing()]
-    assert refusal(payload)
+    assert rejection(payload)
 
 
 def test_units_may_be_percent_or_thousandths() -> None:
@@ -148,7 +148,7 @@ def test_a_mask_beside_its_box_lies_within_the_box() -> None:
 
 @pytest.mark.parametrize("payload", [{"vest": 1}, {"vest": 3, "ladder": 1}, [{"vest": 1}, {"ladder": 1}]])
 def test_counts_are_no_probabilities(payload: Any) -> None:
-    error = refusal(payload)
+    error = rejection(payload)
     assert "counts" in error.problem
     assert "logit" not in error.fix
 
@@ -164,7 +164,7 @@ def test_several_answers_of_a_language_model_are_answers_to_several_jobs() -> No
 
 def test_names_beside_a_chosen_list_of_scores_are_not_passed_over() -> None:
     row = {"kinds": ["vest", "crate"], "weights": [0.9, 0.1]}
-    error = refusal({"predictions": [row]}, field="weights", classes=["crate", "vest"])
+    error = rejection({"predictions": [row]}, field="weights", classes=["crate", "vest"])
     assert "kinds" in error.problem
 
 
@@ -194,7 +194,7 @@ def test_the_space_before_a_word_is_no_part_of_an_entity(word: str, start: int) 
     ],
 )
 def test_numbers_that_are_no_scores_are_called_what_they_seem_to_be(payload: Any, problem: str, never: str) -> None:
-    error = refusal(payload, classes=["a", "b", "c", "d", "e", "f"])
+    error = rejection(payload, classes=["a", "b", "c", "d", "e", "f"])
     assert problem in f"{error.field} {error.problem}"
     assert never not in str(error)
 

@@ -17,20 +17,20 @@ def scores_of(payload: Any, **options: Any) -> dict[str, float | None]:
     return {score.label: score.score for score in output.answer.scores}
 
 
-def refusal(payload: Any, **options: Any) -> OutputError:
+def rejection(payload: Any, **options: Any) -> OutputError:
     with pytest.raises(OutputError) as caught:
         read_payload(payload, ReadOptions(**options))
     return caught.value
 
 
 def test_a_row_that_sums_to_more_than_one_is_refused() -> None:
-    error = refusal([[0.9, 0.8]], classes=["a", "b"])
+    error = rejection([[0.9, 0.8]], classes=["a", "b"])
     assert (error.field, error.problem) == ("payload[0]", "probabilities over all classes sum to 1.7, not to 1")
     assert "exclusive: false" in error.fix
 
 
 def test_a_row_that_sums_to_less_than_one_is_refused() -> None:
-    assert "sum to 0.5" in refusal([[0.3, 0.2]], classes=["a", "b"]).problem
+    assert "sum to 0.5" in rejection([[0.3, 0.2]], classes=["a", "b"]).problem
 
 
 @pytest.mark.parametrize(("row", "fits"), [([0.9, 0.119], True), ([0.9, 0.121], False), ([0.9, 0.081], True)])
@@ -38,12 +38,12 @@ def test_the_sum_may_be_off_by_two_hundredths(row: list[float], fits: bool) -> N
     if fits:
         assert scores_of([row], classes=["a", "b"]) == {"a": row[0], "b": row[1]}
     else:
-        assert "sum to" in refusal([row], classes=["a", "b"]).problem
+        assert "sum to" in rejection([row], classes=["a", "b"]).problem
 
 
 def test_labelled_scores_may_sum_to_less_but_not_to_more_than_one() -> None:
     assert scores_of([{"label": "a", "score": 0.4}, {"label": "b", "score": 0.2}]) == {"a": 0.4, "b": 0.2}
-    error = refusal([{"label": "a", "score": 0.9}, {"label": "b", "score": 0.8}])
+    error = rejection([{"label": "a", "score": 0.9}, {"label": "b", "score": 0.8}])
     assert "more than 1" in error.problem
 
 
@@ -52,7 +52,7 @@ def test_independent_classes_may_sum_to_anything() -> None:
 
 
 def test_a_value_out_of_range_suggests_logits() -> None:
-    error = refusal([[2.5, -1.0]], classes=["a", "b"])
+    error = rejection([[2.5, -1.0]], classes=["a", "b"])
     assert error.field == "payload[0][0]"
     assert error.fix.startswith("set score_kind: logit")
 
@@ -80,19 +80,19 @@ def test_softmax_is_a_distribution_that_a_shift_does_not_change(logits: list[flo
 
 def test_logits_of_some_classes_are_not_soft_maxed() -> None:
     row = [{"label": "a", "score": 3.0}, {"label": "b", "score": 1.0}]
-    assert "set classes" in refusal(row, score_kind="logit").fix
-    assert "2 of 3 classes" in refusal(row, score_kind="logit", classes=["a", "b", "c"]).problem
+    assert "set classes" in rejection(row, score_kind="logit").fix
+    assert "2 of 3 classes" in rejection(row, score_kind="logit", classes=["a", "b", "c"]).problem
     assert scores_of(row, score_kind="logit", classes=["a", "b"])["a"] == pytest.approx(1 / (1 + math.exp(-2)))
 
 
 def test_a_lone_logit_is_refused() -> None:
     item = [{"label": "cat", "score": 3.2, "box": {"xmin": 0, "ymin": 0, "xmax": 5, "ymax": 5}}]
-    assert "lone logit" in refusal(item, score_kind="logit", image_size=(10, 10)).problem
+    assert "lone logit" in rejection(item, score_kind="logit", image_size=(10, 10)).problem
 
 
 def test_raw_scores_of_triton_that_look_like_probabilities_must_be_declared() -> None:
     payload = {"outputs": [{"name": "o", "shape": [1, 2], "datatype": "BYTES", "data": ["0.6:0:a", "0.2:1:b"]}]}
-    assert "score_kind" in refusal(payload).fix
+    assert "score_kind" in rejection(payload).fix
     assert scores_of(payload, score_kind="probability") == {"a": 0.6, "b": 0.2}
 
 
@@ -119,7 +119,7 @@ def test_raw_scores_of_triton_that_look_like_probabilities_must_be_declared() ->
 def test_a_row_that_cannot_be_read_names_its_field(
     payload: Any, options: dict[str, Any], field: str, problem: str
 ) -> None:
-    error = refusal(payload, **options)
+    error = rejection(payload, **options)
     assert error.field == field
     assert problem in error.problem
 
@@ -137,7 +137,7 @@ def test_a_row_that_cannot_be_read_names_its_field(
     ],
 )
 def test_nan_and_infinity_are_refused_with_their_place(build: Any, field: str, bad: float) -> None:
-    error = refusal(build(bad), classes=["a", "b"])
+    error = rejection(build(bad), classes=["a", "b"])
     assert error.field == field
     assert "not a finite number" in error.problem
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from format_cases import golden_cases, options_of, same
 from golden_projects import job_name, key_of, project_for
-from kili.utils.labels.parsing import ParsedLabel
 
 from worker.formats import read_payload
 from worker.ontology import Interface, to_json_response
 from worker.sandbox.interface import read_interface
 from worker.sandbox.validation import check_json_response
+
+if TYPE_CHECKING:
+    from kili.utils.labels.parsing import ParsedLabel
 
 CASES = golden_cases()
 EVERY_CASE = pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case['family']}: {case['name']}")
@@ -39,6 +41,8 @@ def test_the_local_kili_takes_it(case: dict[str, Any]) -> None:
 
 @EVERY_CASE
 def test_the_official_sdk_reads_what_the_model_said(case: dict[str, Any]) -> None:
+    from kili.utils.labels.parsing import ParsedLabel
+
     raw, input_type = project_for(case)
     for expected, response in zip(case["expected"], case["json_responses"], strict=True):
         content: Any = {"jsonResponse": deepcopy(response)}

@@ -47,7 +47,7 @@ class Desk:
         raw = [one if isinstance(one, bytes) else json.dumps(one).encode() for one in messages]
         self.admitter(**rules).admit_entries(self.entries(*({b"payload": one} for one in raw)), inbox=INBOX)
         assert self.client.xlen(INBOX) == 0
-        assert self.spool.ledger().balance == 0
+        assert self.spool.ledger().conservation_error == 0
 
     def letter(self) -> DeadLetter:
         (letter,) = self.letters.letters()

@@ -44,7 +44,7 @@ def read(raw: bytes, **options: Any) -> list[Any]:
     return [json.loads(message) for message in messages_of(raw, now=NOW, **options)]
 
 
-def refusal(raw: bytes) -> MessageError:
+def rejection(raw: bytes) -> MessageError:
     with pytest.raises(MessageError) as caught:
         messages_of(raw, now=NOW)
     return caught.value
@@ -69,8 +69,8 @@ def test_predictions_are_found_wherever_a_producer_puts_them(args: Any, kwargs: 
 def test_protocol_1_keeps_everything_in_its_body() -> None:
     body = {"task": "predictions.ingest", "id": "1", "args": [ONE], "kwargs": {}, "expires": None}
     assert read(envelope(body, headers={})) == [ONE]
-    assert refusal(envelope({**body, "task": "other"}, headers={})).cause == "unknown_task"
-    assert refusal(envelope([1], headers={})).field == "headers"
+    assert rejection(envelope({**body, "task": "other"}, headers={})).cause == "unknown_task"
+    assert rejection(envelope([1], headers={})).field == "headers"
 
 
 @pytest.mark.parametrize("protocol", [1, 2])
@@ -98,25 +98,25 @@ def test_bodies_are_uncompressed_under_every_name_of_the_codec(
     body = compress(json.dumps([[TWO], {}, {}]).encode())
     for name in names:
         assert read(envelope(raw=body, headers__compression=name)) == [TWO]
-        assert refusal(envelope(raw=body[:-4], headers__compression=name)).cause == "broken_envelope"
-        assert refusal(envelope(raw=b"plain", headers__compression=name)).cause == "broken_envelope"
+        assert rejection(envelope(raw=body[:-4], headers__compression=name)).cause == "broken_envelope"
+        assert rejection(envelope(raw=b"plain", headers__compression=name)).cause == "broken_envelope"
 
 
 def test_nothing_is_uncompressed_beyond_the_limit() -> None:
     bomb = zlib.compress(b" " * (MAX_BODY_BYTES + 1))
     assert len(bomb) < 100_000
-    found = refusal(envelope(raw=bomb, headers__compression="gzip"))
+    found = rejection(envelope(raw=bomb, headers__compression="gzip"))
     assert (found.cause, found.field) == ("too_large", "body")
 
 
 def test_an_expired_message_is_refused_unless_it_is_replayed() -> None:
     for late in (NOW - timedelta(seconds=1), NOW):
-        assert refusal(envelope(headers__expires=late.isoformat())).cause == "expired"
+        assert rejection(envelope(headers__expires=late.isoformat())).cause == "expired"
         assert read(envelope(headers__expires=late.isoformat()), check_expiry=False) == [ONE]
     assert read(envelope(headers__expires=(NOW + timedelta(seconds=1)).isoformat())) == [ONE]
-    assert refusal(envelope(headers__expires="2026-11-23T09:59:59")).cause == "expired", "no zone means UTC"
-    assert refusal(envelope(headers__expires="soon")).field == "headers.expires"
-    assert refusal(envelope(headers__expires=17)).field == "headers.expires"
+    assert rejection(envelope(headers__expires="2026-11-23T09:59:59")).cause == "expired", "no zone means UTC"
+    assert rejection(envelope(headers__expires="soon")).field == "headers.expires"
+    assert rejection(envelope(headers__expires=17)).field == "headers.expires"
 
 
 def test_a_body_without_base64_is_taken_as_it_is() -> None:
@@ -155,7 +155,7 @@ def with_body(body: Any) -> bytes:
     ],
 )
 def test_what_cannot_be_read_is_refused_with_its_field_and_a_fix(raw: bytes, cause: str, field: str) -> None:
-    found = refusal(raw)
+    found = rejection(raw)
     assert (found.cause, found.field) == (cause, field)
     assert found.problem
     assert found.fix
@@ -164,10 +164,10 @@ def test_what_cannot_be_read_is_refused_with_its_field_and_a_fix(raw: bytes, cau
 def test_broken_base64_is_refused() -> None:
     found = json.loads(envelope())
     broken = json.dumps({**found, "body": "%%%"}).encode()
-    assert refusal(broken).problem.startswith("is not base64")
+    assert rejection(broken).problem.startswith("is not base64")
 
 
 def test_a_pickle_is_refused_whatever_it_says_it_is() -> None:
     raw = pickle.dumps([[ONE], {}, {}])
-    assert refusal(envelope(raw=raw, content_type="application/x-python-serialize")).cause == "content_type_refused"
-    assert refusal(envelope(raw=raw)).cause == "broken_envelope"
+    assert rejection(envelope(raw=raw, content_type="application/x-python-serialize")).cause == "content_type_refused"
+    assert rejection(envelope(raw=raw)).cause == "broken_envelope"

@@ -50,6 +50,21 @@ def test_no_more_is_taken_than_asked_for_in_entries_and_about_so_many_bytes(clie
     assert client.llen(QUEUE) == 19, "what is not read now stays in the broker's list"
 
 
+def test_it_is_empty_when_nothing_waits_in_it_or_in_a_list_and_nothing_is_in_hand(
+    client: redis.Redis, inbox: Inbox
+) -> None:
+    assert inbox.is_empty()
+    client.lpush(f"{QUEUE}:3", "envelope")
+    assert not inbox.is_empty()
+    [entry] = inbox.take(items=10, max_bytes=1000)
+    assert not inbox.is_empty(), "its reader may die"
+    inbox.remove([entry.entry_id])
+    assert inbox.is_empty()
+    client.xadd(KEY, {"payload": "x"})
+    assert not inbox.is_empty()
+    assert Inbox(client, key="of another broker", queue="", consumer="one").is_empty()
+
+
 def test_a_full_memory_leaves_the_envelope_in_its_list_unless_told_to_insist(client: redis.Redis, inbox: Inbox) -> None:
     client.lpush(QUEUE, "envelope")
     client.config_set("maxmemory", 1)

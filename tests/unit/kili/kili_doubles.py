@@ -137,7 +137,7 @@ def rig(
     return Rig(client, server, stop, budget, records)
 
 
-def once(*steps: Step, access: KiliAccess = ACCESS) -> Rig:
+def single_attempt(*steps: Step, access: KiliAccess = ACCESS) -> Rig:
     """A rig whose calls get a single attempt."""
     return rig(*steps, access=access, retry=RetryPolicy(attempts=1))
 

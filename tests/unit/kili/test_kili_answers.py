@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import httpx
 import pytest
-from kili_doubles import API_KEY, data, graphql_error, once
+from kili_doubles import API_KEY, data, graphql_error, single_attempt
 
 from worker.kili import errors
 from worker.kili.client import KiliClient
@@ -68,7 +68,7 @@ def urls(client: KiliClient) -> object:
 
 def failure(answer: httpx.Response | Exception, call: Call = write_labels) -> KiliError:
     with pytest.raises(KiliError) as caught:
-        call(once(answer).client)
+        call(single_attempt(answer).client)
     return caught.value
 
 
@@ -297,7 +297,7 @@ def test_the_gravest_of_several_errors_decides() -> None:
     assert error.code == "jsonResponseMalformed"
     assert error.already_exists
     assert error.item_ids == ("c-one", "c-two")
-    assert all(message in error.words for message in messages)
+    assert all(message in error.server_message for message in messages)
 
 
 def test_a_dead_key_outranks_every_other_error() -> None:
@@ -316,7 +316,7 @@ def test_errors_of_any_shape_are_read(errors_field: object) -> None:
 
 def test_an_empty_list_of_errors_is_no_error() -> None:
     answer = httpx.Response(200, json={"errors": [], "data": {"data": [{"id": "c-one"}]}})
-    assert write_assets(once(answer).client) == ["c-one"]
+    assert write_assets(single_attempt(answer).client) == ["c-one"]
 
 
 @pytest.mark.parametrize(
@@ -342,13 +342,13 @@ def test_an_error_carries_the_servers_most_telling_name(
 def test_an_error_says_what_was_asked_and_what_was_answered() -> None:
     error = failure(httpx.Response(502, text="bad\n\n   gateway", headers={"retry-after": "7"}))
     assert str(error) == "appendManyLabels: HTTP 502: bad gateway"
-    assert (error.operation, error.status, error.words) == ("appendManyLabels", 502, "bad gateway")
+    assert (error.operation, error.status, error.server_message) == ("appendManyLabels", 502, "bad gateway")
     assert (error.retry_after, error.project_id) == (7.0, "p")
 
 
 def test_words_are_kept_to_a_bearable_length() -> None:
     error = failure(httpx.Response(500, text="x" * 1_000_000))
-    assert len(error.words) == errors.MAX_WORDS
+    assert len(error.server_message) == errors.MAX_MESSAGE
     assert len(str(error)) < 400
 
 
@@ -363,6 +363,6 @@ def test_words_are_kept_to_a_bearable_length() -> None:
 )
 def test_the_api_key_is_not_in_an_error(answer: httpx.Response | Exception) -> None:
     error = failure(answer)
-    shown = " ".join([str(error), repr(error), error.words])
+    shown = " ".join([str(error), repr(error), error.server_message])
     assert API_KEY not in shown
     assert API_KEY[:10] not in shown

@@ -61,11 +61,11 @@ class SlidingMinute:
         return len(taken), refused
 
 
-def simulate(clock: Clock, budget: CallBudget, server: SlidingMinute, *, callers: int, seconds: float) -> None:
+def simulate(clock: Clock, budget: CallBudget, server: SlidingMinute, *, clients: int, seconds: float) -> None:
     """Let callers with an endless backlog spend the budget; calls take 20 to 250 ms to arrive."""
     chance = random.Random(7)
     start = clock.now
-    wakes = [(start, caller) for caller in range(callers)]
+    wakes = [(start, caller) for caller in range(clients)]
     while wakes[0][0] < start + seconds:
         at, caller = heapq.heappop(wakes)
         clock.now = max(clock.now, at)
@@ -76,13 +76,13 @@ def simulate(clock: Clock, budget: CallBudget, server: SlidingMinute, *, callers
         heapq.heappush(wakes, (clock.now + wait + chance.uniform(0, 0.005), caller))
 
 
-@pytest.mark.parametrize(("limit", "callers", "minutes"), [(250, 6, 2), (60, 2, 5), (8, 3, 30), (1, 2, 30)], ids=str)
+@pytest.mark.parametrize(("limit", "clients", "minutes"), [(250, 6, 2), (60, 2, 5), (8, 3, 30), (1, 2, 30)], ids=str)
 def test_a_backlog_spends_nearly_all_of_the_limit_and_never_more(
-    limit: int, callers: int, minutes: int, clock: Clock, store: fakeredis.FakeRedis
+    limit: int, clients: int, minutes: int, clock: Clock, store: fakeredis.FakeRedis
 ) -> None:
     budget = CallBudget(store, scope="s", calls_per_minute=limit)
     server = SlidingMinute(limit)
-    simulate(clock, budget, server, callers=callers, seconds=60.0 * minutes)
+    simulate(clock, budget, server, clients=clients, seconds=60.0 * minutes)
     taken, refused = server.judge()
     assert refused == 0
     assert taken >= 0.98 * limit * minutes

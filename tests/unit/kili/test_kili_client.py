@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from kili_doubles import API_KEY, data, distinct, graphql_error, once, rig
+from kili_doubles import API_KEY, data, distinct, graphql_error, rig, single_attempt
 
 from worker.kili.errors import AddressRefused, RateLimited, RefusedItems, TooLarge, Unavailable, UnknownOutcome
 from worker.kili.imports import Notification
@@ -64,7 +64,7 @@ def test_the_oldest_of_several_assets_with_one_external_id_comes_first() -> None
         asset_row("c-old", "a", "2026-01-01T00:00:00.000Z"),
         asset_row("c-of-b", "b", "2025-01-01T00:00:00.000Z"),
     ]
-    found = once(data(rows)).client.find_assets("p", ["a", "b", "absent"])
+    found = single_attempt(data(rows)).client.find_assets("p", ["a", "b", "absent"])
     assert {external_id: [asset.id for asset in assets] for external_id, assets in found.items()} == {
         "a": ["c-old", "c-young"],
         "b": ["c-of-b"],
@@ -103,7 +103,7 @@ def test_labels_and_updates_take_one_call_each() -> None:
 def test_a_project_interface_is_parsed() -> None:
     jobs = {"jobs": {"J": {"mlTask": "CLASSIFICATION"}}}
     row = {"id": "p", "title": "Cars", "inputType": "IMAGE", "jsonInterface": json.dumps(jobs)}
-    run = once(data([row]))
+    run = single_attempt(data([row]))
     assert run.client.project_interface("p") == ProjectInterface("p", "IMAGE", jobs, "Cars")
     assert run.server.sent[0].variables == {"where": {"id": "p"}, "first": 1, "skip": 0}
 
@@ -135,7 +135,7 @@ def test_a_backend_that_knows_no_such_setting_is_asked_and_has_none() -> None:
 
 
 def test_a_project_of_images_is_asked_once() -> None:
-    run = once(data([{"id": "p", "title": "Cars", "inputType": "IMAGE", "jsonInterface": "{}"}]))
+    run = single_attempt(data([{"id": "p", "title": "Cars", "inputType": "IMAGE", "jsonInterface": "{}"}]))
     assert run.client.project_interface("p").labeling_crs is None
     assert "geospatialSettings" not in run.server.sent[0].body["query"]
 
@@ -148,7 +148,7 @@ def test_a_project_that_is_missing_shows_in_the_record() -> None:
 
 
 def test_text_that_utf8_cannot_hold_is_sent_escaped_for_the_server_to_judge() -> None:
-    run = once(data([{"id": "c1"}]))
+    run = single_attempt(data([{"id": "c1"}]))
     run.client.append_assets("p", [NewAsset("c1", "\ud800 图", "")])
     assert run.server.sent[0].variables["data"]["externalIDArray"] == ["\ud800 图"]
 
@@ -168,7 +168,7 @@ def test_a_signed_url_may_be_for_another_file_of_the_asset() -> None:
 
 
 def test_an_import_in_the_background_answers_its_notification() -> None:
-    run = once(data({"id": "n1"}))
+    run = single_attempt(data({"id": "n1"}))
     assert run.client.import_assets("p", [NewAsset("c1", "v", "https://h/v.mp4")], "NATIVE_VIDEO") == "n1"
     assert run.server.sent[0].variables == {
         "data": {
@@ -191,19 +191,19 @@ def test_an_import_in_the_background_answers_its_notification() -> None:
     ],
 )
 def test_a_notification_tells_how_an_import_goes(answer: Any, found: Notification, under_way: bool) -> None:
-    run = once(data(answer))
+    run = single_attempt(data(answer))
     assert run.client.notification("p", "n1") == found
-    assert found.is_under_way is under_way
+    assert found.is_pending is under_way
     assert run.server.sent[0].variables == {"where": {"id": "n1"}, "first": 1, "skip": 0}
 
 
 def test_a_notification_that_is_gone_is_none() -> None:
-    assert once(data([])).client.notification("p", "n1") is None
+    assert single_attempt(data([])).client.notification("p", "n1") is None
 
 
 def test_a_missing_signed_url_is_no_answer() -> None:
     with pytest.raises(UnknownOutcome, match="1 URLs for 2 assets"):
-        once(data(["u0"])).client.signed_upload_urls("p", ["c0", "c1"])
+        single_attempt(data(["u0"])).client.signed_upload_urls("p", ["c0", "c1"])
 
 
 @pytest.mark.parametrize(
@@ -227,7 +227,7 @@ def test_content_goes_to_the_signed_url_without_its_id_and_without_our_key(host:
 
 
 def test_plain_text_is_uploaded_as_utf8() -> None:
-    run = once(httpx.Response(200))
+    run = single_attempt(httpx.Response(200))
     run.client.upload("https://bucket.test/o", "é".encode(), "text/plain")
     assert run.server.sent[0].headers["content-type"] == "text/plain; charset=utf-8"
 
@@ -253,7 +253,7 @@ def test_an_upload_that_fails_keeps_the_secret_of_its_url(
     answer: httpx.Response | Exception, kind: type[Exception]
 ) -> None:
     with pytest.raises(kind) as caught:
-        once(answer).client.upload("https://bucket.test/o?signature=secret", b"x", "image/png")
+        single_attempt(answer).client.upload("https://bucket.test/o?signature=secret", b"x", "image/png")
     assert "secret" not in str(caught.value)
 
 
@@ -272,7 +272,7 @@ def test_a_signed_url_that_is_refused_is_not_tried_again() -> None:
 
 def test_a_signed_url_that_cannot_be_parsed_is_an_error_of_ours() -> None:
     with pytest.raises(UnknownOutcome):
-        once(httpx.Response(200)).client.upload("https://bucket.test:port/", b"x", "image/png")
+        single_attempt(httpx.Response(200)).client.upload("https://bucket.test:port/", b"x", "image/png")
 
 
 def test_an_observer_is_told_of_refusals() -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
-from kili_doubles import Rig, once, rig
+from kili_doubles import Rig, rig, single_attempt
 
-from worker.kili import AssetUpdate, NewAsset, NewLabel, RefusedItems, UnknownOperation, UnknownOutcome, Written
+from worker.kili import AssetUpdate, NewAsset, NewLabel, RefusedItems, UnknownOperation, UnknownOutcome, WriteResult
 
 ASSETS = [NewAsset("a1", "one", "https://example.com/1"), NewAsset("a2", "two", "https://example.com/2")]
 LABELS = [NewLabel("a1", "{}", "m:1"), NewLabel("a2", "{}", "m:1")]
@@ -20,13 +20,13 @@ def answer(data: Any, *errors: dict[str, Any], status: int = 200) -> httpx.Respo
     return httpx.Response(status, json={"data": data, **({"errors": list(errors)} if errors else {})})
 
 
-def write(server: Rig) -> Written:
+def write(server: Rig) -> WriteResult:
     return server.client.write_batch("p", assets=ASSETS, labels=LABELS, updates=UPDATES)
 
 
 def test_three_mutations_are_one_call_in_their_order() -> None:
-    server = once(answer(DONE))
-    assert write(server) == Written()
+    server = single_attempt(answer(DONE))
+    assert write(server) == WriteResult()
     [sent] = server.server.sent
     query = sent.body["query"]
     places = [query.index(name) for name in ("appendManyAssets", "appendManyLabels", "updatePropertiesInAssets")]
@@ -41,14 +41,14 @@ def test_three_mutations_are_one_call_in_their_order() -> None:
 
 
 def test_a_mutation_without_items_is_left_out() -> None:
-    server = once(answer({"labels": DONE["labels"]}))
-    assert server.client.write_batch("p", labels=LABELS) == Written()
+    server = single_attempt(answer({"labels": DONE["labels"]}))
+    assert server.client.write_batch("p", labels=LABELS) == WriteResult()
     assert "appendManyAssets" not in server.server.sent[0].body["query"]
 
 
 def test_an_error_with_a_path_is_about_its_mutation_alone_and_names_its_item() -> None:
     error = {"message": "[assetLocked] no", "path": ["labels", 1], "extensions": {"code": "X"}}
-    server = once(answer({**DONE, "labels": None}, error))
+    server = single_attempt(answer({**DONE, "labels": None}, error))
     written = write(server)
     assert (written.assets, written.updates) == (None, None)
     assert isinstance(written.labels, RefusedItems)
@@ -58,13 +58,13 @@ def test_an_error_with_a_path_is_about_its_mutation_alone_and_names_its_item() -
 
 
 def test_an_error_that_names_no_mutation_may_be_about_each() -> None:
-    written = write(once(answer(DONE, {"message": "[unexpectedRetrieving] Unexpected error"})))
+    written = write(single_attempt(answer(DONE, {"message": "[unexpectedRetrieving] Unexpected error"})))
     assert all(isinstance(error, UnknownOutcome) for error in (written.assets, written.labels, written.updates))
 
 
 @pytest.mark.parametrize("labels", [None, [{"identifier": "l1"}], "ids"])
 def test_a_mutation_that_says_nothing_readable_is_of_unknown_outcome(labels: Any) -> None:
-    written = write(once(answer({**DONE, "labels": labels})))
+    written = write(single_attempt(answer({**DONE, "labels": labels})))
     assert isinstance(written.labels, UnknownOutcome)
     assert (written.assets, written.updates) == (None, None)
 
@@ -72,7 +72,7 @@ def test_a_mutation_that_says_nothing_readable_is_of_unknown_outcome(labels: Any
 def test_nothing_is_known_where_the_data_is_null() -> None:
     error = {"message": "[unexpectedRetrieving] Unexpected error", "path": ["labels"]}
     with pytest.raises(UnknownOutcome):
-        write(once(answer(None, error)))
+        write(single_attempt(answer(None, error)))
 
 
 def test_a_refused_document_raises_and_is_tried_as_often_as_any_call() -> None:
@@ -85,5 +85,5 @@ def test_a_refused_document_raises_and_is_tried_as_often_as_any_call() -> None:
 
 def test_a_lost_answer_is_asked_for_again() -> None:
     server = rig(httpx.ReadError("reset"), answer(DONE))
-    assert write(server) == Written()
+    assert write(server) == WriteResult()
     assert server.outcomes == ["UnknownOutcome", "ok"]

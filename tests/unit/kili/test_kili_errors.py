@@ -27,7 +27,9 @@ def test_only_an_unknown_outcome_may_have_been_applied(kind: type[KiliError]) ->
 
 
 def test_an_error_survives_a_process_boundary() -> None:
-    error = RefusedItems("m", operation="o", status=200, words="w", item_indexes=(1,), item_ids=("c",), access=True)
+    error = RefusedItems(
+        "m", operation="o", status=200, server_message="w", item_indexes=(1,), item_ids=("c",), access=True
+    )
     error.project_id = "p"
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), vars(copy)) == (RefusedItems, "m", vars(error))

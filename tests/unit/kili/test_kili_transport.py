@@ -10,7 +10,7 @@ import ssl
 
 import httpx
 import pytest
-from kili_doubles import ACCESS, API_KEY, ENDPOINT, ScriptedServer, data, once, rig
+from kili_doubles import ACCESS, API_KEY, ENDPOINT, ScriptedServer, data, rig, single_attempt
 
 from worker import __version__
 from worker.kili.client import KiliClient
@@ -28,7 +28,7 @@ CREATED = data([{"id": "c1"}])
 
 
 def test_requests_carry_the_key_and_our_own_name() -> None:
-    run = once(VIEWER)
+    run = single_attempt(VIEWER)
     run.client.viewer()
     (sent,) = run.server.sent
     assert (sent.method, sent.url) == ("POST", ENDPOINT)
@@ -64,11 +64,11 @@ def test_compression_can_be_turned_off() -> None:
 
 
 @pytest.mark.parametrize(
-    "refusal",
+    "rejection",
     [httpx.Response(415, text="Unsupported"), httpx.Response(400, text="Bad Request")],
 )
-def test_a_refused_compression_is_undone_at_once_and_for_good(refusal: httpx.Response) -> None:
-    run = rig(refusal, CREATED)
+def test_a_refused_compression_is_undone_at_once_and_for_good(rejection: httpx.Response) -> None:
+    run = rig(rejection, CREATED)
     run.client.append_assets("p", BIG)
     run.client.append_assets("p", BIG)
     encodings = [sent.headers.get("content-encoding") for sent in run.server.sent]
@@ -86,7 +86,7 @@ def test_a_graphql_error_with_status_400_is_not_taken_for_a_refused_compression(
 
 
 def test_a_refusal_of_the_plain_body_is_judged_as_such() -> None:
-    run = once(httpx.Response(415))
+    run = single_attempt(httpx.Response(415))
     with pytest.raises(Unavailable):
         run.client.append_assets("p", BIG)
     assert len(run.server.sent) == 2
@@ -121,7 +121,7 @@ def test_labels_get_more_time() -> None:
 def test_an_answer_beyond_the_cap_is_not_read() -> None:
     access = KiliAccess(ENDPOINT, API_KEY, max_answer_bytes=10_000)
     with pytest.raises(UnknownOutcome, match="larger than 10000 bytes"):
-        once(httpx.Response(200, content=b" " * 10_001), access=access).client.viewer()
+        single_attempt(httpx.Response(200, content=b" " * 10_001), access=access).client.viewer()
 
 
 def test_a_compressed_answer_beyond_the_cap_is_not_unpacked() -> None:
@@ -132,7 +132,7 @@ def test_a_compressed_answer_beyond_the_cap_is_not_unpacked() -> None:
         return httpx.Response(200, headers={"content-encoding": "gzip"}, stream=httpx.ByteStream(bomb))
 
     with pytest.raises(UnknownOutcome, match="larger than"):
-        once(answer, access=access).client.viewer()
+        single_attempt(answer, access=access).client.viewer()
 
 
 def test_cookies_are_not_kept() -> None:
@@ -217,7 +217,7 @@ def test_a_slow_trickle_runs_out_of_time(monkeypatch: pytest.MonkeyPatch) -> Non
                 yield b" "
 
     with pytest.raises(TimedOut, match="trickles"):
-        once(lambda _: httpx.Response(200, stream=Trickle())).client.viewer()
+        single_attempt(lambda _: httpx.Response(200, stream=Trickle())).client.viewer()
     assert now[0] <= 90.0
 
 

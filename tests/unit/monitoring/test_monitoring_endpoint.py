@@ -6,7 +6,6 @@ import logging
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from http import HTTPStatus
 
 import httpx
@@ -15,18 +14,16 @@ from pydantic import ValidationError
 
 from tests.awaiting import awaited
 from worker.monitoring import endpoint as module
-from worker.monitoring.endpoint import MOST_CONNECTIONS, Answer, Endpoint
+from worker.monitoring.endpoint import MOST_CONNECTIONS, Endpoint, EndpointAnswer
 from worker.settings.address import Address
 from worker.settings.groups import HttpSettings
 
-await_that = partial(awaited, limit=10.0)
+
+def hello(accept: str) -> EndpointAnswer:
+    return EndpointAnswer(HTTPStatus.OK, "text/plain", f"hello {accept}".encode())
 
 
-def hello(accept: str) -> Answer:
-    return Answer(HTTPStatus.OK, "text/plain", f"hello {accept}".encode())
-
-
-def broken(_: str) -> Answer:
+def broken(_: str) -> EndpointAnswer:
     raise RuntimeError("secret words")
 
 
@@ -123,7 +120,7 @@ def test_more_than_it_bears_are_turned_away_and_it_lives_on(monkeypatch: pytest.
             except httpx.TransportError:
                 return False
 
-        await_that(answers)
+        awaited(answers)
 
 
 def test_several_workers_share_a_range_of_ports() -> None:
@@ -145,7 +142,7 @@ def test_a_port_in_use_is_told_once_and_taken_when_it_is_free(
         second.start()
         assert second.url == ""
         one.close()
-        await_that(lambda: second.url)
+        awaited(lambda: second.url)
         assert httpx.get(f"{second.url}/hello").status_code == 200
         second.close()
     actions = [one.action for one in caplog.records]  # type: ignore[attr-defined]

@@ -11,7 +11,7 @@ import redis
 from prometheus_client.parser import text_string_to_metric_families
 
 from worker.monitoring import exporter as module
-from worker.monitoring.exporter import Exporter, Rate, Rates
+from worker.monitoring.exporter import MetricsExporter, Rate, Rates
 from worker.settings.tree import Settings
 from worker.spool import Arrival, Spool, Waiting
 
@@ -60,23 +60,23 @@ def test_a_project_that_is_new_has_moved_nothing_before() -> None:
 
 
 @pytest.fixture
-def fleet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Exporter]:
+def fleet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., MetricsExporter]:
     """An exporter over a Redis that can be told to fail."""
     server = fakeredis.FakeServer()
 
-    def make(**settings: Any) -> Exporter:
+    def make(**settings: Any) -> MetricsExporter:
         client = fakeredis.FakeRedis(server=server)
         monkeypatch.setattr("worker.environment.machine.connect", lambda _: client)
         monkeypatch.setattr(
             module, "spool_of", lambda _: Spool(client, prefix="pw:", lease_ms=1000, remember_ms=60_000)
         )
-        return Exporter(Settings(**settings), 60.0)
+        return MetricsExporter(Settings(**settings), 60.0)
 
     return make
 
 
 def test_scrapes_that_follow_at_once_are_given_the_same_figures(
-    fleet: Callable[..., Exporter], monkeypatch: pytest.MonkeyPatch
+    fleet: Callable[..., MetricsExporter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[int] = []
 
@@ -106,7 +106,7 @@ def test_two_hundred_projects_are_read_at_once_and_half_of_them_are_summed(
             for lane in range(number % 10 + 1)
         )
         spool.admit([Arrival("", items)])
-    exporter = Exporter(Settings(redis_url=redis_server.url), 60.0)  # type: ignore[arg-type]
+    exporter = MetricsExporter(Settings(redis_url=redis_server.url), 60.0)  # type: ignore[arg-type]
     before = client.info("commandstats")
     text = exporter.routes()["/metrics"]("").body.decode()
     after: Any = client.info("commandstats")

@@ -14,26 +14,26 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.monitoring.queries import ROOT, needs_promtool
 from tests.unit.test_exposition import found
-from worker.delivery import Pace
+from worker.delivery import AdaptiveLimit
 from worker.kili import CallRecord
 from worker.monitoring import metrics
-from worker.monitoring.fleet import Limits, families, prometheus_text
-from worker.monitoring.metrics import FLEET, WORKER, Kind, known_series, page
+from worker.monitoring.fleet import SeriesLimits, families, prometheus_text
+from worker.monitoring.metrics import FLEET, WORKER, MetricKind, known_series, page
 from worker.monitoring.probes import Probes
 from worker.monitoring.series import (
     OTHER,
     Counter,
     Families,
     Family,
-    Histogram,
     LabelLimit,
+    MetricHistogram,
     exposition,
     family_of,
     plain_text,
 )
 from worker.monitoring.serving import worker_routes
 from worker.monitoring.worker_monitor import WorkerMonitor
-from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement
+from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement
 
 UNITS = ("_seconds", "_bytes", "_ratio", "_ratio_low", "_ratio_high", "_info", "_calls", "_items")
 
@@ -63,17 +63,17 @@ def worked(projects: int = 10) -> WorkerMonitor:
     entries = [leased(1), leased(2, deliveries=2)]
     monitor.acquired("p")
     monitor.leased("p", entries, 1)
-    monitor.settled("p", [Settlement(entries[0], Fate.DELIVERED), Settlement(entries[1], Fate.DEAD, "refused")])
+    monitor.settled("p", [Settlement(entries[0], Outcome.DELIVERED), Settlement(entries[1], Outcome.DEAD, "refused")])
     monitor.called(CallRecord("appendManyLabels", 100, 0.3, 200, "ok", 2, 5000, 0.5, "p"))
     monitor.called(CallRecord("appendManyLabels", 100, 0.3, 429, "RateLimited", 1, 5000, 0.0, "p"))
-    monitor.judged([3600.0])
+    monitor.observe_delays([3600.0])
     return monitor
 
 
 def routes(monitor: WorkerMonitor) -> dict[str, object]:
     probes = Probes(monitor.progress, list, "w", threading.Event())
     probes.beat({})
-    return dict(worker_routes(monitor, probes, Pace(slots=4, batch_bytes=1000)))
+    return dict(worker_routes(monitor, probes, AdaptiveLimit(slots=4, batch_bytes=1000)))
 
 
 def scraped(monitor: WorkerMonitor, accept: str = "") -> str:
@@ -102,7 +102,7 @@ def test_a_worker_exposes_what_is_written_down_of_workers() -> None:
 
 
 def test_the_exporter_exposes_what_is_written_down_of_the_fleet() -> None:
-    text = plain_text(families(found("p"), Limits(10), {"p": 60.0}))
+    text = plain_text(families(found("p"), SeriesLimits(10), {"p": 60.0}))
     assert exposed(text) == of(FLEET)
 
 
@@ -113,8 +113,8 @@ def test_names_follow_the_conventions_and_none_is_used_twice() -> None:
     for metric in every:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", metric.name)
         assert metric.meaning.endswith((".", "outcome; returned and later ones wait again."))
-        assert metric.kind is not Kind.HISTOGRAM or metric.buckets == tuple(sorted(set(metric.buckets)))
-        if metric.kind is Kind.HISTOGRAM:
+        assert metric.kind is not MetricKind.HISTOGRAM or metric.buckets == tuple(sorted(set(metric.buckets)))
+        if metric.kind is MetricKind.HISTOGRAM:
             assert metric.name.endswith(UNITS)
         assert not metric.name.endswith("_total")
 
@@ -158,7 +158,7 @@ def test_what_happened_is_counted() -> None:
 def test_projects_beyond_the_limit_are_summed() -> None:
     monitor = WorkerMonitor(60.0, 2)
     for project in ("a", "b", "c", "d", "a"):
-        monitor.settled(project, [Settlement(leased(1), Fate.DELIVERED)])
+        monitor.settled(project, [Settlement(leased(1), Outcome.DELIVERED)])
     counted = values(scraped(monitor))
     by_project = {
         dict(labels)["project"]: value for (name, labels), value in counted.items() if name == "settled_total"
@@ -167,7 +167,7 @@ def test_projects_beyond_the_limit_are_summed() -> None:
 
 
 def test_a_project_keeps_its_place_from_scrape_to_scrape() -> None:
-    limits = Limits(1)
+    limits = SeriesLimits(1)
     one, two = found("p"), found("p")
     two["projects"] = {"busier": {**two["projects"]["p"], "received": 99}, "p": two["projects"]["p"]}
     list(families(one, limits))
@@ -187,7 +187,7 @@ def test_names_beyond_the_limit_do_not_pile_up() -> None:
 
 
 def test_counting_from_many_threads_loses_nothing() -> None:
-    counter, histogram = Counter(metrics.SENT_BYTES), Histogram(metrics.CALL_ITEMS)
+    counter, histogram = Counter(metrics.SENT_BYTES), MetricHistogram(metrics.CALL_ITEMS)
 
     def count() -> None:
         for _ in range(2000):

@@ -14,11 +14,11 @@ import redis
 from tests.unit.monitoring.test_monitoring_metrics import leased
 from worker.delivery import Pause
 from worker.kili import CallRecord
-from worker.monitoring.endpoint import Answer
+from worker.monitoring.endpoint import EndpointAnswer
 from worker.monitoring.probes import Probes
 from worker.monitoring.progress import Activity, Progress
 from worker.monitoring.worker_monitor import WorkerMonitor
-from worker.spool import Fate, Settlement
+from worker.spool import Outcome, Settlement
 
 LIMIT = 60.0
 
@@ -86,7 +86,7 @@ def test_a_success_between_failures_begins_anew(monitor: WorkerMonitor, time: Ti
     for _ in range(3):
         monitor.failed("settle", redis.TimeoutError("slow"))
         time.now += LIMIT - 1
-        monitor.settled("p", [Settlement(leased(1), Fate.RETURNED)])
+        monitor.settled("p", [Settlement(leased(1), Outcome.RETURNED)])
         monitor.looked()
     assert monitor.progress.stuck() == []
 
@@ -143,7 +143,7 @@ def probes_of(progress: Progress, pauses: Sequence[Pause] = (), stop: threading.
     return found
 
 
-def read(answer: Answer) -> dict[str, Any]:
+def read(answer: EndpointAnswer) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(answer.body)
     assert (answer.status == HTTPStatus.OK) is found.get("live", found.get("ready"))
     return found

@@ -27,7 +27,7 @@ from tests.unit.monitoring.queries import (
     panels,
     queries,
 )
-from worker.monitoring.metrics import Kind, known_series
+from worker.monitoring.metrics import MetricKind, known_series
 
 QUERIES = dict(queries())
 OF_PROMETHEUS = {"instance", "job"}
@@ -44,7 +44,7 @@ def strangers(query: str) -> list[str]:
         if metric is None:
             found.append(name)
             continue
-        own = {*metric.labels, *({"le"} if metric.kind is Kind.HISTOGRAM else ())}
+        own = {*metric.labels, *({"le"} if metric.kind is MetricKind.HISTOGRAM else ())}
         labels |= own
         found += [f"{name}{{{label}}}" for label in selectors - own]
     return found + [f"by {label}" for label in grouped_by(query) - labels]

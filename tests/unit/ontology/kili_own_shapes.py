@@ -29,6 +29,13 @@ def lakes(*annotations: dict[str, Any]) -> dict[str, Any]:
     return {"LAND": {"annotations": list(annotations)}}
 
 
+def _shown(job: dict[str, Any], **names: str) -> dict[str, Any]:
+    """The job with its categories displayed under these names."""
+    for key, name in names.items():
+        job["content"]["categories"][key]["name"] = name
+    return job
+
+
 def part(mid: str, rings: list[Any], name: str = "LAKE", tool: str = "semantic", **more: Any) -> dict[str, Any]:
     return annotation(name, mid, type=tool, boundingPoly=rings, **more)
 
@@ -103,6 +110,19 @@ KILIS_OWN: dict[str, Case] = {
             "WHO": {"annotations": [an_entity("PERSON", "e1", 0, "Ada"), an_entity("PLACE", "e2", 7, "Turin")]},
             "LINKS": {
                 "annotations": [annotation("TO", "r", startEntities=[{"mid": "e2"}], endEntities=[{"mid": "e1"}])]
+            },
+        },
+        "TEXT",
+    ),
+    "a relation whose ends are named as people see them": Case(
+        project(
+            WHO=_shown(entities("P_1", "T_1"), P_1="Person", T_1="Town"),
+            LINKS=relation("NAMED_ENTITIES_RELATION", "TO", ["Person"], ["Town"]),
+        ),
+        {
+            "WHO": {"annotations": [an_entity("P_1", "e1", 0, "Ada"), an_entity("T_1", "e2", 7, "Turin")]},
+            "LINKS": {
+                "annotations": [annotation("TO", "r", startEntities=[{"mid": "e1"}], endEntities=[{"mid": "e2"}])]
             },
         },
         "TEXT",

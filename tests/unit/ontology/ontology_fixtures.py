@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import Any
-
-from kili.utils.labels.parsing import ParsedLabel
+from typing import TYPE_CHECKING, Any
 
 from worker.contract.output import Classification, ClassScore, DetectedObject, Detection, ModelOutput, Point, Shape
 from worker.ontology import Agreement, Interface, agreement
+
+if TYPE_CHECKING:
+    from kili.utils.labels.parsing import ParsedLabel
 
 
 def a_job(ml_task: str, **options: Any) -> dict[str, Any]:
@@ -121,6 +122,8 @@ def read_by_sdk(
     json_response: dict[str, Any], json_interface: dict[str, Any], input_type: str = "IMAGE"
 ) -> ParsedLabel:
     """Let the official SDK parse a response, as it does for everyone who reads the project."""
+    from kili.utils.labels.parsing import ParsedLabel
+
     label = {"jsonResponse": deepcopy(json_response)}
     return ParsedLabel(label, json_interface=deepcopy(json_interface), input_type=input_type)  # type: ignore[arg-type]
 

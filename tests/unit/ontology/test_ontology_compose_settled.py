@@ -48,7 +48,7 @@ def answered(answer: Any, interface: Interface, **options: Any) -> dict[str, Any
     return to_json_response(ModelOutput(answer), interface, **options)
 
 
-def refusal(answer: Any, interface: Interface, **options: Any) -> OntologyError:
+def rejection(answer: Any, interface: Interface, **options: Any) -> OntologyError:
     with pytest.raises(OntologyError) as caught:
         answered(answer, interface, **options)
     return caught.value
@@ -68,17 +68,17 @@ def test_one_probability_of_two_categories_gives_the_other_its_complement(
 
 def test_one_probability_of_three_categories_must_say_yes() -> None:
     assert answered(yes(scratched=0.9), THREE)["STATE"]["categories"][0]["name"] == "SCRATCHED"
-    assert "none of which reaches 0.5" in refusal(yes(scratched=0.03), THREE).problem
+    assert "none of which reaches 0.5" in rejection(yes(scratched=0.03), THREE).problem
 
 
 def test_independent_scores_that_all_say_no_have_no_best_one() -> None:
-    assert "exclusive: false" in refusal(yes(intact=0.2, scratched=0.1, dented=0.05), THREE).problem
+    assert "exclusive: false" in rejection(yes(intact=0.2, scratched=0.1, dented=0.05), THREE).problem
     assert answered(yes(intact=0.8, scratched=0.1), THREE)["STATE"]["categories"][0]["name"] == "INTACT"
 
 
 def test_a_lone_score_too_small_for_the_best_of_the_categories_is_refused() -> None:
     lone = Classification((ClassScore("scratched", 0.2),))
-    assert "looks like one probability of a yes or no" in refusal(lone, CHOICE).problem
+    assert "looks like one probability of a yes or no" in rejection(lone, CHOICE).problem
     assert answered(Classification((ClassScore("scratched", 0.6),)), CHOICE)
 
 
@@ -91,9 +91,9 @@ def test_no_threshold_leaves_out_what_the_model_has_chosen() -> None:
 def test_nothing_found_is_an_answer_of_the_only_job_that_looks_for_something() -> None:
     assert answered(Nothing(), project(OBJECTS=BOXES)) == {"OBJECTS": {"annotations": []}}
     assert answered(Nothing(), project(ENTITY=WORDS)) == {"ENTITY": {"annotations": []}}
-    assert refusal(Nothing(), CHOICE).cause == "no_fitting_job"
+    assert rejection(Nothing(), CHOICE).cause == "no_fitting_job"
     both = project(OBJECTS=BOXES, ENTITY=WORDS)
-    assert refusal(Nothing(), both).cause == "ambiguous_job"
+    assert rejection(Nothing(), both).cause == "ambiguous_job"
     assert to_json_response(ModelOutput(Nothing(), job="OBJECTS"), both) == {"OBJECTS": {"annotations": []}}
 
 
@@ -110,14 +110,14 @@ def test_several_answers_go_to_the_jobs_that_are_called_so() -> None:
         "STATE": {"categories": [{"name": "INTACT"}]},
         "GATE_NOTE": {"text": "open"},
     }
-    error = refusal(Several({**parts, "colour": Transcription("red")}), both)
+    error = rejection(Several({**parts, "colour": Transcription("red")}), both)
     assert (error.cause, "'colour' is the name of no job" in error.problem) == ("unknown_job", True)
 
 
 def test_classes_without_a_category_are_left_out_where_the_project_says_so() -> None:
     found = Detection((DetectedObject("cat", SQUARE), DetectedObject("kettle", SQUARE)))
     interface = project(OBJECTS=BOXES)
-    assert refusal(found, interface).cause == "unknown_class"
+    assert rejection(found, interface).cause == "unknown_class"
     kept = answered(found, interface, unknown_classes="ignore")["OBJECTS"]["annotations"]
     assert [one["categories"][0]["name"] for one in kept] == ["CAT"]
     assert unknown_labels(ModelOutput(found), interface) == {"kettle": 1}
@@ -127,6 +127,6 @@ def test_classes_without_a_category_are_left_out_where_the_project_says_so() -> 
 
 
 def test_a_project_without_a_fitting_job_is_not_told_to_add_one() -> None:
-    error = refusal(Transcription("x"), CHOICE)
+    error = rejection(Transcription("x"), CHOICE)
     assert error.cause == "no_fitting_job"
     assert "add" not in error.fix

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from ontology_fixtures import choice, detection, parsed, project, transcription
 
-from worker.ontology import Drift, drift
+from worker.ontology import InterfaceDrift, drift
 
 BEFORE = {"COLOR": choice("RED", "GREY"), "SHIPS": detection("TUG", tools=["rectangle"]), "WHY": transcription()}
 
 
-def found(**jobs: Any) -> Drift:
+def found(**jobs: Any) -> InterfaceDrift:
     changed = {name: job for name, job in {**BEFORE, **jobs}.items() if job is not None}
     return drift(parsed(project(**BEFORE)), parsed(project(**changed)))
 

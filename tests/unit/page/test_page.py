@@ -6,25 +6,26 @@ import asyncio
 import itertools
 import json
 import re
-from functools import partial
+from html import unescape
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import redis
 from pydantic import ValidationError
 
 from tests.awaiting import awaited
-from tests.unit.page.world import HOSTILE, WRONG, Browser, World, dead, members, message
+from tests.unit.page.world import HOSTILE, WRONG, Browser, World, dead, drifted, members, message
+from worker.feedback.messages import Links
 from worker.page import editing
 from worker.page.access import Role
-from worker.page.letter_actions import Actor, WorkUnderWay
+from worker.page.formatting import number, seconds
+from worker.page.letter_actions import Actor, WorkInProgress
 from worker.page.live import Live, event
-from worker.page.words import number, seconds
 from worker.settings.page_group import PageSettings
 from worker.spool import Arrival
 from worker.spool.dead_letters import DeadLetters
 
-await_that = partial(awaited, limit=20.0)
 ALL_PAGES = ["/", "/page/projects", "/page/letters", "/page/quality", "/page/fleet", "/page/audit"]
 EMPTY = {
     "/": ["No message has come yet.", "There are no dead letters."],
@@ -188,7 +189,7 @@ def test_a_letter_is_replayed_or_dropped_after_a_second_question(world: World, v
     assert "Ada (operator)" in someone.get("/page/audit").text
     assert DeadLetters(world.redis, "pw:").get(letter_id) is None
     assert world.spool.ledger().dead == (3 if verb == "replay" else 2)
-    assert world.spool.ledger().balance == 0
+    assert world.spool.ledger().conservation_error == 0
 
 
 def test_what_was_done_by_somebody_else_meanwhile_is_said_to_be_gone(world: World) -> None:
@@ -196,10 +197,12 @@ def test_what_was_done_by_somebody_else_meanwhile_is_said_to_be_gone(world: Worl
     question = someone.get(f"/page/letters/do?do=replay&id={letter_id}")
     world.spool.drop(letter_id)
 
-    assert "0 admitted, 1 already gone" in words_of(someone.send(question).text)
+    assert "0 admitted, 0 superseded, 0 dead, 1 gone" in words_of(someone.send(question).text)
 
 
-@pytest.mark.parametrize(("verb", "words"), [("replay", "5 admitted"), ("drop", "5 dropped")])
+@pytest.mark.parametrize(
+    ("verb", "words"), [("replay", "5 admitted, 0 superseded, 0 dead, 0 gone"), ("drop", "5 dropped")]
+)
 def test_all_letters_of_a_cause_go_at_the_rate_that_is_set(empty: World, verb: str, words: str) -> None:
     good = json.dumps(message()).encode()
     rows = [dead(WRONG, good.replace(b"a.jpg", b"%d.jpg" % number)) for number in range(5)]
@@ -208,10 +211,10 @@ def test_all_letters_of_a_cause_go_at_the_rate_that_is_set(empty: World, verb: s
     answer = someone.send(someone.get(f"/page/letters/do?do={verb}&cause=invalid_message"))
 
     assert answer.status_code == 303
-    await_that(lambda: len(entries(empty)) == 2, "the end in the audit log")
+    awaited(lambda: len(entries(empty)) == 2, "the end in the audit log")
     assert [one["outcome"] for one in entries(empty)] == ["begun, 5 letters", words]
     assert empty.spool.ledger().dead == 0
-    assert empty.spool.ledger().balance == 0
+    assert empty.spool.ledger().conservation_error == 0
     assert empty.redis.get("pw:page:work") is None
 
 
@@ -224,7 +227,7 @@ def test_while_many_letters_go_it_is_shown_and_no_others_begin(world: World) -> 
     answer = someone.send(someone.get("/page/letters/do?do=drop&cause=not_json"))
     assert answer.status_code == 409
     assert world.spool.ledger().dead == 3
-    with pytest.raises(WorkUnderWay):
+    with pytest.raises(WorkInProgress):
         world.page._letters._work.all_of("drop", "not_json", Actor("x", "y"))
 
 
@@ -236,7 +239,7 @@ def test_a_process_that_ends_says_how_far_it_came(empty: World) -> None:
     empty.stop.set()
     someone.send(question)
 
-    await_that(lambda: len(entries(empty)) == 2, "the end in the audit log")
+    awaited(lambda: len(entries(empty)) == 2, "the end in the audit log")
     assert entries(empty)[1]["outcome"].startswith("interrupted by the end of the process: 0 dropped")
     assert empty.spool.ledger().dead == 3
 
@@ -259,7 +262,7 @@ def test_an_edit_is_checked_shown_and_replayed(world: World) -> None:
     (entry,) = entries(world)
     assert '-  "model": null,' in entry["detail"]
     assert world.spool.ledger().dead == 2
-    assert world.spool.ledger().balance == 0
+    assert world.spool.ledger().conservation_error == 0
     token = world.spool.acquire("p-1")
     assert token is not None
     leased = world.spool.lease("p-1", token, items=100, max_bytes=10**6, aging_ms=10**6)
@@ -356,6 +359,26 @@ def test_the_fleet_shows_processes_sources_and_calls(world: World) -> None:
     assert "stream 6" in text
     assert "createLabels RateLimited 1" in text
     assert [one["name"] for one in members(world)] == ["host-1", f"host-2{HOSTILE}"]
+
+
+def test_the_report_leads_to_a_page_of_each_version(world: World) -> None:
+    links = Links.of("https://kili.example/api/label/v2/graphql", "p-1")
+    world.page._reports._make = lambda _project: (drifted(), links)  # type: ignore[method-assign]
+    someone, models = world.browser(), [one["model"] for one in drifted()["models"]]
+    overview = someone.get("/page/report?project=p-1")
+    places = [unescape(place) for place in re.findall(r'href="(/page/report[^"]+)"', overview.text)]
+    assert len(set(places)) == len(models) == 2
+    for place in places:
+        page = someone.get(place)
+        assert page.status_code == 200
+        assert 'href="/page/report?project=p-1"' in page.text
+        assert sum(f"<h1>{model}</h1>" in unescape(page.text) for model in models) == 1
+        assert HOSTILE not in page.text
+    assert HOSTILE not in overview.text
+    assert f"/page/report?{urlencode({'project': 'p-1', 'model': models[0]})}" in unescape(
+        someone.get("/page/quality").text
+    )
+    assert someone.get("/page/report?project=p-1&model=nobody").status_code == 404
 
 
 def test_a_report_of_a_kili_that_does_not_answer_says_so(world: World) -> None:

@@ -14,6 +14,7 @@ from worker.page.access import COOKIE, TRIES
 
 PAGES = ["/", "/page/projects", "/page/project?id=p-1", "/page/letters", "/page/letter?id=1-1", "/page/quality"]
 PAGES += ["/page/fleet", "/page/audit", "/page/report?project=p-1", "/page/letter/original?id=1-1"]
+PAGES += ["/page/report?project=p-1&model=m%3A1"]
 ASKS = ["/page/letters/do?do=drop&cause=not_json", "/page/letter/edit?id=1-1", "/page/quality/accept?project=p&alarm=a"]
 DOES = ["/page/letters/do", "/page/letter/edit", "/page/letter/replace", "/page/quality/accept"]
 

@@ -20,7 +20,7 @@ from tests.unit.feedback.feedback_records import traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, START
 from worker.environment import clock
 from worker.feedback.alarms import AlarmBook
-from worker.feedback.report_data import Question, figures_of
+from worker.feedback.report_data import ReportQuestion, report_data_of
 from worker.feedback.service import summary_of
 from worker.kili import CallRecord
 from worker.monitoring.roster import Member, Roster
@@ -51,7 +51,7 @@ def drifted() -> dict[str, Any]:
     second = traffic(
         1500, model=f"m:{HOSTILE}", at=START + 2 * DAY, first=1000, step=300, cows_are_dogs_from=600, seed=5
     )
-    return figures_of(first + second, INTERFACE, Question(now=START + 20 * DAY, run_length=10_000.0))
+    return report_data_of(first + second, INTERFACE, ReportQuestion(now=START + 20 * DAY, run_length=10_000.0))
 
 
 def message(name: str = "a.jpg", **changes: Any) -> dict[str, Any]:
@@ -124,11 +124,11 @@ class World:
 
     def raise_alarm(self, project: str) -> str:
         """Figures of two versions, the second one drifted, as the feedback room stores them; the alarm's id."""
-        figures = drifted()
-        alarms = [alarm for model in figures["models"] for alarm in model["drift"]["alarms"]]
+        report_data = drifted()
+        alarms = [alarm for model in report_data["models"] for alarm in model["drift"]["alarms"]]
         with self.redis.pipeline() as pipe:
             AlarmBook(self.redis, self.spool.prefix, project).keep(pipe, alarms)
-            pipe.set(f"{self.spool.prefix}feedback:{project}:summary", json.dumps(summary_of(figures)))
+            pipe.set(f"{self.spool.prefix}feedback:{project}:summary", json.dumps(summary_of(report_data)))
             pipe.execute()
         return str(alarms[0]["id"])
 

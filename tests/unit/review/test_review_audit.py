@@ -11,24 +11,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.review.review_subjects import answers, policy
-from worker.review.audit import coin, inclusion_probability, openness
+from worker.review.audit import audit_draw, inclusion_probability, openness
 
 RULE = {"capacity": {"share": 0.2}, "audit": {"rate": 0.05}}
 FLAT = {"capacity": {"share": 0.2}, "audit": {"rate": 0.05, "uniform": 1.0}}
 
 
 def test_the_coin_depends_on_its_arguments_alone() -> None:
-    here = coin("salt", "project", "asset", "model:1")
-    code = "from worker.review.audit import coin; print(coin('salt', 'project', 'asset', 'model:1'))"
+    here = audit_draw("salt", "project", "asset", "model:1")
+    code = "from worker.review.audit import audit_draw; print(audit_draw('salt', 'project', 'asset', 'model:1'))"
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert float(elsewhere) == here
-    assert len({coin("salt", *names) for names in (("ab", "c"), ("a", "bc"), ("a", "b", "c"))}) == 3
+    assert len({audit_draw("salt", *names) for names in (("ab", "c"), ("a", "bc"), ("a", "b", "c"))}) == 3
 
 
 def test_the_coin_is_fair() -> None:
     count = 20_000
-    throws = [coin("salt", "p", str(number), "m") for number in range(count)]
+    throws = [audit_draw("salt", "p", str(number), "m") for number in range(count)]
 
     for share in (0.01, 0.05, 0.5):
         deviation = (share * (1 - share) / count) ** 0.5

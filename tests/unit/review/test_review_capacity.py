@@ -54,13 +54,13 @@ def reviews_per_day(
         for step in range(int(DAY / STEP)):
             now = MIDNIGHT + day * DAY + step * STEP
             mean = per_day(day, step * STEP / 3600) * STEP / DAY
-            arriving = max(0, round(source.gauss(mean, math.sqrt(mean))))
-            share = review_share(capacity, counts, now, arriving=arriving, reviewers=reviewers(day)) if arriving else 0
-            reviews = sum(source.random() < share for _ in range(arriving))
-            counts.add(now, {Kind.SEEN: arriving, Kind.REVIEWS: reviews})
+            arrivals = max(0, round(source.gauss(mean, math.sqrt(mean))))
+            share = review_share(capacity, counts, now, arrivals=arrivals, reviewers=reviewers(day)) if arrivals else 0
+            reviews = sum(source.random() < share for _ in range(arrivals))
+            counts.add(now, {Kind.SEEN: arrivals, Kind.REVIEWS: reviews})
             spent += reviews
             granted = granted_per_day(capacity, reviewers(day))
-            budget += granted * STEP / DAY if granted is not None else (capacity.traffic_share or 0) * arriving
+            budget += granted * STEP / DAY if granted is not None else (capacity.traffic_share or 0) * arrivals
         found.append(spent / budget)
     return found
 
@@ -84,7 +84,7 @@ def test_reviewers_who_come_and_go_are_followed_from_the_day_on_which_they_do(pe
 
 
 def test_the_first_batch_does_not_spend_the_budget_of_a_day() -> None:
-    share = review_share(Capacity(per_day=240), Counts(), MIDNIGHT, arriving=500)
+    share = review_share(Capacity(per_day=240), Counts(), MIDNIGHT, arrivals=500)
 
     assert 0 < share * 500 <= 240 / 24
 
@@ -93,12 +93,12 @@ def test_an_overdrawn_budget_allows_nothing() -> None:
     counts = Counts()
     counts.add(MIDNIGHT, {Kind.SEEN: 1000, Kind.REVIEWS: 500})
 
-    assert review_share(Capacity(per_day=240), counts, MIDNIGHT + 60, arriving=10) == 0
+    assert review_share(Capacity(per_day=240), counts, MIDNIGHT + 60, arrivals=10) == 0
 
 
 def test_a_share_of_nothing_is_nothing() -> None:
-    assert review_share(Capacity(share=0.0), Counts(), MIDNIGHT, arriving=10) == 0
-    assert review_share(Capacity(per_day=0.0), Counts(), MIDNIGHT, arriving=10) == 0
+    assert review_share(Capacity(share=0.0), Counts(), MIDNIGHT, arrivals=10) == 0
+    assert review_share(Capacity(per_day=0.0), Counts(), MIDNIGHT, arrivals=10) == 0
 
 
 def test_a_lull_is_believed_and_a_burst_is_left_to_the_balance() -> None:

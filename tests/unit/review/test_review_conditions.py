@@ -23,8 +23,8 @@ def entities(**scores: float) -> ModelOutput:
     return ModelOutput(Entities(tuple(Entity(label, 0, 1, "x", score) for label, score in scores.items())))
 
 
-def holds(condition: dict[str, Any], output: ModelOutput, *, coin: float = 0.5, **metadata: Any) -> bool:
-    found: bool = CONDITION.validate_python(condition).holds(Case(read_errors(output), metadata, coin))
+def holds(condition: dict[str, Any], output: ModelOutput, *, audit_draw: float = 0.5, **metadata: Any) -> bool:
+    found: bool = CONDITION.validate_python(condition).holds(Case(read_errors(output), metadata, audit_draw))
     return found
 
 
@@ -95,8 +95,8 @@ def test_any_and_all_nest() -> None:
 
 
 def test_a_coin_takes_its_share() -> None:
-    assert holds({"type": "random", "share": 0.02}, CHOICE, coin=0.01)
-    assert not holds({"type": "random", "share": 0.02}, CHOICE, coin=0.03)
+    assert holds({"type": "random", "share": 0.02}, CHOICE, audit_draw=0.01)
+    assert not holds({"type": "random", "share": 0.02}, CHOICE, audit_draw=0.03)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_form_keys_aliases_ranges_and_sampling_of_a2i_are_translated() -> None:
     assert not holds(condition, entities(CITY=0.9))
     assert not holds(condition, entities(CITY=0.6, PHONE=0.9))
     assert not holds(condition, entities(CITY=0.3, MAIL=0.95))
-    assert holds(condition, entities(PHONE=0.9), coin=0.04)
+    assert holds(condition, entities(PHONE=0.9), audit_draw=0.04)
 
 
 NESTED = {
@@ -229,7 +229,7 @@ NESTED = {
 
 @pytest.mark.parametrize("how", ["parsed", "text", "whole file"])
 @pytest.mark.parametrize(
-    ("found", "coin", "expected"),
+    ("found", "audit_draw", "expected"),
     [
         ({"Phone:": 0.9, "Mail add:": 0.8}, 0.5, True),
         ({"Phone:": 0.9, "Mail add:": 0.86}, 0.5, False),
@@ -240,11 +240,11 @@ NESTED = {
     ],
 )
 def test_every_condition_type_of_a2i_is_taken_as_it_is_wherever_it_stands(
-    how: str, found: dict[str, float], coin: float, expected: bool
+    how: str, found: dict[str, float], audit_draw: float, expected: bool
 ) -> None:
     given = json.dumps(NESTED) if how == "text" else NESTED
     parsed = parse_policy(given if how == "whole file" else {"rules": [{"must_review": {"a2i": given}}]})
-    case = Case(read_errors(entities(**found)), {}, coin)
+    case = Case(read_errors(entities(**found)), {}, audit_draw)
 
     assert any(one.holds(case) for one in parsed.rules[0].must_review.conditions) is expected
 

@@ -11,12 +11,12 @@ import pytest
 from tests.unit.review.review_subjects import choice, policy, subject
 from worker.review import Subject, Verdict
 from worker.review.calibration import Calibration, Example, Features
-from worker.review.decision import Source
+from worker.review.decision import ScoreSource
 from worker.review.kernel import KernelScorer
 from worker.review.vectors import MemoryVectors, Row, Vectors, vectors_of
 
 RULE = {"capacity": {"share": 0.2}, "audit": {"rate": 0.05}}
-SOURCE = Source("p", "", "m:1")
+SOURCE = ScoreSource("p", "", "m:1")
 
 
 def place(source: random.Random) -> list[float]:

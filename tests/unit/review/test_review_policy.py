@@ -119,16 +119,16 @@ def test_a_new_version_inherits_what_was_learned_about_the_last() -> None:
 
 
 def test_a_second_verdict_replaces_the_first() -> None:
-    once, twice = policy(RULE), policy(RULE)
+    single_attempt, twice = policy(RULE), policy(RULE)
     subjects = answers(50)
-    decided = once.decide_all(subjects)
+    decided = single_attempt.decide_all(subjects)
     twice.decide_all(subjects)
 
-    once.learn(verdicts(subjects, decided, [1.0] * 50))
+    single_attempt.learn(verdicts(subjects, decided, [1.0] * 50))
     twice.learn(verdicts(subjects, decided, [0.0] * 50))
     twice.learn(verdicts(subjects, decided, [1.0] * 50))
 
-    after = [one.decide(subject("x", choice(0.6, 0.4))).error_probability for one in (once, twice)]
+    after = [one.decide(subject("x", choice(0.6, 0.4))).error_probability for one in (single_attempt, twice)]
     assert after[0] == pytest.approx(after[1], abs=0.01)
 
 

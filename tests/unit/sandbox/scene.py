@@ -9,7 +9,7 @@ from typing import Any
 from worker.sandbox.actions import Refuse
 from worker.sandbox.config import SandboxConfig
 from worker.sandbox.core import Sandbox
-from worker.sandbox.execution import run
+from worker.sandbox.envelope import run
 
 KEY = "key"
 INTERFACE = {
@@ -50,12 +50,12 @@ class Scene:
         create = "mutation ($data: CreateProjectData!) { createProject(data: $data) { id } }"
         self.project_id = self.call(create, data=data)["createProject"]["id"]
 
-    def answer(self, query: str, refusals: Sequence[Refuse] = (), **variables: Any) -> dict[str, Any]:
+    def answer(self, query: str, rejections: Sequence[Refuse] = (), **variables: Any) -> dict[str, Any]:
         """Return the whole answer of a call."""
         prepared = self.sandbox.documents.prepare(query, None)
         user = self.sandbox.user_of(KEY)
         assert user is not None
-        return run(self.sandbox, prepared, variables, user=user, base_url="http://sandbox", refusals=refusals)
+        return run(self.sandbox, prepared, variables, user=user, base_url="http://sandbox", rejections=rejections)
 
     def call(self, query: str, **variables: Any) -> dict[str, Any]:
         """Return the data of a call that must go well."""
@@ -63,7 +63,7 @@ class Scene:
         assert "errors" not in answer, answer
         return answer["data"]
 
-    def refusal(self, query: str, **variables: Any) -> str:
+    def rejection(self, query: str, **variables: Any) -> str:
         """Return the message of a call that must be refused."""
         return self.answer(query, **variables)["errors"][0]["message"]
 

@@ -9,7 +9,7 @@ import pytest
 from graphql import ExecutionContext
 
 from tests.unit.sandbox.scene import Scene
-from worker.sandbox import execution, fields
+from worker.sandbox import envelope, execution, fields
 
 QUERY = """
 query ($where: AssetWhere!) {
@@ -37,7 +37,7 @@ def both(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any],
     """The sandbox's answer, and that of graphql-core alone."""
     where = {"project": {"id": scene.project_id}}
     found = scene.answer(QUERY, where=where)
-    monkeypatch.setattr(execution, "_Execution", ExecutionContext)
+    monkeypatch.setattr(envelope, "Execution", ExecutionContext)
     return found, scene.answer(QUERY, where=where)
 
 

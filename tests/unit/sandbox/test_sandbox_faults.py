@@ -70,7 +70,7 @@ def test_delays_add_up_and_the_first_other_action_ends_the_search() -> None:
     )
     found = plan(script)
     assert found.delay == 1.5
-    assert len(found.refusals) == 1
+    assert len(found.rejections) == 1
     assert found.action == Status(429, headers={"Retry-After": "7"})
     assert script.describe()[4]["matched"] == 0
 
@@ -83,8 +83,8 @@ def test_large_bodies_only_are_too_large() -> None:
 
 def test_queries_are_never_refused_item_by_item() -> None:
     script = Script([{"action": {"kind": "refuse", "asset_ids": ["x"]}}])
-    assert plan(script, "assets").refusals == []
-    assert len(plan(script, "appendManyAssets").refusals) == 1
+    assert plan(script, "assets").rejections == []
+    assert len(plan(script, "appendManyAssets").rejections) == 1
 
 
 def test_rules_report_how_often_they_matched_and_were_applied() -> None:

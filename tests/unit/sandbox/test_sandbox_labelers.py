@@ -85,7 +85,7 @@ def test_the_same_seed_makes_the_same_mistakes(sandbox: SandboxProcess, project_
 
 
 def test_answers_are_spread_over_the_people(sandbox: SandboxProcess, project_id: str) -> None:
-    with crew(sandbox, project_id, people=3) as labelers:
+    with crew(sandbox, project_id, count=3) as labelers:
         labelers.label(30)
     query = "query ($w: LabelWhere!) { labels(where: $w, first: 100, skip: 0) { author { email } } }"
     labels = call(sandbox, query, w={"project": {"id": project_id}})["labels"]

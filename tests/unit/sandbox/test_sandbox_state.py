@@ -68,14 +68,14 @@ def test_an_id_of_another_project_is_out_of_reach(scene: Scene) -> None:
     create = 'mutation { createProject(data: {title: "other"}) { id } }'
     other = scene.call(create)["createProject"]["id"]
     data = {"idArray": ids, "externalIDArray": ["a"], "contentArray": [""]}
-    assert "[noAccessRights]" in scene.refusal(APPEND_ASSETS, data=data, where={"id": other})
+    assert "[noAccessRights]" in scene.rejection(APPEND_ASSETS, data=data, where={"id": other})
 
 
 def test_a_refused_resend_names_no_asset() -> None:
     scene = Scene(resent_id="refuse")
     ids = scene.add("a")
     data = {"idArray": ids, "externalIDArray": ["a"], "contentArray": [""]}
-    message = scene.refusal(APPEND_ASSETS, data=data, where={"id": scene.project_id})
+    message = scene.rejection(APPEND_ASSETS, data=data, where={"id": scene.project_id})
     assert "Unique constraint" in message
     assert ids[0] not in message
 
@@ -88,7 +88,7 @@ def test_a_bad_asset_leaves_nothing_or_its_neighbours(batches: str, kept: list[s
         "contentArray": [""] * 3,
         "jsonMetadataArray": ["{}", "no json", "{}"],
     }
-    message = scene.refusal(APPEND_ASSETS, data=columns, where={"id": scene.project_id})
+    message = scene.rejection(APPEND_ASSETS, data=columns, where={"id": scene.project_id})
     assert "jsonMetadata" in message
     assert scene.find() == kept
 
@@ -98,8 +98,8 @@ def test_a_bad_label_leaves_nothing_or_its_neighbours(batches: str, kept: int) -
     scene = Scene(batches=batches)
     ids = scene.add("a", "b")
     rows = labels([ids[0], ID, ids[1]], ["RED"] * 3)
-    refusal = scene.refusal(APPEND_LABELS, data={"labelType": "DEFAULT", "labelsData": rows}, where={})
-    assert "[noAccessRights]" in refusal
+    rejection = scene.rejection(APPEND_LABELS, data={"labelType": "DEFAULT", "labelsData": rows}, where={})
+    assert "[noAccessRights]" in rejection
     assert sum(report(scene)["labels"].values()) == kept
 
 
@@ -108,7 +108,7 @@ def test_a_refused_overwrite_keeps_the_old_labels(scene: Scene) -> None:
     scene.label(ids, ["RED", "RED"], "INFERENCE", model="m:1")
     rows = labels(ids, ["GREY", "PINK"], "m:1")
     data = {"labelType": "INFERENCE", "overwrite": True, "labelsData": rows}
-    assert "[jsonResponseMalformed]" in scene.refusal(APPEND_LABELS, data=data, where={})
+    assert "[jsonResponseMalformed]" in scene.rejection(APPEND_LABELS, data=data, where={})
     assert [label.json_response for label in scene.sandbox.store.tables.labels.values()] == [
         row["jsonResponse"] for row in labels(ids, ["RED", "RED"])
     ]
@@ -119,7 +119,7 @@ def test_a_partial_overwrite_replaces_the_good_ones_only() -> None:
     ids = scene.add("a", "b")
     old = scene.label(ids, ["RED", "RED"], "INFERENCE", model="m:1")
     data = {"labelType": "INFERENCE", "overwrite": True, "labelsData": labels(ids, ["GREY", "PINK"], "m:1")}
-    scene.refusal(APPEND_LABELS, data=data, where={})
+    scene.rejection(APPEND_LABELS, data=data, where={})
     kept = set(scene.sandbox.store.tables.labels)
     assert old[0] not in kept
     assert old[1] in kept
@@ -131,7 +131,7 @@ def test_the_good_labels_of_a_partial_batch_are_marked() -> None:
     ids = scene.add("a", "b")
     scene.label(ids, ["RED", "RED"], "INFERENCE", model="m:1")
     data = {"labelType": "DEFAULT", "labelsData": labels(ids, ["GREY", "PINK"])}
-    scene.refusal(APPEND_LABELS, data=data, where={})
+    scene.rejection(APPEND_LABELS, data=data, where={})
     marks = [asset.inference_mark for asset in scene.sandbox.store.tables.assets.values()]
     assert marks == [0.5, None]
 
@@ -165,13 +165,13 @@ def test_labels_of_a_wrong_project_are_refused(scene: Scene) -> None:
     create = 'mutation { createProject(data: {title: "other"}) { id } }'
     other = scene.call(create)["createProject"]["id"]
     data = {"labelType": "DEFAULT", "labelsData": labels(ids, ["RED"])}
-    assert "[noAccessRights]" in scene.refusal(APPEND_LABELS, data=data, where={"project": {"id": other}})
+    assert "[noAccessRights]" in scene.rejection(APPEND_LABELS, data=data, where={"project": {"id": other}})
 
 
 def test_labels_of_an_unknown_author_are_refused(scene: Scene) -> None:
     ids = scene.add("a")
     rows = [{**labels(ids, ["RED"])[0], "authorID": "nobody"}]
-    assert "user" in scene.refusal(APPEND_LABELS, data={"labelType": "DEFAULT", "labelsData": rows}, where={})
+    assert "user" in scene.rejection(APPEND_LABELS, data={"labelType": "DEFAULT", "labelsData": rows}, where={})
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_labels_of_an_unknown_author_are_refused(scene: Scene) -> None:
     ],
 )
 def test_imports_that_make_no_sense_are_refused(scene: Scene, data: dict[str, Any]) -> None:
-    assert "[wrongArguments]" in scene.refusal(APPEND_ASSETS, data=data, where={"id": scene.project_id})
+    assert "[wrongArguments]" in scene.rejection(APPEND_ASSETS, data=data, where={"id": scene.project_id})
 
 
 @pytest.mark.parametrize(
@@ -229,7 +229,7 @@ def test_asset_filters(where: dict[str, Any], expected: list[str]) -> None:
 def test_a_bound_that_is_no_time_is_refused(scene: Scene) -> None:
     scene.add("a")
     where = {"project": {"id": scene.project_id}, "createdAtGte": "yesterday"}
-    assert "'yesterday' is no date" in scene.refusal(ASSETS, where=where, first=1, skip=0)
+    assert "'yesterday' is no date" in scene.rejection(ASSETS, where=where, first=1, skip=0)
 
 
 def test_ids_are_returned_in_the_order_of_creation(scene: Scene) -> None:
@@ -248,12 +248,12 @@ def test_assets_are_found_across_projects_by_id_only(scene: Scene) -> None:
 
 @pytest.mark.parametrize("first", [-1, 101, True])
 def test_a_page_has_at_most_100_rows(scene: Scene, first: int) -> None:
-    assert "PageSize" in scene.refusal(ASSETS, where={}, first=first, skip=0)
+    assert "PageSize" in scene.rejection(ASSETS, where={}, first=first, skip=0)
 
 
 def test_an_unknown_project_shows_nothing(scene: Scene) -> None:
     where = {"project": {"id": ID}}
-    assert "[noAccessRights]" in scene.refusal(ASSETS, where=where, first=1, skip=0)
+    assert "[noAccessRights]" in scene.rejection(ASSETS, where=where, first=1, skip=0)
 
 
 def test_the_queue_holds_what_waits_in_kilis_order(scene: Scene) -> None:
@@ -271,8 +271,8 @@ def test_a_failing_write_is_reported_asset_by_asset(scene: Scene) -> None:
     mutation ($w: AssetWhere!) {
       setAssetsPriority(where: $w, priority: 3) { succeeded { externalId } failed { externalId } }
     }"""
-    refusals = [Refuse(external_ids=frozenset({"b"}))]
-    outcome = scene.answer(query, refusals, w={"idIn": ids})["data"]["setAssetsPriority"]
+    rejections = [Refuse(external_ids=frozenset({"b"}))]
+    outcome = scene.answer(query, rejections, w={"idIn": ids})["data"]["setAssetsPriority"]
     assert outcome == {"succeeded": [{"externalId": "a"}], "failed": [{"externalId": "b"}]}
 
 
@@ -291,5 +291,5 @@ def test_a_renamed_class_changes_what_is_taken(scene: Scene) -> None:
     interface = '{"jobs": {"COLOUR": {"mlTask": "CLASSIFICATION", "content": {"categories": {"CRIMSON": {}}}}}}'
     scene.call(update, d={"jsonInterface": interface}, w={"id": scene.project_id})
     data = {"labelType": "DEFAULT", "labelsData": labels(ids, ["RED"])}
-    assert "has no category 'RED'" in scene.refusal(APPEND_LABELS, data=data, where={})
+    assert "has no category 'RED'" in scene.rejection(APPEND_LABELS, data=data, where={})
     scene.label(ids, ["CRIMSON"])

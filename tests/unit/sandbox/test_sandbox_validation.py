@@ -93,7 +93,7 @@ def test_a_project_with_an_interface_that_cannot_be_read_is_refused(text: str) -
     with pytest.raises(InterfaceError):
         read_interface(text)
     create = "mutation ($data: CreateProjectData!) { createProject(data: $data) { id } }"
-    words = Scene().refusal(create, data={"title": "t", "jsonInterface": text})
+    words = Scene().rejection(create, data={"title": "t", "jsonInterface": text})
     assert "the jsonInterface cannot be read" in words
 
 

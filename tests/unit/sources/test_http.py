@@ -9,7 +9,7 @@ import gzip
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.x509.oid import NameOID
 
 from worker.environment import clock
-from worker.intake import IdReused, RawMessage, Rules, Stored, Understanding
+from worker.intake import IdReused, MessageParser, RawMessage, Rules, Stored
 from worker.projects.configuration import Projects
 from worker.settings.source_groups import ServeSettings
 from worker.settings.tree import Settings
@@ -87,10 +87,11 @@ class Desk:
         self.fetched: list[str] = []
         self.pages: dict[str, bytes] = {}
         self.access = Access(own)
-        gateway = Gateway(self.put, Understanding(Rules(), Projects(None), judges_only=True), pairs=True)
+        gateway = Gateway(self.put, MessageParser(Rules(), Projects(None), checks_only=True), pairs=True)
         sns = SnsMessages(own.sns_topics, self._fetch)
         app = Application(own, self.access, gateway, sns, lambda: self.put.error is None)
-        self.client = Client(app.routes())
+        self.app = app.routes()
+        self.client = Client(self.app)
 
     def _fetch(self, url: str) -> bytes:
         self.fetched.append(url)
@@ -181,6 +182,36 @@ def test_a_full_inbox_and_an_absent_redis_are_told_with_the_time_to_come_again(d
     )
     desk.put.error = IdReused(0)
     assert desk.post(message(), idempotency_key="k").status_code == 422
+
+
+def test_a_byte_order_mark_before_the_first_message_is_left_out(desk: Desk) -> None:
+    line = json.dumps(message("a")).encode()
+    assert desk.post(b"\xef\xbb\xbf" + line).status_code == 202
+    assert desk.post(b"\xef\xbb\xbf" + line, content_type="application/x-ndjson").status_code == 202
+    assert desk.post(b"\xef\xbb\xbf[" + line + b"]").status_code == 202
+    assert desk.names == ["a", "a", "a"]
+
+
+def test_another_method_is_told_which_is_allowed(desk: Desk) -> None:
+    answer = desk.client.request("PUT", "/v1/predictions")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+    assert "not allowed" in answer.json()["detail"]
+
+
+def test_a_body_that_announces_itself_as_too_long_is_refused_before_it_is_read() -> None:
+    desk = Desk(max_body_bytes=10_000)
+
+    async def never_read() -> AsyncIterator[bytes]:
+        raise AssertionError("the body was read")
+        yield b""
+
+    async def call() -> httpx.Response:
+        transport = httpx.ASGITransport(desk.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://here") as client:
+            headers = {**JSON, "content-length": "10001"}
+            return await client.post("/v1/predictions", content=never_read(), headers=headers)
+
+    assert asyncio.run(call()).status_code == 413
 
 
 def test_keys_of_requests_and_ids_of_events_become_the_ids_of_messages(desk: Desk) -> None:

@@ -10,8 +10,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from worker.intake import Rules, Understanding
-from worker.intake.parsing import Understood
+from worker.intake import MessageParser, Rules
+from worker.intake.parsing import ParsedPrediction
 from worker.projects.configuration import Projects
 from worker.settings.source_groups import SqsSettings
 from worker.sources.sqs import SqsReceiver
@@ -40,9 +40,9 @@ def notice(status: str = "Completed", **changes: Any) -> dict[str, Any]:
     }
 
 
-def understood(body: bytes) -> Understood | Dead:
+def understood(body: bytes) -> ParsedPrediction | Dead:
     rules = Rules(default_project="p")
-    (found,) = Understanding(rules, Projects(None)).of_original("message", body)
+    (found,) = MessageParser(rules, Projects(None)).of_original("message", body)
     return found
 
 
@@ -62,7 +62,7 @@ def test_a_notice_over_sns_in_sqs_is_a_prediction_of_the_endpoint(monkeypatch: p
     receiver.acknowledge()
     receiver.close()
     found = understood(raw.body)
-    assert isinstance(found, Understood)
+    assert isinstance(found, ParsedPrediction)
     assert (found.project, found.model) == ("p", "cars:unversioned")
     assert json.loads(found.message)["external_id"] == "cam-3/000123.jpg"
 

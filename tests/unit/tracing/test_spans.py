@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, DEFAULT_ON, ParentBased, Sampler
@@ -29,7 +30,7 @@ from opentelemetry.trace import (
 from worker.kili import CallRecord
 from worker.review import ReviewDecision
 from worker.settings.tree import Settings
-from worker.spool import Admission, Arrival, Dead, Fate, Leased, Settlement, Waiting
+from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement, Waiting
 from worker.spool.dead_letters import trace_in, with_trace
 from worker.tracing import NO_TRACES, Evaluation, Tracer
 from worker.tracing.context import is_sampled
@@ -54,17 +55,20 @@ class Kept:
         self.given: list[Any] = []
 
     def on_end(self, span: Any) -> None:
-        self.spans.append(read_back(span) if isinstance(span, Written) else span)
+        self.spans += read_back(span) if isinstance(span, Written) else [span]
         self.given.append(span)
 
     def shutdown(self) -> None:
         pass
 
 
-def read_back(span: Written) -> ReadableSpan:
-    """A span that was written, as OpenTelemetry's own."""
-    request = ExportTraceServiceRequest.FromString(request_of([span], ABOUT))
-    (found,) = request.resource_spans[0].scope_spans[0].spans
+def read_back(packet: Written) -> list[ReadableSpan]:
+    """Spans that were written, as OpenTelemetry's own."""
+    request = ExportTraceServiceRequest.FromString(request_of([packet], ABOUT))
+    return [_own(found) for found in request.resource_spans[0].scope_spans[0].spans]
+
+
+def _own(found: Span) -> ReadableSpan:
     state = TraceState.from_header([found.trace_state]) if found.trace_state else None
 
     def context(trace: bytes, own: bytes, *, remote: bool) -> SpanContext:
@@ -165,6 +169,18 @@ def test_a_message_without_a_context_begins_a_trace_with_its_admission() -> None
     assert child.parent is not None
 
 
+def test_many_spans_wait_in_packets_and_each_keeps_its_own_ids() -> None:
+    kept = Kept()
+    found = OpenTelemetry(kept, DEFAULT_ON, RESOURCE)  # type: ignore[arg-type]
+    contexts = [f"00-{number:032x}-{PRODUCER}-01" for number in range(1, 41)]
+    found.admitted([Arrival(f"{1000 + n}-0", (waiting(one),)) for n, one in enumerate(contexts)], ADMITTED)
+    assert [len(read_back(packet)) for packet in kept.given] == [16, 16, 8]
+    ids = [span.context.trace_id for span in kept.spans if span.context is not None]
+    assert ids == list(range(1, 41))
+    assert len({span.context.span_id for span in kept.spans if span.context is not None}) == 40
+    assert [span.start_time for span in kept.spans] == [(1000 + n) * 1_000_000 for n in range(40)]
+
+
 def test_what_another_worker_admitted_is_its_own_to_tell() -> None:
     found, spans = tracer()
     found.admitted([Arrival("1000-0", (waiting(CONTEXT),))], Admission(0, 0, 0, 1))
@@ -205,7 +221,7 @@ def test_sampling_is_decided_once(
     found.admitted([Arrival("1-0", (waiting(kept),))], ADMITTED)
     with found.batch("p", [leased(kept)], "deliver"):
         found.called(record())
-        found.settled("p", [Settlement(leased(kept), Fate.DELIVERED)])
+        found.settled("p", [Settlement(leased(kept), Outcome.DELIVERED)])
     found.evaluated(Evaluation(kept, "p", "m:1", "label", "DEFAULT", 5.0, 1.0))
     assert len(spans) == (5 if expected else 0)
 
@@ -216,7 +232,7 @@ def test_a_batch_belongs_to_its_first_prediction_and_is_linked_with_all_others()
     with pytest.raises(OSError), found.batch("p", [leased(CONTEXT), leased(second), leased(third)], "deliver"):  # noqa: PT012
         found.called(record("ServerFault", status=503))
         found.called(record(attempt=2))
-        found.settled("p", [Settlement(leased(second), Fate.DELIVERED)])
+        found.settled("p", [Settlement(leased(second), Outcome.DELIVERED)])
         raise OSError("with words of the payload")
     failed, ok, settled, batch = spans
     assert batch.context is not None
@@ -242,8 +258,10 @@ def test_a_batch_belongs_to_its_first_prediction_and_is_linked_with_all_others()
 
 def test_fates_are_told_but_for_what_waits_again_at_once() -> None:
     found, spans = tracer()
-    fates = [Fate.DELIVERED, Fate.DEAD, Fate.LATER, Fate.RETURNED, Fate.SUPERSEDED]
-    found.settled("p", [Settlement(leased(CONTEXT), fate, "why" if fate is Fate.DEAD else "") for fate in fates])
+    outcomes = [Outcome.DELIVERED, Outcome.DEAD, Outcome.LATER, Outcome.RETURNED, Outcome.SUPERSEDED]
+    found.settled(
+        "p", [Settlement(leased(CONTEXT), outcome, "why" if outcome is Outcome.DEAD else "") for outcome in outcomes]
+    )
     told = [(span.attributes or {})["prediction.outcome"] for span in spans]
     assert told == ["delivered", "dead", "later", "superseded"]
     assert [span.status.is_ok for span in spans] == [True, False, True, True]
@@ -272,7 +290,7 @@ def test_spans_are_written_as_the_general_encoder_writes_them() -> None:
     found.admitted([Arrival("1000-0", (waiting(found.received(b"{}", "")), waiting(STATED)))], ADMITTED)
     with found.batch("p", [leased(STATED), leased(CONTEXT)], "deliver"):
         found.called(record("TimedOut", attempt=3, status=None))
-        found.settled("π" * 200, [Settlement(leased(STATED), Fate.DEAD, "x" * 300)])
+        found.settled("π" * 200, [Settlement(leased(STATED), Outcome.DEAD, "x" * 300)])
     found.evaluated(Evaluation(STATED, "p", "m:1", "label", "DEFAULT", 5.0, 1 / 3))
     assert len(spans) == 6
     assert ExportTraceServiceRequest.FromString(request_of(kept.given, ABOUT)) == encode_spans(spans)

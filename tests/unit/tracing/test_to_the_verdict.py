@@ -11,8 +11,7 @@ from tests.unit.feedback.kili_in_memory import INTERFACE, START, asset_of, label
 from worker.contract import read_prediction
 from worker.delivery.item import Item
 from worker.delivery.written import Properties
-from worker.feedback.evaluations import evaluations
-from worker.feedback.verdicts import record_of
+from worker.feedback.verdicts import evaluations, record_of
 from worker.review import ReviewDecision
 from worker.tracing import TRACE_KEY
 

@@ -14,9 +14,9 @@ from worker.formats.families.wrappers import (
     text_or_value,
     wrapper,
 )
-from worker.formats.structure import ANY, INDEX, OBJECT, TEXT, Keys, Kind
+from worker.formats.structure import ANY, INDEX, OBJECT, TEXT, Keys, ValueKind
 
-_BODY = Kind("a body", lambda value: isinstance(value, str | Mapping | list))
+_BODY = ValueKind("a body", lambda value: isinstance(value, str | Mapping | list))
 
 
 def _lambda_answer(outer: Mapping[str, Any], at: Path) -> tuple[Any, Path]:
@@ -41,14 +41,14 @@ def _kinesis(outer: Mapping[str, Any], at: Path) -> tuple[Any, Path]:
     return base64_or_text(member(mapping(record["kinesis"], *at, "kinesis"), "data", (*at, "kinesis")), place), place
 
 
-def _records_with(key: str) -> Kind:
+def _records_with(key: str) -> ValueKind:
     """Records that hold an object under ``key``."""
 
     def test(value: Any) -> bool:
         records = value if isinstance(value, list) else []
         return bool(records) and all(isinstance(one, Mapping) and isinstance(one.get(key), Mapping) for one in records)
 
-    return Kind(f"a list of records with {key}", test)
+    return ValueKind(f"a list of records with {key}", test)
 
 
 EVENTBRIDGE = wrapper(

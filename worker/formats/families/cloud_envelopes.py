@@ -15,13 +15,13 @@ from worker.formats.families.wrappers import (
     text_or_value,
     wrapper,
 )
-from worker.formats.structure import ANY, INDEX, TEXT, Envelope, Keys, Kind, Match, Miss, Unwrapped
+from worker.formats.structure import ANY, INDEX, TEXT, Envelope, Keys, Match, Miss, Unwrapped, ValueKind
 
-_MESSAGE = Kind(
+_MESSAGE = ValueKind(
     "a message with data, or with its id",
     lambda value: isinstance(value, Mapping) and bool({"data", "messageId", "message_id"} & value.keys()),
 )
-_PULLED = Kind(
+_PULLED = ValueKind(
     "received messages",
     lambda value: isinstance(value, list) and bool(value) and all(_MESSAGE.test(_inner(one)) for one in value),
 )
@@ -101,7 +101,7 @@ KAFKA = wrapper(
     limits="The value is JSON, a JSON text, or JSON in base64.",
 )
 
-_SAYS_SO = ("message", "msg", "status", "code", "success")
+_STATUS_KEYS = ("message", "msg", "status", "code", "success")
 _HOLDS = ("data", "result", "results", "prediction", "output")
 _MORE = ("error", "errors", "request_id", "requestId", "timestamp", "time", "took", "duration", "version", "model")
 _GOOD_TEXTS = ("ok", "success", "succeeded", "done", "completed", "200", "0", "000")
@@ -111,13 +111,13 @@ def _answer_key(payload: Any) -> str | None:
     """The key of the answer in a home-made wrapper: the only one beside those that say how it went."""
     if not isinstance(payload, Mapping):
         return None
-    told = [key for key in ("code", "success", "status", "message", "msg") if key in payload]
-    held = [key for key in payload if key not in _SAYS_SO and key not in _MORE]
-    if not told or len(held) != 1 or held[0] not in _HOLDS:
+    stated = [key for key in ("code", "success", "status", "message", "msg") if key in payload]
+    held = [key for key in payload if key not in _STATUS_KEYS and key not in _MORE]
+    if not stated or len(held) != 1 or held[0] not in _HOLDS:
         return None
-    if told == ["message"] and not str(payload["message"]).casefold().startswith(_GOOD_TEXTS[:2]):
+    if stated == ["message"] and not str(payload["message"]).casefold().startswith(_GOOD_TEXTS[:2]):
         return None
-    plain = all(isinstance(payload[key], str | int | None) for key in told)
+    plain = all(isinstance(payload[key], str | int | None) for key in stated)
     return held[0] if plain and isinstance(payload[held[0]], Mapping | list | str | None) else None
 
 
@@ -139,8 +139,8 @@ def _unwrap_answer(payload: Any, at: Path = ()) -> Unwrapped:
     if key is None:
         fail(at, "holds no answer beside code, success, status or message")
     if not _went_well(outer):
-        told = next((name for name in ("error", "code", "success", "status") if name in outer), "message")
-        fail((*at, told), f"the service answered with an error: {reason_of(outer)}", PUBLISH_SUCCESSES)
+        stated = next((name for name in ("error", "code", "success", "status") if name in outer), "message")
+        fail((*at, stated), f"the service answered with an error: {reason_of(outer)}", PUBLISH_SUCCESSES)
     return Unwrapped(text_or_value(outer[key], (*at, key)), (*at, key))
 
 
@@ -160,7 +160,7 @@ HTTP_ANSWER = Envelope(
     + ", ".join(f"`{key}`" for key in _HOLDS),
     detect=_detect_answer,
     near=_near_answer,
-    needs=tuple((key,) for key in _SAYS_SO),
+    needs=tuple((key,) for key in _STATUS_KEYS),
     unwrap=_unwrap_answer,
     limits=f"Code 0 or 200, `success: true` and a status such as {describe('ok')} are good; anything else is refused.",
     sources=("https://jsonapi.org/format/", "https://github.com/omniti-labs/jsend"),

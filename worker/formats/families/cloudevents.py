@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from worker.formats.answer_text import parse_base64_json, parse_json
+from worker.formats.answer_text import parse_base64_json, parse_json_or_text
 from worker.formats.checks import ROOT, Path, fail, is_object, mapping, member, string
 from worker.formats.meaning import texts_of
 from worker.formats.structure import TEXT, Envelope, Keys, Match, Miss, Unwrapped
@@ -57,6 +57,7 @@ def read_event(payload: Any, at: Path = ROOT) -> Event:
     if _RECORD.fits(event):
         return _read_record(event, at)
     attributes, holder, place = _structured(event, at) if "specversion" in event else _binary(event, at)
+    _require_content(attributes.get("datacontenttype"), at)
     data, place = _data(holder, place)
     return Event(
         string(member(attributes, "id", at), *at, "id"),
@@ -101,7 +102,13 @@ def _data(event: Mapping[str, Any], at: Path) -> tuple[Any, Path]:
     if key is None:
         fail((*at, "data"), "missing: the event carries nothing", "send data or data_base64")
     value, place = event[key], (*at, key)
-    return (parse_json(value, place) if isinstance(value, str) else value), place
+    return (parse_json_or_text(value, place) if isinstance(value, str) else value), place
+
+
+def _require_content(kind: Any, at: Path) -> None:
+    """Refuse data of which the event itself says that they are neither JSON nor a text."""
+    if isinstance(kind, str) and ("xml" in kind.lower() or not kind.lower().startswith(("application/", "text/"))):
+        fail((*at, "datacontenttype"), f"{kind[:60]!r}: only JSON and texts are read", "send JSON")
 
 
 def _read_record(record: Mapping[str, Any], at: Path) -> Event:

@@ -23,17 +23,17 @@ from worker.formats.structure import (
     NUMBER,
     Family,
     Keys,
-    Kind,
     Match,
     Miss,
+    ValueKind,
     detect_items,
     first_item,
     needed,
     refuse_foreign,
 )
 
-_MASK = Kind("polygons or a run-length mask", lambda value: isinstance(value, list | Mapping))
-_IMAGE = Kind(
+_MASK = ValueKind("polygons or a run-length mask", lambda value: isinstance(value, list | Mapping))
+_IMAGE = ValueKind(
     "a name, a whole number or null",
     lambda value: value is None or LABEL.test(value) or (type(value) is float and value.is_integer()),
 )

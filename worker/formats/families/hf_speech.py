@@ -12,7 +12,18 @@ from worker.formats.options import ReadOptions
 from worker.formats.reply import refuse_place
 from worker.formats.structure import ANY, TEXT, Family, Keys, detect_items, near_items, needed
 
-_BESIDE = ("chunks", "segments", "words", "timestamps", "x_groq", "usage", "duration", "language", "language_code")
+_BESIDE = (
+    "chunks",
+    "segments",
+    "words",
+    "timestamps",
+    "x_groq",
+    "usage",
+    "duration",
+    "language",
+    "language_code",
+    "logprobs",
+)
 _MORE = ("language_probability", "task", "id", "model", "request_id", "timestamp", "processing_time")
 _KEYS = Keys({"text": TEXT}, dict.fromkeys((*_BESIDE, *_MORE), ANY), closed=True)
 _USED = frozenset(("text",))
@@ -26,14 +37,14 @@ def read(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutp
 
 
 def _read_one(item: Any, options: ReadOptions, at: Path) -> ModelOutput:
-    heard = mapping(item, *at)
-    _KEYS.refuse_stranger(heard, at)
-    text = member(heard, "text", at)
+    entry = mapping(item, *at)
+    _KEYS.refuse_stranger(entry, at)
+    text = member(entry, "text", at)
     if not isinstance(text, str):
         fail((*at, "text"), f"{describe(text)} is not a string")
     if options.strings != "text":
         refuse_place(text, (*at, "text"))
-    return with_ignored(options.output(Transcription(text.strip())), unused_keys([heard], _USED))
+    return with_ignored(options.output(Transcription(text.strip())), unused_keys([entry], _USED))
 
 
 FAMILY = Family(

@@ -16,9 +16,9 @@ from worker.formats.families.wrappers import (
     text_or_value,
     wrapper,
 )
-from worker.formats.structure import ANY, OBJECT, TEXT, Keys, Kind
+from worker.formats.structure import ANY, OBJECT, TEXT, Keys, ValueKind
 
-_OBJECT_OR_NULL = Kind("an object or null", lambda value: value is None or isinstance(value, Mapping))
+_OBJECT_OR_NULL = ValueKind("an object or null", lambda value: value is None or isinstance(value, Mapping))
 _REPLICATE = ("starting", "processing", "succeeded", "failed", "canceled", "aborted")
 _RUNPOD = ("IN_QUEUE", "IN_PROGRESS", "COMPLETED", "FAILED", "CANCELLED", "TIMED_OUT")
 

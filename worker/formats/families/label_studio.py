@@ -26,7 +26,17 @@ from worker.formats.meaning import texts_of, with_evidence, with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import label_of, probability
 from worker.formats.selection import keep
-from worker.formats.structure import LIST, OBJECT, Family, Keys, Match, Miss, first_item, needed, refuse_foreign
+from worker.formats.structure import (
+    LIST,
+    OBJECT,
+    Family,
+    Keys,
+    Match,
+    Miss,
+    first_item,
+    needed,
+    refuse_foreign,
+)
 
 Results = list[tuple[Mapping[str, Any], Path]]
 """Results, each with its path."""

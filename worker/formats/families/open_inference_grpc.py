@@ -8,7 +8,7 @@ from typing import Any
 
 from worker.formats.answer_text import decode_base64
 from worker.formats.checks import ROOT, Path, array, fail, integer, mapping, member
-from worker.formats.structure import Envelope, Keys, Kind, Match, Miss, Unwrapped, needed
+from worker.formats.structure import Envelope, Keys, Match, Miss, Unwrapped, ValueKind, needed
 
 _CONTENTS = ("boolContents", "intContents", "int64Contents", "uintContents", "uint64Contents")
 _FLOATS = ("fp32Contents", "fp64Contents")
@@ -28,8 +28,10 @@ _RAW: Mapping[str, str] = {
     "FP64": "d",
 }
 
-_TENSOR = Kind("a tensor", lambda value: isinstance(value, Mapping) and "data" not in value and "datatype" in value)
-_LISTED = Kind(
+_TENSOR = ValueKind(
+    "a tensor", lambda value: isinstance(value, Mapping) and "data" not in value and "datatype" in value
+)
+_LISTED = ValueKind(
     "a list of tensors without data",
     lambda value: isinstance(value, list) and bool(value) and all(map(_TENSOR.test, value)),
 )

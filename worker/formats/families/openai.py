@@ -10,7 +10,17 @@ from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, me
 from worker.formats.meaning import texts_of, with_evidence
 from worker.formats.options import ReadOptions
 from worker.formats.reply import Tokens, chat_tokens, completion_tokens, reply_output
-from worker.formats.structure import LIST, Family, Keys, Match, Miss, Unwrapped, near_object, needed, refuse_foreign
+from worker.formats.structure import (
+    LIST,
+    Family,
+    Keys,
+    Match,
+    Miss,
+    Unwrapped,
+    near_object,
+    needed,
+    refuse_foreign,
+)
 
 _KEYS = Keys({"choices": LIST}, open=True)
 
@@ -90,12 +100,12 @@ _FILTERED = ("content_filter", "content-filter", "safety", "filtered", "guardrai
 
 def require_whole(reason: Any, at: Path) -> None:
     """Refuse an answer that ended before it was whole, and say what ended it."""
-    told = reason.casefold() if isinstance(reason, str) else reason
-    if told is None or told in _WHOLE:
+    stated = reason.casefold() if isinstance(reason, str) else reason
+    if stated is None or stated in _WHOLE:
         return
-    if told in _CUT:
+    if stated in _CUT:
         fail(at, f"{describe(reason)}: the answer is not whole", "raise the token limit")
-    if told in _FILTERED:
+    if stated in _FILTERED:
         fail(at, f"{describe(reason)}: the answer was held back by a filter", "have a human label it, or ask otherwise")
     fail(at, f"{describe(reason)} is no ordinary end of an answer", "publish whole answers only")
 

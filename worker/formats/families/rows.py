@@ -184,14 +184,14 @@ def _are_names_of(scores: Any, other: Any) -> bool:
 def _read_vector(row: Mapping[str, Any], key: str, options: ReadOptions, at: Path) -> ModelOutput:
     """Read scores of every class beside what else the model says; a class that it names must be their best one."""
     output = read_row(row[key], options, (*at, key))
-    told = next((name for name in _CHOICES if isinstance(row.get(name), str | int)), None)
-    if told is not None and isinstance(output.answer, Classification) and output.answer.scores[0].score is not None:
-        chosen = label_of(row[told], options, (*at, told))
+    stated = next((name for name in _CHOICES if isinstance(row.get(name), str | int)), None)
+    if stated is not None and isinstance(output.answer, Classification) and output.answer.scores[0].score is not None:
+        chosen = label_of(row[stated], options, (*at, stated))
         best = max(output.answer.scores, key=lambda one: one.score or 0.0)
         if chosen != best.label:
             problem = f"names {chosen!r}, but the greatest of {key} is that of {best.label!r}"
-            fail((*at, told), problem, "check the order of classes, or set field to the one to read")
-    return with_ignored(output, unused_keys([row], (key, told or key)))
+            fail((*at, stated), problem, "check the order of classes, or set field to the one to read")
+    return with_ignored(output, unused_keys([row], (key, stated or key)))
 
 
 def _read_scored(scores: Any, labels: Any, options: ReadOptions, at: Path, labels_at: Path) -> ModelOutput:

@@ -5,44 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json
+from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json, parse_json_or_text
 from worker.formats.checks import ROOT, Path, ResultPointer, describe, fail, mapping, member, show, string
 from worker.formats.meaning import texts_of
 from worker.formats.structure import TEXT, Envelope, Keys, Unwrapped, detect_object, near_object, needed
 
-_NOTICE = Keys({"invocationStatus": TEXT, "inferenceId": TEXT}, open=True)
+_NOTIFICATION = Keys({"invocationStatus": TEXT, "inferenceId": TEXT}, open=True)
 _SNS = Keys({"Type": TEXT, "Message": TEXT}, open=True)
 
 
-def unwrap_notice(payload: Any, at: Path = ROOT) -> Unwrapped:
+def unwrap_notification(payload: Any, at: Path = ROOT) -> Unwrapped:
     """Return the response that a completed notice carries.
 
     Raises ResultPointer when it only says where the response is, OutputError when the inference failed.
     """
-    notice = mapping(payload, *at)
-    status = string(member(notice, "invocationStatus", at), *at, "invocationStatus")
+    notification = mapping(payload, *at)
+    status = string(member(notification, "invocationStatus", at), *at, "invocationStatus")
     if status != "Completed":
-        fail((*at, "invocationStatus"), f"the inference ended as {status[:40]}: {_reason(notice)}", _RESEND)
-    evidence = texts_of(notice, {"inferenceId": "inference_id", "eventTime": "event_time"})
-    request = notice.get("requestParameters")
+        fail((*at, "invocationStatus"), f"the inference ended as {status[:40]}: {_reason(notification)}", _RESEND)
+    evidence = texts_of(notification, {"inferenceId": "inference_id", "eventTime": "event_time"})
+    request = notification.get("requestParameters")
     if isinstance(request, Mapping):
         evidence |= texts_of(request, {"endpointName": "endpoint", "inputLocation": "input_location"})
-    body = notice.get("responseBody")
+    body = notification.get("responseBody")
     if body is None:
-        raise _pointer(notice, evidence, at)
+        raise _pointer(notification, evidence, at)
     place = (*at, "responseBody", "content")
     content = member(mapping(body, *at, "responseBody"), "content", (*at, "responseBody"))
     return Unwrapped(_decode(content, place), place, {"sagemaker": evidence})
 
 
 def unwrap_sns(payload: Any, at: Path = ROOT) -> Unwrapped:
-    """Return the JSON message of an SNS notification."""
+    """Return the message of an SNS notification: JSON, or a bare text."""
     notification = mapping(payload, *at)
     kind = member(notification, "Type", at)
     if kind != "Notification":
         fail((*at, "Type"), f"{describe(kind)} is no notification", "confirm the subscription first")
     message = string(member(notification, "Message", at), *at, "Message")
-    return Unwrapped(parse_json(message, (*at, "Message")), (*at, "Message"))
+    return Unwrapped(parse_json_or_text(message, (*at, "Message")), (*at, "Message"))
 
 
 _RESEND = "publish predictions of completed inferences only"
@@ -54,14 +54,14 @@ def _decode(content: Any, at: Path) -> Any:
     return parse_json(text, at) if looks_like_json(text) else parse_base64_json(text, at)
 
 
-def _reason(notice: Mapping[str, Any]) -> str:
-    body = notice.get("responseBody")
+def _reason(notification: Mapping[str, Any]) -> str:
+    body = notification.get("responseBody")
     message = body.get("message") if isinstance(body, Mapping) else None
-    return str(notice.get("failureReason") or message or "no reason given")[:300]
+    return str(notification.get("failureReason") or message or "no reason given")[:300]
 
 
-def _pointer(notice: Mapping[str, Any], evidence: Mapping[str, Any], at: Path) -> ResultPointer:
-    parameters = mapping(member(notice, "responseParameters", at), *at, "responseParameters")
+def _pointer(notification: Mapping[str, Any], evidence: Mapping[str, Any], at: Path) -> ResultPointer:
+    parameters = mapping(member(notification, "responseParameters", at), *at, "responseParameters")
     place = (*at, "responseParameters", "outputLocation")
     location = string(member(parameters, "outputLocation", (*at, "responseParameters")), *place)
     content_type = parameters.get("contentType")
@@ -69,14 +69,14 @@ def _pointer(notice: Mapping[str, Any], evidence: Mapping[str, Any], at: Path) -
     return ResultPointer(show(place), location, known, {"sagemaker": {**evidence, "output_location": location}})
 
 
-NOTICE = Envelope(
+NOTIFICATION = Envelope(
     name="sagemaker-async",
     title="SageMaker asynchronous inference notices",
     rule="an object with `invocationStatus` and `inferenceId`",
-    detect=detect_object(_NOTICE, "a notice with invocationStatus and inferenceId"),
-    near=near_object(_NOTICE),
-    needs=needed(_NOTICE),
-    unwrap=unwrap_notice,
+    detect=detect_object(_NOTIFICATION, "a notice with invocationStatus and inferenceId"),
+    near=near_object(_NOTIFICATION),
+    needs=needed(_NOTIFICATION),
+    unwrap=unwrap_notification,
     limits=(
         "A response that is included (up to 128 KB, when the endpoint asks for it) is read by its own family. "
         "Otherwise the notice points to the result, which is read only from places that the settings allow."
@@ -99,4 +99,4 @@ SNS = Envelope(
     sources=("https://docs.aws.amazon.com/sns/latest/dg/sns-message-and-json-formats.html",),
 )
 
-ENVELOPES = (NOTICE, SNS)
+ENVELOPES = (NOTIFICATION, SNS)

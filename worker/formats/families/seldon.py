@@ -14,11 +14,25 @@ from worker.formats.families.wrappers import Opener, inside_of, wrapper
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import known_names, vector_scores
-from worker.formats.structure import ANY, LIST, OBJECT, TEXT, Family, Keys, Kind, Match, Miss, needed, refuse_foreign
+from worker.formats.structure import (
+    ANY,
+    LIST,
+    OBJECT,
+    TEXT,
+    Family,
+    Keys,
+    Match,
+    Miss,
+    ValueKind,
+    needed,
+    refuse_foreign,
+)
 
 _ARRAY = Keys({"ndarray": LIST}, {"names": LIST})
 _TENSOR = Keys({"tensor": OBJECT}, {"names": LIST})
-_KEYS = Keys({"data": Kind("an object with ndarray or tensor", lambda v: _ARRAY.fits(v) or _TENSOR.fits(v))}, open=True)
+_KEYS = Keys(
+    {"data": ValueKind("an object with ndarray or tensor", lambda v: _ARRAY.fits(v) or _TENSOR.fits(v))}, open=True
+)
 _OTHERS = ("binData",)
 
 _DEFAULT_NAME = re.compile(r"t:\d+")

@@ -105,15 +105,22 @@ def read_shape(shape: Any, at: Path) -> tuple[int, ...]:
     return sides
 
 
+def _shape_of(shape: Any, data: Any, at: Path) -> tuple[int, ...]:
+    """The shape of a tensor; an empty one, as TorchServe sends it, is that of a single value."""
+    if shape == [] and isinstance(data, list) and len(data) == 1 and not isinstance(data[0], list):
+        return (1,)
+    return read_shape(shape, at)
+
+
 def _read_tensor(value: Any, at: Path) -> Tensor:
     tensor = mapping(value, *at)
     name = string(member(tensor, "name", at), *at, "name")
     datatype = string(member(tensor, "datatype", at), *at, "datatype")
     if datatype not in _DATATYPES:
         fail((*at, "datatype"), f"{describe(datatype)} is not a datatype of the protocol")
-    shape = read_shape(member(tensor, "shape", at), (*at, "shape"))
     if "data" not in tensor:
         fail((*at, "data"), "missing", "ask for JSON, not binary, output data")
+    shape = _shape_of(member(tensor, "shape", at), tensor["data"], (*at, "shape"))
     rows = rows_of_tensor(tensor["data"], shape, (*at, "data"))
     _check_elements(rows, len(shape), datatype, (*at, "data"))
     return Tensor(name, datatype, shape, rows, at)

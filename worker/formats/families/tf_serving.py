@@ -11,7 +11,7 @@ from worker.formats.families.rows import as_indices, read_row, rows_of_columns
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import label_of, label_scores
-from worker.formats.structure import Family, Keys, Kind, Match, near_object, needed, refuse_foreign
+from worker.formats.structure import Family, Keys, Match, ValueKind, near_object, needed, refuse_foreign
 
 
 def _columns(value: Any) -> bool:
@@ -19,9 +19,11 @@ def _columns(value: Any) -> bool:
     return isinstance(value, Mapping) and bool(value) and all(isinstance(column, list) for column in value.values())
 
 
-_PREDICTIONS = Kind("a list, or an object of columns", lambda value: isinstance(value, list) or _columns(value))
+_PREDICTIONS = ValueKind("a list, or an object of columns", lambda value: isinstance(value, list) or _columns(value))
 _ROWS = Keys({"predictions": _PREDICTIONS}, open=True)
-_COLUMNS = Keys({"outputs": Kind("a list or an object", lambda value: isinstance(value, list | Mapping))}, open=True)
+_COLUMNS = Keys(
+    {"outputs": ValueKind("a list or an object", lambda value: isinstance(value, list | Mapping))}, open=True
+)
 
 
 def _pairs(value: Any) -> bool:
@@ -32,7 +34,7 @@ def _pairs(value: Any) -> bool:
     return isinstance(first, list) and len(first) == 2
 
 
-_RESULTS = Keys({"results": Kind("a list, per item, of [label, score] pairs", _pairs)}, open=True)
+_RESULTS = Keys({"results": ValueKind("a list, per item, of [label, score] pairs", _pairs)}, open=True)
 
 
 def read_rows(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:

@@ -98,7 +98,7 @@ def _near_classes(payload: Any) -> Miss | None:
     if not isinstance(item, Mapping) or not item:
         return None
     wrong = [key for key, value in item.items() if str(key).casefold() in _RESERVED or not is_number(value)]
-    share = (1 - len(wrong) / len(item)) * 0.9
+    share = (1 - len(wrong) / len(item)) * 0.9 if len(wrong) == 1 else 0.0
     return Miss(show((*at, wrong[0])), "not a class name with a number", share) if wrong and share else None
 
 

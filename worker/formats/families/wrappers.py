@@ -11,7 +11,7 @@ from typing import Any
 from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json
 from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
 from worker.formats.meaning import texts_of
-from worker.formats.structure import Envelope, Keys, Kind, Unwrapped, detect_object, near_object, needed
+from worker.formats.structure import Envelope, Keys, Unwrapped, ValueKind, detect_object, near_object, needed
 
 Opener = Callable[[Mapping[str, Any], Path], tuple[Any, Path]]
 
@@ -65,9 +65,9 @@ def wrapper(
     )
 
 
-def one_of(*values: str) -> Kind:
+def one_of(*values: str) -> ValueKind:
     """A text that is one of these."""
-    return Kind(f"one of {', '.join(values)}", lambda value: isinstance(value, str) and value in values)
+    return ValueKind(f"one of {', '.join(values)}", lambda value: isinstance(value, str) and value in values)
 
 
 def inside_of(*keys: str | int) -> Opener:
@@ -129,9 +129,9 @@ def reason_of(value: Any) -> str:
     if isinstance(value, str) and looks_like_json(value):
         value = parse_json(value, ROOT)
     for key in ("error", "errorMessage", "message", "detail", "failureReason"):
-        told = value.get(key) if isinstance(value, Mapping) else None
-        if isinstance(told, Mapping):
-            told = told.get("message")
-        if isinstance(told, str) and told.strip():
-            return told.strip()[:200]
+        stated = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(stated, Mapping):
+            stated = stated.get("message")
+        if isinstance(stated, str) and stated.strip():
+            return stated.strip()[:200]
     return value.strip()[:200] if isinstance(value, str) and value.strip() else "no reason given"

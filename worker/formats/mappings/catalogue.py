@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from worker.contract.output import Answer, Classification, Detection, Either, ModelOutput, OutputError
 from worker.formats.checks import ROOT, Path, fail, show
-from worker.formats.mappings.mapping import FormatMapping, MappingError
-from worker.formats.mappings.process import Job, JqProcess, Outcome
+from worker.formats.mappings.mapping import PRELUDE, FormatMapping, MappingError
+from worker.formats.mappings.process import JqProcess, MappingJob, RunResult
 from worker.formats.meaning import carries_geometry
 from worker.formats.options import ReadOptions
 from worker.formats.short_form import read_item, read_open_item
@@ -39,7 +39,7 @@ class MappingFailed(OutputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundMapping:
     """A mapping that recognises a payload, and what its reading expression gave."""
 
     mapping: FormatMapping
@@ -72,8 +72,8 @@ class Catalogue:
         return {name: self._format(one) for name, one in self.mappings.items()}
 
     @cached_property
-    def _jobs(self) -> Mapping[str, Job]:
-        return {name: Job(one.program, one.recognising) for name, one in self.mappings.items()}
+    def _jobs(self) -> Mapping[str, MappingJob]:
+        return {name: MappingJob(one.program, one.recognising) for name, one in self.mappings.items()}
 
     def with_mappings(self, mappings: Mapping[str, FormatMapping]) -> Catalogue:
         """These mappings and more; one of the same name takes the other's place."""
@@ -84,21 +84,23 @@ class Catalogue:
         for one in self.mappings.values():
             for key in ("when", "read", "inside"):
                 text = getattr(one, key)
-                problem = self._process.compile_error(text) if text else ""
+                problem = self._process.compile_error(text, PRELUDE) if text else ""
                 if problem:
                     raise MappingError(one.name, key, problem)
 
     def recognise(
         self, payload: Any, options: ReadOptions, at: Path = ROOT, envelopes_only: bool = False
-    ) -> list[Found]:
+    ) -> list[FoundMapping]:
         """The mappings, envelopes included, whose keys the payload has and whose ``when`` is true for it.
 
         Raises MappingFailed when the expression of one that recognises the payload fails.
         """
         candidates = [one for one in self.candidates(payload) if one.inside or not envelopes_only]
+        if not isinstance(payload, Mapping):
+            candidates = [one for one in candidates if not one.inside]
         if not candidates:
             return []
-        outcomes = self._process.run([self._jobs[one.name] for one in candidates], told(payload, options))
+        outcomes = self._process.run([self._jobs[one.name] for one in candidates], mapping_input(payload, options))
         found = []
         for one, outcome in zip(candidates, outcomes, strict=True):
             if outcome.stage == "when":
@@ -106,7 +108,7 @@ class Catalogue:
             if outcome.stage:
                 raise _failed(one, outcome, at)
             if outcome.value is not None:
-                found.append(Found(one, outcome.value))
+                found.append(FoundMapping(one, outcome.value))
         return found
 
     def families_that_fit(
@@ -130,21 +132,21 @@ class Catalogue:
         fitting = [one for keys, one in named if keys <= present and present.isdisjoint(one.without)]
         return [*self._keyless, *dict.fromkeys(fitting)] if fitting else self._keyless
 
-    def apply(self, mapping: FormatMapping, payload: Any, options: ReadOptions, at: Path) -> Found:
+    def apply(self, mapping: FormatMapping, payload: Any, options: ReadOptions, at: Path) -> FoundMapping:
         """Run a mapping on a payload that is said to be of its format.
 
         Raises MappingFailed for an expression that fails, OutputError for a payload that it does not recognise.
         """
-        (outcome,) = self._process.run([self._jobs[mapping.name]], told(payload, options))
+        (outcome,) = self._process.run([self._jobs[mapping.name]], mapping_input(payload, options))
         if outcome.stage:
             raise _failed(mapping, outcome, at)
         if outcome.value is None:
             fail(
                 at, f"not of the format {mapping.name}: its `when` is not true", f"{mapping.name} is {rule_of(mapping)}"
             )
-        return Found(mapping, outcome.value)
+        return FoundMapping(mapping, outcome.value)
 
-    def _family_of(self, found: Found) -> tuple[Family | Envelope, Match]:
+    def _family_of(self, found: FoundMapping) -> tuple[Family | Envelope, Match]:
         """The format of a mapping that recognised a payload, which is not run again to read it."""
         family = self.families[found.mapping.name]
         match = Match(f"what the mapping {found.mapping.name} recognises: {rule_of(found.mapping)}")
@@ -158,31 +160,35 @@ class Catalogue:
         return _envelope(mapping, apply) if mapping.inside else _family(mapping, apply)
 
 
-_TOLD = (
+_INPUT_OPTIONS = (
     *("units", "box_order", "image_size", "classes", "first_class", "exclusive", "score_kind", "field", "strings"),
     *("point_names", "in_reply"),
 )
 
 
-def told(payload: Any, options: ReadOptions) -> list[Any]:
+def mapping_input(payload: Any, options: ReadOptions) -> list[Any]:
     """What the expressions see: the payload, and the options that are set."""
-    stated = {name: value for name in _TOLD if (value := getattr(options, name)) is not None}
+    stated = {name: value for name in _INPUT_OPTIONS if (value := getattr(options, name)) is not None}
     return [payload, stated]
 
 
-def _given(found: Found, _payload: Any, _options: ReadOptions, _at: Path) -> Found:
+def _given(found: FoundMapping, _payload: Any, _options: ReadOptions, _at: Path) -> FoundMapping:
     return found
 
 
-def _failed(mapping: FormatMapping, outcome: Outcome, at: Path) -> MappingFailed:
+def _failed(mapping: FormatMapping, outcome: RunResult, at: Path) -> MappingFailed:
     key = "inside" if mapping.inside and outcome.stage == "read" else outcome.stage
     which = f"mapping {mapping.name}" + (f", expression `{key}`" if key != "limit" else "")
-    fix = (
-        "send a smaller payload, or mend the mapping"
-        if key == "limit"
-        else "send what the format says, or mend the mapping"
+    if key == "limit":
+        return MappingFailed(show(at), f"{which}: {outcome.error}", "send a smaller payload, or mend the mapping")
+    if not mapping.rule:
+        return MappingFailed(show(at), f"{which}: {outcome.error}", "send what the format says, or mend the mapping")
+    problem = (
+        f"has the keys of {mapping.name}, but a part of it is missing or of another kind ({which}: {outcome.error})"
     )
-    return MappingFailed(show(at), f"{which}: {outcome.error}", fix)
+    return MappingFailed(
+        show(at), problem, f"{mapping.name} is {mapping.rule}: send all of it, or the answer in the short form"
+    )
 
 
 def rule_of(mapping: FormatMapping) -> str:
@@ -194,7 +200,7 @@ def rule_of(mapping: FormatMapping) -> str:
     return keys if mapping.when == "true" else f"{keys} where `{mapping.when.strip()}`"
 
 
-Apply = Callable[[Any, ReadOptions, Path], Found]
+Apply = Callable[[Any, ReadOptions, Path], FoundMapping]
 
 
 def _reader(mapping: FormatMapping, apply: Apply) -> Reader:
@@ -256,7 +262,7 @@ def _recognised(mapping: FormatMapping, apply: Apply) -> dict[str, Any]:
     }
 
 
-def read_found(found: Found, options: ReadOptions, at: Path) -> tuple[ModelOutput | Unwrapped, ...]:
+def read_found(found: FoundMapping, options: ReadOptions, at: Path) -> tuple[ModelOutput | Unwrapped, ...]:
     """Read what a mapping's expression gave: one output per item.
 
     Raises OutputError; paths continue ``at`` with the mapping's name, because they are those of the short form.
@@ -306,10 +312,10 @@ def _options(item: Any, index: int, mapping: FormatMapping, options: ReadOptions
 
 def _only(results: list[Any], mapping: FormatMapping, at: Path) -> Any:
     if len(results) != 1:
-        counted = "nothing" if not results else f"{len(results)} results"
+        amount = "nothing" if not results else f"{len(results)} results"
         fix = "an expression gives one result per item: put [ ] around what it lists"
         key = "inside" if mapping.inside else "read"
-        raise MappingFailed(show(at), f"mapping {mapping.name}, expression `{key}`: gives {counted}", fix)
+        raise MappingFailed(show(at), f"mapping {mapping.name}, expression `{key}`: gives {amount}", fix)
     return results[0]
 
 
@@ -336,7 +342,7 @@ def _either(value: dict[str, Any], mapping: FormatMapping, options: ReadOptions,
     return replace(outputs[0], answer=Either(cast("tuple[Classification | Detection, ...]", choices)))
 
 
-def _inside(found: Found, payload: Any, at: Path) -> Unwrapped:
+def _inside(found: FoundMapping, payload: Any, at: Path) -> Unwrapped:
     """What lies at the path that the expression gave, as it came: jq has not touched it."""
     steps = _only(found.given[0], found.mapping, at)
     for step in steps:

@@ -65,7 +65,7 @@ def _answers(jobs: list[_Job], payload: str) -> str:
     if len(jobs) > 1 and payload:
         together = ",\n".join([f"(\n{program}\n)" for program, _ in jobs])
         try:
-            return f"[{', '.join(map(_told, _compiled(f'[{together}]').input_text(payload).first()))}]"
+            return f"[{', '.join(map(_described, _compiled(f'[{together}]').input_text(payload).first()))}]"
         except (ValueError, StopIteration):
             pass
     return f"[{', '.join([_run(program, first, payload) for program, first in jobs])}]"
@@ -80,13 +80,13 @@ def _run(program: str, first: str, payload: str) -> str:
         if not payload:
             jq.compile(program, args={"options": {}})
             return "{}"
-        return _told(_compiled(program).input_text(payload).first())
+        return _described(_compiled(program).input_text(payload).first())
     except (ValueError, StopIteration) as error:
         stage = "when" if first and _fails(first, payload) else "read"
         return json.dumps({"stage": stage, "error": str(error)})
 
 
-def _told(value: Any) -> str:
+def _described(value: Any) -> str:
     """A program's value as an answer."""
     if value is None:
         return "{}"

@@ -24,7 +24,7 @@ from worker.contract.output import (
     Transcription,
 )
 from worker.formats.mappings.catalogue import Catalogue
-from worker.formats.mappings.mapping import Example, MappingError, parse_examples
+from worker.formats.mappings.mapping import MappingError, MappingExample, parse_examples
 from worker.formats.options import ReadOptions
 from worker.formats.reader import read_payload
 
@@ -42,7 +42,7 @@ class ExampleResult:
 
 
 def run_tests(
-    catalogue: Catalogue, names: Sequence[str], beside: Mapping[str, Sequence[Example]]
+    catalogue: Catalogue, names: Sequence[str], beside: Mapping[str, Sequence[MappingExample]]
 ) -> Iterator[ExampleResult]:
     """Run the tests of these mappings: their own, and those that ``beside`` holds."""
     for name in names:
@@ -53,7 +53,7 @@ def run_tests(
             yield ExampleResult(name, example.name or f"test {i + 1}", _problem(name, example, catalogue))
 
 
-def read_examples(path: Path) -> dict[str, tuple[Example, ...]]:
+def read_examples(path: Path) -> dict[str, tuple[MappingExample, ...]]:
     """Read a file of tests alone, ``[[formats.NAME.tests]]``; raises MappingError."""
     tables = tomllib.loads(path.read_text("utf-8")).get("formats", {})
     for name, table in tables.items():
@@ -62,7 +62,7 @@ def read_examples(path: Path) -> dict[str, tuple[Example, ...]]:
     return {name: parse_examples(name, table["tests"]) for name, table in tables.items()}
 
 
-def _problem(name: str, example: Example, catalogue: Catalogue) -> str:
+def _problem(name: str, example: MappingExample, catalogue: Catalogue) -> str:
     """What is wrong; the payload must be recognised without naming the format."""
     try:
         reading = read_payload(example.payload, options_of(example, catalogue))
@@ -80,7 +80,7 @@ def _problem(name: str, example: Example, catalogue: Catalogue) -> str:
     return difference(found, expected, "")
 
 
-def options_of(example: Example, catalogue: Catalogue) -> ReadOptions:
+def options_of(example: MappingExample, catalogue: Catalogue) -> ReadOptions:
     """An example's options; raises MappingError for one that there is not."""
     known = {one.name for one in fields(ReadOptions)}
     unknown = example.options.keys() - known
@@ -94,8 +94,8 @@ def options_of(example: Example, catalogue: Catalogue) -> ReadOptions:
 
 def summary(output: ModelOutput) -> dict[str, Any]:
     """An output in the notation of tests: one answer, and ``external_id`` and ``job`` where they are set."""
-    told = {"external_id": output.external_id, "job": output.job}
-    return _answer(output.answer) | {key: value for key, value in told.items() if value}
+    fields = {"external_id": output.external_id, "job": output.job}
+    return _answer(output.answer) | {key: value for key, value in fields.items() if value}
 
 
 def _answer(answer: Answer) -> dict[str, Any]:
@@ -123,10 +123,10 @@ def _answer(answer: Answer) -> dict[str, Any]:
 def _object(one: DetectedObject) -> dict[str, Any]:
     points = [point for ring in one.shape.rings for point in ring]
     xs, ys = [x for x, _ in points], [y for _, y in points]
-    told: dict[str, Any] = {"label": one.label, "score": one.score, "tool": one.shape.tool}
-    told["box"] = [min(xs), min(ys), max(xs), max(ys)]
-    told["points"] = dict(zip(one.shape.point_names, map(list, points), strict=False)) or [list(p) for p in points]
-    return told
+    fields: dict[str, Any] = {"label": one.label, "score": one.score, "tool": one.shape.tool}
+    fields["box"] = [min(xs), min(ys), max(xs), max(ys)]
+    fields["points"] = dict(zip(one.shape.point_names, map(list, points), strict=False)) or [list(p) for p in points]
+    return fields
 
 
 def difference(found: Any, expected: Any, at: str) -> str:

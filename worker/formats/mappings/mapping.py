@@ -27,7 +27,7 @@ class MappingError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class MappingExample:
     """A payload with what must be read from it, or the text that its refusal must hold."""
 
     payload: Any
@@ -65,7 +65,7 @@ class FormatMapping:
     limits: str = ""
     uses: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    tests: tuple[Example, ...] = ()
+    tests: tuple[MappingExample, ...] = ()
 
     @property
     def program(self) -> str:
@@ -85,10 +85,10 @@ class FormatMapping:
 def _program(when: str, read: str, each: Each) -> str:
     """The payload comes with the options beside it, which the expressions know as ``$options``."""
     expressions = f"def mapped_when: (\n{when}\n); def mapped_read: {read};"
-    return f".[1] as $options | .[0] |\n{_COMPARISONS}\n{expressions}\n{_PROGRAMS[each]}"
+    return f".[1] as $options | .[0] |\n{PRELUDE}\n{expressions}\n{_PROGRAMS[each]}"
 
 
-_COMPARISONS = """
+PRELUDE = """
 def mapped_alike: if map(type) - ["null"] | unique | length > 1
   then error("values of several types are compared: \\(map(type) | unique | join(", "))") else . end;
 def mapped_min: min; def min: mapped_alike | mapped_min;
@@ -96,8 +96,16 @@ def mapped_max: max; def max: mapped_alike | mapped_max;
 def mapped_min_by(f): min_by(f); def min_by(f): (map(f) | mapped_alike) as $alike | mapped_min_by(f);
 def mapped_max_by(f): max_by(f); def max_by(f): (map(f) | mapped_alike) as $alike | mapped_max_by(f);
 def mapped_sort_by(f): sort_by(f); def sort_by(f): (map(f) | mapped_alike) as $alike | mapped_sort_by(f);
+def mapped_join(f): join(f);
+def join(f): if any(.[]; . == null) then error("a text is missing among those that are joined") else mapped_join(f) end;
+def class_names(f): [f | strings | select(test("^[0-9]+$") | not)] | unique;
 """
-"""jq orders every text after every number: of 0.95 and "0.9" it would call 0.95 the least. Here that is an error."""
+"""What every expression may use.
+
+jq orders every text after every number: of 0.95 and "0.9" it would call 0.95 the least. Here that is an error. So is
+joining what is not there, which jq passes over.
+``class_names`` gives the different names among the values of several keys; the numbers of classes are none.
+"""
 
 _PROGRAMS: Mapping[Each, str] = {
     "object": '(if type == "array" then . else [.] end) | '
@@ -191,23 +199,23 @@ def _keys(name: str, _key: str, value: Any) -> tuple[tuple[str, ...], ...]:
     return tuple(tuple(one) for one in lists)
 
 
-def parse_examples(name: str, value: Any) -> tuple[Example, ...]:
+def parse_examples(name: str, value: Any) -> tuple[MappingExample, ...]:
     """Make examples of a list of ``[[formats.NAME.tests]]`` tables."""
     if not isinstance(value, list):
         raise MappingError(name, "tests", f"must be a list of tables: [[formats.{name}.tests]]")
     return tuple(_example(name, f"tests[{i}]", one) for i, one in enumerate(value))
 
 
-def _example(name: str, key: str, value: Any) -> Example:
+def _example(name: str, key: str, value: Any) -> MappingExample:
     if not isinstance(value, Mapping) or "payload" not in value or ("expect" in value) == ("refused" in value):
         raise MappingError(name, key, "needs payload, and either expect or refused")
-    unknown = value.keys() - set(Example.__slots__)
+    unknown = value.keys() - set(MappingExample.__slots__)
     if unknown:
         raise MappingError(
-            name, f"{key}.{min(unknown)}", f"is no key of a test; its keys are {', '.join(Example.__slots__)}"
+            name, f"{key}.{min(unknown)}", f"is no key of a test; its keys are {', '.join(MappingExample.__slots__)}"
         )
     texts = {part: _json(name, f"{key}.{part}", value[part]) for part in ("payload", "expect") if part in value}
-    return Example(**{**value, **texts})
+    return MappingExample(**{**value, **texts})
 
 
 def _json(name: str, key: str, value: Any) -> Any:

@@ -37,6 +37,7 @@ READ_BYTES = 1 << 16
 
 _STRICT = json.JSONEncoder(allow_nan=False)
 _NOISE = re.compile(r"jq: error: | at <top-level>(?=,)|\n?jq: \d+ compile errors?")
+_LINE = re.compile(r"\bline (\d+)")
 _CHILD = Path(__file__).with_name("child.py")
 
 
@@ -49,7 +50,7 @@ class JqUnavailable(OutputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class MappingJob:
     """A program to run; when it fails and ``first`` fails alone, ``first`` is blamed."""
 
     program: str
@@ -57,7 +58,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RunResult:
     """The value that a program gave, or at which ``stage`` (``when``, ``read``, ``limit``) it failed and how."""
 
     value: Any = None
@@ -75,53 +76,55 @@ class JqProcess:
     _child: subprocess.Popen[bytes] | None = None
     _answers: select.poll = field(default_factory=select.poll)
     _numbers: dict[str, int] = field(default_factory=dict)
-    _requests: dict[tuple[Job, ...], bytes] = field(default_factory=dict)
+    _requests: dict[tuple[MappingJob, ...], bytes] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         os.register_at_fork(after_in_child=self._forget)
         atexit.register(self.close)
 
-    def run(self, jobs: Sequence[Job], payload: Any) -> list[Outcome]:
+    def run(self, jobs: Sequence[MappingJob], payload: Any) -> list[RunResult]:
         """Run every program on the payload: one outcome each, in order."""
         try:
             text = _STRICT.encode(payload).encode()
         except ValueError:
             return [
-                Outcome(stage="limit", error="the payload holds NaN or Infinity, which mappings cannot read")
+                RunResult(stage="limit", error="the payload holds NaN or Infinity, which mappings cannot read")
             ] * len(jobs)
         if len(text) > self.most_bytes:
             problem = f"the payload has {len(text):,} bytes; mappings read up to {self.most_bytes:,}"
-            return [Outcome(stage="limit", error=problem)] * len(jobs)
+            return [RunResult(stage="limit", error=problem)] * len(jobs)
         with self._lock:
             answer = self._asked(jobs, text)
         if isinstance(answer, str):
-            return self._one_by_one(jobs, text) if len(jobs) > 1 else [Outcome(stage="limit", error=answer)]
-        return [Outcome(one.get("value"), one.get("stage", ""), one.get("error", "")) for one in answer]
+            return self._one_by_one(jobs, text) if len(jobs) > 1 else [RunResult(stage="limit", error=answer)]
+        return [RunResult(one.get("value"), one.get("stage", ""), one.get("error", "")) for one in answer]
 
-    def _one_by_one(self, jobs: Sequence[Job], text: bytes) -> list[Outcome]:
+    def _one_by_one(self, jobs: Sequence[MappingJob], text: bytes) -> list[RunResult]:
         """Find out which of several programs went over a limit."""
         found = []
         for job in jobs:
             with self._lock:
                 one = self._asked([job], text)
-            told = {"stage": "limit", "error": one} if isinstance(one, str) else one[0]
-            found.append(Outcome(told.get("value"), told.get("stage", ""), told.get("error", "")))
+            answer = {"stage": "limit", "error": one} if isinstance(one, str) else one[0]
+            found.append(RunResult(answer.get("value"), answer.get("stage", ""), answer.get("error", "")))
         return found
 
-    def compile_error(self, expression: str) -> str:
-        """What jq says against an expression; an empty text when it compiles."""
+    def compile_error(self, expression: str, prelude: str = "") -> str:
+        """What jq says against an expression that may use a prelude; an empty text when it compiles."""
+        before = " ".join(prelude.split())
         with self._lock:
-            answer = self._asked([Job(expression)], b"")
+            answer = self._asked([MappingJob(f"{before}\n{expression}" if before else expression)], b"")
         error = answer if isinstance(answer, str) else str(answer[0].get("error", ""))
-        return _NOISE.sub("", error).strip()
+        message = _NOISE.sub("", error).strip()
+        return _LINE.sub(lambda line: f"line {int(line[1]) - bool(before)}", message)
 
     def close(self) -> None:
         """End the process, if one runs."""
         with self._lock:
             self._end()
 
-    def _asked(self, jobs: Sequence[Job], text: bytes) -> list[dict[str, Any]] | str:
+    def _asked(self, jobs: Sequence[MappingJob], text: bytes) -> list[dict[str, Any]] | str:
         """Send a request and wait for its answer; a text says which limit it broke."""
         child = self._running()
         try:
@@ -137,7 +140,7 @@ class JqProcess:
         answer: list[dict[str, Any]] = json.loads(line)
         return answer[0]["error"] if answer and answer[0].get("stage") == "size" else answer
 
-    def _request(self, jobs: tuple[Job, ...]) -> bytes:
+    def _request(self, jobs: tuple[MappingJob, ...]) -> bytes:
         """The jobs by the numbers of their programs, and those programs that the child does not know yet."""
         if jobs in self._requests:
             return self._requests[jobs]

@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 from worker.sandbox.interface import Interface, Job
 from worker.sandbox.responses.annotations import DrawnObject, drawing_similarity
 
-from .annotations import ENTITIES, OBJECTS, RELATIONS
-from .pairs import paired, share_paired
+from .annotations import ENTITIES, OBJECTS, RELATIONS, paired, share_paired
 from .reading import Json
 from .strict import BY_FRAME, NO_JOBS
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import dist
-from typing import Any
+from typing import Any, TypeVar
 
 from worker.sandbox.interface import Category, Interface, Job
 from worker.sandbox.responses.areas import Part, Point, around, overlap
 from worker.sandbox.responses.choices_and_texts import check_entity, chosen_one
-from worker.sandbox.responses.pairs import share_paired
 from worker.sandbox.responses.reading import (
-    Ground,
+    AnnotatedContent,
     Json,
     a_list,
     a_name,
@@ -24,6 +23,30 @@ from worker.sandbox.responses.reading import (
     refuse,
 )
 from worker.sandbox.responses.shapes import AREAS, check_pages, check_shape
+
+T = TypeVar("T")
+
+
+def paired(one: Sequence[T], other: Sequence[T], alike: Callable[[T, T], float]) -> tuple[float, int]:
+    """Pair the most alike first; return the sum over the pairs, and how many pairs and leftovers there are."""
+    scored = [(alike(a, b), i, j) for i, a in enumerate(one) for j, b in enumerate(other)]
+    scored.sort(key=lambda row: (-row[0], abs(row[1] - row[2]), row[1] + row[2]))
+    left, right, total = set(range(len(one))), set(range(len(other))), 0.0
+    pairs = 0
+    for score, i, j in scored:
+        if score > 0 and i in left and j in right:
+            left.discard(i)
+            right.discard(j)
+            total += score
+            pairs += 1
+    return total, pairs + len(left) + len(right)
+
+
+def share_paired(one: Sequence[T], other: Sequence[T], alike: Callable[[T, T], float]) -> float:
+    """Return the mean over pairs and leftovers, 0 to 1; nothing on both sides is 1."""
+    total, count = paired(one, other, alike)
+    return total / count if count else 1.0
+
 
 #: How far apart two points may lie before they have nothing in common, as a share of the image.
 REACH = 0.1
@@ -47,17 +70,17 @@ class DrawnObject:
         for page in annotation.get("annotations") or ():
             self._add_page(page)
         tool = annotation.get("type")
-        parts = self.areas.setdefault(1, []) if "boundingPoly" in annotation else []
+        parts = self.areas.setdefault(1, []) if annotation.get("boundingPoly") else []
         flat = [area for area in annotation.get("boundingPoly") or () if isinstance(area, dict)]
         if flat:
             parts.append(_part(flat, is_box=tool == "rectangle"))
         parts += [_part(group) for group in annotation.get("boundingPoly") or () if isinstance(group, list)]
-        if "polyline" in annotation:
+        if annotation.get("polyline"):
             self.lines.append([_point(vertex) for vertex in annotation["polyline"]])
-        if "point" in annotation:
+        if annotation.get("point"):
             self.markers.append(_point(annotation["point"]))
-        if "points" in annotation:
-            seen = {point["code"]: _point(point["point"]) for point in annotation["points"]}
+        if annotation.get("points") or tool == "pose":
+            seen = {point["code"]: _point(point["point"]) for point in annotation.get("points") or ()}
             self.pose = {**(self.pose or {}), **seen}
 
     def _add_page(self, page: Json) -> None:
@@ -144,7 +167,9 @@ RELATIONS = {"OBJECT_RELATION": ("Objects", OBJECTS), "NAMED_ENTITIES_RELATION":
 ANNOTATED = frozenset({OBJECTS, ENTITIES, *RELATIONS})
 
 
-def check_annotation(job: Job, annotation: Any, where: str, interface: Interface, ground: Ground) -> Category:
+def check_annotation(
+    job: Job, annotation: Any, where: str, interface: Interface, asset_content: AnnotatedContent
+) -> Category:
     """Refuse an annotation that is malformed in itself; return its category."""
     source = an_object(annotation, where)
     category = chosen_one(job, source, where)
@@ -153,16 +178,16 @@ def check_annotation(job: Job, annotation: Any, where: str, interface: Interface
     if source.get("mid") is not None:
         a_name(source["mid"], inside(where, "mid"))
     if job.task == OBJECTS:
-        _check_object(job, source, category, where, interface, ground)
+        _check_object(job, source, category, where, interface, asset_content)
     elif job.task == ENTITIES and interface.input_type == "PDF":
-        check_pages("area of a text", source, where, ground.range_in(interface))
+        check_pages("area of a text", source, where, asset_content.range_in(interface))
     elif job.task == ENTITIES:
-        check_entity(source, where, ground)
+        check_entity(source, where, asset_content)
     return category
 
 
 def _check_object(
-    job: Job, annotation: Json, category: Category, where: str, interface: Interface, ground: Ground
+    job: Job, annotation: Json, category: Category, where: str, interface: Interface, asset_content: AnnotatedContent
 ) -> None:
     tool = tool_of(annotation, interface)
     if tool is None:
@@ -172,9 +197,9 @@ def _check_object(
     if tool not in job.tools:
         refuse(inside(where, "type"), f"the job has no tool {tool}; it has {', '.join(job.tools)}")
     if interface.input_type == "PDF" and tool in AREAS:
-        check_pages(tool, annotation, where, ground.range_in(interface))
+        check_pages(tool, annotation, where, asset_content.range_in(interface))
     else:
-        check_shape(tool, annotation, category, where, ground.range_in(interface))
+        check_shape(tool, annotation, category, where, asset_content.range_in(interface))
 
 
 def tool_of(annotation: Json, interface: Interface) -> str | None:

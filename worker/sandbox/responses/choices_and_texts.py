@@ -6,7 +6,7 @@ from typing import Any
 
 from worker.sandbox.interface import REPEATED_LEVELS, Category, Job
 from worker.sandbox.responses.reading import (
-    Ground,
+    AnnotatedContent,
     Json,
     a_list,
     a_name,
@@ -56,7 +56,7 @@ def _read(job: Job, value: Any, where: str) -> Category:
     return job.categories[name]
 
 
-def check_entity(annotation: Json, where: str, ground: Ground) -> None:
+def check_entity(annotation: Json, where: str, asset_content: AnnotatedContent) -> None:
     """Refuse an entity that does not say where it lies, or lies where its text is not."""
     begin = a_whole_number(annotation.get("beginOffset"), inside(where, "beginOffset"))
     end = annotation.get("endOffset")
@@ -67,13 +67,13 @@ def check_entity(annotation: Json, where: str, ground: Ground) -> None:
         a_text(content, inside(where, "content"))
     if end is None and content is None:
         refuse(inside(where, "endOffset"), "give the end of the entity, or its content")
-    if "beginId" in annotation or "endId" in annotation or ground.parts is not None:
-        _check_rich(annotation, where, ground.parts, begin, end)
+    if "beginId" in annotation or "endId" in annotation or asset_content.parts is not None:
+        _check_rich(annotation, where, asset_content.parts, begin, end)
     else:
         if end is not None and end <= begin:
             refuse(inside(where, "endOffset"), f"the entity ends at {end}, before it begins at {begin}")
-        if ground.text is not None:
-            _check_plain(ground.text, where, begin, end, content)
+        if asset_content.text is not None:
+            _check_plain(asset_content.text, where, begin, end, content)
 
 
 def _check_plain(text: str, where: str, begin: int, end: int | None, content: str | None) -> None:

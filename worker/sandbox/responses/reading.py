@@ -24,7 +24,7 @@ class Range:
     top: float
     right: float
     bottom: float
-    words: str
+    limit: str
 
     def holds(self, x: float, y: float) -> bool:
         """Tell whether a point lies inside."""
@@ -38,7 +38,7 @@ DEGREES = Range(
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class AnnotatedContent:
     """An asset as far as it is known; `parts` are the texts of a rich text by id, in their order."""
 
     text: str | None = None

@@ -68,7 +68,7 @@ def _check_vertex(vertex: Any, where: str, limits: Range) -> None:
     point = an_object(vertex, where)
     x, y = (a_coordinate(point.get(axis), inside(where, axis)) for axis in ("x", "y"))
     if not limits.holds(x, y):
-        refuse(where, f"({x:g}, {y:g}) is {limits.words}")
+        refuse(where, f"({x:g}, {y:g}) is {limits.limit}")
 
 
 def _check_points(annotation: Json, category: Category, where: str, limits: Range) -> None:

@@ -11,7 +11,7 @@ from worker.sandbox.interface import Category, Interface, Job
 from worker.sandbox.responses.annotations import ANNOTATED, RELATIONS, Identities, check_annotation, check_relation
 from worker.sandbox.responses.choices_and_texts import read_categories
 from worker.sandbox.responses.reading import (
-    Ground,
+    AnnotatedContent,
     Json,
     a_list,
     a_name,
@@ -85,17 +85,17 @@ class Below(NamedTuple):
     parents: list[Category]
 
 
-def check_strictly(response: Any, interface: Interface, ground: Ground, *, partial: bool) -> None:
+def check_strictly(response: Any, interface: Interface, asset_content: AnnotatedContent, *, partial: bool) -> None:
     """Raise Malformed for the first thing that is wrong; `partial` lets required jobs stay open."""
-    _Check(interface, ground, partial=partial).response(an_object(response, ""))
+    _Check(interface, asset_content, partial=partial).response(an_object(response, ""))
 
 
 class _Check:
     """One response under examination."""
 
-    def __init__(self, interface: Interface, ground: Ground, *, partial: bool) -> None:
+    def __init__(self, interface: Interface, asset_content: AnnotatedContent, *, partial: bool) -> None:
         self._interface = interface
-        self._ground = ground
+        self._asset_content = asset_content
         self._partial = partial
         self._known: dict[tuple[str, str], set[str]] = {}
         self._relations: list[Placed] = []
@@ -174,12 +174,12 @@ class _Check:
         key = inside(where, "annotations")
         for index, annotation in enumerate(a_list(source.get("annotations"), key)):
             here = inside(key, index)
-            category = check_annotation(job, annotation, here, self._interface, self._ground)
+            category = check_annotation(job, annotation, here, self._interface, self._asset_content)
             identities.add(job, annotation, category, here)
             if job.task in RELATIONS:
                 self._relations.append((job, annotation, category, here))
             elif annotation.get("mid") is not None:
-                self._known.setdefault((job.task, annotation["mid"]), set()).add(category.name)
+                self._known.setdefault((job.task, annotation["mid"]), set()).update((category.name, category.shown))
             own = Below(inside(here, "children"), annotation.get("children"), [category])
             inner = Below(
                 inside(here, "categories[0].children"), annotation["categories"][0].get("children"), [category]

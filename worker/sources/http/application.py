@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from pydantic_core import from_json
@@ -148,7 +149,10 @@ async def _openapi(_request: Request) -> Response:
 
 async def _no_route(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 404
-    return Refused(status, "there is nothing here", "POST to /v1/predictions, /v1/events or /").response()
+    problem = "the method is not allowed here" if status == HTTPStatus.METHOD_NOT_ALLOWED else "there is nothing here"
+    answer = Refused(status, problem, "POST to /v1/predictions, /v1/events or /").response()
+    answer.headers.update(getattr(error, "headers", None) or {})
+    return answer
 
 
 def _keep(query: Mapping[str, str]) -> bool:

@@ -32,6 +32,7 @@ class Bodies:
     async def read(self, request: Request) -> bytes:
         """The body as it was sent. Raises Refused; ``release`` is called with what was read when it is done with."""
         _check_head(request)
+        self._check_size(_length(request))
         parts: list[bytes] = []
         size = 0
         try:
@@ -93,6 +94,11 @@ def _check_head(request: Request) -> None:
     coding = coding_of(request)
     if coding not in CODINGS:
         raise Refused(415, f"Content-Encoding {coding[:40]!r} is not read", "send gzip, or none")
+
+
+def _length(request: Request) -> int:
+    """The length that the head announces; 0 without one. The server itself has refused what is no number."""
+    return int(request.headers.get("content-length") or 0)
 
 
 def coding_of(request: Request) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic_core import from_json
 
-from worker.intake import IdReused, RawMessage, Stored, Understanding
+from worker.intake import IdReused, MessageParser, RawMessage, Stored
 from worker.sources.base import InboxIsFull, InboxUnavailable, Put
 from worker.sources.http.problems import Refused
 from worker.sources.wrapped import messages_in, numbered, traced, values_in
@@ -40,13 +41,13 @@ class Gateway:
 
     Args:
         put: stores messages.
-        understanding: admission's own judgement of messages.
+        parser: admission's own judgement of messages.
         pairs: whether logged requests and responses are joined.
     """
 
-    def __init__(self, put: Put, understanding: Understanding, *, pairs: bool) -> None:
+    def __init__(self, put: Put, parser: MessageParser, *, pairs: bool) -> None:
         self._put = put
-        self._understanding = understanding
+        self._parser = parser
         self._pairs = pairs
 
     def take(self, body: bytes, headers: Mapping[str, str], *, keep: bool = False) -> dict[str, Any]:
@@ -64,6 +65,7 @@ class Gateway:
             Refused: nothing was stored.
         """
         name = next((headers[key] for key in KEYS if headers.get(key)), "")
+        body = body.removeprefix(codecs.BOM_UTF8)
         try:
             messages = list(self._read(body, name, headers))
         except Refused as refused:
@@ -74,7 +76,7 @@ class Gateway:
             raise Refused(413, f"the body holds more than {MAX_MESSAGES:,} messages", "send fewer at once")
         errors = [] if keep else list(self._wrong(messages))
         if errors:
-            raise _refusal(errors, len(messages))
+            raise _rejection(errors, len(messages))
         return _answer(self._store(traced(messages, headers), strict=bool(name)))
 
     def _read(self, body: bytes, name: str, headers: Mapping[str, str]) -> Iterable[RawMessage]:
@@ -112,7 +114,7 @@ class Gateway:
         for index, message in enumerate(messages):
             if message.pair is not None:
                 continue
-            for found in self._understanding.of_original(FORMS[message.form], message.body):
+            for found in self._parser.of_original(FORMS[message.form], message.body):
                 if isinstance(found, Dead):
                     letter = json.loads(found.letter)
                     yield {"index": index, **{key: letter[key] for key in ("field", "problem", "fix", "cause")}}
@@ -129,7 +131,7 @@ class Gateway:
             raise Refused(503, "nothing can be stored now", "send it again later", retry_after=AWAY_SECONDS) from None
 
 
-def _refusal(errors: Sequence[Mapping[str, Any]], count: int) -> Refused:
+def _rejection(errors: Sequence[Mapping[str, Any]], count: int) -> Refused:
     first = errors[0]
     statuses = {STATUS.get(error["cause"], 422) for error in errors}
     problem = f"{len({error['index'] for error in errors})} of {count} messages are wrong; message {first['index']}: "

@@ -50,7 +50,7 @@ ACCEPTED = {
         "states": {"type": "array", "items": {"enum": ["new", "repeated", "waiting", "joined"]}},
     },
 }
-REFUSALS = {
+REJECTIONS = {
     "400": "The body or the request cannot be read.",
     "401": "No valid token and no valid signature.",
     "403": "A topic of SNS that is not allowed.",
@@ -127,7 +127,7 @@ def openapi_document() -> dict[str, Any]:
 
 def _post(name: str, summary: str, content: dict[str, Any]) -> dict[str, Any]:
     problem = {"application/problem+json": {"schema": _reference("Problem")}}
-    refusals = {code: {"description": text, "content": problem} for code, text in REFUSALS.items()}
+    rejections = {code: {"description": text, "content": problem} for code, text in REJECTIONS.items()}
     stored = {"description": "Stored.", "content": {"application/json": {"schema": _reference("Accepted")}}}
     return {
         "operationId": name,
@@ -135,7 +135,7 @@ def _post(name: str, summary: str, content: dict[str, Any]) -> dict[str, Any]:
         "parameters": PARAMETERS,
         "security": [{"bearer": []}, {"token": []}, {"signature": []}, {}],
         "requestBody": {"required": True, "content": content},
-        "responses": {"200": {"description": "A handshake is answered."}, "202": stored, **refusals},
+        "responses": {"200": {"description": "A handshake is answered."}, "202": stored, **rejections},
     }
 
 

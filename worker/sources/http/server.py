@@ -13,7 +13,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from worker.environment import clock
-from worker.intake import Understanding
+from worker.intake import MessageParser
 from worker.settings.tree import Settings
 from worker.sources.base import Put
 from worker.sources.http.access import Access
@@ -58,8 +58,8 @@ class HttpSource:
     def run(self, put: Put, may_take: Callable[[], bool], stop: threading.Event) -> None:
         """Serve until stopped; requests that are being handled then are answered."""
         settings = self._settings
-        understanding = Understanding(rules_of(settings), projects_of(settings), judges_only=True)
-        gateway = Gateway(put, understanding, pairs=settings.kserve.mode == "all")
+        parser = MessageParser(rules_of(settings), projects_of(settings), checks_only=True)
+        gateway = Gateway(put, parser, pairs=settings.kserve.mode == "all")
         sns = SnsMessages(settings.serve.sns_topics)
         application = Application(settings.serve, self._access, gateway, sns, may_take, self.page)
         server = uvicorn.Server(_config(settings, application.routes()))

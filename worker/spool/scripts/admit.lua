@@ -64,7 +64,7 @@ local function is_here(id)
   return redis.call('ZADD', P .. 'admitted', 'NX', now, id) == 1
 end
 
--- A prediction waits since it came to the door; in another Redis a door has another clock.
+-- A prediction waits since it came to its source; another Redis has another clock.
 local arrived = now
 local function note_arrival(id)
   arrived = now
@@ -84,18 +84,29 @@ local function may_hold_content(payload)
   return string.find(payload, '"asset"', 1, true) ~= nil
 end
 
--- An older answer is admitted all the same when it may bring the asset that the newest one waits for, having none itself.
-local function is_wanted(record, model, known, payload)
-  return redis.call('HGET', record, 'bare:' .. model) == known and may_hold_content(payload)
+-- What is known of an asset's model: its state, its state if it waits without content, and whether there is a record.
+local function known_of(record, model)
+  local fields, bare = redis.call('HGETALL', record), 'bare:' .. model
+  local state, without
+  for n = 1, #fields, 2 do
+    if fields[n] == model then
+      state = fields[n + 1]
+    elseif fields[n] == bare then
+      without = fields[n + 1]
+    end
+  end
+  return state, without, #fields > 0
 end
 
 local function wait(i)
   local project, lane, asset, model = ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local stamp, digest = ARGV[i + 5], ARGV[i + 6]
+  local stamp, digest, payload = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
   local record = P .. 'asset:' .. asset
-  local known = redis.call('HGET', record, model)
+  local known, bare, exists = known_of(record, model)
   local is_older = known and older(tonumber(stamp), digest, known)
-  if is_older and not is_wanted(record, model, known, ARGV[i + 7]) then
+  local has_content = may_hold_content(payload)
+  -- An older answer is admitted all the same when it may bring the asset that the newest one waits for, having none.
+  if is_older and not (bare == known and has_content) then
     count(project, 'superseded', 1)
     return 'superseded'
   end
@@ -105,23 +116,23 @@ local function wait(i)
     opened[key] = true
   end
   redis.call('XADD', key, '*', 'asset', asset, 'model', model, 'stamp', stamp, 'digest', digest,
-    'payload', ARGV[i + 7], 'decision', ARGV[i + 8])
+    'payload', payload, 'decision', ARGV[i + 8])
   if not is_older then
     local state = stamp .. ':' .. digest .. ':w'
-    redis.call('HSET', record, model, state)
-    if may_hold_content(ARGV[i + 7]) then
-      redis.call('HDEL', record, 'bare:' .. model)
+    if has_content then
+      redis.call('HSET', record, model, state)
+      if bare then redis.call('HDEL', record, 'bare:' .. model) end
     else
-      redis.call('HSET', record, 'bare:' .. model, state)
+      redis.call('HSET', record, model, state, 'bare:' .. model, state)
     end
   end
-  redis.call('PERSIST', record)
+  if exists then redis.call('PERSIST', record) end
   since[project] = math.min(since[project] or now, arrived)
   count(project, 'waiting', 1)
   return 'admitted'
 end
 
-local function bury(i)
+local function dead_letter(i)
   local project, cause = ARGV[i + 1], ARGV[i + 2]
   local id = redis.call('XADD', P .. 'dead', '*', 'project', project, 'cause', cause,
     'letter', ARGV[i + 3], 'original', ARGV[i + 4])
@@ -136,7 +147,7 @@ local function sample_out(i)
   return 'sampled_out'
 end
 
-local admit = { waiting = wait, dead = bury, counted = sample_out }
+local admit = { waiting = wait, dead = dead_letter, counted = sample_out }
 local result = { admitted = 0, superseded = 0, dead = 0, skipped = 0, sampled_out = 0 }
 local done, from = {}, {}
 if inbox ~= '' then look_for_pending() end

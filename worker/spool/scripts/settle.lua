@@ -41,7 +41,7 @@ local function note_on_record(i, delivered)
   if not one_waits and (is_own or not is_bare) then redis.call('PEXPIRE', record, remember) end
 end
 
-local function bury(i)
+local function dead_letter(i)
   local cause = ARGV[i + 6]
   local id = redis.call('XADD', P .. 'dead', '*', 'project', project, 'cause', cause,
     'letter', ARGV[i + 7], 'original', ARGV[i + 8])
@@ -51,7 +51,7 @@ end
 
 local function finish(i, key, id, outcome)
   if redis.call('XACK', key, 'delivery', id) == 0 then return end
-  if outcome == 'dead' then bury(i) end
+  if outcome == 'dead' then dead_letter(i) end
   gone[key] = gone[key] or {}
   gone[key][#gone[key] + 1] = id
   if are_tries then redis.call('HDEL', tries, ARGV[i] .. '/' .. id) end

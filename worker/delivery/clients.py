@@ -10,16 +10,17 @@ from worker.kili import KiliClient
 
 
 @dataclass(frozen=True, slots=True)
-class Callers:
+class DeliveryClients:
     """The clients of a wave.
 
-    ``patient`` repeats what may pass, ``once`` does not. A ``probing`` wave begins every step with ``once``, so that a
-    server that is still down is asked no more than it takes to know. ``stop`` is set when the worker drains.
+    ``retrying`` repeats what may pass, ``single_attempt`` does not. A ``probing`` wave begins every step with
+    ``single_attempt``: a server that is still down gets no more requests than it takes to know. ``stop`` is set when
+    the worker drains.
     ``failures`` decides what becomes of what failed.
     """
 
-    patient: KiliClient
-    once: KiliClient
+    retrying: KiliClient
+    single_attempt: KiliClient
     stop: threading.Event
     probing: bool = False
     failures: FailurePolicy = field(default_factory=FailurePolicy)
@@ -27,4 +28,4 @@ class Callers:
     @property
     def first(self) -> KiliClient:
         """The client that begins a step."""
-        return self.once if self.probing else self.patient
+        return self.single_attempt if self.probing else self.retrying
