@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from tests.simulation.actors import Episode
-from tests.simulation.quick_redis import QUICK, QuickSocket
+from tests.simulation.quick_commands import QUICK
+from tests.simulation.quick_redis import QuickSocket
 from tests.simulation.run import Plan, simulate
 from tests.simulation.servers import SimulatedRedis, fakeredis_time
 from tests.simulation.world import BEGIN, World

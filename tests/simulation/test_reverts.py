@@ -24,6 +24,18 @@ OUTAGE_THEN_BAD_BUCKET = Plan(
 )
 """Texts wait for 25 minutes; when Kili is back, uploads fail now and then."""
 
+STANDS_STILL = Plan(
+    seed=11,
+    days=0.006,
+    workers=2,
+    producers=((0, "m0", "1", 1.0),),
+    episodes=(),
+    kinds=("freeze",),
+    pauses=0.5,
+    mean_between_harm=15.0,
+)
+"""Workers stand still in the midst of their waves for longer than a lock lasts, and others go on with newer answers."""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -31,6 +43,7 @@ OUTAGE_THEN_BAD_BUCKET = Plan(
     [
         pytest.param("upload", plan_of(6, 0.003, 40_000), "not delivered although nothing is in the way", id="upload"),
         pytest.param("grace", OUTAGE_THEN_BAD_BUCKET, "valid predictions became dead letters", id="grace"),
+        pytest.param("lost-lease", STANDS_STILL, "2 not of the newest answer", id="lost-lease"),
     ],
 )
 def test_what_was_mended_is_found_when_the_mending_is_taken_back(name: str, plan: Plan, words: str) -> None:

@@ -75,6 +75,7 @@ def test_a_failing_seed_is_made_smaller_and_the_smaller_one_replays() -> None:
     assert line.group(3) in again.stdout
 
 
+@pytest.mark.slow
 def test_a_fault_is_found_when_its_mending_is_taken_back() -> None:
     found = run("--seeds", "3", *SMALL, "--bare", "--revert", "carrier")
     assert found.returncode == 1, found.stdout + found.stderr
