@@ -40,6 +40,14 @@ def _found(db: Database, key: bytes) -> Any:
     return item
 
 
+def _length(db: Database, key: bytes, kind: type) -> Any:
+    """How many a list or a stream holds."""
+    item = _found(db, key)
+    if item is None:
+        return 0
+    return len(item.value) if type(item.value) is kind else LEFT
+
+
 def _changed(db: Database, key: bytes) -> None:
     if db._watches:
         for socket in db._watches.get(key, ()):
@@ -236,10 +244,7 @@ def _lindex(db: Database, key: bytes, index: bytes) -> Any:
 
 @_quick("LLEN", 1)
 def _llen(db: Database, key: bytes) -> Any:
-    item = _found(db, key)
-    if item is None:
-        return 0
-    return len(item.value) if type(item.value) is list else LEFT
+    return _length(db, key, list)
 
 
 @_quick("PTTL", 1)
@@ -270,10 +275,7 @@ def _zrange(db: Database, key: bytes, *words: bytes) -> Any:
 
 @_quick("XLEN", 1)
 def _xlen(db: Database, key: bytes) -> Any:
-    item = _found(db, key)
-    if item is None:
-        return 0
-    return len(item.value) if type(item.value) is XStream else LEFT
+    return _length(db, key, XStream)
 
 
 @_quick("XADD", 0)
