@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from math import fsum
 from typing import Any
 
-from worker.ontology.agreement_choice import Pair, match
-
-from .agreement_choice import Nested, children_of, with_children
-from .agreement_objects import Thing, similarity, things_of
-from .interface import Job
+from worker.ontology.agreement_choice import Nested, Pair, children_of, match, with_children
+from worker.ontology.agreement_objects import Thing, similarity, things_of
+from worker.ontology.interface import Job
 
 
 @dataclass(slots=True)

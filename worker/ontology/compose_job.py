@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from worker.contract.output import Answer, Detection, Frames
-
-from .classes import listed, nearest
-from .compose_detection import tools_for
-from .errors import OntologyError
-from .interface import Interface, Job
+from worker.ontology.classes import listed, nearest
+from worker.ontology.compose_detection import tools_for
+from worker.ontology.errors import OntologyError
+from worker.ontology.interface import Interface, Job
 
 TASKS = {
     "classification": "CLASSIFICATION",

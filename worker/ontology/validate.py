@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
-from .interface import IGNORED_JOBS, RELATION_ENDS, Interface, Job
-from .validate_annotations import check_entities, check_objects, check_relations
-from .validate_categories import check_classification, check_comparison, is_answered, refuse_unknown_job
-from .validate_context import Context, as_object, as_text, refuse
+from worker.ontology.interface import IGNORED_JOBS, RELATION_ENDS, Interface, Job
+from worker.ontology.validate_annotations import check_entities, check_objects, check_relations
+from worker.ontology.validate_categories import check_classification, check_comparison, is_answered, refuse_unknown_job
+from worker.ontology.validate_context import Context, as_object, as_text, refuse
 
 ASSET_LEVEL = "assetLevel"
 """Where a video's response keeps the jobs that are asked about the whole asset."""

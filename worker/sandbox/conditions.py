@@ -8,13 +8,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
+from worker.sandbox.clock import iso
+from worker.sandbox.errors import bad_input
+from worker.sandbox.records import Asset, Label
+from worker.sandbox.search import SearchError, category_search
 from worker.sandbox.store import Tables
-
-from .clock import iso
-from .errors import bad_input
-from .records import Asset, Label
-from .search import SearchError, category_search
-from .workflow import current_status, legacy_status
+from worker.sandbox.workflow import current_status, legacy_status
 
 Where = Mapping[str, Any]
 Predicate = Callable[[Any], bool]

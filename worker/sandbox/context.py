@@ -8,15 +8,13 @@ from typing import Protocol, TypeVar, cast
 
 from graphql import GraphQLResolveInfo
 
-from worker.sandbox.store import Tables
-
-from .actions import FailImport
-from .config import SandboxConfig
-from .errors import KiliError, no_access
-from .faults import FieldPlan
-from .records import Asset, Project, User
-from .store import Store
-from .uploads import Buckets
+from worker.sandbox.actions import FailImport
+from worker.sandbox.config import SandboxConfig
+from worker.sandbox.errors import KiliError, no_access
+from worker.sandbox.faults import FieldPlan
+from worker.sandbox.records import Asset, Project, User
+from worker.sandbox.store import Store, Tables
+from worker.sandbox.uploads import Buckets
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

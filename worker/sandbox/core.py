@@ -6,18 +6,16 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from worker.sandbox.calls import SlidingMinute
-
-from .calls import CallLog
-from .clock import MILLISECONDS, Clock, iso
-from .config import ConfigError, SandboxConfig
-from .documents import Documents
-from .faults import Script
-from .records import ApiKey, User
-from .resolvers_projects import create_project
-from .schema import make_schema, read_sdl, version_of
-from .store import Store
-from .uploads import Buckets
+from worker.sandbox.calls import CallLog, SlidingMinute
+from worker.sandbox.clock import MILLISECONDS, Clock, iso
+from worker.sandbox.config import ConfigError, SandboxConfig
+from worker.sandbox.documents import Documents
+from worker.sandbox.faults import Script
+from worker.sandbox.records import ApiKey, User
+from worker.sandbox.resolvers_projects import create_project
+from worker.sandbox.schema import make_schema, read_sdl, version_of
+from worker.sandbox.store import Store
+from worker.sandbox.uploads import Buckets
 
 FAR_AWAY = "2099-01-01T00:00:00.000Z"
 

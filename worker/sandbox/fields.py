@@ -10,12 +10,11 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
+from worker.sandbox.context import context_of
+from worker.sandbox.records import HUMAN_TYPES, ApiKey, Asset, Issue, Label, Project, Role, User
 from worker.sandbox.store import Tables
 from worker.sandbox.uploads import label_url
-
-from .context import context_of
-from .records import HUMAN_TYPES, ApiKey, Asset, Issue, Label, Project, Role, User
-from .workflow import is_waiting, legacy_status
+from worker.sandbox.workflow import is_waiting, legacy_status
 
 Resolver = Callable[..., Any]
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
+from worker.sandbox.conditions import ASSET_CONDITIONS, LABEL_CONDITIONS, Predicate, Where, predicates_of
+from worker.sandbox.errors import no_access
+from worker.sandbox.records import Asset, Label
 from worker.sandbox.store import Tables
-
-from .conditions import ASSET_CONDITIONS, LABEL_CONDITIONS, Predicate, Where, predicates_of
-from .errors import no_access
-from .records import Asset, Label
 
 Row = TypeVar("Row")
 

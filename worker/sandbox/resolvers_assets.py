@@ -8,14 +8,12 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from worker.sandbox.paging import check_metadata
-
-from .context import Context, context_of
-from .errors import bad_input, no_access
-from .fields import Resolver
-from .filters import select_assets
-from .paging import counting, listing
-from .records import Asset
+from worker.sandbox.context import Context, context_of
+from worker.sandbox.errors import bad_input, no_access
+from worker.sandbox.fields import Resolver
+from worker.sandbox.filters import select_assets
+from worker.sandbox.paging import check_metadata, counting, listing
+from worker.sandbox.records import Asset
 
 Where = Mapping[str, Any]
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from .context import Context, context_of
-from .fields import Resolver
-from .records import Asset, Project, Role
+from worker.sandbox.context import Context, context_of
+from worker.sandbox.fields import Resolver
+from worker.sandbox.records import Asset, Project, Role
 
 
 def _copy_project(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any]) -> str:

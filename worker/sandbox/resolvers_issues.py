@@ -8,12 +8,12 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from .context import Context, context_of
-from .errors import bad_input, no_access
-from .fields import Resolver
-from .filters import compact
-from .paging import counting, listing
-from .records import Asset, Issue
+from worker.sandbox.context import Context, context_of
+from worker.sandbox.errors import bad_input, no_access
+from worker.sandbox.fields import Resolver
+from worker.sandbox.filters import compact
+from worker.sandbox.paging import counting, listing
+from worker.sandbox.records import Asset, Issue
 
 Where = Mapping[str, Any]
 

@@ -8,17 +8,14 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from worker.sandbox.validation import content_of
-from worker.sandbox.workflow import request_marks
-
-from .context import Context, context_of
-from .errors import malformed, no_access
-from .fields import Resolver
-from .filters import select_labels
-from .paging import counting, listing
-from .records import Asset, Label
-from .validation import Malformed, check_json_response
-from .workflow import labeled
+from worker.sandbox.context import Context, context_of
+from worker.sandbox.errors import malformed, no_access
+from worker.sandbox.fields import Resolver
+from worker.sandbox.filters import select_labels
+from worker.sandbox.paging import counting, listing
+from worker.sandbox.records import Asset, Label
+from worker.sandbox.validation import Malformed, check_json_response, content_of
+from worker.sandbox.workflow import labeled, request_marks
 
 Where = Mapping[str, Any]
 

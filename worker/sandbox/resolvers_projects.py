@@ -8,15 +8,15 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from .conditions import between
-from .context import Context, context_of
-from .errors import bad_input
-from .fields import Resolver
-from .filters import compact
-from .interface import InterfaceError, read_interface
-from .paging import counting, listing
-from .records import GEOSPATIAL_SETTINGS, PIXELS, Project, Role, Step, User
-from .store import Store
+from worker.sandbox.conditions import between
+from worker.sandbox.context import Context, context_of
+from worker.sandbox.errors import bad_input
+from worker.sandbox.fields import Resolver
+from worker.sandbox.filters import compact
+from worker.sandbox.interface import InterfaceError, read_interface
+from worker.sandbox.paging import counting, listing
+from worker.sandbox.records import GEOSPATIAL_SETTINGS, PIXELS, Project, Role, Step, User
+from worker.sandbox.store import Store
 
 Where = Mapping[str, Any]
 

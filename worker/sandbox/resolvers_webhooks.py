@@ -8,10 +8,10 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from .context import Context, context_of
-from .errors import KiliError, bad_input, no_access
-from .fields import Resolver
-from .records import Webhook
+from worker.sandbox.context import Context, context_of
+from worker.sandbox.errors import KiliError, bad_input, no_access
+from worker.sandbox.fields import Resolver
+from worker.sandbox.records import Webhook
 
 Where = Mapping[str, Any]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from .context import Context, context_of
-from .errors import KiliError, bad_input, no_access
-from .fields import Resolver
-from .filters import select_assets
-from .records import Asset
-from .workflow import back_to_queue, is_waiting, to_review
+from worker.sandbox.context import Context, context_of
+from worker.sandbox.errors import KiliError, bad_input, no_access
+from worker.sandbox.fields import Resolver
+from worker.sandbox.filters import select_assets
+from worker.sandbox.records import Asset
+from worker.sandbox.workflow import back_to_queue, is_waiting, to_review
 
 Where = Mapping[str, Any]
 Outcome = dict[str, list[dict[str, Any]]]

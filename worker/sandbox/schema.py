@@ -18,7 +18,7 @@ from graphql import (
     build_schema,
 )
 
-from . import (
+from worker.sandbox import (
     resolvers_account,
     resolvers_assets,
     resolvers_copies,
@@ -29,10 +29,10 @@ from . import (
     resolvers_webhooks,
     resolvers_workflow,
 )
-from .actions import Errors
-from .context import context_of
-from .faults import FieldPlan
-from .fields import FIELDS, Resolver, attribute_of
+from worker.sandbox.actions import Errors
+from worker.sandbox.context import context_of
+from worker.sandbox.faults import FieldPlan
+from worker.sandbox.fields import FIELDS, Resolver, attribute_of
 
 LARGEST_PAGE = 100
 

@@ -5,9 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from worker.sandbox.interface import Category
-from worker.sandbox.responses.reading import Range
-
-from .reading import Json, a_coordinate, a_list, a_name, a_whole_number, an_object, inside, refuse
+from worker.sandbox.responses.reading import (
+    Json,
+    Range,
+    a_coordinate,
+    a_list,
+    a_name,
+    a_whole_number,
+    an_object,
+    inside,
+    refuse,
+)
 
 #: Fewest and most vertices of a ring.
 CORNERS = {"rectangle": (4, 4), "polygon": (3, None), "semantic": (3, None), "area of a text": (3, None)}
