@@ -10,11 +10,10 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from worker.sandbox.context import context_of
 from worker.sandbox.records import HUMAN_TYPES, ApiKey, Asset, Issue, Label, Project, Role, User
-from worker.sandbox.store import Tables
-from worker.sandbox.uploads import label_url
-from worker.sandbox.workflow import is_waiting, legacy_status
+from worker.sandbox.resolvers.context import context_of
+from worker.sandbox.resolvers.workflow import is_waiting, legacy_status
+from worker.sandbox.store import Tables, label_url
 
 Resolver = Callable[..., Any]
 

@@ -12,13 +12,13 @@ from contextlib import suppress
 from dataclasses import replace
 from itertools import combinations
 
-from worker.sandbox.context import Context
-from worker.sandbox.interface import Interface
 from worker.sandbox.records import HUMAN_TYPES, Asset, Label, Project
+from worker.sandbox.resolvers.context import Context
 from worker.sandbox.responses.agreement import agreement
-from worker.sandbox.responses.reading import AnnotatedContent
+from worker.sandbox.responses.interface import Interface
+from worker.sandbox.responses.reading import AnnotatedContent, Malformed
+from worker.sandbox.responses.validation import check_json_response
 from worker.sandbox.store import Tables
-from worker.sandbox.validation import Malformed, check_json_response
 
 #: Whatever the asset was, its labels were taken: only their form matters here.
 ANYWHERE = AnnotatedContent(is_georeferenced=True)

@@ -1,4 +1,4 @@
-"""Labels: append, replace, delete, find."""
+"""What people and models say about assets: labels, issues and questions."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from worker.sandbox.context import Context, context_of
-from worker.sandbox.errors import malformed, no_access
-from worker.sandbox.fields import Resolver
-from worker.sandbox.filters import select_labels
-from worker.sandbox.paging import counting, listing
-from worker.sandbox.records import Asset, Label
-from worker.sandbox.validation import Malformed, check_json_response, content_of
-from worker.sandbox.workflow import labeled, request_marks
+from worker.sandbox.errors import bad_input, malformed, no_access
+from worker.sandbox.records import Asset, Issue, Label
+from worker.sandbox.resolvers.context import Context, context_of
+from worker.sandbox.resolvers.fields import Resolver
+from worker.sandbox.resolvers.filters import compact, counting, listing, select_labels
+from worker.sandbox.resolvers.workflow import labeled, request_marks
+from worker.sandbox.responses.reading import Malformed
+from worker.sandbox.responses.validation import check_json_response, content_of
 
 Where = Mapping[str, Any]
 
@@ -154,11 +154,88 @@ def select(context: Context, where: Where) -> Iterable[Label]:
     return select_labels(where, context.tables)
 
 
-QUERIES: dict[str, Resolver] = {"labels": listing(select), "countLabels": counting(select)}
+def select_issues(context: Context, where: Where) -> Iterable[Issue]:
+    """Return the issues that fulfil an IssueWhere."""
+    where = compact(where)
+    asset_ids = set(where.get("assetIn", ())) | {value for key, value in where.get("asset", {}).items() if key == "id"}
+    own = {"id": "id", "type": "type", "status": "status"}
+    for issue in context.tables.issues.values():
+        fits = all(getattr(issue, own[key]) == value for key, value in where.items() if key in own)
+        in_project = where.get("project", {}).get("id", issue.project_id) == issue.project_id
+        if fits and in_project and (not asset_ids or issue.asset_id in asset_ids):
+            yield issue
+
+
+def _create_issues(_: None, info: GraphQLResolveInfo, issues: Sequence[Mapping[str, Any]], where: Where) -> list[Issue]:
+    context = context_of(info)
+    project_id = (where.get("project") or {}).get("id")
+    return context.apply_batch(
+        issues,
+        lambda issue: _check_issue(context, issue, project_id),
+        lambda issue: _write_issue(context, issue, _asset_of_issue(context, issue, project_id)),
+    )
+
+
+def _check_issue(context: Context, issue: Mapping[str, Any], project_id: str | None) -> None:
+    asset = _asset_of_issue(context, issue, project_id)
+    context.check_rejections(asset.id, asset.external_id)
+
+
+def _asset_of_issue(context: Context, issue: Mapping[str, Any], project_id: str | None) -> Asset:
+    label_id = issue.get("labelID")
+    if label_id is None:
+        return context.asset(issue.get("assetId"), project_id)
+    label = context.tables.labels.get(label_id)
+    if label is None:
+        raise no_access("label")
+    return context.asset(label.asset_id, project_id)
+
+
+def _write_issue(context: Context, data: Mapping[str, Any], asset: Asset) -> Issue:
+    now = context.store.now()
+    number = sum(issue.project_id == asset.project_id for issue in context.tables.issues.values()) + 1
+    issue = Issue(
+        id=context.store.new_id(),
+        project_id=asset.project_id,
+        asset_id=asset.id,
+        type=data["type"],
+        author_id=context.user.id,
+        created_at=now,
+        updated_at=now,
+        issue_number=number,
+        label_id=data.get("labelID"),
+        object_mid=data.get("objectMid"),
+        text=data.get("text"),
+    )
+    context.store.put(issue)
+    return issue
+
+
+def _update_issue(_: None, info: GraphQLResolveInfo, data: Mapping[str, Any], where: Where) -> Issue:
+    context = context_of(info)
+    issue = context.tables.issues.get(where.get("id") or "")
+    if issue is None:
+        raise no_access("issue")
+    if not data.get("status"):
+        raise bad_input("data.status: give the new status of the issue")
+    issue = replace(issue, status=data["status"], updated_at=context.store.now())
+    context.store.put(issue)
+    return issue
+
+
+QUERIES: dict[str, Resolver] = {
+    "labels": listing(select),
+    "countLabels": counting(select),
+    "issues": listing(select_issues),
+    "countIssues": counting(select_issues),
+}
+
 
 MUTATIONS: dict[str, Resolver] = {
     "appendManyLabels": _append_many,
     "appendToLabels": _append_one,
     "createHoneypot": _create_honeypot,
     "deleteLabels": _delete,
+    "createIssues": _create_issues,
+    "updatePropertiesInIssue": _update_issue,
 }

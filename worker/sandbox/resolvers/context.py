@@ -13,8 +13,7 @@ from worker.sandbox.config import SandboxConfig
 from worker.sandbox.errors import KiliError, no_access
 from worker.sandbox.faults import FieldPlan
 from worker.sandbox.records import Asset, Project, User
-from worker.sandbox.store import Store, Tables
-from worker.sandbox.uploads import Buckets
+from worker.sandbox.store import Buckets, Store, Tables
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -1,16 +1,22 @@
-"""Turns Kili's where-objects into rows: candidates from an index first, then one predicate per condition.
+"""From Kili's where-objects to rows, lists and their lengths.
 
-A null and an empty object mean no condition. Rows come in the order of their creation.
+Candidates come from an index first, then every condition is one predicate.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
+from itertools import islice
 from typing import Any, TypeVar
 
-from worker.sandbox.conditions import ASSET_CONDITIONS, LABEL_CONDITIONS, Predicate, Where, predicates_of
-from worker.sandbox.errors import no_access
+from graphql import GraphQLResolveInfo
+
+from worker.sandbox.errors import bad_input, no_access
 from worker.sandbox.records import Asset, Label
+from worker.sandbox.resolvers.conditions import ASSET_CONDITIONS, LABEL_CONDITIONS, Predicate, Where, predicates_of
+from worker.sandbox.resolvers.context import Context, context_of
+from worker.sandbox.resolvers.fields import Resolver
 from worker.sandbox.store import Tables
 
 Row = TypeVar("Row")
@@ -99,3 +105,66 @@ def _asset_of_label(where: Where, tables: Tables) -> list[Predicate]:
     if not predicates:
         return []
     return [lambda label: all(predicate(tables.assets[label.asset_id]) for predicate in predicates)]
+
+
+def check_metadata(text: str) -> None:
+    """Raise KiliError unless the text is that of a JSON object."""
+    try:
+        metadata = json.loads(text)
+    except ValueError as error:
+        raise bad_input(f"jsonMetadata is not valid JSON: {error}") from error
+    if not isinstance(metadata, dict):
+        raise bad_input("jsonMetadata must be the JSON text of an object")
+
+
+def project_of(arguments: Mapping[str, Any], tables: Tables) -> str | None:
+    """Return the project named by a root field's arguments, or the one of the first asset or label they name."""
+    for candidate in _candidates(arguments):
+        if candidate in tables.projects:
+            return candidate
+        row = tables.assets.get(candidate) or tables.labels.get(candidate)
+        if row is not None:
+            return row.project_id
+    return None
+
+
+def _candidates(arguments: Mapping[str, Any]) -> Iterator[str]:
+    where = arguments.get("where") or {}
+    wheres = where if isinstance(where, list) else [where]
+    data = arguments.get("data") or {}
+    yield from _strings(arguments.get("project_id"))
+    for one in wheres[:1]:
+        yield from _strings((one.get("project") or {}).get("id"))
+        yield from _strings(((one.get("asset") or {}).get("project") or {}).get("id"))
+        yield from _strings(one.get("id"))
+        yield from _strings(one.get("idIn"))
+    if isinstance(data, Mapping):
+        yield from _strings([label.get("assetID") for label in (data.get("labelsData") or ())[:1]])
+    yield from _strings(arguments.get("ids"))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    values = value[:1] if isinstance(value, list) else [value]
+    yield from (one for one in values if isinstance(one, str))
+
+
+Select = Callable[[Context, Where], Iterable[Any]]
+
+
+def listing(select: Select) -> Resolver:
+    """Return the resolver of a page of the rows that `select` finds."""
+
+    def resolve(_: None, info: GraphQLResolveInfo, where: Where, first: int, skip: int) -> list[Any]:
+        return list(islice(select(context_of(info), where), skip, skip + first))
+
+    return resolve
+
+
+def counting(select: Select) -> Resolver:
+    """Return the resolver of the number of rows that `select` finds."""
+
+    def resolve(_: None, info: GraphQLResolveInfo, where: Where) -> int:
+        rows = select(context_of(info), where)
+        return len(rows) if isinstance(rows, Sized) else sum(1 for _ in rows)
+
+    return resolve

@@ -13,12 +13,12 @@ from typing import Any
 
 from graphql import GraphQLResolveInfo
 
-from worker.sandbox.context import Context, context_of
 from worker.sandbox.errors import KiliError, bad_input, no_access
-from worker.sandbox.fields import Resolver
-from worker.sandbox.paging import check_metadata
 from worker.sandbox.records import Asset, Notification, Project
-from worker.sandbox.uploads import Buckets
+from worker.sandbox.resolvers.context import Context, context_of
+from worker.sandbox.resolvers.fields import Resolver
+from worker.sandbox.resolvers.filters import check_metadata
+from worker.sandbox.store import Buckets
 
 VIDEOS = frozenset({"VIDEO", "VIDEO_LEGACY"})
 
