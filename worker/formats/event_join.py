@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from worker.environment import clock
-from worker.formats.families.cloudevents import Event
+from worker.formats.families.inference_logs import Event
 
 _Key = tuple[str, str, str]
 

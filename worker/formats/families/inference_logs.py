@@ -1,4 +1,8 @@
-"""CloudEvents as KServe's inference logger sends them: structured, binary as fields, and blob log records."""
+"""What inference loggers write: CloudEvents of KServe, and the monitor lines of BentoML.
+
+CloudEvents come structured, binary as fields, or as blob log records. BentoML's ``bentoml.monitor`` writes free columns
+beside ``timestamp`` and ``request_id``.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +10,26 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from worker.contract.output import ModelOutput
 from worker.formats.answer_text import parse_base64_json, parse_json_or_text
-from worker.formats.checks import ROOT, Path, fail, is_object, mapping, member, string
-from worker.formats.meaning import texts_of
-from worker.formats.structure import TEXT, Envelope, Keys, Match, Miss, Unwrapped
+from worker.formats.checks import ROOT, Path, array, fail, is_object, mapping, member, string
+from worker.formats.families.rows import read_row
+from worker.formats.meaning import texts_of, unused_keys, with_evidence, with_ignored
+from worker.formats.options import ReadOptions
+from worker.formats.structure import (
+    LABEL,
+    TEXT,
+    Envelope,
+    Family,
+    Keys,
+    Match,
+    Miss,
+    Unwrapped,
+    detect_items,
+    near_items,
+    needed,
+    refuse_foreign,
+)
 
 _STRUCTURED = Keys({"specversion": TEXT, "id": TEXT, "type": TEXT, "source": TEXT}, open=True)
 _RECORD = Keys({"bytes": TEXT, "reqType": TEXT, "id": TEXT}, open=True)
@@ -142,7 +162,7 @@ def _near(payload: Any) -> Miss | None:
     return _STRUCTURED.miss(payload, ROOT)
 
 
-ENVELOPE = Envelope(
+CLOUDEVENTS = Envelope(
     name="cloudevents",
     title="CloudEvents of KServe's inference logger",
     rule=(
@@ -159,5 +179,57 @@ ENVELOPE = Envelope(
     sources=(
         "https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md",
         "https://github.com/kserve/kserve/blob/master/docs/samples/logger/basic/README.md",
+    ),
+)
+
+
+_MONITOR_KEYS = Keys({"timestamp": TEXT, "request_id": LABEL}, open=True)
+
+
+def read_monitor_lines(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read the prediction's column of one line, or of a list of lines."""
+    if isinstance(payload, Mapping):
+        return (_read_line(payload, options, at),)
+    return tuple(_read_line(line, options, (*at, i)) for i, line in enumerate(array(payload, *at)))
+
+
+def _read_line(value: Any, options: ReadOptions, at: Path) -> ModelOutput:
+    line = mapping(value, *at)
+    refuse_foreign(line, (), at)
+    column = _column(line, options, at)
+    evidence = texts_of(line, {"request_id": "request_id", "timestamp": "timestamp"})
+    output = with_evidence(read_row(line[column], options, (*at, column)), evidence)
+    return with_ignored(output, unused_keys([line], (column, *_MONITOR_KEYS.required)))
+
+
+def _column(line: Mapping[str, Any], options: ReadOptions, at: Path) -> str:
+    columns = [key for key in line if key not in _MONITOR_KEYS.required]
+    if options.field is not None:
+        if options.field not in columns:
+            fail(at, f"no column is called {options.field!r}", f"set field to one of {', '.join(columns[:8])}")
+        return options.field
+    if len(columns) != 1:
+        names = ", ".join(columns[:8]) or "none"
+        fail(
+            at,
+            f"which column is the prediction? There are: {names}",
+            "set field to the column of role prediction",
+        )
+    return columns[0]
+
+
+BENTOML = Family(
+    catch_all=True,
+    name="bentoml-monitor",
+    title="BentoML monitoring log lines",
+    rule="an object (or a list of them) with `timestamp`, `request_id` and further columns",
+    detect=detect_items(_MONITOR_KEYS, "an object with timestamp and request_id"),
+    near=near_items(_MONITOR_KEYS),
+    needs=needed(_MONITOR_KEYS),
+    read=read_monitor_lines,
+    options=("field", "classes", "score_kind", "exclusive", "strings"),
+    limits="A line does not say which column is the prediction: with several columns `field` names it.",
+    sources=(
+        "https://docs.bentoml.com/en/latest/build-with-bentoml/observability/monitoring-and-data-collection.html",
     ),
 )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.formats.checks import Path, describe, fail, is_number, mapping, member
-from worker.formats.families.wrappers import (
+from worker.formats.envelopes.wrappers import (
     PUBLISH_SUCCESSES,
     inside_of,
     one_of,

@@ -1,4 +1,4 @@
-"""Kili's own json_response: jobs with categories, annotations or text; by frame for videos."""
+"""Answers that no serving stack writes: Kili's own json_response and the contract's short form."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.contract.output import KiliResponse, ModelOutput
-from worker.formats.checks import ROOT, Path, fail, mapping, number, show
+from worker.formats.checks import ROOT, Path, array, fail, mapping, number, show
 from worker.formats.options import ReadOptions
+from worker.formats.short_form import OPTIONS, read_item
 from worker.formats.structure import Family, Match, Miss
 
 MAX_DEPTH = 32
@@ -23,7 +24,7 @@ def read_kili_response(json_response: Any, at: Path = ("json_response",)) -> Mod
     return ModelOutput(KiliResponse(dict(response)))
 
 
-def read(payload: Any, _options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+def read_kili(payload: Any, _options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
     """Read one response; it names its jobs itself, so ``options.job`` is not used."""
     return (read_kili_response(payload, at),)
 
@@ -58,7 +59,7 @@ def _is_frame(key: str, value: Any) -> bool:
     return key.isdigit() and isinstance(value, Mapping) and all(map(_is_job, value.values()))
 
 
-def _detect(payload: Any) -> Match | None:
+def _detect_jobs(payload: Any) -> Match | None:
     if not isinstance(payload, Mapping) or not payload:
         return None
     if all(map(_is_job, payload.values())):
@@ -68,7 +69,7 @@ def _detect(payload: Any) -> Match | None:
     return None
 
 
-def _near(payload: Any) -> Miss | None:
+def _near_jobs(payload: Any) -> Miss | None:
     if not isinstance(payload, Mapping):
         return None
     wrong = [key for key, value in payload.items() if not _is_job(value)]
@@ -76,14 +77,62 @@ def _near(payload: Any) -> Miss | None:
     return Miss(show((*ROOT, wrong[0])), "not a job's answer", share) if wrong and share else None
 
 
-FAMILY = Family(
+KILI = Family(
     name="kili",
     title="Kili's own json_response",
     rule="an object of jobs, each with `categories`, `annotations` or `text`; or of frames of such jobs",
-    detect=_detect,
-    near=_near,
+    detect=_detect_jobs,
+    near=_near_jobs,
     takes=("object",),
-    read=read,
+    read=read_kili,
     limits="Passed on as it is; the project's interface decides whether it is valid.",
     sources=("https://docs.kili-technology.com/reference/export-classification",),
+)
+
+
+_LISTS = ("boxes", "polygons", "masks", "points", "entities")
+
+
+def read_short(payload: Any, options: ReadOptions, at: Path = ROOT) -> tuple[ModelOutput, ...]:
+    """Read one item, or a list of items."""
+    if isinstance(payload, Mapping):
+        return (read_item(payload, options.of_item(0), at),)
+    items = enumerate(array(payload, *at))
+    return tuple([read_item(mapping(one, *at, i), options.of_item(i), (*at, i)) for i, one in items])
+
+
+def _fits(item: Any) -> bool:
+    """Whether an object holds lists of shapes or entities, each with its label, and at most options beside them."""
+    if not isinstance(item, Mapping) or not item.keys() <= {*_LISTS, *OPTIONS}:
+        return False
+    lists = [item[key] for key in _LISTS if key in item]
+    return bool(lists) and all(isinstance(one, list) and all(map(_is_labelled, one)) for one in lists)
+
+
+def _is_labelled(one: Any) -> bool:
+    """Whether this is an object of the short form, whose box is a list: Azure's ``boxes`` hold objects."""
+    return isinstance(one, Mapping) and "label" in one and not isinstance(one.get("box"), Mapping)
+
+
+def _detect_short(payload: Any) -> Match | None:
+    items = payload if isinstance(payload, list) else [payload]
+    return Match("objects or entities in the short form") if items and all(map(_fits, items)) else None
+
+
+def _near_short(_payload: Any) -> Miss | None:
+    return None
+
+
+SHORT_FORM = Family(
+    name="short-form",
+    title="The short form of messages",
+    rule="an object (or a list, one per asset) with `boxes`, `polygons`, `masks`, `points` or `entities`, lists of "
+    "objects with `label`",
+    detect=_detect_short,
+    near=_near_short,
+    needs=tuple((key,) for key in _LISTS),
+    read=read_short,
+    options=("classes", "first_class", "image_size", "units", "box_order", "point_names", "text"),
+    limits="As in [messages](messages.md#the-short-form); entities without offsets are looked for in the text.",
+    sources=("https://json-schema.org/draft/2020-12/json-schema-core",),
 )
