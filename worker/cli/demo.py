@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.loading import OutputFile, fail, print_json
-from worker.cli.signals import ended_by_signals
+from worker.cli.running import OutputFile, ended_by_signals, fail, print_json
 
 if TYPE_CHECKING:
     from worker.demo.environment import DemoEnvironment

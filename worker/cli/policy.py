@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import redis
 
-from worker.cli.loading import OutputFile, fail, load_settings, print_json
+from worker.cli.running import OutputFile, fail, load_settings, print_json
 
 if TYPE_CHECKING:
     from worker.review import Policy, Subject

@@ -12,8 +12,7 @@ from typing import IO, Any
 import click
 import redis
 
-from worker.cli.loading import OutputFile, OutputPlace, fail, load_settings, print_json, start_logging
-from worker.cli.traced import traced
+from worker.cli.running import OutputFile, OutputPlace, fail, load_settings, print_json, start_logging, traced
 from worker.feedback.messages import Links
 from worker.feedback.reading import KiliReader
 from worker.feedback.report_data import disagreements

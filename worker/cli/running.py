@@ -1,9 +1,12 @@
-"""Settings for a command, and errors of the outside world in one line."""
+"""What commands do alike: read settings, write files, say errors in one line, trace, and end by a signal."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -17,6 +20,7 @@ from worker.settings.tree import Settings
 
 if TYPE_CHECKING:
     from worker.formats import Catalogue
+    from worker.tracing import Tracer
 
 
 def outside_message(error: Exception) -> str | None:
@@ -141,3 +145,37 @@ def load_mappings(path: Path) -> Catalogue:
         return extended(mapping_tables(path))
     except (MappingError, OSError) as error:
         fail(f"{path}: {error}")
+
+
+@contextmanager
+def traced(settings: Settings) -> Iterator[Tracer]:
+    """The tracer that the settings ask for; what is left of its spans is sent at the end."""
+    from worker.wiring import tracer_of
+
+    try:
+        tracer = tracer_of(settings)
+    except ValueError as error:
+        fail(str(error))
+    try:
+        yield tracer
+    finally:
+        tracer.close()
+
+
+ENDING = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def ended_by_signals(end: Callable[[], object], numbers: Sequence[signal.Signals] = ENDING) -> Iterator[None]:
+    """Let signals, SIGTERM and SIGINT by default, call ``end`` meanwhile; afterwards they do what they did before."""
+    before = {number: signal.signal(number, lambda *_: end()) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def count_of(count: int, thing: str) -> str:
+    """``1 prediction``, ``2 predictions``."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
