@@ -61,10 +61,9 @@ def _run(as_json: bool, keep: bool, predictions: int, seed: int, html: Path) -> 
     import httpx
     import redis
 
-    from worker.demo.digits import load_digits
     from worker.demo.display import DemoProgress
     from worker.demo.environment import demo_environment
-    from worker.demo.plan import make_plan
+    from worker.demo.plan import load_digits, make_plan
     from worker.demo.run import play, policy_text
 
     begun = time.monotonic()

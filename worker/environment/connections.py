@@ -1,4 +1,7 @@
-"""Clients of Redis, made one way: binary answers, limits on every wait, a few quick repeats."""
+"""Clients of Redis, made one way: binary answers, limits on every wait, a few quick repeats.
+
+Also which certificate authorities the worker trusts.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+import httpx
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
@@ -233,3 +237,9 @@ def same_server(one: redis.Redis, other: redis.Redis) -> bool:
 def _identity(client: redis.Redis) -> tuple[object, ...]:
     info = client.info("server")
     return (info["run_id"], client.connection_pool.connection_kwargs.get("db", 0))
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """The TLS context of every HTTP client: httpx's own choice, with ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``."""
+    return httpx.create_ssl_context()

@@ -19,13 +19,11 @@ from worker.contract.output import (
     Several,
     Transcription,
 )
-from worker.ontology.classes import ClassPolicy, category_of
+from worker.ontology.compose_annotations import Target, compose_detection, compose_entities, kinds_of
 from worker.ontology.compose_classification import compose_classification
-from worker.ontology.compose_detection import Target, compose_detection, kinds_of
-from worker.ontology.compose_entities import compose_entities
-from worker.ontology.compose_job import TASKS, resolve_job
 from worker.ontology.errors import OntologyError
 from worker.ontology.interface import Interface, Job
+from worker.ontology.resolve import TASKS, ClassPolicy, category_of, resolve_job
 from worker.ontology.validate import validate
 
 Definite = Classification | Detection | Entities | Transcription | Frames

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from worker.contract.output import Classification
-from worker.ontology.classes import ClassPolicy, category_of, unknown_class
 from worker.ontology.errors import OntologyError
 from worker.ontology.interface import Job
+from worker.ontology.resolve import ClassPolicy, category_of, unknown_class
 
 
 def percent(score: float) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from worker.ontology.compose_entities import fits, reads
+from worker.ontology.compose_annotations import fits, reads
 from worker.ontology.interface import ANY_CATEGORY, RELATED, RELATION_ENDS, Job
 from worker.ontology.validate_categories import check_categories, check_children
 from worker.ontology.validate_context import (

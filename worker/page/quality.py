@@ -17,11 +17,9 @@ from worker.feedback.reading import KiliReader
 from worker.kili import KiliError
 from worker.kili.interfaces import InterfaceCache
 from worker.ontology import InterfaceError
-from worker.page.answers import REPORT_POLICY, NotPossible, html, see_other
-from worker.page.asked import Asked, Values
-from worker.page.audit import AuditLog
-from worker.page.fleet_status import FleetStatus
-from worker.page.renderer import Renderer
+from worker.page.access import AuditLog
+from worker.page.answers import REPORT_POLICY, Asked, NotPossible, Renderer, Values, html, see_other
+from worker.page.live import FleetStatus
 from worker.page.views import paged
 from worker.reports.pages import overview, version_page
 from worker.settings.tree import Settings

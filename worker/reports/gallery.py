@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from worker.environment.trust import trusted
+from worker.environment.connections import trusted
 from worker.feedback.messages import percent
 from worker.feedback.reading import LabelKind, ReadAsset, ReadLabel
 from worker.feedback.verdicts import standing_labels

@@ -23,7 +23,7 @@ READING = ("format", "classes", "image_size", "score_kind", "job")
 OPTIONAL = {"PIL", "jq"}
 """What an extra brings, imported where it is used."""
 
-ALLOWED = {"worker.environment", "worker.contract.output", "worker.contract.quotes"}
+ALLOWED = {"worker.environment", "worker.contract.output"}
 
 
 def test_the_public_names_are_these() -> None:

@@ -31,8 +31,7 @@ from worker.monitoring.series import (
     family_of,
     plain_text,
 )
-from worker.monitoring.serving import worker_routes
-from worker.monitoring.worker_monitor import WorkerMonitor
+from worker.monitoring.worker_monitor import WorkerMonitor, worker_routes
 from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement
 
 UNITS = ("_seconds", "_bytes", "_ratio", "_ratio_low", "_ratio_high", "_info", "_calls", "_items")

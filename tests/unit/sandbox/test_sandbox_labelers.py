@@ -12,7 +12,7 @@ import pytest
 
 from tests.nursery import spawn
 from tests.unit.sandbox.scene import APPEND_ASSETS, INTERFACE
-from worker.environment.trust import trusted
+from worker.environment.connections import trusted
 from worker.sandbox.labelers import Labelers, LabelingError, mistake
 from worker.sandbox.process import SandboxProcess
 from worker.sandbox.responses.interface import read_interface
