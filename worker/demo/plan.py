@@ -2,6 +2,11 @@
 
 The images of handwritten digits are real, and the models were really trained: two of different calibration, a new
 version of one of them, and its drift.
+
+Images and labels: E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (1998), UCI Machine Learning
+Repository, https://doi.org/10.24432/C50P49, licence CC BY 4.0; the 1,797 images of its test part, as scikit-learn
+carries them, unchanged. The probabilities are out of sample; ``scripts/make_digits.py`` trains the models and writes
+the file that is read here.
 """
 
 from __future__ import annotations

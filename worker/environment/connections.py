@@ -13,7 +13,6 @@ from importlib import resources
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-import httpx
 import redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.retry import Retry
@@ -242,4 +241,6 @@ def _identity(client: redis.Redis) -> tuple[object, ...]:
 @cache
 def trusted() -> ssl.SSLContext:
     """The TLS context of every HTTP client: httpx's own choice, with ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``."""
+    import httpx  # only those who call over HTTP need it
+
     return httpx.create_ssl_context()

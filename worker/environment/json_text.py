@@ -6,8 +6,6 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic_core import PydanticSerializationError, to_json
-
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
@@ -16,6 +14,8 @@ if TYPE_CHECKING:
 
 def json_bytes(value: Any) -> bytes:
     """Compact JSON in UTF-8; in ASCII where a text holds a lone surrogate."""
+    from pydantic_core import PydanticSerializationError, to_json  # ``health`` reads its file without them
+
     try:
         return to_json(value)
     except PydanticSerializationError:

@@ -1,6 +1,7 @@
 """Whether a worker gets anything done, and the heartbeat file that says so.
 
-Liveness is progress, not a thread that runs. ``prediction-worker health`` reads the file without the worker's other code.
+Liveness is progress, not a thread that runs. ``prediction-worker health`` reads the file without the worker's other
+code.
 """
 
 from __future__ import annotations

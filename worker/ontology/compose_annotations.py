@@ -1,4 +1,8 @@
-"""From detected objects and spans of text to the annotations of a job."""
+"""From detected objects and spans of text to the annotations of a job.
+
+A model counts characters. JavaScript, and with it a label drawn in a browser, counts UTF-16 units, in which an
+emoji is two. Which of the two Kili's server means is not documented, so both readings of an offset are accepted.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Object detectors as their libraries answer: Ultralytics, torchvision, the TensorFlow Object Detection API."""
+"""Object detectors as their libraries answer: Ultralytics, torchvision, the TensorFlow Object Detection API.
+
+TensorFlow's boxes are relative, as [ymin, xmin, ymax, xmax]; its lists are padded, ``num_detections`` tells how many
+count. Source: tensorflow/models, research/object_detection/exporter_lib_v2.py.
+"""
 
 from __future__ import annotations
 

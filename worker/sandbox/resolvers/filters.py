@@ -1,6 +1,7 @@
 """From Kili's where-objects to rows, lists and their lengths.
 
-Candidates come from an index first, then every condition is one predicate.
+Candidates come from an index first, then every condition is one predicate. A null and an empty object mean no
+condition. Rows come in the order of their creation.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Does a jsonResponse fit the project's interface? The first thing that is wrong, as text, or nothing.
 
-Either the rules that are known to hold on the real server, or all that Kili's material shows.
+How strict Kili is with predictions is not known: `strict` holds them to every rule that Kili's public material shows,
+`lenient` to the two that its server is known to have. People may leave required jobs open.
 """
 
 from __future__ import annotations

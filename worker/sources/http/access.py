@@ -1,7 +1,8 @@
 """Who may send: bearer tokens, signatures of Standard Webhooks, and those of Amazon SNS.
 
-Tokens and keys come from settings and from a file that may change. Subscriptions of SNS are confirmed for allowed
-topics.
+Tokens and keys come from settings and from a file that may change. SNS cannot send a token,
+so its requests are trusted for their signature alone: the topic must be one of the settings' and the certificate must
+come from Amazon's own host. Subscriptions are confirmed for these topics.
 """
 
 from __future__ import annotations
