@@ -19,7 +19,7 @@ from worker.feedback.report_data import disagreements
 from worker.feedback.service import Feedback, Observers
 from worker.kili import KiliError
 from worker.kili.interfaces import interface_of
-from worker.projects.review_policy import review_gaps, review_text
+from worker.projects.configuration import review_gaps, review_text
 from worker.reports.export import export_rows
 from worker.reports.gallery import Exhibit, fetch_exhibits, varied
 from worker.reports.page import page

@@ -15,7 +15,7 @@ from worker.cli.running import fail, load_settings, print_json
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def status(form: str, as_json: bool) -> None:
     """Show backlog, lanes, leases, dead letters, pauses, call budget and the conservation check."""
-    from worker.monitoring.fleet import prometheus_text
+    from worker.monitoring.exporter import prometheus_text
     from worker.monitoring.status import collect, text
 
     try:

@@ -11,8 +11,7 @@ from typing import Any
 
 from worker.contract.output import Point, Shape
 from worker.formats.checks import Path, array, describe, fail, finite_numbers, number
-from worker.formats.options import BoxOrder, ReadOptions, Units
-from worker.formats.selection import LeftOut
+from worker.formats.options import BoxOrder, LeftOut, ReadOptions, Units
 
 SLACK_PIXELS = 5.0
 """How far outside the image a coordinate may always lie; it is clipped."""

@@ -11,9 +11,8 @@ from worker.formats.checks import Path, array, describe, fail, integer, mapping,
 from worker.formats.contours import as_hole, as_outline
 from worker.formats.coordinates import Canvas, corners_of, numbers, pose_shape, unit_canvas
 from worker.formats.masks import placed, shape_of_grid, shape_of_png, shape_of_rle
-from worker.formats.options import ReadOptions
+from worker.formats.options import Kept, LeftOut, ReadOptions, keep
 from worker.formats.scores import label_of, probability
-from worker.formats.selection import Kept, LeftOut, keep
 
 Item = Mapping[str, Any]
 

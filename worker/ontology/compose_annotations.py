@@ -15,10 +15,10 @@ from typing import Any
 
 from worker.contract.output import DetectedObject, Detection, Entities, Entity, Point, Shape, same_text
 from worker.formats.contours import regions_of
+from worker.ontology.classes import ClassPolicy, category_of, point_code, unknown_class
 from worker.ontology.compose_classification import category, checked
 from worker.ontology.errors import OntologyError
 from worker.ontology.interface import Category, Interface, Job
-from worker.ontology.resolve import ClassPolicy, category_of, point_code, unknown_class
 
 
 def mid_of(*parts: object) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
+from worker.ontology.classes import listed, nearest, nearest_category
 from worker.ontology.interface import Job
-from worker.ontology.resolve import listed, nearest, nearest_category
 from worker.ontology.validate_context import (
     Context,
     as_list,

@@ -17,7 +17,7 @@ from tests.unit.test_exposition import found
 from worker.delivery import AdaptiveLimit
 from worker.kili import CallRecord
 from worker.monitoring import metrics
-from worker.monitoring.fleet import SeriesLimits, families, prometheus_text
+from worker.monitoring.exporter import SeriesLimits, families, prometheus_text
 from worker.monitoring.metrics import FLEET, WORKER, MetricKind, known_series, page
 from worker.monitoring.probes import Probes
 from worker.monitoring.series import (

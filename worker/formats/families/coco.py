@@ -12,9 +12,8 @@ from worker.formats.coordinates import Canvas, canvas_for, numbers, pose_shape
 from worker.formats.families.items import without_nulls
 from worker.formats.masks import shape_of_rle
 from worker.formats.meaning import unused_keys, with_ignored
-from worker.formats.options import ReadOptions
+from worker.formats.options import LeftOut, ReadOptions, keep
 from worker.formats.scores import label_of, name_by_id, probability
-from worker.formats.selection import LeftOut, keep
 from worker.formats.structure import (
     INDEX,
     LABEL,

@@ -34,10 +34,9 @@ from worker.formats.coordinates import Canvas, canvas_for
 from worker.formats.families.items import Row, row_reader, rows_of
 from worker.formats.masks import shape_of_png
 from worker.formats.meaning import unused_keys, with_ignored
-from worker.formats.options import ReadOptions
+from worker.formats.options import LeftOut, ReadOptions, keep
 from worker.formats.reply import refuse_place
 from worker.formats.scores import SUM_TOLERANCE, label_of, label_scores, probability
-from worker.formats.selection import LeftOut, keep
 from worker.formats.structure import (
     ANY,
     LABEL,

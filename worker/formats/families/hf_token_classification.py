@@ -10,9 +10,8 @@ from worker.contract.output import Entities, Entity, ModelOutput, has_more_at_en
 from worker.formats.checks import ROOT, Path, describe, fail, integer, member
 from worker.formats.families.items import Row, rows_of
 from worker.formats.meaning import unused_keys, with_ignored
-from worker.formats.options import ReadOptions
+from worker.formats.options import ReadOptions, keep
 from worker.formats.scores import label_of, probability
-from worker.formats.selection import keep
 from worker.formats.structure import (
     NUMBER,
     NUMBER_OR_NULL,
