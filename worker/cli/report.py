@@ -22,8 +22,7 @@ from worker.kili.interfaces import interface_of
 from worker.projects.configuration import review_gaps, review_text
 from worker.reports.export import export_rows
 from worker.reports.gallery import Exhibit, fetch_exhibits, varied
-from worker.reports.page import page
-from worker.reports.pages import INDEX, folder
+from worker.reports.page import INDEX, folder, page
 from worker.reports.text import text
 from worker.settings.tree import Settings
 from worker.wiring import access_of, budget_of, feedback_of, file_rules_of, kili_of, named_projects, spool_of
