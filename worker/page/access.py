@@ -127,7 +127,7 @@ class LoginLimit:
         self._failed: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._guard = threading.Lock()
 
-    def wait(self, address: str) -> float:
+    def seconds_left(self, address: str) -> float:
         """Seconds until an address may try again; 0.0: now."""
         with self._guard:
             since, count = self._failed.get(address, (0.0, 0))

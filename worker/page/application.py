@@ -175,7 +175,7 @@ class Page:
             return self._problem(error)
         sent = {name: form.get(name, [""])[0] for name in ("token", "name", "next")}
         address = _address(request)
-        wait = self._login_limit.wait(address)
+        wait = self._login_limit.seconds_left(address)
         if wait > 0:
             response = self._login_page(sent["next"], "Too many wrong tokens; try again in a minute.", 429)
             response.headers["Retry-After"] = str(int(wait) + 1)
