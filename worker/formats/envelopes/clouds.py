@@ -15,7 +15,7 @@ from worker.formats.envelopes.wrappers import (
     text_or_value,
     wrapper,
 )
-from worker.formats.structure import ANY, INDEX, TEXT, Envelope, Keys, Match, Miss, Unwrapped, ValueKind
+from worker.formats.structure import ANY, INDEX, TEXT, Envelope, Keys, Match, Unwrapped, ValueKind
 
 _MESSAGE = ValueKind(
     "a message with data, or with its id",
@@ -149,17 +149,12 @@ def _detect_answer(payload: Any) -> Match | None:
     return Match(f"a service's answer: {key} beside what says how it went") if key else None
 
 
-def _near_answer(_payload: Any) -> Miss | None:
-    return None
-
-
 HTTP_ANSWER = Envelope(
     name="http-answer",
     title="Answers of home-made HTTP services",
     rule="an object with `code`, `success` or `status` (perhaps `message`), and one of "
     + ", ".join(f"`{key}`" for key in _HOLDS),
     detect=_detect_answer,
-    near=_near_answer,
     needs=tuple((key,) for key in _STATUS_KEYS),
     unwrap=_unwrap_answer,
     limits=f"Code 0 or 200, `success: true` and a status such as {describe('ok')} are good; anything else is refused.",

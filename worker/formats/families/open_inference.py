@@ -230,16 +230,11 @@ def _detect_grpc(payload: Any) -> Match | None:
     return None
 
 
-def _near_grpc(_payload: Any) -> Miss | None:
-    return None
-
-
 GRPC = Envelope(
     name="open-inference-grpc",
     title="Open Inference Protocol, gRPC messages as JSON (Seldon Core 2, KServe)",
     rule="an object whose `outputs` have `contents` instead of `data`, or with `rawOutputContents`",
     detect=_detect_grpc,
-    near=_near_grpc,
     needs=needed(_KEYS),
     unwrap=unwrap_grpc,
     limits="What is inside is read as `open-inference` or `triton-classification`.",

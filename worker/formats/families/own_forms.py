@@ -119,17 +119,12 @@ def _detect_short(payload: Any) -> Match | None:
     return Match("objects or entities in the short form") if items and all(map(_fits, items)) else None
 
 
-def _near_short(_payload: Any) -> Miss | None:
-    return None
-
-
 SHORT_FORM = Family(
     name="short-form",
     title="The short form of messages",
     rule="an object (or a list, one per asset) with `boxes`, `polygons`, `masks`, `points` or `entities`, lists of "
     "objects with `label`",
     detect=_detect_short,
-    near=_near_short,
     needs=tuple((key,) for key in _LISTS),
     read=read_short,
     options=("classes", "first_class", "image_size", "units", "box_order", "point_names", "text"),

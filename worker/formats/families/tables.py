@@ -15,7 +15,7 @@ from worker.formats.checks import ROOT, Path, array, fail, is_number, mapping
 from worker.formats.meaning import with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import label_of, label_scores
-from worker.formats.structure import Family, Match, Miss, first_item, refuse_foreign
+from worker.formats.structure import Family, Match, first_item, refuse_foreign
 
 BOX_ROW = 6
 """Numbers of a box in the exports of detectors: x1, y1, x2, y2, score, class; the last two may be missing."""
@@ -100,17 +100,12 @@ def _detect(payload: Any) -> Match | None:
     return Match("rows with a probability column per class") if len(_columns(first_item(payload)[0])) > 1 else None
 
 
-def _near(_payload: Any) -> Miss | None:
-    return None
-
-
 PMML = Family(
     name="pmml",
     title="PMML scorers (KServe's PMML server, JPMML)",
     rule="an object (or a list; also rows of `predictions`) with two or more columns `probability_CLASS` or "
     "`probability(CLASS)`",
     detect=_detect,
-    near=_near,
     takes=("object", "objects"),
     read=read_pmml,
     options=("classes", "exclusive"),

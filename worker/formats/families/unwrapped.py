@@ -102,16 +102,11 @@ def _detect_text(payload: Any) -> Match | None:
     return Match("a bare text") if isinstance(payload, str) and payload.strip() else None
 
 
-def _near_text(_payload: Any) -> Miss | None:
-    return None
-
-
 BARE_TEXT = Family(
     name="bare-text",
     title="A bare text: a class or a text",
     rule="a text that is no JSON",
     detect=_detect_text,
-    near=_near_text,
     takes=("text",),
     read=read_bare_text,
     options=("strings", "classes", "exclusive"),
@@ -176,16 +171,11 @@ def _detect_lines(payload: Any) -> Match | None:
     return Match("lines of corners, text and score") if _pages(payload) else None
 
 
-def _near_lines(_payload: Any) -> Miss | None:
-    return None
-
-
 OCR_LISTS = Family(
     name="ocr-lines",
     title="EasyOCR and PaddleOCR 2, lists of lines",
     rule="a list (or a list of pages) of lines: four corners, the text, its score",
     detect=_detect_lines,
-    near=_near_lines,
     takes=("list",),
     read=read_ocr_lists,
     limits="Lines are joined by line breaks; the score is the least of them. Places of the lines are not used.",
