@@ -6,8 +6,8 @@ Knows nothing of HTTP, Redis or settings.
 from __future__ import annotations
 
 from worker.ontology.agreement import Agreement, agreement
+from worker.ontology.compiled import CompiledChoice
 from worker.ontology.compose import to_json_response, unknown_labels
-from worker.ontology.compose_classification import CompiledChoice
 from worker.ontology.confidence import confidence_of
 from worker.ontology.errors import CAUSES, Cause, InterfaceError, OntologyError
 from worker.ontology.interface import IGNORED_JOBS, Category, Interface, InterfaceDrift, Job, KeyPoint, drift
