@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 import pytest
@@ -22,6 +24,7 @@ from worker.reports.gallery import AssetContents, Exhibit, Shown, exhibits, vari
 from worker.reports.page import page
 from worker.reports.text import text
 
+ROOT = Path(__file__).parents[3]
 DAY = 86_400.0
 VOID = {"br", "img", "meta"}
 LINKS = Links.of("https://kili.example/api/label/v2/graphql", "P1")
@@ -296,3 +299,17 @@ def test_times_are_as_fine_as_their_span() -> None:
 
 def test_an_unknown_share_is_called_so() -> None:
     assert (percent(None), percent(0.1234, 1)) == ("unknown", "12.3\u202f%")
+
+
+@pytest.mark.parametrize("package", ["reports", "page"])
+def test_markup_is_written_in_templates_alone(package: str) -> None:
+    folder = ROOT / "worker" / package
+    texts = [
+        (path.name, node.value)
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+    assert any(re.search(r"</[a-z]+>", path.read_text("utf-8")) for path in folder.glob("templates/*"))
+    assert [(name, text) for name, text in texts if re.search(r"</?[a-z]+[\d ]*>|<[a-z]+ [a-z-]+=", text)] == []
