@@ -1,9 +1,10 @@
-"""The table of formats, written from the registry and the mappings so that the documentation cannot drift from them."""
+"""docs/formats.md with its table of formats, which is made from the registry and the mappings."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from worker.formats.mappings import SHIPPED, shipped
@@ -12,8 +13,16 @@ from worker.formats.mappings.mapping import MappingExample
 from worker.formats.registry import ANSWERS, ENVELOPES
 from worker.formats.structure import Recognised
 
+PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+BEGIN, END = "<!-- formats table -->\n\n", "\n<!-- end of formats table -->"
 _HEAD = "| format | what it is | recognised by structure | options | limits | example |\n|---|---|---|---|---|---|\n"
 _LINK = "[message](../examples/{}.json)"
+
+
+def page() -> str:
+    """The whole page: what is written by hand, and the table in its place."""
+    before, _, rest = PAGE.read_text("utf-8").partition(BEGIN)
+    return f"{before}{BEGIN}{formats_table()}{END}{rest.partition(END)[2]}"
 
 
 def formats_table() -> str:
