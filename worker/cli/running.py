@@ -11,15 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
-
-from worker.environment.logs import configure_logging, password_of
-from worker.settings.names import mistakes
-from worker.settings.tree import Settings
 
 if TYPE_CHECKING:
     from worker.formats import Catalogue
+    from worker.settings.tree import Settings
     from worker.tracing import Tracer
 
 
@@ -104,6 +99,12 @@ class OutputPlace(OutputFile):
 
 def load_settings() -> Settings:
     """Read the settings; a wrong one ends the command with its name and what is wrong."""
+    from pydantic import ValidationError
+    from pydantic_settings import SettingsError
+
+    from worker.settings.names import mistakes
+    from worker.settings.tree import Settings
+
     try:
         return Settings()
     except (ValidationError, SettingsError) as error:
@@ -116,6 +117,8 @@ def load_settings() -> Settings:
 
 def start_logging(settings: Settings) -> None:
     """Logs as configured, with every secret of the settings cut out."""
+    from worker.environment.logs import configure_logging, password_of
+
     key = settings.kili_api_key.get_secret_value() if settings.kili_api_key else ""
     webhook = settings.feedback.webhook_url.get_secret_value() if settings.feedback.webhook_url else ""
     secrets = [key, webhook, password_of(settings.redis), password_of(settings.broker)]
