@@ -65,6 +65,10 @@ class MemoryKili:
     priorities: dict[str, int | None] = field(default_factory=dict)
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
 
+    def guarded(self, check: Callable[[], None]) -> MemoryKili:
+        check()
+        return self
+
     @property
     def counts(self) -> Counter[str]:
         return Counter(operation for operation, _ in self.calls)
