@@ -248,8 +248,17 @@ class FreeBudget:
 class Bench:
     """A deliverer on a real spool and a Kili in memory."""
 
-    def __init__(self, client: redis.Redis, kili: Any, *, prober: Any = None, **rules: Any) -> None:
-        self.spool = Spool(client, prefix="t:", lease_ms=5000, remember_ms=60_000)
+    def __init__(
+        self,
+        client: redis.Redis,
+        kili: Any,
+        *,
+        prober: Any = None,
+        late_ms: int = 0,
+        lease_ms: int = 5000,
+        **rules: Any,
+    ) -> None:
+        self.spool = Spool(client, prefix="t:", lease_ms=lease_ms, remember_ms=60_000, late_ms=late_ms)
         self.stop = threading.Event()
         self.pool = ThreadPoolExecutor(4)
         graces = {one.name: rules.pop(one.name) for one in fields(Graces) if one.name in rules}
