@@ -188,7 +188,7 @@ class Spool:
         So it is also when the lock has ended and nobody has taken it since; else the taker has seen to it.
         """
         try:
-            self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES, 0])
+            self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES, self._late_ms])
             self._run("release", [self.prefix, project, token])
         finally:
             if self._observer is not None:

@@ -175,10 +175,35 @@ def test_a_lock_that_nobody_took_makes_no_call_late(client: redis.Redis, caplog:
     with caplog.at_level(logging.WARNING, "worker"):
         world.still.deliver()
     assert [getattr(record, "action", "") for record in caplog.records] == ["lease_lost"]
-    assert client.exists(f"t:late:{PROJECT}") == 0
     world.kili.rule = lambda step, ids: None
     world.other.deliver()
     assert world.other.spool.ledger().delivered == 1
+
+
+def test_a_late_worker_that_finds_the_lock_free_takes_it_from_one_that_stands_still_itself(client: redis.Redis) -> None:
+    world = Late(client, "append_labels", late_ms=LONG_MS)
+    third = Bench(client, world.kili, late_ms=LONG_MS)
+    world.still.admit(waiting("b"))
+    late = world.still.spool.acquire(PROJECT)
+    assert late is not None
+    client.delete(f"t:lock:{PROJECT}")
+    token = third.spool.acquire(PROJECT) or ""
+    third.admit(waiting("a"))
+    assert len(third.spool.lease(PROJECT, token, items=10, max_bytes=10**6, aging_ms=60_000)) == 2
+    client.delete(f"t:lock:{PROJECT}")
+    world.still.spool.release(PROJECT, late)
+    _, known = world.other.spool.take(PROJECT)
+    assert ASSET in known.ends
+
+
+def test_who_gives_back_what_it_holds_makes_no_call_late(client: redis.Redis) -> None:
+    bench = Bench(client, MemoryKili(), late_ms=LONG_MS)
+    bench.admit(waiting("a"))
+    token = bench.spool.acquire(PROJECT) or ""
+    assert bench.spool.lease(PROJECT, token, items=10, max_bytes=10**6, aging_ms=60_000)
+    bench.spool.release(PROJECT, token)
+    _, known = bench.spool.take(PROJECT)
+    assert known.ends == {}
 
 
 def test_what_may_come_late_is_forgotten_in_time_and_with_its_project(client: redis.Redis) -> None:

@@ -1,17 +1,19 @@
 -- Take a project for one wave at a time; what a dead holder had leased waits again, ahead of its lane.
 -- What the dead holder had leased may still come to Kili, when it only stood still: its assets are remembered for a while.
--- ARGV: prefix, project, token, lease in ms, number of lanes, that while in ms (0: the holder itself asks).
+-- ARGV: prefix, project, token, lease in ms, number of lanes, that while in ms (0: not at all).
 -- Returns {taken 0|1, recovered, late}; late has three values for each such asset: its id, for how many ms yet, and the
 -- entry (lane/id) that may come late, '*' for several.
 local P, project, token, lanes = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[5])
 redis.call('DEL', P .. 'nothing') -- a first write that a full memory does not refuse lets the others through
 local lock = P .. 'lock:' .. project
-if not redis.call('SET', lock, token, 'NX', 'PX', ARGV[4]) and redis.call('GET', lock) ~= token then return { 0, 0, {} } end
+local is_new = redis.call('SET', lock, token, 'NX', 'PX', ARGV[4])
+if not is_new and redis.call('GET', lock) ~= token then return { 0, 0, {} } end
 
 local time = redis.call('TIME')
 redis.call('ZADD', P .. 'projects', 'NX', time[1] * 1000, project) -- of a worker that kept no such set
 
-local now, window = time[1] * 1000 + math.floor(time[2] / 1000), tonumber(ARGV[6])
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local window = is_new and tonumber(ARGV[6]) or 0 -- who has the lock and recovers its own makes no call any more
 local late = P .. 'late:' .. project
 
 local function asset_of(key, id)
