@@ -15,7 +15,7 @@ from worker.delivery.item import Item
 from worker.delivery.leasing import Lease
 from worker.delivery.uploads import Upload, _Batch
 from worker.delivery.written import Properties, WrittenLately
-from worker.kili import KiliClient, KiliError
+from worker.kili import KiliError
 from worker.spool import LateWrites, Leased
 
 
@@ -70,11 +70,6 @@ def _old_looks_are_trusted(stack: ExitStack) -> None:
     stack.enter_context(patch.object(assets, "_distrust", lambda items, begun: None))
 
 
-def _attempts_are_unguarded(stack: ExitStack) -> None:
-    """The lock is looked at before a call, not before each of its attempts."""
-    stack.enter_context(patch.object(KiliClient, "guarded", lambda client, _: client))
-
-
 REVERTS: dict[str, Callable[[ExitStack], None]] = {
     "carrier": _superseded_at_once,
     "grace": _grace_since_admission,
@@ -83,7 +78,6 @@ REVERTS: dict[str, Callable[[ExitStack], None]] = {
     "lost-lease": _lost_lease_goes_on,
     "late-write": _late_calls_are_not_expected,
     "old-look": _old_looks_are_trusted,
-    "attempts": _attempts_are_unguarded,
 }
 
 

@@ -120,7 +120,7 @@ class SpoolSettings(Group):
     prefix: str = Field("pw:", min_length=1, description="Prefix of every key of the worker.")
     lease_seconds: float = Field(30.0, ge=1, description="A dead worker's wave is taken over after this time.")
     late_write_seconds: float = Field(
-        600.0,
+        300.0,
         ge=0,
         description="How long calls of a worker without a lock may come late; newer predictions are sent again then.",
     )
