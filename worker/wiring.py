@@ -39,6 +39,7 @@ def spool_of(settings: Settings, environment: Environment = MACHINE, observer: S
         prefix=settings.spool.prefix,
         lease_ms=int(settings.spool.lease_seconds * 1000),
         remember_ms=int(settings.spool.remember_hours * 3_600_000),
+        late_ms=int(settings.spool.late_write_seconds * 1000),
         observer=observer,
     )
 
