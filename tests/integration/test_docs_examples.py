@@ -17,7 +17,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from tests.awaiting import free_port
+from tests.awaiting import PATIENCE, free_port
 from tests.nursery import spawn
 from worker.cli import main
 from worker.contract import ReadingLimits, read_json, read_message
@@ -197,7 +197,7 @@ def test_the_first_steps_lead_to_a_prediction_in_the_local_kili(tmp_path: Path) 
         env={**known, "PYTHONPATH": str(ROOT), "WORKER_HEARTBEAT_FILE": str(tmp_path / "beat")},
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=PATIENCE,
         check=False,
     )
     told = found.stdout
