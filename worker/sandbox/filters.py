@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from worker.sandbox.store import Tables
 
-from .conditions import ASSET_CONDITIONS, LABEL_CONDITIONS, Predicate, Where, predicates_of
+from .conditions import ASSET_CONDITIONS, LABEL_CONDITIONS, Predicate, Where, first_day, predicates_of
 from .errors import no_access
 from .records import Asset, Label
 
@@ -80,8 +80,12 @@ def _label_candidates(where: Where, tables: Tables) -> Iterable[Label]:
     elif {"id", "idIn", "externalIdStrictlyIn"} & set(where.get("asset", {})):
         assets = select_assets(where["asset"], tables)
         known = (label for asset in assets for label in tables.labels_on(asset.id))
+    elif project_id is None:
+        return tables.labels.values()
+    elif "createdAtGte" in where:
+        return tables.labels_since(project_id, first_day(where["createdAtGte"]))
     else:
-        return tables.labels.values() if project_id is None else tables.labels_of(project_id).values()
+        return tables.labels_of(project_id).values()
     found = [label for label in known if project_id in {None, label.project_id}]
     return sorted(found, key=lambda label: label.sequence)
 
