@@ -1,4 +1,4 @@
-"""Time cut into windows of a fixed number of predictions, for the drift detectors."""
+"""Time cut into windows of predictions, for the drift detectors."""
 
 from __future__ import annotations
 
@@ -9,6 +9,12 @@ from worker.statistics.estimator import base_weights
 from worker.statistics.samples import Sample
 
 WINDOW_SAMPLES = 250
+
+DISPLACED = 0.02
+"""Share of a window that may belong to a later one by the time of prediction; else it is made longer.
+
+Kili gets the predictions that need a review first, so the first part of a backlog is no fair sample of it.
+"""
 
 SWING = 8.0
 """How far below 0 the score of an audit without an error may fall: the further, the better P(error) is made use of."""
@@ -68,6 +74,35 @@ class Patience:
         if sample.answered or not (sample.audited or sample.asked):
             return False
         return sample.place[0] >= (self.audits if sample.audited else self.asked)
+
+
+def displaced(times: Sequence[float]) -> list[int]:
+    """For each number of first ones, how many of them would not be among so many in the order of their times.
+
+    ``times`` are those of predictions, in the order in which Kili took them.
+    """
+    order = sorted(range(len(times)), key=lambda place: times[place])
+    rank = [0] * len(times)
+    for number, place in enumerate(order):
+        rank[place] = number
+    found, fitting = [0], 0
+    for last in range(len(times)):
+        fitting += (rank[last] <= last) + (order[last] < last)
+        found.append(last + 1 - fitting)
+    return found
+
+
+def window_end(strangers: Sequence[int], start: int, size: int) -> int | None:
+    """Where the first window from ``start`` on ends that has the size, and few that belong to a later one.
+
+    It takes with it what brings their number down further, so a backlog is in one window. ``strangers`` comes from
+    :func:`displaced`; None where no such window is complete.
+    """
+    ends = range(start + size, len(strangers))
+    end = next((end for end in ends if strangers[end] <= DISPLACED * (end - start)), None)
+    while end is not None and end + 1 < len(strangers) and strangers[end + 1] < strangers[end]:
+        end += 1
+    return end
 
 
 def windows_of(
