@@ -2,9 +2,10 @@
 
 Each detector goes forward only. It cuts the predictions, in the order in which Kili took them, into windows of a least
 length; a window is cut once, looked at once, and stays what it was then. It is longer where Kili took predictions in
-another order than they were made in, so that each window is a fair sample of its time. A detector that has raised an
-alarm looks at nothing until the alarm is acknowledged; then it learns anew from what is predicted afterwards. What it
-knows is plain data (:meth:`Watch.state`), which the next look goes on from.
+another order than they were made in, so that each window is a fair sample of its time, and is looked at in the order in
+which they were made. A detector that has raised an alarm looks at nothing until the alarm is acknowledged; then it
+learns anew from what is predicted afterwards. What it knows is plain data (:meth:`DriftWatch.state`), which the next
+look goes on from.
 """
 
 from __future__ import annotations
@@ -274,7 +275,8 @@ class _Run:
             chosen = rest[start:end]
             if end is None or (self._needs_answers and any(patience.waits(sample) for sample, _ in chosen)):
                 return False
-            self._look(window_of(chosen, patience, weighed=self._name == AccuracyFell.name))
+            in_time = sorted(chosen, key=lambda pair: pair[0].at)
+            self._look(window_of(in_time, patience, weighed=self._name == AccuracyFell.name))
             self._progress.place, start = chosen[-1][0].place, end
         return True
 

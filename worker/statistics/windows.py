@@ -30,7 +30,7 @@ class Window:
     """Predictions that follow each other in time.
 
     Attributes:
-        units: in the order in which Kili took them.
+        units: in their order.
         weights: for each unit, how many unanswered ones it stands for: unbiased, not scaled.
         scores: the model's own confidences, where known.
         closed: whether no answer is waited for any more, so that the answers may be counted.
