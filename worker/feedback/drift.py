@@ -273,7 +273,9 @@ class _Run:
         while not self._progress.raised:
             end = window_end(strangers, start, size)
             chosen = rest[start:end]
-            if end is None or (self._needs_answers and any(patience.waits(sample) for sample, _ in chosen)):
+            if end is None or chosen[-1][0].place[0] > patience.settled:
+                return False
+            if self._needs_answers and any(patience.waits(sample) for sample, _ in chosen):
                 return False
             in_time = sorted(chosen, key=lambda pair: pair[0].at)
             self._look(window_of(in_time, patience, weighed=self._name == AccuracyFell.name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from worker.statistics.estimator import base_weights
 from worker.statistics.samples import Sample
@@ -52,6 +53,10 @@ class Window:
         return self.audits > 0 or not any(sample.audited for sample in self.samples)
 
 
+SETTLING_SECONDS = 600.0
+"""After so long Kili has what was sent together with a prediction, unless there is a backlog."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long answers are waited for: those to predictions taken before these times no longer (Unix seconds).
@@ -59,15 +64,17 @@ class Patience:
     Attributes:
         audits: for audits.
         asked: for other reviews that were asked for.
+        settled: what Kili took since then may lack what was sent together with it.
     """
 
     audits: float
     asked: float
+    settled: float = inf
 
     @classmethod
     def at(cls, now: float, audit_sla: float) -> Patience:
         """As usual: audits until they are overdue, other reviews a third of that time."""
-        return cls(now - audit_sla, now - audit_sla / 3)
+        return cls(now - audit_sla, now - audit_sla / 3, now - SETTLING_SECONDS)
 
     def waits(self, sample: Sample) -> bool:
         """Whether an answer is still waited for."""

@@ -9,11 +9,19 @@ from statistics import pvariance
 
 import pytest
 
-from worker.feedback.drift import State, watch
+from worker.feedback.drift import DriftWatch, State, watch
 from worker.statistics.detectors import AccuracyFell, ScoresChanged, WorseThanConfidence, smirnov
 from worker.statistics.samples import Sample
 from worker.statistics.shiryaev import Bets
-from worker.statistics.windows import SWING, displaced, error_scores, window_end, windows_of
+from worker.statistics.windows import (
+    SETTLING_SECONDS,
+    SWING,
+    Patience,
+    displaced,
+    error_scores,
+    window_end,
+    windows_of,
+)
 
 
 def stream(
@@ -255,3 +263,16 @@ def test_a_window_ends_where_few_belong_to_a_later_one() -> None:
     assert window_end(backwards, 0, 50) == 140
     late = displaced([*map(float, range(1, 100)), 0.5, *map(float, range(100, 200))])
     assert window_end(late, 0, 50) == 50, "a single late one keeps nobody waiting"
+
+
+def test_what_kili_has_just_taken_may_lack_what_was_sent_with_it() -> None:
+    """A look in the midst of a wave: of 900 predictions Kili has the unsure ones, and the others a moment later."""
+    samples = calm_with_a_backlog(3900, range(3000, 3900))
+    in_the_midst = sorted(samples, key=lambda pair: pair[0].place)[:3300]
+    one = DriftWatch("m:1")
+    alarms = one.look(in_the_midst, Patience.at(3900.0, 0.0), {}, run_length=140_000.0)
+    assert alarms == []
+    assert one.progress[ScoresChanged.name].place[0] < 3000.0
+
+    assert one.look(samples, Patience.at(3900.0 + SETTLING_SECONDS, 0.0), {}, run_length=140_000.0) == []
+    assert one.progress[ScoresChanged.name].place[0] > 3899.0
