@@ -10,14 +10,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from worker.delivery import prepare
+from worker.delivery import assets, prepare
 from worker.delivery.item import Item
 from worker.delivery.leasing import Lease
 from worker.delivery.uploads import Upload, _Batch
 from worker.delivery.written import Properties, WrittenLately
 from worker.feedback import drift
 from worker.kili import KiliError
-from worker.spool import Leased
+from worker.spool import LateWrites, Leased
 
 
 def _superseded_at_once(stack: ExitStack) -> None:
@@ -70,6 +70,16 @@ def _windows_of_one_length(stack: ExitStack) -> None:
     stack.enter_context(patch.object(drift, "window_end", end))
 
 
+def _late_calls_are_not_expected(stack: ExitStack) -> None:
+    """What is newer than a call that may come late is settled when it was delivered once."""
+    stack.enter_context(patch.object(LateWrites, "keep_back", lambda _, settlements: settlements))
+
+
+def _old_looks_are_trusted(stack: ExitStack) -> None:
+    """What was looked up long ago is completed by what was written lately, as if it were new."""
+    stack.enter_context(patch.object(assets, "_distrust", lambda items, begun: None))
+
+
 REVERTS: dict[str, Callable[[ExitStack], None]] = {
     "carrier": _superseded_at_once,
     "grace": _grace_since_admission,
@@ -77,6 +87,8 @@ REVERTS: dict[str, Callable[[ExitStack], None]] = {
     "read-lag": _made_is_new,
     "lost-lease": _lost_lease_goes_on,
     "windows": _windows_of_one_length,
+    "late-write": _late_calls_are_not_expected,
+    "old-look": _old_looks_are_trusted,
 }
 
 

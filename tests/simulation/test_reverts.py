@@ -50,6 +50,20 @@ AFTER_AN_OUTAGE = MonthsPlan(
 )
 """A model that stays as it is; Kili is away for most of a day, and then has what needs a review before the rest."""
 
+CALLS_COME_LATE = replace(STANDS_STILL, seed=8, workers=3, producers=((0, "m0", "1", 4.0),))
+"""Three workers stand still, much is predicted anew: calls come after those of the next holder of the lock."""
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        pytest.param(replace(STANDS_STILL, seed=3), id="a retried call and an old look"),
+        pytest.param(CALLS_COME_LATE, id="calls that come late"),
+    ],
+)
+def test_what_workers_send_that_stood_still_does_not_outlast_what_is_newer(plan: Plan) -> None:
+    assert simulate(plan).problem == ""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
@@ -59,6 +73,10 @@ AFTER_AN_OUTAGE = MonthsPlan(
         pytest.param("grace", OUTAGE_THEN_BAD_BUCKET, "valid predictions became dead letters", id="grace"),
         pytest.param("windows", AFTER_AN_OUTAGE, "false alarms of steady:1", id="windows"),
         pytest.param("lost-lease", STANDS_STILL, "2 not of the newest answer", id="lost-lease"),
+        pytest.param("late-write", CALLS_COME_LATE, "2 not of the newest answer", id="late-write"),
+        pytest.param(
+            "old-look", replace(STANDS_STILL, seed=3), "1 priorities are not of the newest decision", id="old-look"
+        ),
     ],
 )
 def test_what_was_mended_is_found_when_the_mending_is_taken_back(name: str, plan: Plan, words: str) -> None:
