@@ -9,6 +9,7 @@ from dataclasses import replace
 from worker import __version__
 from worker.contract import ReadingLimits
 from worker.delivery import DeliveryRules, Graces
+from worker.delivery.waiting import wait_of
 from worker.environment import clock
 from worker.environment.machine import MACHINE, Environment
 from worker.feedback.collection_cycle import CollectionCycle
@@ -294,6 +295,7 @@ def feedback_of(
         rules=feedback_rules_of(settings),
         observers=observers,
         may_read=may_read,
+        is_behind=lambda: wait_of(spool, project, None).is_backlog,
     )
 
 

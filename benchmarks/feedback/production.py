@@ -46,6 +46,7 @@ class Production:
         time: Unix seconds.
         kili: what the workers read.
         told: every alarm that was posted, in order.
+        is_behind: whether a backlog waits for Kili.
     """
 
     rules: FeedbackRules
@@ -54,6 +55,7 @@ class Production:
     time: float = START
     kili: SimulatedKili = field(init=False)
     told: list[Told] = field(default_factory=list)
+    is_behind: bool = False
     room: Feedback = field(init=False)
     _waiting: list[tuple[float, str]] = field(default_factory=list)
     _pruned: float = 0.0
@@ -75,6 +77,7 @@ class Production:
         """The feedback room of one more worker."""
         observers = Observers(alarm=self._hear)
         options = {"endpoint": ENDPOINT, "now": lambda: self.time, "rules": self.rules, "observers": observers}
+        options["is_behind"] = lambda: self.is_behind
         return Feedback(self.kili, self.client, "sim:", PROJECT, INTERFACE, **options)  # type: ignore[arg-type]
 
     def look(self, at: float) -> None:

@@ -31,7 +31,9 @@ def main() -> int:
     parser.add_argument("--plant", action="store_true", help="let Kili forget labels, to see that it is found")
     parser.add_argument("--bare", action="store_true", help="new answers about known assets may have no content")
     parser.add_argument(
-        "--revert", default="", help="take a mending back: carrier, grace, upload, read-lag, lost-lease"
+        "--revert",
+        default="",
+        help="take a mending back: carrier, grace, upload, read-lag, lost-lease, late-write, old-look, windows",
     )
     options = parser.parse_args()
     if os.environ.get(HASHES) != "0":  # the order of sets is a part of what a seed decides

@@ -20,7 +20,7 @@ from tests.simulation.world import BEGIN, Violation, World
 from worker.feedback.alarms import AlarmName
 
 FOUND_DAYS = 16.0
-"""Days, beside those of outages and holidays, within which a planted drift is told."""
+"""Days, beside those of outages and holidays, within which a planted drift is told; longer with thin traffic."""
 
 LASTING_DAYS = 30.0
 """For so long after a drift an alarm may be of it, also one of another detector."""
@@ -144,14 +144,15 @@ class DriftJudge(logging.Handler):
         own = [(name, one) for name, one in alarms if name is not None and name.model == model.label]
         fell = [one for name, one in own if name.detector == "accuracy_fell"]
         for drift in model.drifts:
-            end = drift + FOUND_DAYS + self.slack
+            end = drift + FOUND_DAYS * model.slowness + self.slack
             if min(self.days, model.end) < end:
                 continue
             found = [one for one in fell if drift < one.day <= end]
             if len(found) != 1:
                 days = [f"{one.id} {one.day:.1f}" for one in fell]
                 raise Violation(f"the drift of {model.label} on day {drift:.1f} was told {len(found)} times: {days}")
-        false = [one for _, one in own if not any(0 < one.day - drift < LASTING_DAYS for drift in model.drifts)]
+        lasting = LASTING_DAYS * model.slowness
+        false = [one for _, one in own if not any(0 < one.day - drift < lasting for drift in model.drifts)]
         if false:
             raise Violation(f"false alarms of {model.label}: {[(one.id, round(one.day, 1)) for one in false]}")
 

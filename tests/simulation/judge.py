@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice, takewhile
+from typing import Any, TypeVar
 
 from tests.simulation.servers import SimulatedKili, SimulatedRedis
 from tests.simulation.world import Violation, World
+from worker.sandbox.records import Asset, Label
 from worker.spool import Ledger, Spool
 from worker.spool.dead_letters import DeadLetters
 
 Key = tuple[str, str, str]
+Row = TypeVar("Row", Asset, Label)
 
 THRESHOLD = 0.8
 """Of the review rule: what is less sure than this is given a priority."""
@@ -54,6 +57,7 @@ class Judge:
         self.letters = DeadLetters(store.plain, "pw:")
         self.compare_priorities = self.compare_with_threshold
         self.keys: list[tuple[float, int, int]] = []
+        self._looked = 0
 
     def ledger(self) -> Ledger:
         """The counters, whose sum must hold whenever they are read."""
@@ -143,14 +147,21 @@ class Judge:
             raise Violation(f"{len(wrong)} priorities are not of the newest decision: {wrong[:3]}")
 
     def _no_twins(self) -> None:
+        """Of two that are the same, one is new since the last look: only what is new is held against the others."""
         tables = self._kili.sandbox.store.tables
-        names = Counter((asset.project_id, asset.external_id) for asset in tables.assets.values())
-        labels = Counter(
-            (label.asset_id, label.model_name) for label in tables.labels.values() if label.label_type == "INFERENCE"
-        )
-        twins = [key for key, count in [*names.items(), *labels.items()] if count > 1]
+        doubles = [one for one in self._new(tables.assets) if len(tables.assets_called(*_name_of(one))) > 1]
+        twins = [_name_of(one) for one in doubles]
+        for label in self._new(tables.labels):
+            others = [one.model_name for one in tables.labels_on(label.asset_id) if one.label_type == "INFERENCE"]
+            if label.label_type == "INFERENCE" and others.count(label.model_name) > 1:
+                twins.append((label.asset_id, str(label.model_name)))
+        self._looked = max((row.sequence for rows in (tables.assets, tables.labels) for row in _last(rows)), default=0)
         if twins:
             raise Violation(f"twice in Kili: {twins[:3]}")
+
+    def _new(self, rows: dict[str, Row]) -> Iterator[Row]:
+        """Those that came since the last look, newest first; a changed one keeps its place."""
+        return takewhile(lambda row: row.sequence > self._looked, reversed(rows.values()))
 
     def _waiting(self) -> dict[str, str]:
         pauses = {key.decode(): value.decode()[:160] for key, value in self._redis.hgetall("pw:pauses").items()}
@@ -162,6 +173,14 @@ class Judge:
     def _size(self) -> tuple[int, int]:
         keys = self._redis.keys("*")
         return len(keys), 0
+
+
+def _name_of(asset: Asset) -> tuple[str, str]:
+    return asset.project_id, asset.external_id
+
+
+def _last(rows: dict[str, Row]) -> Iterator[Row]:
+    return islice(reversed(rows.values()), 1)
 
 
 def answer_of(response: str) -> str:

@@ -15,6 +15,10 @@ SHARES = (40, 30, 15, 10, 5)
 """How often a model is how sure; before it drifts it is wrong as often as it says."""
 
 
+ENOUGH = 480.0
+"""Predictions a day with which drifts are found within the days that are stated; with fewer it takes longer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """From a day on, so much more of what would be right is wrong; confidences stay. Below 0: less is wrong."""
@@ -45,6 +49,11 @@ class Model:
         """The days on which it becomes worse."""
         return [one.day for one in self.changes if one.worse > 0]
 
+    @property
+    def slowness(self) -> float:
+        """How many times as long everything takes that needs a number of predictions."""
+        return max(1.0, ENOUGH / self.daily)
+
     def level(self, day: float) -> float:
         """How much worse than it says it is, on a day."""
         return sum(one.worse for one in self.changes if one.day <= day)
@@ -57,14 +66,14 @@ def truth_of(name: str) -> str:
 
 @dataclass
 class ModelProducer(Producer):
-    """Sends what a model says of assets whose truth is known; several times a day, many at once."""
+    """Sends what a model says of assets whose truth is known; a few times a day, many at once."""
 
     says: Model = field(default_factory=lambda: Model(0, "m", "1", 100.0))
-    per_day: float = 6.0
 
     def _burst(self) -> tuple[int, float]:
-        wait = DAY / self.per_day
-        size = max(1, round(self.dice.uniform(0.3, 1.7) * self.says.daily / self.per_day))
+        per_day = 6.0 if self.says.daily > 300 else 2.0
+        wait = DAY / per_day
+        size = max(1, round(self.dice.uniform(0.3, 1.7) * self.says.daily / per_day))
         return size, self.dice.uniform(0.5, 1.5) * wait
 
     def _answer(self, name: str) -> tuple[str, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from tests.simulation.actors import BELOW_HTTP, PASSING, Episode
@@ -25,6 +25,9 @@ PROJECTS = 3
 
 RUN_LENGTH = 1e7
 """So few false alarms that a seed has none."""
+
+THIN = 1000.0
+"""With fewer predictions a day there are fewer models, so that a drift can be found in one of them."""
 
 OUTAGES = ("503", "refused", "silence", "internal")
 WORSE = (0.25, 0.3)
@@ -66,7 +69,13 @@ def months_of(seed: int, days: float, messages: float) -> MonthsPlan:
 
 
 def _models(dice: random.Random, days: float, messages: float) -> Iterator[Model]:
-    """One that drifts again and again, one that is deployed anew, one that improves, one that stays as it is."""
+    """One that drifts again and again, one that is deployed anew, one that improves, one that stays as it is.
+
+    Of thin traffic one that drifts has the most, with time enough between its drifts, and one other has the rest.
+    """
+    if messages < THIN:
+        yield from _few_models(dice, days, messages)
+        return
     share = messages * 0.24
     drifts = [12.0 + dice.uniform(0, 2) + 25.0 * number for number in range(3)]
     yield Model(0, "drifting", "1", share, changes=tuple(Change(one, dice.uniform(*WORSE)) for one in drifts))
@@ -76,6 +85,21 @@ def _models(dice: random.Random, days: float, messages: float) -> Iterator[Model
     yield Model(0, "deployed", "2", share, begin=until, changes=later)
     yield Model(1, "improving", "1", share, changes=(Change(days / 3, -0.5),))
     yield Model(1, "steady", "1", share)
+    yield Model(2, "doomed", "1", messages * 0.04)
+
+
+def _few_models(dice: random.Random, days: float, messages: float) -> Iterator[Model]:
+    drifting = Model(0, "drifting", "1", messages * 0.6)
+    first, later = 12.0 * drifting.slowness + dice.uniform(0, 2), 25.0 * drifting.slowness
+    drifts = [first + later * number for number in range(3)]
+    yield replace(drifting, changes=tuple(Change(one, dice.uniform(*WORSE)) for one in drifts if one < days))
+    other, share = dice.choice(("deployed", "improving", "steady")), messages * 0.36
+    if other == "deployed":
+        until = days * dice.uniform(0.35, 0.5)
+        yield Model(0, other, "1", share, end=until)
+        yield Model(0, other, "2", share, begin=until)
+    else:
+        yield Model(1, other, "1", share, changes=(Change(days / 3, -0.5),) if other == "improving" else ())
     yield Model(2, "doomed", "1", messages * 0.04)
 
 

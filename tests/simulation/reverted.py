@@ -15,6 +15,7 @@ from worker.delivery.item import Item
 from worker.delivery.leasing import Lease
 from worker.delivery.uploads import Upload, _Batch
 from worker.delivery.written import Properties, WrittenLately
+from worker.feedback import drift
 from worker.kili import KiliError
 from worker.spool import LateWrites, Leased
 
@@ -60,6 +61,15 @@ def _lost_lease_goes_on(stack: ExitStack) -> None:
     stack.enter_context(patch.object(Lease, "check", lambda _: None))
 
 
+def _windows_of_one_length(stack: ExitStack) -> None:
+    """Drift windows have one length, whatever is in them."""
+
+    def end(strangers: Sequence[int], start: int, size: int) -> int | None:
+        return start + size if start + size < len(strangers) else None
+
+    stack.enter_context(patch.object(drift, "window_end", end))
+
+
 def _late_calls_are_not_expected(stack: ExitStack) -> None:
     """What is newer than a call that may come late is settled when it was delivered once."""
     stack.enter_context(patch.object(LateWrites, "keep_back", lambda _, settlements: settlements))
@@ -76,6 +86,7 @@ REVERTS: dict[str, Callable[[ExitStack], None]] = {
     "upload": _refused_upload_ends_the_wave,
     "read-lag": _made_is_new,
     "lost-lease": _lost_lease_goes_on,
+    "windows": _windows_of_one_length,
     "late-write": _late_calls_are_not_expected,
     "old-look": _old_looks_are_trusted,
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -11,15 +13,24 @@ from unittest.mock import MagicMock
 import fakeredis
 import pytest
 
+from tests.simulation.actors import make_project
 from tests.simulation.drifts import FOUND_DAYS, DriftJudge, Told, most_misses
+from tests.simulation.judge import Judge, Published
 from tests.simulation.models import DAY, Change, Model, truth_of
 from tests.simulation.months import months_of
-from tests.simulation.reviewers import Reviewers
+from tests.simulation.reviewers import SUBMIT, Reviewers
+from tests.simulation.servers import SimulatedKili
 from tests.simulation.test_simulation import run
 from tests.simulation.world import BEGIN, Violation, World
 
+ADD = """
+mutation ($data: AppendManyAssetsData!, $where: ProjectWhere!) {
+  data: appendManyAssets(data: $data, where: $where) { id }
+}
+"""
 DRIFTING = Model(0, "m", "1", 500.0, changes=(Change(20.0, 0.3), Change(50.0, 0.3)))
 STEADY = Model(0, "steady", "1", 500.0)
+RED = {"COLOUR": {"categories": [{"name": "RED"}]}}
 FIRST, SECOND = Told("accuracy_fell/m:1/1", "p", 25.0), Told("accuracy_fell/m:1/2", "p", 55.0)
 
 
@@ -62,6 +73,57 @@ def test_the_judge_finds_what_is_told_wrongly(told: list[Told], words: str) -> N
 
 def test_drifts_near_the_end_need_not_be_told_yet() -> None:
     judge(FIRST, days=50.0 + FOUND_DAYS - 1).final()
+
+
+def test_with_thin_traffic_a_drift_may_take_longer() -> None:
+    thin = Model(0, "m", "1", 160.0, changes=(Change(20.0, 0.3),))
+    late = Told("accuracy_fell/m:1/1", "p", 19.0 + 3 * FOUND_DAYS)
+    judge(late, models=(thin,)).final()
+    with pytest.raises(Violation, match="was told 0 times"):
+        judge(models=(thin,)).final()
+    with pytest.raises(Violation, match="was told 0 times"):
+        judge(late, models=(replace(thin, daily=480.0),)).final()
+
+
+def test_plans_of_thin_traffic_have_few_models_and_no_more_drifts_than_can_be_found() -> None:
+    for seed in range(20):
+        plan = months_of(seed, 120.0, 300.0)
+        assert 3 <= len(plan.models) <= 4
+        drifting = plan.models[0]
+        assert 1 <= len(drifting.drifts) <= 3
+        assert max(drifting.drifts) < 120.0
+        assert sum(one.daily for one in plan.models if one.end > 120) <= 300.0
+
+
+def test_twins_are_found_whether_both_are_new_or_one_of_them() -> None:
+    world = World(1)
+    kili = SimulatedKili(world, 1, calls_per_minute=100)
+    store = MagicMock(plain=fakeredis.FakeRedis())
+    one = Judge(world, store, kili, Published())
+    project = make_project(kili, "p")
+
+    def create(*names: str) -> list[str]:
+        data = {"externalIDArray": list(names), "contentArray": ["https://example.com/a.jpg"] * len(names)}
+        return [row["id"] for row in kili.graphql(ADD, {"data": data, "where": {"id": project}})["data"]]
+
+    first = create("a", "b")
+    one._no_twins()
+    create("c")
+    one._no_twins()
+    create("a")
+    with pytest.raises(Violation, match="twice in Kili"):
+        one._no_twins()
+    one._no_twins()  # it was told
+
+    rows = [{"assetID": first[1], "modelName": "m:1", "jsonResponse": json.dumps(RED)}]
+    for count in (1, 2):
+        data = {"labelType": "INFERENCE", "labelsData": rows}
+        kili.graphql(SUBMIT, {"where": {"project": {"id": project}}, "data": data})
+        if count == 2:
+            with pytest.raises(Violation, match="m:1"):
+                one._no_twins()
+        else:
+            one._no_twins()
 
 
 def alarm(name: str) -> logging.LogRecord:

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 
 from tests.simulation.actors import Episode
+from tests.simulation.models import DAY, Model
+from tests.simulation.months import MonthsPlan
 from tests.simulation.run import Plan, plan_of, simulate
 from tests.simulation.world import BEGIN
 
@@ -36,6 +38,18 @@ STANDS_STILL = Plan(
 )
 """Workers stand still in the midst of their waves for longer than a lock lasts, and others go on with newer answers."""
 
+AFTER_AN_OUTAGE = MonthsPlan(
+    seed=1,
+    days=2.4,
+    workers=2,
+    producers=(),
+    episodes=(Episode("refused", BEGIN + 1.25 * DAY, 0.9 * DAY),),
+    kinds=(),
+    pauses=0.02,
+    models=(Model(1, "steady", "1", 1100.0),),
+)
+"""A model that stays as it is; Kili is away for most of a day, and then has what needs a review before the rest."""
+
 CALLS_COME_LATE = replace(STANDS_STILL, seed=8, workers=3, producers=((0, "m0", "1", 4.0),))
 """Three workers stand still, much is predicted anew: calls come after those of the next holder of the lock."""
 
@@ -57,6 +71,7 @@ def test_what_workers_send_that_stood_still_does_not_outlast_what_is_newer(plan:
     [
         pytest.param("upload", plan_of(6, 0.003, 40_000), "not delivered although nothing is in the way", id="upload"),
         pytest.param("grace", OUTAGE_THEN_BAD_BUCKET, "valid predictions became dead letters", id="grace"),
+        pytest.param("windows", AFTER_AN_OUTAGE, "false alarms of steady:1", id="windows"),
         pytest.param("lost-lease", STANDS_STILL, "2 not of the newest answer", id="lost-lease"),
         pytest.param("late-write", CALLS_COME_LATE, "2 not of the newest answer", id="late-write"),
         pytest.param(

@@ -19,6 +19,11 @@ from worker.tracing import NO_TRACES, Tracer
 BLOCK_ITEMS = 500
 BLOCK_BYTES = 32_000_000
 NO_AGING_MS = 10**12
+
+BACKLOG = 250
+BACKLOG_SECONDS = 600.0
+"""So many predictions on their way, the oldest for so long, are a backlog: urgent ones overtake the others in it."""
+
 SLUG = "moved_by_operator"
 
 Settle = Callable[[Leased], Settlement]
@@ -42,6 +47,11 @@ class Wait:
     def seconds(self) -> float:
         """How long the oldest has waited."""
         return max(0.0, clock.now() - self.oldest_ms / 1000) if self.oldest_ms is not None else 0.0
+
+    @property
+    def is_backlog(self) -> bool:
+        """Whether Kili has urgent predictions before others that were made earlier."""
+        return self.waiting + self.leased > BACKLOG and self.seconds > BACKLOG_SECONDS
 
 
 def waits(spool: Spool, breaker: CircuitBreaker) -> list[Wait]:

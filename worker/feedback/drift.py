@@ -1,9 +1,11 @@
 """The three detectors on one model version's predictions, and the alarms they raise.
 
-Each detector goes forward only. It cuts the predictions, in the order in which Kili took them, into windows of a fixed
-length; a window is cut once, looked at once, and stays what it was then. A detector that has raised an alarm looks at
-nothing until the alarm is acknowledged; then it learns anew from what is predicted afterwards. What it knows is plain
-data (:meth:`Watch.state`), which the next look goes on from.
+Each detector goes forward only. It cuts the predictions, in the order in which Kili took them, into windows of a least
+length; a window is cut once, looked at once, and stays what it was then. It is longer where Kili took predictions in
+another order than they were made in, so that each window is a fair sample of its time, and is looked at in the order in
+which they were made. A detector that has raised an alarm looks at nothing until the alarm is acknowledged; then it
+learns anew from what is predicted afterwards. What it knows is plain data (:meth:`DriftWatch.state`), which the next
+look goes on from.
 """
 
 from __future__ import annotations
@@ -24,7 +26,15 @@ from worker.statistics.detectors import (
     WorseThanConfidence,
 )
 from worker.statistics.samples import Sample
-from worker.statistics.windows import WINDOW_SAMPLES, Patience, Window, error_scores, window_of
+from worker.statistics.windows import (
+    WINDOW_SAMPLES,
+    Patience,
+    Window,
+    displaced,
+    error_scores,
+    window_end,
+    window_of,
+)
 
 DETECTORS: Mapping[str, type[AccuracyFell] | type[WorseThanConfidence] | type[ScoresChanged]] = {
     kind.name: kind for kind in (AccuracyFell, WorseThanConfidence, ScoresChanged)
@@ -160,7 +170,7 @@ class DriftWatch:
             patience: how long answers are waited for.
             acknowledged: which alarms were.
             run_length: mean number of predictions between false alarms of each detector.
-            size: predictions in a window.
+            size: predictions in a window, at least.
         """
         ordered = sorted(samples, key=lambda pair: pair[0].place)
         if ordered:
@@ -227,7 +237,7 @@ def watch(
         overdue_before: reviews of what was predicted earlier are no longer waited for (seconds since the epoch).
         acknowledged: per detector, when its alarms were acknowledged, in order.
         run_length: the knob: mean number of predictions between false alarms.
-        size: predictions in a window.
+        size: predictions in a window, at least.
     """
     one = DriftWatch(model)
     numbered = {name: dict(enumerate(times, 1)) for name, times in acknowledged.items()}
@@ -252,14 +262,25 @@ class _Run:
 
     def over(self, ordered: Sequence[Scored], patience: Patience, size: int) -> None:
         """Look at one window after the other, as far as they are complete."""
-        progress = self._progress
-        while not progress.raised or self._accepted():
-            start = bisect_right(ordered, progress.place, key=lambda pair: pair[0].place)
-            chosen = ordered[start : start + size]
-            if len(chosen) < size or (self._needs_answers and any(patience.waits(sample) for sample, _ in chosen)):
+        while not self._progress.raised or self._accepted():
+            start = bisect_right(ordered, self._progress.place, key=lambda pair: pair[0].place)
+            if not self._go_on(ordered[start:], patience, size):
                 return
-            self._look(window_of(chosen, patience, weighed=self._name == AccuracyFell.name))
-            progress.place = chosen[-1][0].place
+
+    def _go_on(self, rest: Sequence[Scored], patience: Patience, size: int) -> bool:
+        """Look at windows until an alarm is raised; False when no further one is complete."""
+        start, strangers = 0, displaced([sample.at for sample, _ in rest])
+        while not self._progress.raised:
+            end = window_end(strangers, start, size)
+            chosen = rest[start:end]
+            if end is None or chosen[-1][0].place[0] > patience.settled:
+                return False
+            if self._needs_answers and any(patience.waits(sample) for sample, _ in chosen):
+                return False
+            in_time = sorted(chosen, key=lambda pair: pair[0].at)
+            self._look(window_of(in_time, patience, weighed=self._name == AccuracyFell.name))
+            self._progress.place, start = chosen[-1][0].place, end
+        return True
 
     @property
     def _needs_answers(self) -> bool:

@@ -112,6 +112,8 @@ class Feedback:
         rules: how it works.
         ears: who is told.
         may_read: whether the call budget has room for reading predictions.
+        is_behind: whether a backlog of the project waits for Kili. Nobody looks for drift then: urgent predictions are
+            delivered first, so that what has come is no fair sample.
     """
 
     def __init__(
@@ -127,6 +129,7 @@ class Feedback:
         rules: FeedbackRules = FeedbackRules(),
         observers: Observers = Observers(),
         may_read: Callable[[], bool] = lambda: True,
+        is_behind: Callable[[], bool] = lambda: False,
     ) -> None:
         self.project = project
         self.links = Links.of(endpoint, project)
@@ -138,6 +141,7 @@ class Feedback:
         self._now = now
         self._rules = rules
         self._observers = observers
+        self._is_behind = is_behind
         self._redis = client
         self._interval_lock = IntervalLock(client, prefix)
         self._unread = UnreadBook(client, prefix, project)
@@ -227,7 +231,8 @@ class Feedback:
                 held = self.store.renew()
             if look.has_news(record) or newest(record) >= first:
                 kept.append(record)
-        self.monitor.go_on(look, kept, now, self._monitor_rules())
+        if not self._is_behind():
+            self.monitor.go_on(look, kept, now, self._monitor_rules())
         return look, kept
 
     def _monitor_rules(self) -> MonitorRules:

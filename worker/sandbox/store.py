@@ -80,6 +80,7 @@ class Tables:
         self.webhooks: dict[str, Webhook] = {}
         self._assets_of_project: dict[str, dict[str, Asset]] = {}
         self._labels_of_project: dict[str, dict[str, Label]] = {}
+        self._labels_of_day: dict[str, dict[str, dict[str, Label]]] = {}
         self._labels_of_asset: dict[str, dict[str, Label]] = {}
         self._ids_by_external: dict[tuple[str, str], list[str]] = {}
 
@@ -90,6 +91,11 @@ class Tables:
     def labels_of(self, project_id: str) -> dict[str, Label]:
         """Return the labels of a project by id."""
         return self._labels_of_project.get(project_id, {})
+
+    def labels_since(self, project_id: str, day: str) -> Iterable[Label]:
+        """Return the labels of a project that came on a day (2026-11-01, UTC) or later, oldest first."""
+        days = self._labels_of_day.get(project_id, {})
+        return chain.from_iterable(labels.values() for known, labels in days.items() if known >= day)
 
     def labels_on(self, asset_id: str) -> Iterable[Label]:
         """Return the labels of an asset, oldest first."""
@@ -188,6 +194,8 @@ class Tables:
         self.labels[label.id] = label
         self._labels_of_asset.setdefault(label.asset_id, {})[label.id] = label
         self._labels_of_project.setdefault(label.project_id, {})[label.id] = label
+        days = self._labels_of_day.setdefault(label.project_id, {})
+        days.setdefault(_day(label), {})[label.id] = label
 
     def _drop_label(self, label_id: str) -> None:
         label = self.labels.pop(label_id, None)
@@ -195,6 +203,7 @@ class Tables:
             return
         del self._labels_of_asset[label.asset_id][label_id]
         del self._labels_of_project[label.project_id][label_id]
+        del self._labels_of_day[label.project_id][_day(label)][label_id]
 
     def _drop_project(self, project_id: str) -> None:
         if self.projects.pop(project_id, None) is None:
@@ -203,6 +212,11 @@ class Tables:
             self._drop_asset(asset_id)
         self._assets_of_project.pop(project_id, None)
         self._labels_of_project.pop(project_id, None)
+        self._labels_of_day.pop(project_id, None)
+
+
+def _day(label: Label) -> str:
+    return label.created_at[: len("2026-11-01")]
 
 
 Change = tuple[float, Literal["put", "drop"], Record]

@@ -25,6 +25,10 @@ LEAST_CHANCE = 0.002
 """P(error) below this counts as this: nobody knows better, and a single error is no proof."""
 
 
+MOST_CHANCE = 0.01
+"""Chance of a false alarm that one window may have, however many predictions it holds."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChangePoint:
     """An alarm: at which prediction, and since when the trouble seems to last; seconds since the epoch."""
@@ -201,7 +205,7 @@ class ScoresChanged:
         ordered, length = sorted(window.scores), len(window.scores)
         shares = [bisect_right(ordered, edge) / length for edge in self.edges]
         distance = max(abs(share - known) for share, known in zip(shares, self.below, strict=True))
-        if smirnov(distance, length, self.size) >= len(window.samples) / self.run_length:
+        if smirnov(distance, length, self.size) >= min(MOST_CHANCE, len(window.samples) / self.run_length):
             return None
         return _change_point(window, len(window.samples) - 1, window.samples[0].at)
 

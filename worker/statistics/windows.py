@@ -1,14 +1,21 @@
-"""Time cut into windows of a fixed number of predictions, for the drift detectors."""
+"""Time cut into windows of predictions, for the drift detectors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from worker.statistics.estimator import base_weights
 from worker.statistics.samples import Sample
 
 WINDOW_SAMPLES = 250
+
+DISPLACED = 0.02
+"""Share of a window that may belong to a later one by the time of prediction; else it is made longer.
+
+Kili gets the predictions that need a review first, so the first part of a backlog is no fair sample of it.
+"""
 
 SWING = 8.0
 """How far below 0 the score of an audit without an error may fall: the further, the better P(error) is made use of."""
@@ -24,7 +31,7 @@ class Window:
     """Predictions that follow each other in time.
 
     Attributes:
-        units: in the order in which Kili took them.
+        units: in their order.
         weights: for each unit, how many unanswered ones it stands for: unbiased, not scaled.
         scores: the model's own confidences, where known.
         closed: whether no answer is waited for any more, so that the answers may be counted.
@@ -46,6 +53,10 @@ class Window:
         return self.audits > 0 or not any(sample.audited for sample in self.samples)
 
 
+SETTLING_SECONDS = 600.0
+"""After so long Kili has what was sent together with a prediction, unless there is a backlog."""
+
+
 @dataclass(frozen=True, slots=True)
 class Patience:
     """How long answers are waited for: those to predictions taken before these times no longer (Unix seconds).
@@ -53,21 +64,52 @@ class Patience:
     Attributes:
         audits: for audits.
         asked: for other reviews that were asked for.
+        settled: what Kili took since then may lack what was sent together with it.
     """
 
     audits: float
     asked: float
+    settled: float = inf
 
     @classmethod
     def at(cls, now: float, audit_sla: float) -> Patience:
         """As usual: audits until they are overdue, other reviews a third of that time."""
-        return cls(now - audit_sla, now - audit_sla / 3)
+        return cls(now - audit_sla, now - audit_sla / 3, now - SETTLING_SECONDS)
 
     def waits(self, sample: Sample) -> bool:
         """Whether an answer is still waited for."""
         if sample.answered or not (sample.audited or sample.asked):
             return False
         return sample.place[0] >= (self.audits if sample.audited else self.asked)
+
+
+def displaced(times: Sequence[float]) -> list[int]:
+    """For each number of first ones, how many of them would not be among so many in the order of their times.
+
+    ``times`` are those of predictions, in the order in which Kili took them.
+    """
+    order = sorted(range(len(times)), key=lambda place: times[place])
+    rank = [0] * len(times)
+    for number, place in enumerate(order):
+        rank[place] = number
+    found, fitting = [0], 0
+    for last in range(len(times)):
+        fitting += (rank[last] <= last) + (order[last] < last)
+        found.append(last + 1 - fitting)
+    return found
+
+
+def window_end(strangers: Sequence[int], start: int, size: int) -> int | None:
+    """Where the first window from ``start`` on ends that has the size, and few that belong to a later one.
+
+    It takes with it what brings their number down further, so a backlog is in one window. ``strangers`` comes from
+    :func:`displaced`; None where no such window is complete.
+    """
+    ends = range(start + size, len(strangers))
+    end = next((end for end in ends if strangers[end] <= DISPLACED * (end - start)), None)
+    while end is not None and end + 1 < len(strangers) and strangers[end + 1] < strangers[end]:
+        end += 1
+    return end
 
 
 def windows_of(

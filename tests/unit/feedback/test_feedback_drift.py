@@ -9,11 +9,19 @@ from statistics import pvariance
 
 import pytest
 
-from worker.feedback.drift import State, watch
+from worker.feedback.drift import DriftWatch, State, watch
 from worker.statistics.detectors import AccuracyFell, ScoresChanged, WorseThanConfidence, smirnov
 from worker.statistics.samples import Sample
 from worker.statistics.shiryaev import Bets
-from worker.statistics.windows import SWING, error_scores, windows_of
+from worker.statistics.windows import (
+    SETTLING_SECONDS,
+    SWING,
+    Patience,
+    displaced,
+    error_scores,
+    window_end,
+    windows_of,
+)
 
 
 def stream(
@@ -201,3 +209,70 @@ def test_windows_are_full_and_in_the_order_of_time() -> None:
 
     assert [len(window.samples) for window in windows] == [50, 50]
     assert [window.samples[0].at for window in windows] == [0.0, 50.0]
+
+
+def calm_with_a_backlog(count: int, backlog: range, *, until: int | None = None) -> list[tuple[Sample, float | None]]:
+    """A model as sure and as right as ever; what was predicted in a time came to Kili after it, the unsure first."""
+    dice = random.Random(4)
+    found = []
+    for number in range(count if until is None else until):
+        score = dice.choices((0.99, 0.95, 0.9, 0.7, 0.5), (40, 30, 15, 10, 5))[0]
+        wrong = float(dice.random() < 1 - score)
+        taken = backlog.stop - score if number in backlog else float(number)
+        asset = f"a{number:06d}"
+        found.append((Sample(asset, float(number), True, 1.0, 1 - score, 1 - score, wrong, uploaded_at=taken), score))
+    return found
+
+
+def test_a_backlog_that_comes_with_the_unsure_first_is_no_drift() -> None:
+    found = look(calm_with_a_backlog(6000, range(3000, 4000)), run_length=140_000.0, size=250)
+
+    assert found.alarms == []
+    assert found.states[ScoresChanged.name] is State.QUIET
+
+
+def test_a_backlog_does_not_hide_that_the_scores_have_changed() -> None:
+    samples = calm_with_a_backlog(6000, range(3000, 4000))
+    changed = [(one, score - 0.2 if one.at >= 3500 and score else score) for one, score in samples]
+
+    found = look(changed, run_length=140_000.0, size=250)
+
+    assert [one.detector for one in found.alarms] == [ScoresChanged.name]
+    assert 3500 <= found.alarms[0].at < 4300
+
+
+def test_places_that_do_not_fit_are_counted_for_each_beginning() -> None:
+    assert displaced([]) == [0]
+    assert displaced([1.0, 2.0, 3.0]) == [0, 0, 0, 0]
+    assert displaced([5.0, 5.0, 5.0]) == [0, 0, 0, 0]
+    assert displaced([3.0, 1.0, 2.0, 4.0]) == [0, 1, 1, 0, 0]
+    times = [random.Random(1).random() for _ in range(60)]
+    random.Random(2).shuffle(times)
+    for count, strangers in enumerate(displaced(times)):
+        first = sorted(range(60), key=lambda place: times[place])[:count]
+        assert strangers == len(set(range(count)) - set(first))
+
+
+def test_a_window_ends_where_few_belong_to_a_later_one() -> None:
+    in_order = displaced([float(n) for n in range(100)])
+    assert window_end(in_order, 0, 50) == 50
+    assert window_end(in_order, 60, 50) is None
+    backwards = displaced(
+        [*map(float, range(40)), *(float(n) for n in range(200, 100, -1)), *map(float, range(201, 300))]
+    )
+    assert window_end(backwards, 0, 50) == 140
+    late = displaced([*map(float, range(1, 100)), 0.5, *map(float, range(100, 200))])
+    assert window_end(late, 0, 50) == 50, "a single late one keeps nobody waiting"
+
+
+def test_what_kili_has_just_taken_may_lack_what_was_sent_with_it() -> None:
+    """A look in the midst of a wave: of 900 predictions Kili has the unsure ones, and the others a moment later."""
+    samples = calm_with_a_backlog(3900, range(3000, 3900))
+    in_the_midst = sorted(samples, key=lambda pair: pair[0].place)[:3300]
+    one = DriftWatch("m:1")
+    alarms = one.look(in_the_midst, Patience.at(3900.0, 0.0), {}, run_length=140_000.0)
+    assert alarms == []
+    assert one.progress[ScoresChanged.name].place[0] < 3000.0
+
+    assert one.look(samples, Patience.at(3900.0 + SETTLING_SECONDS, 0.0), {}, run_length=140_000.0) == []
+    assert one.progress[ScoresChanged.name].place[0] > 3899.0

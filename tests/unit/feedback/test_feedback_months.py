@@ -376,6 +376,21 @@ def test_predictions_with_older_times_that_come_late_are_looked_at_once() -> Non
     assert counts[1:] == [750, 750]
 
 
+def test_nobody_looks_for_drift_while_a_backlog_waits_for_kili() -> None:
+    world = Production(RULES, is_behind=True)
+    dice = random.Random(3)
+    a_day(world, 0, 0.05, dice, count=500)
+    world.look(START + 3 * DAY)
+    assert world.client.hgetall(f"{KEY}watches") == {}
+    (model,) = world.room.report_data()["models"]
+    assert model["agreement"]["verdicts"] == 500
+
+    world.is_behind = False
+    world.look(START + 3.1 * DAY)
+    state = json.loads(world.client.hgetall(f"{KEY}watches")[b"m:1"])
+    assert state["detectors"]["worse_than_confidence"][4]["seen"] == 500
+
+
 def before_the_upgrade(world: Production, **times: dict[str, float]) -> None:
     """What workers without stored detectors left behind."""
     for name, mapping in times.items():

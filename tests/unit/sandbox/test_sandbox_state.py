@@ -153,6 +153,25 @@ def test_labels_are_found_by_asset_and_by_id(scene: Scene) -> None:
     assert found(id=made[0], idIn=made[1:]) == []
 
 
+def test_labels_since_a_day_are_those_of_a_search_through_all(scene: Scene) -> None:
+    ids = scene.add("a", "b", "c")
+    made = []
+    for asset in ids:
+        made += scene.label([asset], ["RED"]) + scene.label([asset], ["GREY"], "INFERENCE", model="m:1")
+        scene.now += 86_400.0
+    scene.label(ids[:1], ["BLUE"], "INFERENCE", model="m:1", overwrite=True)  # replaced: it is of another day now
+    query = "query ($w: LabelWhere!) { labels(where: $w, first: 100, skip: 0) { id } countLabels(where: $w) }"
+    tables = scene.sandbox.store.tables
+    for bound in ("2027-01-14", "2027-01-15", "2027-01-16", "2027-01-16T08:00:00.001Z", "2027-01-19"):
+        where = {"project": {"id": scene.project_id}, "createdAtGte": bound}
+        expected = [one.id for one in tables.labels.values() if one.created_at >= bound]
+        found = scene.call(query, w=where)
+        assert [one["id"] for one in found["labels"]] == expected, bound
+        assert found["countLabels"] == len(expected)
+    assert len(tables.labels) == len(made)
+    assert made[1] not in tables.labels
+
+
 def test_two_labels_of_one_asset_in_one_overwrite_are_both_kept(scene: Scene) -> None:
     (asset_id,) = scene.add("a")
     scene.label([asset_id], ["BLUE"], "INFERENCE", model="m:1")

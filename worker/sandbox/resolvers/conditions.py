@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from worker.sandbox.errors import bad_input
@@ -36,6 +37,11 @@ def between(value: str, lower: str | None, upper: str | None) -> bool:
     A bound may be a day: as the lower one it begins with the day, as the upper one it ends with it.
     """
     return (not lower or value >= _bound(lower)[0]) and (not upper or value <= _bound(upper)[1])
+
+
+def first_day(lower: str) -> str:
+    """Return the day on which a lower bound of time lies; raises KiliError when it is no time."""
+    return _bound(lower)[0][: len("2026-11-01")]
 
 
 @lru_cache(maxsize=256)
@@ -82,9 +88,17 @@ def _marks(*names: str) -> dict[str, Condition]:
 
 
 def _time(name: str, *, is_lower: bool, is_upper: bool) -> Condition:
+    read = attrgetter(name)
+
     def condition(time: str, _: Tables) -> Predicate:
-        lower, upper = time if is_lower else None, time if is_upper else None
-        return lambda row: between(getattr(row, name), lower, upper)
+        if not time:
+            return lambda _: True
+        first, last = _bound(time)
+        if not is_upper:
+            return lambda row: read(row) >= first
+        if not is_lower:
+            return lambda row: read(row) <= last
+        return lambda row: first <= read(row) <= last
 
     return condition
 

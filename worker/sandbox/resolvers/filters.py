@@ -15,7 +15,14 @@ from graphql import GraphQLResolveInfo
 
 from worker.sandbox.errors import bad_input, no_access
 from worker.sandbox.records import Asset, Label
-from worker.sandbox.resolvers.conditions import ASSET_CONDITIONS, LABEL_CONDITIONS, Predicate, Where, predicates_of
+from worker.sandbox.resolvers.conditions import (
+    ASSET_CONDITIONS,
+    LABEL_CONDITIONS,
+    Predicate,
+    Where,
+    first_day,
+    predicates_of,
+)
 from worker.sandbox.resolvers.context import Context, context_of
 from worker.sandbox.resolvers.fields import Resolver
 from worker.sandbox.store import Tables
@@ -86,8 +93,12 @@ def _label_candidates(where: Where, tables: Tables) -> Iterable[Label]:
     elif {"id", "idIn", "externalIdStrictlyIn"} & set(where.get("asset", {})):
         assets = select_assets(where["asset"], tables)
         known = (label for asset in assets for label in tables.labels_on(asset.id))
+    elif project_id is None:
+        return tables.labels.values()
+    elif "createdAtGte" in where:
+        return tables.labels_since(project_id, first_day(where["createdAtGte"]))
     else:
-        return tables.labels.values() if project_id is None else tables.labels_of(project_id).values()
+        return tables.labels_of(project_id).values()
     found = [label for label in known if project_id in {None, label.project_id}]
     return sorted(found, key=lambda label: label.sequence)
 
