@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
@@ -79,7 +79,6 @@ Embedding = Annotated[list[Annotated[float, FINITE]], Meta(min_length=1, max_len
 ImageSize = Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=2, max_length=2)]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 
 class AssetContent(Part):
@@ -213,8 +212,7 @@ class Output(Part):
     def __post_init__(self) -> None:
         if self.job is not None:
             check_names((self.job,))
-        others = len(self.__struct_fields__) - 1 - (self.job is not None)
-        if self.scores is not None and astuple(self).count(None) == others:
+        if self.scores is not None and astuple(self).count(None) == _KEYS - 1 - (self.job is not None):
             return  # the usual message
         answers = [name for name in ANSWERS if getattr(self, name) is not None]
         shapes = [name for name in SHAPES if getattr(self, name) is not None]
@@ -233,6 +231,9 @@ class Output(Part):
         """The answer in the short form as plain values, without what was not sent."""
         given = [name for name in (*SHORT, *SHAPES) if getattr(self, name) is not None]
         return {name: value for name, value in plain(self).items() if name in given}
+
+
+_KEYS = len(Output.__struct_fields__)
 
 
 def _given(part: Part, names: Iterable[str]) -> str:
@@ -270,7 +271,8 @@ class _Message(Part, kw_only=True):
     @property
     def stamp(self) -> int:
         """``predicted_at`` in microseconds since the epoch (exact integer arithmetic)."""
-        return (self.predicted_at - EPOCH) // MICROSECOND
+        since = self.predicted_at - EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 class Prediction(_Message, kw_only=True):

@@ -11,7 +11,7 @@ from worker.formats.reader import Reading, read_payload
 from worker.formats.regions import regions_of
 from worker.formats.registry import FAMILIES, extended, formats
 from worker.formats.selection import selected
-from worker.formats.short_form import read_item, read_scores, read_short_form
+from worker.formats.short_form import are_independent, read_item, read_scores, read_short_form
 from worker.formats.structure import Envelope, Family, Match, Miss
 
 __all__ = [
@@ -33,6 +33,7 @@ __all__ = [
     "Reading",
     "ResultPointer",
     "UnknownFormat",
+    "are_independent",
     "extended",
     "formats",
     "read_event",

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ from worker.intake.celery_messages import messages_of
 from worker.intake.events import EventRules, message_of_event, message_of_pair
 from worker.kili.ids import derived_asset_id
 from worker.projects.configuration import ProjectConfig, Projects
-from worker.projects.outputs import ResultElsewhere, check_output, output_of, rows_of
+from worker.projects.outputs import ResultElsewhere, check_output, output_of, plain_scores, rows_of
 from worker.projects.results import ResultPlaces, allowed_path
 from worker.review import Subject
-from worker.review.subjects import subject_of
+from worker.review.subjects import subject_of, subject_of_scores
 from worker.spool import Dead
 from worker.spool.dead_letters import Cause, Form, Sender, write_letter
 
@@ -242,9 +242,13 @@ class MessageParser:
         """None for a result that lies elsewhere: it is fetched, and decided on, by the wave."""
         config = self._projects.of(project)
         try:
-            if not self._checks_only:
-                return subject_of(prediction, output_of(prediction, config), project)
-            check_output(prediction, config)
+            if self._checks_only:
+                check_output(prediction, config)
+                return None
+            scores = plain_scores(prediction, config)
+            if scores is not None:
+                return subject_of_scores(prediction, scores, partial(output_of, prediction, config), project)
+            return subject_of(prediction, output_of(prediction, config), project)
         except ResultElsewhere as elsewhere:
             self._rules.result_places.address(elsewhere.location)
         return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from worker.contract.output import (
@@ -36,10 +36,7 @@ def own_confidence(output: ModelOutput) -> float | None:
 def _confidence(answer: Answer) -> float | None:
     match answer:
         case Classification(scores=scores, exclusive=exclusive):
-            known = [one.score for one in scores if one.score is not None]
-            if exclusive is False:
-                return min([max(score, 1 - score) for score in known], default=None)
-            return max(known, default=None)
+            return confidence_in([one.score for one in scores if one.score is not None], exclusive is False)
         case Detection(objects=objects):
             return _least(one.score for one in objects)
         case Entities(entities=entities):
@@ -55,6 +52,13 @@ def _confidence(answer: Answer) -> float | None:
         case KiliResponse(json_response=response):
             return confidence_of(response)
     return None
+
+
+def confidence_in(scores: Collection[float], independent: bool) -> float | None:
+    """Confidence in a choice, from the scores of its classes; ``independent`` where several may be chosen."""
+    if independent:
+        return min([max(score, 1 - score) for score in scores], default=None)
+    return max(scores, default=None)
 
 
 def _least(scores: Iterable[float | None]) -> float | None:

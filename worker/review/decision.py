@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -36,9 +36,10 @@ class ScoreSource:
         return SEPARATOR.join((self.project, self.job, self.model.rpartition(":")[0] or self.model))
 
 
-class Subject(msgspec.Struct, frozen=True, gc=False):
+class Subject(msgspec.Struct, gc=False):
     """What a policy may look at: one prediction, before it is uploaded.
 
+    ``answer`` is what the model said, or makes it when somebody looks at ``output``; it must not fail then.
     ``confidence`` is the model's own, in [0, 1], or None when nothing in the prediction tells it. ``embedding``
     describes the asset's content (any length, the same for one model); it feeds the optional stronger scorer.
     ``derived`` tells that the confidence is known to be the output's own, and not stated by the producer.
@@ -48,11 +49,18 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
     external_id: str
     asset_id: str
     model: str
-    output: ModelOutput
+    answer: ModelOutput | Callable[[], ModelOutput]
     confidence: float | None
     metadata: Mapping[str, Any] = {}
     embedding: Sequence[float] | None = None
     derived: bool = False
+
+    @property
+    def output(self) -> ModelOutput:
+        """What the model said."""
+        if not isinstance(self.answer, ModelOutput):
+            self.answer = self.answer()
+        return self.answer
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -9,6 +9,7 @@ local P, project, token, remember = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('GET', P .. 'lock:' .. project) ~= token then return -1 end
 redis.call('DEL', P .. 'nothing') -- a first write that a full memory does not refuse lets the others through
 
+local ARGV, send = ARGV, redis.send
 local AT_ONCE = 1000 -- ids of one command
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -22,7 +23,7 @@ local function count(name, by) moved[name] = (moved[name] or 0) + by end
 -- One look at the record of an asset: the model's own state, and whether a prediction of it still waits.
 local function note_on_record(i, delivered)
   local record, model, own = P .. 'asset:' .. ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
-  local fields, bare = redis.call('HGETALL', record), 'bare:' .. model
+  local fields, bare = send('HGETALL', record), 'bare:' .. model
   local is_own, is_bare, one_waits = false, false, false
   for n = 1, #fields, 2 do
     local name, state = fields[n], fields[n + 1]
@@ -35,10 +36,10 @@ local function note_on_record(i, delivered)
     end
   end
   if is_own then
-    if is_bare then redis.call('HDEL', record, bare) end
-    if delivered then redis.call('HSET', record, model, own .. ':d') else redis.call('HDEL', record, model) end
+    if is_bare then send('HDEL', record, bare) end
+    if delivered then send('HSET', record, model, own .. ':d') else send('HDEL', record, model) end
   end
-  if not one_waits and (is_own or not is_bare) then redis.call('PEXPIRE', record, remember) end
+  if not one_waits and (is_own or not is_bare) then send('PEXPIRE', record, remember) end
 end
 
 local function dead_letter(i)
