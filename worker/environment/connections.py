@@ -11,7 +11,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
+from hiredis import pack_command
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
 SOCKET_SECONDS = 8.0
@@ -46,8 +48,26 @@ def connect(url: str) -> redis.Redis:
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
         client_name="prediction-worker",
         redis_connect_func=_Greeting(url),
+        command_packer=_Packer(),
     )
     return client
+
+
+class _Packer:
+    """Packs commands; those that run a script, with thousands of arguments, without a look at the type of each."""
+
+    def __init__(self) -> None:
+        self._any = HiredisRespSerializer()
+
+    def pack(self, *args: Any) -> list[bytes]:
+        """A command as the server reads it; raises redis.DataError for what cannot be sent."""
+        if args[0] == "EVALSHA":
+            try:
+                return [pack_command(args)]
+            except TypeError:
+                pass  # a type that is to be converted first, or none
+        packed: list[bytes] = self._any.pack(*args)
+        return packed
 
 
 class NoRedis(redis.RedisError):
