@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import redis
+from msgspec.structs import replace
 
 from tests.awaiting import awaited
 from worker.spool import Admission, Arrival, Dead, Leased, LeaseLost, Outcome, Settlement, Spool, Waiting

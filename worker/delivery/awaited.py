@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import redis
+from msgspec.structs import replace
 
 from worker.contract import Prediction, read_stored
 from worker.delivery.failure_policy import FailurePolicy

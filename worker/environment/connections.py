@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -210,13 +211,45 @@ class WorkerScript:
             redis.OutOfMemoryError: a full memory refused its first write; nothing was changed.
         """
         arguments = (*keys, *args)
-        try:
+        with _typed_errors():
             return self._run(len(keys), arguments)
-        except redis.ResponseError as error:
-            # Redis 6.2 wraps the error of a command within a script in one of its own, which has no type.
-            if isinstance(error, redis.OutOfMemoryError) or "-OOM " not in str(error):
-                raise
-            raise redis.OutOfMemoryError(str(error).partition("-OOM ")[2]) from error
+
+    def start(self, keys: Sequence[str] = (), args: Iterable[Any] = ()) -> Callable[[], Any]:
+        """Have the server run it while this process does something else; the call of the result waits for the end.
+
+        That call must be made, once, and raises what running it would raise. Whatever hinders the start, the script is
+        run then.
+        """
+        arguments = (*keys, *args)
+        if type(self._client) is not redis.Redis:
+            found = self(keys, arguments[len(keys) :])
+            return lambda: found
+        pool = self._client.connection_pool
+        connection: Any = pool.get_connection()
+        try:
+            connection.send_command("EVALSHA", self._sha, len(keys), *arguments)
+        except (redis.ConnectionError, redis.TimeoutError):
+            connection.disconnect()
+            pool.release(connection)
+            return lambda: self(keys, arguments[len(keys) :])
+        return lambda: self._answer(connection, keys, arguments)
+
+    def _answer(self, connection: Any, keys: Sequence[str], arguments: tuple[Any, ...]) -> Any:
+        try:
+            with _typed_errors():
+                return connection.read_response()
+        except (redis.ConnectionError, redis.TimeoutError):
+            connection.disconnect()
+        except redis.exceptions.NoScriptError:
+            pass
+        except redis.RedisError:
+            raise
+        except BaseException:
+            connection.disconnect()  # its answer is still to come
+            raise
+        finally:
+            self._client.connection_pool.release(connection)
+        return self(keys, arguments[len(keys) :])
 
     def _run(self, keys: int, arguments: tuple[Any, ...]) -> Any:
         try:
@@ -224,6 +257,17 @@ class WorkerScript:
             return self._client.execute_command("EVALSHA", self._sha, keys, *arguments)  # type: ignore[no-untyped-call]
         except redis.exceptions.NoScriptError:
             return self._client.eval(self._text, keys, *arguments)
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Redis 6.2 wraps the error of a command within a script in one of its own, which has no type."""
+    try:
+        yield
+    except redis.ResponseError as error:
+        if isinstance(error, redis.OutOfMemoryError) or "-OOM " not in str(error):
+            raise
+        raise redis.OutOfMemoryError(str(error).partition("-OOM ")[2]) from error
 
 
 def script_of(client: redis.Redis, package: str, name: str) -> WorkerScript:

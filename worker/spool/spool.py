@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from itertools import chain
@@ -115,12 +116,18 @@ class Spool:
 
         ``inbox`` is given only when it lives in the same Redis: an entry that is no longer there was admitted by
         another worker, and its items are skipped. So are those of a replayed letter that is gone; its arrival comes
-        alone. The ids of entries of an inbox in another Redis are remembered for a day, or until ``forget``, to the same
-        end. Arrivals come in the order of their entries' ids.
+        alone. The ids of entries of an inbox in another Redis are remembered for a day, or until ``forget``, to the
+        same end. Arrivals come in the order of their entries' ids.
 
         Raises:
             redis.OutOfMemoryError: memory is full and ``insist`` is not set; nothing has moved.
         """
+        return self.start_admission(arrivals, inbox=inbox, insist=insist)()
+
+    def start_admission(
+        self, arrivals: Sequence[Arrival], *, inbox: str = "", insist: bool = False
+    ) -> Callable[[], Admission]:
+        """Begin to admit; the call of the result ends it, and must be made."""
         heads: dict[tuple[str, str, str, str], int] = {}
         rows: list[Any] = []
         for arrival in arrivals:
@@ -132,9 +139,15 @@ class Spool:
         if replayed and len(arrivals) > 1:
             raise ValueError("the arrival of a letter that is replayed comes alone")
         args = [self.prefix, inbox, INBOX_GROUP, "1" if insist else "", replayed, len(heads), len(arrivals)]
-        result = Admission(*(int(number) for number in self._run("admit", chain(args, *heads, rows))))
-        if self._observer is not None:
-            self._observer.admitted(arrivals, result)
+        answer = self._scripts["admit"].start(args=chain(args, *heads, rows))
+
+        def result() -> Admission:
+            with self._notified_of_failure("admit"):
+                found = Admission(*map(int, answer()))
+            if self._observer is not None:
+                self._observer.admitted(arrivals, found)
+            return found
+
         return result
 
     def sources(self) -> dict[str, int]:
@@ -310,8 +323,13 @@ class Spool:
         return in_lanes, int(self.redis.xlen(f"{self.prefix}dead"))
 
     def _run(self, script: str, args: Iterable[Any]) -> Any:
-        try:
+        with self._notified_of_failure(script):
             return self._scripts[script](keys=[], args=list(args))
+
+    @contextmanager
+    def _notified_of_failure(self, script: str) -> Iterator[None]:
+        try:
+            yield
         except redis.RedisError as error:
             if self._observer is not None:
                 self._observer.failed(script, error)
