@@ -148,6 +148,8 @@ class MessageParser:
 
     def __init__(self, rules: Rules, projects: Projects, *, checks_only: bool = False) -> None:
         self._checks_only = checks_only
+        self._is_past = float("-inf")
+        """What is stamped before it, in microseconds since the epoch, needs no look at the clock."""
         self._rules = rules
         self._projects = projects
 
@@ -230,8 +232,11 @@ class MessageParser:
         return self._projects.of(message.project_id or self._rules.default_project or NO_PROJECT)
 
     def _parsed(self, prediction: Prediction, message: bytes, history: History, source: str) -> ParsedPrediction:
-        project, stamp = self._project(prediction), prediction.stamp
-        self._check(prediction, stamp)
+        project, stamp, asset = prediction.project_id or self._default_project(), prediction.stamp, prediction.asset
+        if stamp > self._is_past:
+            self._check_stamp(stamp)
+        if asset is not None and asset.path is not None:
+            self._check_path(asset.path)
         subject = self._subject(prediction, project)
         if self._checks_only:
             return ParsedPrediction(project, "", "", stamp, message, history, None, source)
@@ -253,24 +258,25 @@ class MessageParser:
             self._rules.result_places.address(elsewhere.location)
         return None
 
-    def _project(self, prediction: Prediction) -> str:
-        project = prediction.project_id or self._rules.default_project
-        if not project:
+    def _default_project(self) -> str:
+        if not self._rules.default_project:
             raise MessageError(
                 "invalid_message",
                 "project_id",
                 "is missing and no default is set",
                 "add it, or set WORKER_DEFAULT_PROJECT",
             )
-        return project
+        return self._rules.default_project
 
-    def _check(self, prediction: Prediction, stamp: int) -> None:
-        if stamp > (clock.now() + FUTURE_SECONDS) * 1e6:
+    def _check_stamp(self, stamp: int) -> None:
+        self._is_past = (clock.now() + FUTURE_SECONDS) * 1e6
+        if stamp > self._is_past:
             raise MessageError(
                 "invalid_message", "predicted_at", "is more than a day in the future", "check the producer's clock"
             )
-        path = prediction.asset.path if prediction.asset is not None else None
-        if path is not None and allowed_path(path, self._rules.path_roots) is None:
+
+    def _check_path(self, path: str) -> None:
+        if allowed_path(path, self._rules.path_roots) is None:
             raise MessageError(
                 "path_refused",
                 "asset.path",

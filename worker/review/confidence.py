@@ -87,18 +87,21 @@ class ThresholdPolicy:
 
     def decide(self, subject: Subject) -> ReviewDecision:
         """Apply the rule to the model's own confidence."""
-        confidence = subject.confidence
+        return self._decision(subject.confidence, self.name)
+
+    def _decision(self, confidence: float | None, name: str) -> ReviewDecision:
         if confidence is None:
-            return ReviewDecision(UNKNOWN_LANE, 0, "confidence unknown", self.name)
+            return ReviewDecision(UNKNOWN_LANE, 0, "confidence unknown", name)
         if confidence >= self.threshold:
-            return ReviewDecision(ROUTINE_LANE, 0, "confident", self.name, confidence)
+            return ReviewDecision(ROUTINE_LANE, 0, "confident", name, confidence)
         priority = max(1, math.floor(round(100 * (1 - confidence), 6) + 0.5))
         lane = min(ROUTINE_LANE - 1, int(ROUTINE_LANE * confidence / self.threshold))
-        return ReviewDecision(lane, priority, "below threshold", self.name, confidence)
+        return ReviewDecision(lane, priority, "below threshold", name, confidence)
 
     def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
         """Apply the rule to each."""
-        return [self.decide(subject) for subject in subjects]
+        name = self.name
+        return [self._decision(subject.confidence, name) for subject in subjects]
 
     def keep(self) -> None:
         """Nothing is counted."""

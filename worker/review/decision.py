@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -104,15 +105,10 @@ class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
         What is as by default is left out.
         """
-        more: dict[str, Any] = {"history": list(history)} if history else {}
-        if source:
-            more["source"] = source
-        if trace:
-            more["trace"] = trace
         try:
-            raw = _encode(self)
-            return raw[:-1] + b"," + _encode(more)[1:] if more else raw
+            return _encode(self)[:-1] + (_end(history, source, trace) if history or trace else _usual_end(source))
         except UnicodeEncodeError:  # a lone surrogate in a name
+            more = _more(history, source, trace)
             return json.dumps(msgspec.to_builtins(self) | more, separators=(",", ":")).encode()
 
     @staticmethod
@@ -156,6 +152,22 @@ class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             return None
         found = {name: metadata[key] for key, name in METADATA_KEYS.items() if key in metadata}
         return cls(**{"lane": 0, "priority": 0, "policy": "", **found})
+
+
+def _more(history: Sequence[Mapping[str, Any]], source: str, trace: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"history": list(history), "source": source, "trace": trace}
+    return {name: value for name, value in found.items() if value}
+
+
+def _end(history: Sequence[Mapping[str, Any]], source: str, trace: str) -> bytes:
+    """What follows the decision's own keys."""
+    more = _more(history, source, trace)
+    return b"," + _encode(more)[1:] if more else b"}"
+
+
+@lru_cache(maxsize=256)
+def _usual_end(source: str) -> bytes:
+    return _end((), source, "")
 
 
 _encode = msgspec.json.Encoder().encode
