@@ -15,7 +15,7 @@ import redis
 
 from tests.awaiting import awaited
 from tests.integration.marked_scripts import heard, marked_script_of, marks_in, marks_of, text_of
-from worker.environment.connections import WorkerScript, script_of
+from worker.environment.connections import WorkerScript, connect, script_of
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.intake import IdReused, Inbox, InboxFull, PutLimits, RawMessage
 from worker.intake.inbox import Side
@@ -153,6 +153,50 @@ def test_a_script_runs_however_often_the_scripts_are_flushed(client: redis.Redis
     spool = Spool(Flushed(connection_pool=client.connection_pool), prefix="t:", lease_ms=1000, remember_ms=1000)
     assert spool.admit([Arrival("", (SampledOut("p"),))]).sampled_out == 1
     assert spool.acquire("p") is not None
+
+
+@pytest.mark.servers("all")
+def test_a_script_that_was_started_answers_later_and_on_another_connection_if_it_must(client: redis.Redis) -> None:
+    script = WorkerScript(client, "return {KEYS[1], ARGV[1], redis.call('INCR', 'runs')}")
+    found = [script.start(["k"], [bytearray(b"x")])() for _ in range(2)]
+    assert found == [[b"k", b"x", 1], [b"k", b"x", 2]]
+    client.script_flush()
+    assert script.start(["k"], ["x"])()[2] == 3, "a script that the server does not know any more"
+    client.connection_pool.disconnect()
+    other = redis.Redis(connection_pool=redis.ConnectionPool(**client.connection_pool.connection_kwargs))
+    answer = script.start(["k"], ["x"])
+    assert client.ping(), "meanwhile other commands are answered"
+    assert answer()[2] == 4
+    for known in other.client_list():
+        if known["id"] != str(other.client_id()):
+            other.client_kill_filter(_id=known["id"])
+    assert script.start(["k"], ["x"])()[2] == 5, "its connection was lost"
+    other.close()
+
+
+@pytest.mark.servers("all")
+def test_what_a_started_script_raises_is_raised_by_its_answer(client: redis.Redis) -> None:
+    failing = WorkerScript(client, "return redis.call('HGET', 'text', 'x')").start
+    client.set("text", "")
+    for answer in (failing(), failing()):
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            answer()
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(redis.OutOfMemoryError):
+            WorkerScript(client, "return redis.call('SET', 'k', 'v')").start()()
+    finally:
+        client.config_set("maxmemory", 0)
+    assert client.ping()
+
+
+def test_a_client_packs_the_arguments_of_scripts_as_others_do(redis_server: EmbeddedRedis) -> None:
+    strange = ["é", b"\xff", bytearray(b"b"), memoryview(b"m"), 7, -0.5, ""]
+    with connect(redis_server.url) as quick, redis.Redis.from_url(redis_server.url) as usual:
+        found = [WorkerScript(one, "return ARGV")(args=strange) for one in (quick, usual)]
+        assert found[0] == found[1]
+        with pytest.raises(redis.DataError):
+            WorkerScript(quick, "return ARGV")(args=[None])
 
 
 class Tour:

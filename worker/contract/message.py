@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 from msgspec.structs import astuple
-from pydantic import AwareDatetime, BeforeValidator, Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
 
 from worker.contract.part import FINITE, Identifier, Part, Probability, ShortName, check_identifier, check_names, plain
@@ -36,19 +36,24 @@ def _written_out(value: Any) -> Any:
     return value
 
 
-_WRITTEN = Annotated[AwareDatetime, BeforeValidator(_written_out), Field(strict=False)]
-_any_moment = TypeAdapter(_WRITTEN).validator.validate_python
+def _in_plain_utc(found: datetime) -> datetime:
+    """Without an offset in the zone that is Python's own, whose moments are told apart for less."""
+    return found if found.utcoffset() else found.replace(tzinfo=UTC)
+
+
+_WRITTEN = Annotated[AwareDatetime, BeforeValidator(_written_out), Field(strict=False), AfterValidator(_in_plain_utc)]
+any_moment = TypeAdapter(_WRITTEN).validator.validate_python
 _is_usual = re.compile(r"[12]\d{3}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII).fullmatch
 
 
-def _moment_of(found: Any) -> datetime:
+def moment_of(found: Any) -> datetime:
     """The moment that a text names; Python itself reads the usual form, for less, as pydantic does."""
     if type(found) is str and _is_usual(found):
         try:
             return datetime.fromisoformat(found)
         except ValueError:
             pass  # a day or a second that there is not
-    moment: datetime = _any_moment(found)
+    moment: datetime = any_moment(found)
     return moment
 
 
@@ -275,7 +280,7 @@ class _Message(Part, kw_only=True):
 
     def __post_init__(self) -> None:
         if not isinstance(self.predicted_at, datetime):
-            self.predicted_at = _moment_of(self.predicted_at)
+            self.predicted_at = moment_of(self.predicted_at)
         check_identifier(self.project_id)
         check_names(self.metadata)
         if self.message_id is not None:
