@@ -162,7 +162,6 @@ def test_a_script_that_was_started_answers_later_and_on_another_connection_if_it
     assert found == [[b"k", b"x", 1], [b"k", b"x", 2]]
     client.script_flush()
     assert script.start(["k"], ["x"])()[2] == 3, "a script that the server does not know any more"
-    client.connection_pool.disconnect()
     other = redis.Redis(connection_pool=redis.ConnectionPool(**client.connection_pool.connection_kwargs))
     answer = script.start(["k"], ["x"])
     assert client.ping(), "meanwhile other commands are answered"
@@ -187,7 +186,22 @@ def test_what_a_started_script_raises_is_raised_by_its_answer(client: redis.Redi
             WorkerScript(client, "return redis.call('SET', 'k', 'v')").start()()
     finally:
         client.config_set("maxmemory", 0)
+    with pytest.raises(redis.DataError):
+        WorkerScript(client, "return ARGV").start(args=[None])
     assert client.ping()
+
+
+def test_a_script_that_cannot_be_started_is_run_when_its_answer_is_wanted() -> None:
+    with EmbeddedRedis() as server, connect(server.url) as client:
+        script = WorkerScript(client, "return redis.call('INCR', 'runs')")
+        assert script.start()() == 1
+        server.kill()
+        answer = script.start()
+        with pytest.raises(redis.ConnectionError):
+            answer()
+        answer = script.start()
+        server.restart()
+        assert answer() >= 1
 
 
 def test_a_client_packs_the_arguments_of_scripts_as_others_do(redis_server: EmbeddedRedis) -> None:

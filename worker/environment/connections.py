@@ -217,24 +217,35 @@ class WorkerScript:
     def start(self, keys: Sequence[str] = (), args: Iterable[Any] = ()) -> Callable[[], Any]:
         """Have the server run it while this process does something else; the call of the result waits for the end.
 
-        That call must be made, once, and raises what running it would raise. Whatever hinders the start, the script is
-        run then.
+        That call must be made, once, and raises what running it would raise. A connection that fails meanwhile has
+        the script run again, as with any command.
         """
         arguments = (*keys, *args)
-        if type(self._client) is not redis.Redis:
-            found = self(keys, arguments[len(keys) :])
-            return lambda: found
-        pool = self._client.connection_pool
-        connection: Any = pool.get_connection()
-        try:
-            connection.send_command("EVALSHA", self._sha, len(keys), *arguments)
-        except (redis.ConnectionError, redis.TimeoutError):
-            connection.disconnect()
-            pool.release(connection)
-            return lambda: self(keys, arguments[len(keys) :])
-        return lambda: self._answer(connection, keys, arguments)
 
-    def _answer(self, connection: Any, keys: Sequence[str], arguments: tuple[Any, ...]) -> Any:
+        def run() -> Any:
+            return self(keys, arguments[len(keys) :])
+
+        if type(self._client) is not redis.Redis:  # one that does more with a command than to send it
+            found = run()
+            return lambda: found
+        try:
+            connection = self._sent(len(keys), arguments)
+        except (redis.ConnectionError, redis.TimeoutError):
+            return run
+        return lambda: self._answer(connection, run)
+
+    def _sent(self, keys: int, arguments: tuple[Any, ...]) -> Any:
+        """The connection on which the answer will come."""
+        connection: Any = self._client.connection_pool.get_connection()
+        try:
+            connection.send_command("EVALSHA", self._sha, keys, *arguments)
+        except BaseException:
+            connection.disconnect()
+            self._client.connection_pool.release(connection)
+            raise
+        return connection
+
+    def _answer(self, connection: Any, run: Callable[[], Any]) -> Any:
         try:
             with _typed_errors():
                 return connection.read_response()
@@ -242,14 +253,14 @@ class WorkerScript:
             connection.disconnect()
         except redis.exceptions.NoScriptError:
             pass
-        except redis.RedisError:
+        except redis.ResponseError:
             raise
         except BaseException:
             connection.disconnect()  # its answer is still to come
             raise
         finally:
             self._client.connection_pool.release(connection)
-        return self(keys, arguments[len(keys) :])
+        return run()
 
     def _run(self, keys: int, arguments: tuple[Any, ...]) -> Any:
         try:

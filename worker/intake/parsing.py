@@ -104,6 +104,8 @@ class InboxEntry(msgspec.Struct, gc=False):
     @property
     def source(self) -> str:
         """The source's name; entries that name none came from the stream, or from Celery when they are envelopes."""
+        if len(self.fields) == 1 and b"payload" in self.fields:
+            return "stream"
         return _source(self.fields.get(b"source", b""), b"envelope" in self.fields)
 
 
@@ -238,10 +240,10 @@ class MessageParser:
         if asset is not None and asset.path is not None:
             self._check_path(asset.path)
         subject = self._subject(prediction, project)
-        if self._checks_only:
-            return ParsedPrediction(project, "", "", stamp, message, history, None, source)
-        asset_id = subject.asset_id if subject else derived_asset_id(project, prediction.external_id)
-        return ParsedPrediction(project, asset_id, prediction.model.label, stamp, message, history, subject, source)
+        if subject is not None:
+            return ParsedPrediction(project, subject.asset_id, subject.model, stamp, message, history, subject, source)
+        asset_id = "" if self._checks_only else derived_asset_id(project, prediction.external_id)
+        return ParsedPrediction(project, asset_id, prediction.model.label, stamp, message, history, None, source)
 
     def _subject(self, prediction: Prediction, project: str) -> Subject | None:
         """None for a result that lies elsewhere: it is fetched, and decided on, by the wave."""

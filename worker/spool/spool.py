@@ -139,7 +139,8 @@ class Spool:
         if replayed and len(arrivals) > 1:
             raise ValueError("the arrival of a letter that is replayed comes alone")
         args = [self.prefix, inbox, INBOX_GROUP, "1" if insist else "", replayed, len(heads), len(arrivals)]
-        answer = self._scripts["admit"].start(args=chain(args, *heads, rows))
+        with self._notified_of_failure("admit"):
+            answer = self._scripts["admit"].start(args=chain(args, *heads, rows))
 
         def result() -> Admission:
             with self._notified_of_failure("admit"):
