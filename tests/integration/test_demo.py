@@ -18,6 +18,7 @@ from typing import Any
 import psutil
 import pytest
 
+from tests.awaiting import PATIENCE, pause_after
 from worker.demo.digits import load_digits
 from worker.demo.display import DemoProgress
 from worker.demo.environment import demo_environment
@@ -66,10 +67,10 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         os.kill(pid, signal.SIGKILL)
 
 
-def eventually(condition: Callable[[], bool], limit: float = 20.0) -> bool:
-    deadline = time.monotonic() + limit
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
+def eventually(condition: Callable[[], bool], limit: float = PATIENCE) -> bool:
+    begun = time.monotonic()
+    while not condition() and (waited := time.monotonic() - begun) < limit:
+        time.sleep(pause_after(waited))
     return condition()
 
 
