@@ -19,10 +19,9 @@ import psutil
 import pytest
 
 from tests.awaiting import PATIENCE, pause_after
-from worker.demo.digits import load_digits
 from worker.demo.display import DemoProgress
 from worker.demo.environment import demo_environment
-from worker.demo.plan import make_plan
+from worker.demo.plan import load_digits, make_plan
 from worker.demo.run import policy_text
 
 PREDICTIONS, DUPLICATES, OUTDATED, BAD = 300, 15, 2, 10

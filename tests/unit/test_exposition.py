@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.fuzzing import examples
 from worker.feedback.drift import State
 from worker.monitoring import metrics
-from worker.monitoring.fleet import prometheus_text
+from worker.monitoring.exporter import prometheus_text
 from worker.monitoring.series import family_of, plain_text
 
 AWKWARD = ['say "cheese"', "back\\slash", "two\nlines", 'all\\"\n\\n', "tab\tand\rreturn", "日本 ü", "}{,=# ", "\\"]

@@ -13,8 +13,8 @@ from mutations import SAME, places, with_fewer_objects, with_geometry, with_more
 
 from tests.fuzzing import examples
 from worker.formats.families.rows import OBJECT_FAMILIES
-from worker.formats.index import FormatIndex
 from worker.formats.mappings import shipped
+from worker.formats.recognise import FormatIndex
 from worker.formats.registry import answers, envelopes
 
 EXAMPLES = [test.payload for one in shipped().mappings.values() for test in one.tests]
