@@ -376,29 +376,7 @@ def _row_of(item: Item, source: str) -> tuple[tuple[str, str, str, str], tuple[A
 LEASED_FIELDS = 10
 
 
-def _leased(
-    leased_ms: int,
-    lane: int,
-    entry_id: bytes,
-    deliveries: int,
-    tries: bytes,
-    asset: bytes,
-    model: bytes,
-    stamp: bytes,
-    digest: bytes,
-    payload: bytes,
-    decision: bytes,
-) -> Leased:
-    return Leased(
-        lane,
-        entry_id.decode(),
-        deliveries,
-        asset.decode(),
-        model.decode(),
-        int(stamp),
-        digest.decode(),
-        payload,
-        decision,
-        tries=tries,
-        leased_ms=leased_ms,
-    )
+def _leased(leased_ms: int, *row: Any) -> Leased:
+    lane, entry_id, deliveries, tries, asset, model, stamp, digest, payload, decision = row
+    known = asset.decode(), model.decode(), int(stamp), digest.decode()
+    return Leased(lane, entry_id.decode(), deliveries, *known, payload, decision, b"", tries, leased_ms)
