@@ -96,7 +96,7 @@ def _light(figures: Figures) -> float | None:
 
 
 ONE_THREAD = (
-    "one thread of Python, which waits while Redis runs its scripts; its work is spread over reading, scores, "
+    "one thread of Python, which parses while Redis runs its scripts; its work is spread over reading, scores, "
     "decision and Redis, none of them more than a third (profile.md)"
 )
 PATIENCE = "a priority that has waited two seconds for others is set without them, which a slow machine makes happen"

@@ -6,12 +6,12 @@ import itertools
 import json
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import httpx
 import pytest
 import redis
+from msgspec.structs import replace
 
 from worker.contract import ReadingLimits, read_prediction
 from worker.delivery import AwaitedResults, FailurePolicy, Graces, awaited

@@ -6,17 +6,17 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from msgspec.structs import replace
 
 from tests.awaiting import awaited
 from tests.integration.marked_scripts import heard, marked_script_of, marks_in, marks_of, text_of
-from worker.environment.connections import WorkerScript, script_of
+from worker.environment.connections import WorkerScript, connect, script_of
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.intake import IdReused, Inbox, InboxFull, PutLimits, RawMessage
 from worker.intake.inbox import Side
@@ -157,6 +157,64 @@ def test_a_script_runs_however_often_the_scripts_are_flushed(client: redis.Redis
     assert spool.acquire("p") is not None
 
 
+@pytest.mark.servers("all")
+def test_a_script_that_was_started_answers_later_and_on_another_connection_if_it_must(client: redis.Redis) -> None:
+    script = WorkerScript(client, "return {KEYS[1], ARGV[1], redis.call('INCR', 'runs')}")
+    found = [script.start(["k"], [bytearray(b"x")])() for _ in range(2)]
+    assert found == [[b"k", b"x", 1], [b"k", b"x", 2]]
+    client.script_flush()
+    assert script.start(["k"], ["x"])()[2] == 3, "a script that the server does not know any more"
+    other = redis.Redis(connection_pool=redis.ConnectionPool(**client.connection_pool.connection_kwargs))
+    answer = script.start(["k"], ["x"])
+    assert client.ping(), "meanwhile other commands are answered"
+    assert answer()[2] == 4
+    for known in other.client_list():
+        if known["id"] != str(other.client_id()):
+            other.client_kill_filter(_id=known["id"])
+    assert script.start(["k"], ["x"])()[2] == 5, "its connection was lost"
+    other.close()
+
+
+@pytest.mark.servers("all")
+def test_what_a_started_script_raises_is_raised_by_its_answer(client: redis.Redis) -> None:
+    failing = WorkerScript(client, "return redis.call('HGET', 'text', 'x')").start
+    client.set("text", "")
+    for answer in (failing(), failing()):
+        with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+            answer()
+    client.config_set("maxmemory", 1)
+    try:
+        with pytest.raises(redis.OutOfMemoryError):
+            WorkerScript(client, "return redis.call('SET', 'k', 'v')").start()()
+    finally:
+        client.config_set("maxmemory", 0)
+    with pytest.raises(redis.DataError):
+        WorkerScript(client, "return ARGV").start(args=[None])
+    assert client.ping()
+
+
+def test_a_script_that_cannot_be_started_is_run_when_its_answer_is_wanted() -> None:
+    with EmbeddedRedis() as server, connect(server.url) as client:
+        script = WorkerScript(client, "return redis.call('INCR', 'runs')")
+        assert script.start()() == 1
+        server.kill()
+        answer = script.start()
+        with pytest.raises(redis.ConnectionError):
+            answer()
+        answer = script.start()
+        server.restart()
+        assert answer() >= 1
+
+
+def test_a_client_packs_the_arguments_of_scripts_as_others_do(redis_server: EmbeddedRedis) -> None:
+    strange = ["é", b"\xff", bytearray(b"b"), memoryview(b"m"), 7, -0.5, ""]
+    with connect(redis_server.url) as quick, redis.Redis.from_url(redis_server.url) as usual:
+        found = [WorkerScript(one, "return ARGV")(args=strange) for one in (quick, usual)]
+        assert found[0] == found[1]
+        with pytest.raises(redis.DataError):
+            WorkerScript(quick, "return ARGV")(args=[None])
+
+
 class Tour:
     """Drives every script through everything it can do."""
 
@@ -235,7 +293,8 @@ class Tour:
         assert self.lease(token) == []
         self.settle(token, entries[:2], Outcome.DELIVERED)
         self.settle(token, entries[2:4], Outcome.SUPERSEDED)
-        self.settle(token, entries[4:6], Outcome.DEAD)
+        for _ in range(2):
+            self.settle(token, entries[4:6], Outcome.DEAD)
         for letter_id in self.letter_ids():
             self.spool.drop(letter_id)
         self.settle(token, entries[6:8], Outcome.RETURNED)
@@ -258,11 +317,22 @@ class Tour:
         self.settle(token, self.lease(token), Outcome.RETURNED)
         self.put(self.item("delivered again", stamp=9))
         assert {entry.stamp for entry in self.lease(token)} == {9}
+        self.deliver_one_of_two(token)
         with pytest.raises(Exception, match="p"):
             self.lease("another")
         with pytest.raises(Exception, match="p"):
             self.settle("another", [], Outcome.DELIVERED)
         self.spool.release("p", token)
+
+    def deliver_one_of_two(self, token: str) -> None:
+        """After lost memories one prediction may be in the spool twice."""
+        self.put(self.item("twice"))
+        self.client.delete("t:asset:twice")
+        self.put(self.item("twice"))
+        first, second = self.lease(token)
+        self.settle(token, [first], Outcome.DELIVERED)
+        self.settle(token, [second], Outcome.RETURNED)
+        assert self.lease(token) == []
 
     def recover(self) -> None:
         token = self.spool.acquire("p")

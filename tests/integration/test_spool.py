@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 import redis
+from msgspec.structs import replace
 
 from tests.awaiting import awaited
 from worker.spool import Admission, Arrival, Dead, Leased, LeaseLost, Outcome, Settlement, Spool, Waiting
@@ -72,6 +71,24 @@ def test_a_prediction_goes_through_the_spool_and_is_counted_at_every_step(spool:
     settle(spool, token, entries[1:], Outcome.DEAD, cause="refused", letter=b"{}")
     ledger = spool.ledger()
     assert (ledger.received, ledger.delivered, ledger.dead, ledger.waiting, ledger.leased) == (3, 1, 2, 0, 0)
+
+
+def test_a_letter_that_is_replayed_comes_alone(spool: Spool) -> None:
+    admit(spool, Dead("p", "bad", b"{}", b"zz"))
+    with pytest.raises(ValueError, match="alone"):
+        spool.admit([Arrival("", (waiting("a"),), replayed="1-1"), Arrival("", (waiting("b"),))])
+    assert spool.ledger().received == 1
+
+
+def test_entries_that_are_settled_twice_are_counted_once(spool: Spool) -> None:
+    admit(spool, *(waiting(str(number), lane=number % 3) for number in range(9)))
+    token = acquire(spool)
+    entries = lease(spool, token)
+    for outcome in (Outcome.DELIVERED, Outcome.SUPERSEDED, Outcome.DEAD, Outcome.DROPPED):
+        settle(spool, token, entries[:6], outcome, cause="bad", letter=b"{}")
+    settle(spool, token, entries, Outcome.DELIVERED)
+    ledger = spool.ledger()
+    assert (ledger.delivered, ledger.superseded, ledger.dead, ledger.leased) == (9, 0, 0, 0)
 
 
 def test_the_lowest_lane_goes_first_and_a_lane_that_waited_long_gets_a_share(spool: Spool) -> None:

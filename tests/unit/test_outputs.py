@@ -14,8 +14,8 @@ from worker.contract import MessageError, Prediction, PredictionBatch, read_mess
 from worker.contract.output import Classification, Detection, KiliResponse
 from worker.formats import read_payload
 from worker.projects.configuration import ProjectConfig
-from worker.projects.outputs import UnreadableOutput, check_output, output_of, reading_of, rows_of
-from worker.review.subjects import subject_of
+from worker.projects.outputs import UnreadableOutput, check_output, output_of, plain_scores, reading_of, rows_of
+from worker.review.subjects import subject_of, subject_of_scores
 
 ROWS = {"predictions": [[0.9, 0.1], [0.2, 0.8]]}
 
@@ -272,3 +272,42 @@ def test_what_is_only_checked_is_refused_in_the_same_words(
 def test_outputs_that_are_no_scores_are_read_to_be_checked(output: dict[str, Any]) -> None:
     found, config = one(output), ProjectConfig()
     assert refusal_of(check_output, found, config) == refusal_of(output_of, found, config)
+
+
+PROBABILITIES = st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0, 1 / 3])
+LABELS = st.text(min_size=1, max_size=3)
+
+
+@given(st.dictionaries(LABELS, PROBABILITIES, min_size=1, max_size=5), st.none() | PROBABILITIES)
+def test_plain_scores_tell_what_the_output_would_that_is_made_when_it_is_looked_at(
+    scores: dict[str, float], confidence: float | None
+) -> None:
+    prediction = read_prediction(message({"scores": scores}, external_id="a", confidence=confidence))
+    found = plain_scores(prediction)
+    if found is None:
+        with pytest.raises(UnreadableOutput):
+            output_of(prediction)
+        return
+    later = subject_of_scores(prediction, found, lambda: output_of(prediction), "p")
+    at_once = subject_of(prediction, output_of(prediction), "p")
+    assert later.confidence == at_once.confidence
+    assert later.output == at_once.output
+    assert later == at_once
+
+
+@pytest.mark.parametrize(
+    ("more", "config"),
+    [
+        ({"exclusive": True}, ProjectConfig()),
+        ({"ignored_classes": ["A"]}, ProjectConfig()),
+        ({}, ProjectConfig(exclusive=False)),
+        ({}, ProjectConfig(ignored_classes=["A"])),
+        ({}, ProjectConfig(models={"m": {"exclusive": True}})),
+    ],
+)
+def test_scores_beside_which_something_bears_on_their_meaning_are_not_plain(
+    more: dict[str, Any], config: ProjectConfig
+) -> None:
+    assert plain_scores(one({"scores": {"A": 0.9, "B": 0.2}})) is not None
+    assert plain_scores(one({"scores": {"A": 0.9, "B": 0.2}, **more}), config) is None
+    assert plain_scores(one({"labels": ["A"]})) is None

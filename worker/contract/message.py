@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import astuple
-from pydantic import AwareDatetime, BeforeValidator, Field, GetCoreSchemaHandler, TypeAdapter
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
 
 from worker.contract.part import FINITE, Identifier, Part, Probability, ShortName, check_identifier, check_names, plain
@@ -35,8 +36,25 @@ def _written_out(value: Any) -> Any:
     return value
 
 
-_WRITTEN = Annotated[AwareDatetime, BeforeValidator(_written_out), Field(strict=False)]
-_moment_of = TypeAdapter(_WRITTEN).validator.validate_python
+def _in_plain_utc(found: datetime) -> datetime:
+    """Without an offset in the zone that is Python's own, whose moments are told apart for less."""
+    return found if found.utcoffset() else found.replace(tzinfo=UTC)
+
+
+_WRITTEN = Annotated[AwareDatetime, BeforeValidator(_written_out), Field(strict=False), AfterValidator(_in_plain_utc)]
+any_moment = TypeAdapter(_WRITTEN).validator.validate_python
+_is_usual = re.compile(r"[12]\d{3}-\d\d-\d\dT(?:[01]\d|2[0-3]):\d\d:\d\d(?:\.\d{1,6})?Z", re.ASCII).fullmatch
+
+
+def moment_of(found: Any) -> datetime:
+    """The moment that a text names; Python itself reads the usual form, for less, as pydantic does."""
+    if type(found) is str and _is_usual(found):
+        try:
+            return datetime.fromisoformat(found)
+        except ValueError:
+            pass  # a day or a second that there is not
+    moment: datetime = any_moment(found)
+    return moment
 
 
 class _Moment:
@@ -79,7 +97,6 @@ Embedding = Annotated[list[Annotated[float, FINITE]], Meta(min_length=1, max_len
 ImageSize = Annotated[list[Annotated[int, Meta(ge=1)]], Meta(min_length=2, max_length=2)]
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 
 
 class AssetContent(Part):
@@ -213,8 +230,7 @@ class Output(Part):
     def __post_init__(self) -> None:
         if self.job is not None:
             check_names((self.job,))
-        others = len(self.__struct_fields__) - 1 - (self.job is not None)
-        if self.scores is not None and astuple(self).count(None) == others:
+        if self.scores is not None and astuple(self).count(None) == _KEYS - 1 - (self.job is not None):
             return  # the usual message
         answers = [name for name in ANSWERS if getattr(self, name) is not None]
         shapes = [name for name in SHAPES if getattr(self, name) is not None]
@@ -233,6 +249,9 @@ class Output(Part):
         """The answer in the short form as plain values, without what was not sent."""
         given = [name for name in (*SHORT, *SHAPES) if getattr(self, name) is not None]
         return {name: value for name, value in plain(self).items() if name in given}
+
+
+_KEYS = len(Output.__struct_fields__)
 
 
 def _given(part: Part, names: Iterable[str]) -> str:
@@ -261,7 +280,7 @@ class _Message(Part, kw_only=True):
 
     def __post_init__(self) -> None:
         if not isinstance(self.predicted_at, datetime):
-            self.predicted_at = _moment_of(self.predicted_at)
+            self.predicted_at = moment_of(self.predicted_at)
         check_identifier(self.project_id)
         check_names(self.metadata)
         if self.message_id is not None:
@@ -270,7 +289,8 @@ class _Message(Part, kw_only=True):
     @property
     def stamp(self) -> int:
         """``predicted_at`` in microseconds since the epoch (exact integer arithmetic)."""
-        return (self.predicted_at - EPOCH) // MICROSECOND
+        since = self.predicted_at - EPOCH
+        return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 class Prediction(_Message, kw_only=True):

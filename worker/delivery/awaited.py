@@ -7,11 +7,12 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import redis
+from msgspec.structs import replace
 
 from worker.contract import Prediction, read_stored
 from worker.delivery.failure_policy import FailurePolicy

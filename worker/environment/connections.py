@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
+from hiredis import pack_command
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
 
 SOCKET_SECONDS = 8.0
@@ -49,8 +52,26 @@ def connect(url: str) -> redis.Redis:
         retry_on_error=[redis.ConnectionError, redis.TimeoutError],
         client_name="prediction-worker",
         redis_connect_func=_Greeting(url),
+        command_packer=_Packer(),
     )
     return client
+
+
+class _Packer:
+    """Packs commands; those that run a script, with thousands of arguments, without a look at the type of each."""
+
+    def __init__(self) -> None:
+        self._any = HiredisRespSerializer()
+
+    def pack(self, *args: Any) -> list[bytes]:
+        """A command as the server reads it; raises redis.DataError for what cannot be sent."""
+        if args[0] == "EVALSHA":
+            try:
+                return [pack_command(args)]
+            except TypeError:
+                pass  # a type that is to be converted first, or none
+        packed: list[bytes] = self._any.pack(*args)
+        return packed
 
 
 class NoRedis(redis.RedisError):
@@ -193,13 +214,56 @@ class WorkerScript:
             redis.OutOfMemoryError: a full memory refused its first write; nothing was changed.
         """
         arguments = (*keys, *args)
-        try:
+        with _typed_errors():
             return self._run(len(keys), arguments)
-        except redis.ResponseError as error:
-            # Redis 6.2 wraps the error of a command within a script in one of its own, which has no type.
-            if isinstance(error, redis.OutOfMemoryError) or "-OOM " not in str(error):
-                raise
-            raise redis.OutOfMemoryError(str(error).partition("-OOM ")[2]) from error
+
+    def start(self, keys: Sequence[str] = (), args: Iterable[Any] = ()) -> Callable[[], Any]:
+        """Have the server run it while this process does something else; the call of the result waits for the end.
+
+        That call must be made, once, and raises what running it would raise. A connection that fails meanwhile has
+        the script run again, as with any command.
+        """
+        arguments = (*keys, *args)
+
+        def run() -> Any:
+            return self(keys, arguments[len(keys) :])
+
+        if type(self._client) is not redis.Redis:  # one that does more with a command than to send it
+            found = run()
+            return lambda: found
+        try:
+            connection = self._sent(len(keys), arguments)
+        except (redis.ConnectionError, redis.TimeoutError):
+            return run
+        return lambda: self._answer(connection, run)
+
+    def _sent(self, keys: int, arguments: tuple[Any, ...]) -> Any:
+        """The connection on which the answer will come."""
+        connection: Any = self._client.connection_pool.get_connection()
+        try:
+            connection.send_command("EVALSHA", self._sha, keys, *arguments)
+        except BaseException:
+            connection.disconnect()
+            self._client.connection_pool.release(connection)
+            raise
+        return connection
+
+    def _answer(self, connection: Any, run: Callable[[], Any]) -> Any:
+        try:
+            with _typed_errors():
+                return connection.read_response()
+        except (redis.ConnectionError, redis.TimeoutError):
+            connection.disconnect()
+        except redis.exceptions.NoScriptError:
+            pass
+        except redis.ResponseError:
+            raise
+        except BaseException:
+            connection.disconnect()  # its answer is still to come
+            raise
+        finally:
+            self._client.connection_pool.release(connection)
+        return run()
 
     def _run(self, keys: int, arguments: tuple[Any, ...]) -> Any:
         try:
@@ -207,6 +271,17 @@ class WorkerScript:
             return self._client.execute_command("EVALSHA", self._sha, keys, *arguments)  # type: ignore[no-untyped-call]
         except redis.exceptions.NoScriptError:
             return self._client.eval(self._text, keys, *arguments)
+
+
+@contextmanager
+def _typed_errors() -> Iterator[None]:
+    """Redis 6.2 wraps the error of a command within a script in one of its own, which has no type."""
+    try:
+        yield
+    except redis.ResponseError as error:
+        if isinstance(error, redis.OutOfMemoryError) or "-OOM " not in str(error):
+            raise
+        raise redis.OutOfMemoryError(str(error).partition("-OOM ")[2]) from error
 
 
 def script_of(client: redis.Redis, package: str, name: str) -> WorkerScript:

@@ -1,5 +1,6 @@
 -- Goes before every script: a number enters a command as a whole number in decimal digits.
 -- Left to itself Lua writes -0, 1e+15 or 0.5, and servers differ in which of these they take.
+-- What a script says for each of many entries goes by `send`: for less, and with texts alone.
 local redis = (function(server)
   local type, unpack, select = type, unpack, select
   local function text(value)
@@ -14,5 +15,5 @@ local redis = (function(server)
       return run(unpack(args, 1, count))
     end
   end
-  return { call = with_digits(server.call), pcall = with_digits(server.pcall) }
+  return { call = with_digits(server.call), pcall = with_digits(server.pcall), send = server.call }
 end)(redis)

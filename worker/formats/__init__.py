@@ -9,7 +9,7 @@ from worker.formats.mappings import Catalogue, MappingError
 from worker.formats.options import ReadOptions, selected
 from worker.formats.reader import Reading, read_payload
 from worker.formats.registry import FAMILIES, extended, formats
-from worker.formats.short_form import read_item, read_scores, read_short_form
+from worker.formats.short_form import are_independent, read_item, read_scores, read_short_form
 from worker.formats.structure import Envelope, Family, Match, Miss
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Reading",
     "ResultPointer",
     "UnknownFormat",
+    "are_independent",
     "extended",
     "formats",
     "read_event",

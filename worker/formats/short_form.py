@@ -53,9 +53,14 @@ def read_scores(scores: Mapping[str, float], job: str | None = None) -> ModelOut
             value = in_range(number(value, *_AT, label), (*_AT, label), "send probabilities between 0 and 1")
         found.append(ClassScore(label, value))
     total = math.fsum([one.score or 0.0 for one in found])
-    exclusive = False if total > 1 + SUM_TOLERANCE else None
-    complete = exclusive is None and len(found) > 1 and total >= 1 - SUM_TOLERANCE
-    return ModelOutput(Classification(tuple(found), exclusive, complete), job)
+    independent = are_independent(total)
+    complete = not independent and len(found) > 1 and total >= 1 - SUM_TOLERANCE
+    return ModelOutput(Classification(tuple(found), False if independent else None, complete), job)
+
+
+def are_independent(total: float) -> bool:
+    """Whether probabilities of so great a sum can only be of independent classes."""
+    return total > 1 + SUM_TOLERANCE
 
 
 ANSWERS = ("scores", "labels", "text", "reply", "entities", "nothing", "jobs", "frames")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import redis
+from msgspec.structs import replace
 
 from worker.intake.parsing import InboxEntry, MessageParser, ParsedPrediction, Rules
 from worker.projects.configuration import Projects
@@ -28,8 +28,11 @@ DECIDED_BYTES = 2_000_000
 """The policy is asked about so many at once; until then what they hold stays in memory."""
 
 TRANSACTION_BYTES = 16_000_000
-TRANSACTION_ITEMS = 1_000
-"""One transaction ends with the entry that reaches these: while it runs, Redis does nothing else."""
+TRANSACTION_ITEMS = 250
+"""One transaction ends with the entry that reaches these: while it runs, Redis does nothing else.
+
+It runs while the next one's messages are parsed, so several of them are quicker than a large one.
+"""
 
 Undecided = list[tuple[list[Item], ParsedPrediction | Dead, str]]
 """What messages hold, each with the items of its entry, which it will be one of, and the trace context of the entry."""
@@ -62,9 +65,14 @@ class Admitter:
         Raises:
             redis.RedisError: what is not admitted stays in the inbox.
         """
-        total = Admission(0, 0, 0, 0)
-        for arrivals in self._transactions(entries):
-            total += self._admitted(arrivals, inbox=inbox, insist=insist)
+        total, ending = Admission(0, 0, 0, 0), _nothing
+        try:
+            for arrivals in self._transactions(entries):  # the one before runs on the server meanwhile
+                before, ending = ending, _nothing
+                total += before()
+                ending = self._started(arrivals, inbox=inbox, insist=insist)
+        finally:
+            total += ending()
         return total
 
     def replay(self, letter: DeadLetter) -> Admission:
@@ -75,7 +83,7 @@ class Admitter:
         )
         items: list[Item] = []
         self._decide([(items, one, str(about.get("trace", ""))) for one in found])
-        return self._admitted([Arrival("", items, replayed=letter.id)])
+        return self._started([Arrival("", items, replayed=letter.id)])()
 
     def keep(self) -> None:
         """Let the fleet know now what the policy has counted here.
@@ -85,10 +93,17 @@ class Admitter:
         """
         self._policy.keep()
 
-    def _admitted(self, arrivals: Sequence[Arrival], *, inbox: str = "", insist: bool = False) -> Admission:
-        result = self._spool.admit(arrivals, inbox=inbox, insist=insist)
-        self._tracer.admitted(arrivals, result)
-        return result
+    def _started(
+        self, arrivals: Sequence[Arrival], *, inbox: str = "", insist: bool = False
+    ) -> Callable[[], Admission]:
+        ending = self._spool.start_admission(arrivals, inbox=inbox, insist=insist)
+
+        def end() -> Admission:
+            result = ending()
+            self._tracer.admitted(arrivals, result)
+            return result
+
+        return end
 
     def _transactions(self, entries: Iterable[InboxEntry]) -> Iterator[list[Arrival]]:
         """Whole entries, decided on, as many at once as a transaction may hold."""
@@ -144,6 +159,10 @@ class Admitter:
         if len(decisions) != len(subjects):
             raise ValueError(f"{len(decisions)} decisions on {len(subjects)} predictions")
         return decisions
+
+
+def _nothing() -> Admission:
+    return Admission(0, 0, 0, 0)
 
 
 def _traced(dead: Dead, trace: str) -> Dead:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -155,9 +155,13 @@ class Inbox:
             redis.ResponseError: ``NOGROUP`` when the stream was deleted; call ``open`` again.
             redis.OutOfMemoryError: memory is full, envelopes wait, and ``insist`` is not set; nothing has moved.
         """
+        return self.start_take(items=items, max_bytes=max_bytes, insist=insist)()
+
+    def start_take(self, *, items: int, max_bytes: int, insist: bool = False) -> Callable[[], list[InboxEntry]]:
+        """Begin to take; the call of the result ends it, and must be made."""
         args: list[Any] = [INBOX_GROUP, self._consumer, items, max_bytes, "1" if insist else ""]
-        _, rows = self._take(keys=self._keys, args=args)
-        return [InboxEntry(entry_id.decode(), dict(zip(flat[::2], flat[1::2], strict=True))) for entry_id, flat in rows]
+        answer = self._take.start(keys=self._keys, args=args)
+        return lambda: [InboxEntry(entry_id.decode(), _pairs(flat)) for entry_id, flat in answer()[1]]
 
     def recover(self, *, idle_ms: int, items: int) -> list[InboxEntry]:
         """Take over entries that another consumer has read and not admitted within ``idle_ms``."""
@@ -196,6 +200,10 @@ class Inbox:
         """When the oldest entry of the inbox came, in ms since the epoch; None when it is empty."""
         found = self._oldest(keys=[self.key])
         return int(found) if found else None
+
+
+def _pairs(flat: list[bytes]) -> dict[bytes, bytes]:
+    return {flat[0]: flat[1]} if len(flat) == 2 else dict(zip(flat[::2], flat[1::2], strict=True))
 
 
 def _short(text: str) -> str:

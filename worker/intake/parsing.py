@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,10 @@ from worker.intake.celery_messages import messages_of
 from worker.intake.events import EventRules, message_of_event, message_of_pair
 from worker.kili.ids import derived_asset_id
 from worker.projects.configuration import ProjectConfig, Projects
-from worker.projects.outputs import ResultElsewhere, check_output, output_of, rows_of
+from worker.projects.outputs import ResultElsewhere, check_output, output_of, plain_scores, rows_of
 from worker.projects.results import ResultPlaces, allowed_path
 from worker.review import Subject
-from worker.review.subjects import subject_of
+from worker.review.subjects import subject_of, subject_of_scores
 from worker.spool import Dead
 from worker.spool.dead_letters import Cause, Form, Sender, write_letter
 
@@ -104,6 +104,8 @@ class InboxEntry(msgspec.Struct, gc=False):
     @property
     def source(self) -> str:
         """The source's name; entries that name none came from the stream, or from Celery when they are envelopes."""
+        if len(self.fields) == 1 and b"payload" in self.fields:
+            return "stream"
         return _source(self.fields.get(b"source", b""), b"envelope" in self.fields)
 
 
@@ -148,6 +150,8 @@ class MessageParser:
 
     def __init__(self, rules: Rules, projects: Projects, *, checks_only: bool = False) -> None:
         self._checks_only = checks_only
+        self._is_past = float("-inf")
+        """What is stamped before it, in microseconds since the epoch, needs no look at the clock."""
         self._rules = rules
         self._projects = projects
 
@@ -230,43 +234,51 @@ class MessageParser:
         return self._projects.of(message.project_id or self._rules.default_project or NO_PROJECT)
 
     def _parsed(self, prediction: Prediction, message: bytes, history: History, source: str) -> ParsedPrediction:
-        project, stamp = self._project(prediction), prediction.stamp
-        self._check(prediction, stamp)
+        project, stamp, asset = prediction.project_id or self._default_project(), prediction.stamp, prediction.asset
+        if stamp > self._is_past:
+            self._check_stamp(stamp)
+        if asset is not None and asset.path is not None:
+            self._check_path(asset.path)
         subject = self._subject(prediction, project)
-        if self._checks_only:
-            return ParsedPrediction(project, "", "", stamp, message, history, None, source)
-        asset_id = subject.asset_id if subject else derived_asset_id(project, prediction.external_id)
-        return ParsedPrediction(project, asset_id, prediction.model.label, stamp, message, history, subject, source)
+        if subject is not None:
+            return ParsedPrediction(project, subject.asset_id, subject.model, stamp, message, history, subject, source)
+        asset_id = "" if self._checks_only else derived_asset_id(project, prediction.external_id)
+        return ParsedPrediction(project, asset_id, prediction.model.label, stamp, message, history, None, source)
 
     def _subject(self, prediction: Prediction, project: str) -> Subject | None:
         """None for a result that lies elsewhere: it is fetched, and decided on, by the wave."""
         config = self._projects.of(project)
         try:
-            if not self._checks_only:
-                return subject_of(prediction, output_of(prediction, config), project)
-            check_output(prediction, config)
+            if self._checks_only:
+                check_output(prediction, config)
+                return None
+            scores = plain_scores(prediction, config)
+            if scores is not None:
+                return subject_of_scores(prediction, scores, partial(output_of, prediction, config), project)
+            return subject_of(prediction, output_of(prediction, config), project)
         except ResultElsewhere as elsewhere:
             self._rules.result_places.address(elsewhere.location)
         return None
 
-    def _project(self, prediction: Prediction) -> str:
-        project = prediction.project_id or self._rules.default_project
-        if not project:
+    def _default_project(self) -> str:
+        if not self._rules.default_project:
             raise MessageError(
                 "invalid_message",
                 "project_id",
                 "is missing and no default is set",
                 "add it, or set WORKER_DEFAULT_PROJECT",
             )
-        return project
+        return self._rules.default_project
 
-    def _check(self, prediction: Prediction, stamp: int) -> None:
-        if stamp > (clock.now() + FUTURE_SECONDS) * 1e6:
+    def _check_stamp(self, stamp: int) -> None:
+        self._is_past = (clock.now() + FUTURE_SECONDS) * 1e6
+        if stamp > self._is_past:
             raise MessageError(
                 "invalid_message", "predicted_at", "is more than a day in the future", "check the producer's clock"
             )
-        path = prediction.asset.path if prediction.asset is not None else None
-        if path is not None and allowed_path(path, self._rules.path_roots) is None:
+
+    def _check_path(self, path: str) -> None:
+        if allowed_path(path, self._rules.path_roots) is None:
             raise MessageError(
                 "path_refused",
                 "asset.path",

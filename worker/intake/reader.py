@@ -87,6 +87,7 @@ class InboxReader:
         self._admitted = admitted
         self._observer = observer
         self._in_hand: list[InboxEntry] = []
+        self._coming: Callable[[], list[InboxEntry]] | None = None
         self.trouble = ""
         """What keeps it from taking, empty when nothing does."""
         self._next_recovery = 0.0
@@ -122,6 +123,7 @@ class InboxReader:
 
     def leave(self) -> None:
         """Read no more."""
+        self._guarded(self._admit_coming)
         self._guarded(self._inbox.leave)
 
     def _step(self) -> bool:
@@ -134,13 +136,31 @@ class InboxReader:
         # With little left to deliver, delivery frees no more: a memory that the sources' messages fill would stay full.
         insist = ledger.waiting + ledger.leased < NEARLY_EMPTY
         self._in_hand = self._in_hand or self._recovered()
-        self._in_hand = self._in_hand or self._inbox.take(items=self._limits.batch, max_bytes=READ_BYTES, insist=insist)
+        self._in_hand = self._in_hand or self._taken(insist)
         if not self._in_hand:
             self._next_full_look = clock.monotonic() + FULL_LOOK_SECONDS
             return False
         self._admit(self._in_hand, insist)
         self._in_hand = []
         return True
+
+    def _taken(self, insist: bool) -> list[InboxEntry]:
+        """What comes next; while that is admitted, the server looks for what comes after it."""
+        coming = self._coming or self._start_take(insist)
+        self._coming = None
+        entries = coming()
+        if len(entries) >= self._limits.batch:
+            self._coming = self._start_take(insist)
+        return entries
+
+    def _admit_coming(self) -> None:
+        """What was taken ahead waits for nobody else."""
+        coming, self._coming = self._coming, None
+        if coming is not None and (entries := coming()):
+            self._admit(entries, insist=False)
+
+    def _start_take(self, insist: bool) -> Callable[[], list[InboxEntry]]:
+        return self._inbox.start_take(items=self._limits.batch, max_bytes=READ_BYTES, insist=insist)
 
     def _admit(self, entries: list[InboxEntry], insist: bool) -> None:
         inbox = self._inbox.key if self._same_redis else ""

@@ -64,10 +64,21 @@ def output_of(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> Mode
 
 def check_output(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> None:
     """Raise what ``output_of`` raises, for less where the contract has left nothing to find: plain scores."""
-    output = prediction.output
-    ignores = output.ignored_classes or config.ignored_classes or config.models
-    if output.scores is None or ignores or not all(map(str.strip, output.scores)):
+    if plain_scores(prediction, config) is None:
         output_of(prediction, config)
+
+
+def plain_scores(prediction: Prediction, config: ProjectConfig = NO_CONFIG) -> dict[str, float] | None:
+    """Scores of classes beside which nothing bears on what they mean: ``output_of`` takes all of them as they are."""
+    output = prediction.output
+    if output.scores is None or output.exclusive is not None or output.ignored_classes or not is_plain(config):
+        return None
+    return output.scores if all(map(str.strip, output.scores)) else None
+
+
+def is_plain(config: ProjectConfig) -> bool:
+    """Whether a project's configuration leaves scores as they are."""
+    return config.exclusive is None and not (config.ignored_classes or config.models)
 
 
 def with_result(prediction: Prediction, result: Any, config: ProjectConfig = NO_CONFIG) -> Prediction:

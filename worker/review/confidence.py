@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from worker.contract.output import (
@@ -36,10 +36,7 @@ def own_confidence(output: ModelOutput) -> float | None:
 def _confidence(answer: Answer) -> float | None:
     match answer:
         case Classification(scores=scores, exclusive=exclusive):
-            known = [one.score for one in scores if one.score is not None]
-            if exclusive is False:
-                return min([max(score, 1 - score) for score in known], default=None)
-            return max(known, default=None)
+            return confidence_in([one.score for one in scores if one.score is not None], exclusive is False)
         case Detection(objects=objects):
             return _least(one.score for one in objects)
         case Entities(entities=entities):
@@ -55,6 +52,13 @@ def _confidence(answer: Answer) -> float | None:
         case KiliResponse(json_response=response):
             return confidence_of(response)
     return None
+
+
+def confidence_in(scores: Collection[float], independent: bool) -> float | None:
+    """Confidence in a choice, from the scores of its classes; ``independent`` where several may be chosen."""
+    if independent:
+        return min([max(score, 1 - score) for score in scores], default=None)
+    return max(scores, default=None)
 
 
 def _least(scores: Iterable[float | None]) -> float | None:
@@ -83,18 +87,21 @@ class ThresholdPolicy:
 
     def decide(self, subject: Subject) -> ReviewDecision:
         """Apply the rule to the model's own confidence."""
-        confidence = subject.confidence
+        return self._decision(subject.confidence, self.name)
+
+    def _decision(self, confidence: float | None, name: str) -> ReviewDecision:
         if confidence is None:
-            return ReviewDecision(UNKNOWN_LANE, 0, "confidence unknown", self.name)
+            return ReviewDecision(UNKNOWN_LANE, 0, "confidence unknown", name)
         if confidence >= self.threshold:
-            return ReviewDecision(ROUTINE_LANE, 0, "confident", self.name, confidence)
+            return ReviewDecision(ROUTINE_LANE, 0, "confident", name, confidence)
         priority = max(1, math.floor(round(100 * (1 - confidence), 6) + 0.5))
         lane = min(ROUTINE_LANE - 1, int(ROUTINE_LANE * confidence / self.threshold))
-        return ReviewDecision(lane, priority, "below threshold", self.name, confidence)
+        return ReviewDecision(lane, priority, "below threshold", name, confidence)
 
     def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
         """Apply the rule to each."""
-        return [self.decide(subject) for subject in subjects]
+        name = self.name
+        return [self._decision(subject.confidence, name) for subject in subjects]
 
     def keep(self) -> None:
         """Nothing is counted."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import msgspec
@@ -36,9 +37,10 @@ class ScoreSource:
         return SEPARATOR.join((self.project, self.job, self.model.rpartition(":")[0] or self.model))
 
 
-class Subject(msgspec.Struct, frozen=True, gc=False):
+class Subject(msgspec.Struct, gc=False):
     """What a policy may look at: one prediction, before it is uploaded.
 
+    ``answer`` is what the model said, or makes it when somebody looks at ``output``; it must not fail then.
     ``confidence`` is the model's own, in [0, 1], or None when nothing in the prediction tells it. ``embedding``
     describes the asset's content (any length, the same for one model); it feeds the optional stronger scorer.
     ``derived`` tells that the confidence is known to be the output's own, and not stated by the producer.
@@ -48,11 +50,18 @@ class Subject(msgspec.Struct, frozen=True, gc=False):
     external_id: str
     asset_id: str
     model: str
-    output: ModelOutput
+    answer: ModelOutput | Callable[[], ModelOutput]
     confidence: float | None
     metadata: Mapping[str, Any] = {}
     embedding: Sequence[float] | None = None
     derived: bool = False
+
+    @property
+    def output(self) -> ModelOutput:
+        """What the model said."""
+        if not isinstance(self.answer, ModelOutput):
+            self.answer = self.answer()
+        return self.answer
 
 
 class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -96,15 +105,10 @@ class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
         What is as by default is left out.
         """
-        more: dict[str, Any] = {"history": list(history)} if history else {}
-        if source:
-            more["source"] = source
-        if trace:
-            more["trace"] = trace
         try:
-            raw = _encode(self)
-            return raw[:-1] + b"," + _encode(more)[1:] if more else raw
+            return _encode(self)[:-1] + (_end(history, source, trace) if history or trace else _usual_end(source))
         except UnicodeEncodeError:  # a lone surrogate in a name
+            more = _more(history, source, trace)
             return json.dumps(msgspec.to_builtins(self) | more, separators=(",", ":")).encode()
 
     @staticmethod
@@ -148,6 +152,22 @@ class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
             return None
         found = {name: metadata[key] for key, name in METADATA_KEYS.items() if key in metadata}
         return cls(**{"lane": 0, "priority": 0, "policy": "", **found})
+
+
+def _more(history: Sequence[Mapping[str, Any]], source: str, trace: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"history": list(history), "source": source, "trace": trace}
+    return {name: value for name, value in found.items() if value}
+
+
+def _end(history: Sequence[Mapping[str, Any]], source: str, trace: str) -> bytes:
+    """What follows the decision's own keys."""
+    more = _more(history, source, trace)
+    return b"," + _encode(more)[1:] if more else b"}"
+
+
+@lru_cache(maxsize=256)
+def _usual_end(source: str) -> bytes:
+    return _end((), source, "")
 
 
 _encode = msgspec.json.Encoder().encode

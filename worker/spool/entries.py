@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 import redis
+from msgspec import Struct
 
 
 class SpoolObserver(Protocol):
@@ -80,8 +81,7 @@ LANES = 10
 """Lanes of a project; lane 0 goes first."""
 
 
-@dataclass(slots=True)
-class Waiting:
+class Waiting(Struct, gc=False):
     """A prediction to be put into a lane.
 
     ``stamp`` (microseconds since the epoch) and ``digest`` (lower-case hex) order the predictions of one model on
@@ -98,8 +98,7 @@ class Waiting:
     decision: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Dead:
+class Dead(Struct, frozen=True, gc=False):
     """A message that cannot be admitted; ``letter`` is JSON, ``original`` is what arrived."""
 
     project: str
@@ -108,8 +107,7 @@ class Dead:
     original: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SampledOut:
+class SampledOut(Struct, frozen=True, gc=False):
     """A prediction that the review policy only counts: it ends as ``sampled_out``."""
 
     project: str
@@ -118,8 +116,7 @@ class SampledOut:
 Item = Waiting | Dead | SampledOut
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(Struct, gc=False):
     """The items of one inbox entry (its id, or empty when they came another way), or of a letter that is replayed.
 
     They are counted as received from ``source``, unless it is empty.
@@ -157,8 +154,7 @@ class Admission:
         return f"{message}, {self.sampled_out} sampled out" if self.sampled_out else message
 
 
-@dataclass(slots=True)
-class Leased:
+class Leased(Struct, gc=False):
     """A prediction that a wave has taken; ``deliveries`` counts the waves that took it, this one included.
 
     ``original`` is what arrived, where the wave has put something more complete into ``payload``. ``tries`` is what is
@@ -209,8 +205,7 @@ WAITS_AGAIN = (Outcome.LATER, Outcome.RETURNED)
 """Outcomes of entries that a later wave takes."""
 
 
-@dataclass(slots=True)
-class Settlement:
+class Settlement(Struct, gc=False):
     """One leased entry and its outcome; a dead one carries its letter, a later one its delay.
 
     One that waits again after an attempt that failed for its own sake carries the ``cause`` and the time to the next.

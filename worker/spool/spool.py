@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from functools import partial
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import redis
@@ -116,20 +120,40 @@ class Spool:
         """Put items into their lanes or the dead letters, and delete their entries of ``inbox`` with them.
 
         ``inbox`` is given only when it lives in the same Redis: an entry that is no longer there was admitted by
-        another worker, and its items are skipped. So are those of a replayed letter that is gone. The ids of entries
-        of an inbox in another Redis are remembered for a day, or until ``forget``, to the same end.
+        another worker, and its items are skipped. So are those of a replayed letter that is gone; its arrival comes
+        alone. The ids of entries of an inbox in another Redis are remembered for a day, or until ``forget``, to the
+        same end. Arrivals come in the order of their entries' ids.
 
         Raises:
             redis.OutOfMemoryError: memory is full and ``insist`` is not set; nothing has moved.
         """
-        args: list[Any] = [self.prefix, inbox, INBOX_GROUP, "1" if insist else "", len(arrivals)]
+        return self.start_admission(arrivals, inbox=inbox, insist=insist)()
+
+    def start_admission(
+        self, arrivals: Sequence[Arrival], *, inbox: str = "", insist: bool = False
+    ) -> Callable[[], Admission]:
+        """Begin to admit; the call of the result ends it, and must be made."""
+        heads: dict[tuple[str, str, str, str], int] = {}
+        rows: list[Any] = []
         for arrival in arrivals:
-            args += (arrival.entry_id, arrival.replayed, len(arrival.items), arrival.source)
+            rows += (arrival.entry_id, len(arrival.items))
             for item in arrival.items:
-                args += _fields_of(item)
-        result = Admission(*(int(number) for number in self._run("admit", args)))
-        if self._observer is not None:
-            self._observer.admitted(arrivals, result)
+                head, fields = _row_of(item, arrival.source)
+                rows += (heads.setdefault(head, len(heads) + 1), *fields)
+        replayed = "".join([arrival.replayed for arrival in arrivals])
+        if replayed and len(arrivals) > 1:
+            raise ValueError("the arrival of a letter that is replayed comes alone")
+        args = [self.prefix, inbox, INBOX_GROUP, "1" if insist else "", replayed, len(heads), len(arrivals)]
+        with self._notified_of_failure("admit"):
+            answer = self._scripts["admit"].start(args=chain(args, *heads, rows))
+
+        def result() -> Admission:
+            with self._notified_of_failure("admit"):
+                found = Admission(*map(int, answer()))
+            if self._observer is not None:
+                self._observer.admitted(arrivals, found)
+            return found
+
         return result
 
     def sources(self) -> dict[str, int]:
@@ -205,7 +229,8 @@ class Spool:
         reply = self._run("lease", [self.prefix, project, token, lanes, items, max_bytes, aging_ms, LANES])
         if reply is None:
             raise LeaseLost(project)
-        entries = sorted((_leased(row, int(reply[2])) for row in reply[1]), key=lambda entry: entry.lane)
+        rows, now = iter(reply[1]), int(reply[2])
+        entries = sorted(map(partial(_leased, now), *[rows] * LEASED_FIELDS), key=attrgetter("lane"))
         if self._observer is not None:
             self._observer.leased(project, entries, int(reply[0]))
         return entries
@@ -316,8 +341,13 @@ class Spool:
         return in_lanes, int(self.redis.xlen(f"{self.prefix}dead"))
 
     def _run(self, script: str, args: Iterable[Any]) -> Any:
-        try:
+        with self._notified_of_failure(script):
             return self._scripts[script](keys=[], args=list(args))
+
+    @contextmanager
+    def _notified_of_failure(self, script: str) -> Iterator[None]:
+        try:
+            yield
         except redis.RedisError as error:
             if self._observer is not None:
                 self._observer.failed(script, error)
@@ -331,30 +361,22 @@ def _ledger(counts: Any) -> Ledger:
     return Ledger(**{k.decode(): int(v) for k, v in counts.items() if k.decode() in _COUNTERS})
 
 
-def _fields_of(item: Item) -> tuple[Any, ...]:
+def _row_of(item: Item, source: str) -> tuple[tuple[str, str, str, str], tuple[Any, ...]]:
+    """What an item has in common with others, and its own six fields."""
     match item:
         case Waiting():
-            order = (item.asset_id, item.model, item.stamp, item.digest)
-            return ("waiting", item.project, item.lane, *order, item.payload, item.decision)
+            own = (item.lane, item.asset_id, item.stamp, item.digest, item.payload, item.decision)
+            return ("waiting", item.project, item.model, source), own
         case Dead():
-            return ("dead", item.project, item.cause, item.letter, item.original, "", "", "", "")
+            return ("dead", item.project, item.cause, source), (item.letter, item.original, "", "", "", "")
         case SampledOut():
-            return ("counted", item.project, "", "", "", "", "", "", "")
+            return ("counted", item.project, "", source), ("", "", "", "", "", "")
 
 
-def _leased(row: list[Any], leased_ms: int) -> Leased:
-    lane, entry_id, deliveries, flat, tries = row
-    found = dict(zip(flat[::2], flat[1::2], strict=True))
-    return Leased(
-        lane=int(lane),
-        entry_id=entry_id.decode(),
-        deliveries=int(deliveries),
-        asset_id=found[b"asset"].decode(),
-        model=found[b"model"].decode(),
-        stamp=int(found[b"stamp"]),
-        digest=found[b"digest"].decode(),
-        payload=found[b"payload"],
-        decision=found[b"decision"],
-        tries=tries,
-        leased_ms=leased_ms,
-    )
+LEASED_FIELDS = 10
+
+
+def _leased(leased_ms: int, *row: Any) -> Leased:
+    lane, entry_id, deliveries, tries, asset, model, stamp, digest, payload, decision = row
+    known = asset.decode(), model.decode(), int(stamp), digest.decode()
+    return Leased(lane, entry_id.decode(), deliveries, *known, payload, decision, b"", tries, leased_ms)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Annotated
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from pydantic import Field, TypeAdapter
 
 from tests.fuzzing import examples
 from tests.unit.contract.fuzz_contract import both, disagreements
 from tests.unit.contract.refusals import MESSAGES, Case, golden
 from worker.contract import ReadingLimits, read_json, read_message, read_raw
+from worker.contract.message import any_moment, moment_of
 from worker.contract.part import PRINTABLE, UNPADDED, check_identifier, check_names
 
 
@@ -72,3 +76,39 @@ def test_run_lengths_may_hold_anything_and_are_not_nested_deeper_either(text: st
     quick, worded = both(Case("masks", ["output"], text % ", ".join([mask] * 3)).raw)
     assert quick == worded
     assert (levels < 13) <= isinstance(quick, str) <= (levels < 17)
+
+
+DIGITS = st.sampled_from("0123456789")
+SHAPES = st.sampled_from(
+    [
+        "####-##-##T##:##:##Z",
+        "2026-0#-1#T1#:2#:3#Z",
+        "2026-0#-1#T1#:2#:3#.######Z",
+        "2026-1#-3#T2#:5#:5#.###Z",
+        "2026-W0#-#T1#:2#:3#.######Z",
+        "2024-02-2#T2#:59:6#Z",
+        "19##-12-3#T1#:00:00.#Z",
+        "2026-0#-1#T1#:2#:3#.#######Z",
+        "2026-0#-1#T1#:2#:3#+0#:00",
+        "2026-0#-1# 1#:2#:3#z",
+        "####-##-##T######.########Z",
+    ]
+)
+
+
+@given(SHAPES, st.lists(DIGITS, min_size=20, max_size=20))
+@example("2026-11-23T24:00:00Z", [])
+@example("2026-11-23T10:15:00,250000Z", [])
+@example("2026-11-23T10:15:0\u0660Z", [])
+@example("2026-11-23T10:15:00Z\n", [])
+def test_a_moment_is_the_same_whichever_way_it_is_read(shape: str, digits: list[str]) -> None:
+    text = "".join(digits.pop() if character == "#" else character for character in shape)
+    found = [_moment(read, text) for read in (moment_of, any_moment)]
+    assert repr(found[0]) == repr(found[1])
+
+
+def _moment(read: Callable[[str], datetime], text: str) -> datetime | None:
+    try:
+        return read(text)
+    except ValueError:
+        return None

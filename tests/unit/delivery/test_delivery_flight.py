@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 
 import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
+from msgspec.structs import replace
 
 from worker.delivery import leasing
 from worker.kili import ConnectFailed, KiliError, derived_asset_id

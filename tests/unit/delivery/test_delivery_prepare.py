@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 
 import pytest
 from delivery_doubles import INTERFACE, PROJECT, leased, message
+from msgspec.structs import replace
 
 from worker.delivery import prepare as module
 from worker.delivery.prepare import cause_of, prepare, refit

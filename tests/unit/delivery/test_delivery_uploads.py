@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from delivery_doubles import INTERFACE, PROJECT, BucketKili, clients, leased
+from msgspec.structs import replace
 
 from worker.delivery.bucket import Bucket, Failed, PutOff
 from worker.delivery.failure_policy import (

@@ -218,13 +218,13 @@ def test_a_policy_whose_memory_is_away_leaves_the_messages_in_the_inbox(desk: De
 def test_many_entries_are_admitted_in_transactions_of_bounded_size(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission_room, "TRANSACTION_ITEMS", 3)
     sizes: list[int] = []
-    admit = desk.spool.admit
+    start = desk.spool.start_admission
 
     def counting(arrivals: Any, **options: Any) -> Any:
         sizes.append(len(arrivals))
-        return admit(arrivals, **options)
+        return start(arrivals, **options)
 
-    monkeypatch.setattr(desk.spool, "admit", counting)
+    monkeypatch.setattr(desk.spool, "start_admission", counting)
     desk.admit(*(changed(external_id=str(n)) for n in range(7)))
     assert sizes == [3, 3, 1]
     assert desk.spool.ledger().waiting == 7

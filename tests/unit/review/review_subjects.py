@@ -21,7 +21,7 @@ def choice(*scores: float, job: str | None = None) -> ModelOutput:
 def subject(name: str, output: ModelOutput, **more: Any) -> Subject:
     """A prediction of one model about one asset."""
     known = {"project": "p", "asset_id": name, "model": "m:1", "confidence": None, **more}
-    return Subject(external_id=name, output=output, **known)
+    return Subject(external_id=name, answer=output, **known)
 
 
 def answers(count: int, *, model: str = "m:1", seed: int = 1, start: int = 0, **more: Any) -> list[Subject]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from tests.unit.delivery.delivery_doubles import leased
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, asset_of, label_of

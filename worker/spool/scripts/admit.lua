@@ -1,13 +1,18 @@
 -- Admit messages: into a lane, or into the dead letters, and out of the inbox; all or nothing.
 -- ARGV: prefix, inbox key (or '' when the inbox is in another Redis), inbox group, insist ('1' or ''),
---   number of entries,
---   then per entry: entry id or '', id of the replayed letter or '', number of items, name of the source or '',
---   and per item nine fields:
---     'waiting', project, lane, asset id, model, stamp, digest, payload, decision
---     'dead',    project, cause, letter, original, '', '', '', ''
---     'counted', project, '', '', '', '', '', '', ''
+--   id of the letter that is replayed or '', number of heads, number of entries,
+--   then per head, which is what items have in common, four texts:
+--     'waiting', project, model, name of the source or ''
+--     'dead',    project, cause, name of the source or ''
+--     'counted', project, '',    name of the source or ''
+--   then per entry, in the order of their ids: entry id or '', number of items,
+--   and per item the number of its head, counted from 1, and six fields:
+--     of one that waits: lane, asset id, stamp, digest, payload, decision
+--     of a dead one:     letter, original, '', '', '', ''
+--     of a counted one:  '', '', '', '', '', ''
 -- Returns {admitted, superseded, dead, skipped, sampled_out}, in items; skipped were admitted by somebody else.
-local P, inbox, group = ARGV[1], ARGV[2], ARGV[3]
+local ARGV, send = ARGV, redis.send
+local P, inbox, group, letter = ARGV[1], ARGV[2], ARGV[3], ARGV[5]
 local AT_ONCE = 1000 -- ids of one command
 
 -- A full memory stops the script here, before anything has moved; one that insists begins with a write that passes.
@@ -16,7 +21,16 @@ redis.call('HINCRBY', P .. 'ledger', 'received', 0)
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local moved, opened, since = {}, {}, {}
+local moved, since, from, heads = {}, {}, {}, {}
+local entries, i = tonumber(ARGV[7]), 8
+
+for number = 1, tonumber(ARGV[6]) do
+  heads[tostring(number)] = {
+    kind = ARGV[i], project = ARGV[i + 1], model = ARGV[i + 2], cause = ARGV[i + 2], source = ARGV[i + 3], lanes = {},
+    received = 0, waiting = 0, superseded = 0, dead = 0, sampled_out = 0,
+  }
+  i = i + 4
+end
 
 local function count(project, name, by)
   moved[project] = moved[project] or {}
@@ -27,15 +41,15 @@ local function take_from_dead(id)
   local found = redis.call('XRANGE', P .. 'dead', id, id)
   if #found == 0 then return false end
   local fields = found[1][2]
-  for i = 1, #fields, 2 do
-    if fields[i] == 'cause' then
-      if redis.call('HINCRBY', P .. 'dead:causes', fields[i + 1], -1) <= 0 then
-        redis.call('HDEL', P .. 'dead:causes', fields[i + 1])
+  for n = 1, #fields, 2 do
+    if fields[n] == 'cause' then
+      if redis.call('HINCRBY', P .. 'dead:causes', fields[n + 1], -1) <= 0 then
+        redis.call('HDEL', P .. 'dead:causes', fields[n + 1])
       end
-      redis.call('ZREM', P .. 'dead:of:' .. fields[i + 1], id)
-    elseif fields[i] == 'project' then
-      count(fields[i + 1], 'dead', -1)
-      count(fields[i + 1], 'received', -1)
+      redis.call('ZREM', P .. 'dead:of:' .. fields[n + 1], id)
+    elseif fields[n] == 'project' then
+      count(fields[n + 1], 'dead', -1)
+      count(fields[n + 1], 'received', -1)
     end
   end
   redis.call('XDEL', P .. 'dead', id)
@@ -43,16 +57,16 @@ local function take_from_dead(id)
 end
 
 -- Entries in hand are pending until they are admitted, so one look finds most of them without their content.
-local entries_from, pending = 6, {}
+local pending = {}
 local function look_for_pending()
-  local first, last, n, i = nil, nil, tonumber(ARGV[5]), entries_from
-  for _ = 1, n do
-    local id = ARGV[i]
+  local first, last, at = nil, nil, i
+  for _ = 1, entries do
+    local id = ARGV[at]
     if id ~= '' then first, last = first or id, id end
-    i = i + 4 + 9 * tonumber(ARGV[i + 2])
+    at = at + 2 + 7 * ARGV[at + 1]
   end
   if not first then return end
-  local rows = redis.pcall('XPENDING', inbox, group, first, last, 2 * n)
+  local rows = redis.pcall('XPENDING', inbox, group, first, last, 2 * entries)
   if rows.err then return end -- no group: somebody destroyed it
   for _, row in ipairs(rows) do pending[row[1]] = true end
 end
@@ -65,10 +79,9 @@ local function is_here(id)
 end
 
 -- A prediction waits since it came to its source; another Redis has another clock.
-local arrived = now
-local function note_arrival(id)
-  arrived = now
-  if inbox ~= '' and id ~= '' then arrived = math.min(now, tonumber(string.match(id, '^%d+'))) end
+local function arrived(id)
+  if inbox == '' or id == '' then return now end
+  return math.min(now, tonumber(string.match(id, '^%d+')))
 end
 
 local function older(stamp, digest, known)
@@ -86,7 +99,7 @@ end
 
 -- What is known of an asset's model: its state, its state if it waits without content, and whether there is a record.
 local function known_of(record, model)
-  local fields, bare = redis.call('HGETALL', record), 'bare:' .. model
+  local fields, bare = send('HGETALL', record), 'bare:' .. model
   local state, without
   for n = 1, #fields, 2 do
     if fields[n] == model then
@@ -98,79 +111,88 @@ local function known_of(record, model)
   return state, without, #fields > 0
 end
 
-local function wait(i)
-  local project, lane, asset, model = ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4]
-  local stamp, digest, payload = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
-  local record = P .. 'asset:' .. asset
+local function lane_key(head, lane)
+  local key = head.lanes[lane]
+  if not key then
+    key = P .. 'lane:' .. lane .. ':' .. head.project
+    if redis.call('EXISTS', key) == 0 then redis.call('XGROUP', 'CREATE', key, 'delivery', '0', 'MKSTREAM') end
+    head.lanes[lane] = key
+  end
+  return key
+end
+
+local function wait(head, at, id)
+  local model, record = head.model, P .. 'asset:' .. ARGV[at + 2]
+  local stamp, digest, payload = ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local known, bare, exists = known_of(record, model)
   local is_older = known and older(tonumber(stamp), digest, known)
   local has_content = may_hold_content(payload)
   -- An older answer is admitted all the same when it may bring the asset that the newest one waits for, having none.
   if is_older and not (bare == known and has_content) then
-    count(project, 'superseded', 1)
-    return 'superseded'
+    head.superseded = head.superseded + 1
+    return
   end
-  local key = P .. 'lane:' .. lane .. ':' .. project
-  if not opened[key] then
-    if redis.call('EXISTS', key) == 0 then redis.call('XGROUP', 'CREATE', key, 'delivery', '0', 'MKSTREAM') end
-    opened[key] = true
-  end
-  redis.call('XADD', key, '*', 'asset', asset, 'model', model, 'stamp', stamp, 'digest', digest,
-    'payload', payload, 'decision', ARGV[i + 8])
+  send('XADD', lane_key(head, ARGV[at + 1]), '*', 'asset', ARGV[at + 2], 'model', model, 'stamp', stamp,
+    'digest', digest, 'payload', payload, 'decision', ARGV[at + 6])
   if not is_older then
     local state = stamp .. ':' .. digest .. ':w'
     if has_content then
-      redis.call('HSET', record, model, state)
-      if bare then redis.call('HDEL', record, 'bare:' .. model) end
+      send('HSET', record, model, state)
+      if bare then send('HDEL', record, 'bare:' .. model) end
     else
-      redis.call('HSET', record, model, state, 'bare:' .. model, state)
+      send('HSET', record, model, state, 'bare:' .. model, state)
     end
   end
-  if exists then redis.call('PERSIST', record) end
-  since[project] = math.min(since[project] or now, arrived)
-  count(project, 'waiting', 1)
-  return 'admitted'
+  if exists then send('PERSIST', record) end
+  if not since[head.project] then since[head.project] = arrived(id) end
+  head.waiting = head.waiting + 1
 end
 
-local function dead_letter(i)
-  local project, cause = ARGV[i + 1], ARGV[i + 2]
-  local id = redis.call('XADD', P .. 'dead', '*', 'project', project, 'cause', cause,
-    'letter', ARGV[i + 3], 'original', ARGV[i + 4])
-  redis.call('HINCRBY', P .. 'dead:causes', cause, 1)
-  redis.call('ZADD', P .. 'dead:of:' .. cause, now, id)
-  count(project, 'dead', 1)
-  return 'dead'
+local function dead_letter(head, at)
+  local id = redis.call('XADD', P .. 'dead', '*', 'project', head.project, 'cause', head.cause,
+    'letter', ARGV[at + 1], 'original', ARGV[at + 2])
+  redis.call('HINCRBY', P .. 'dead:causes', head.cause, 1)
+  redis.call('ZADD', P .. 'dead:of:' .. head.cause, now, id)
+  head.dead = head.dead + 1
 end
 
-local function sample_out(i)
-  count(ARGV[i + 1], 'sampled_out', 1)
-  return 'sampled_out'
+local function sample_out(head)
+  head.sampled_out = head.sampled_out + 1
 end
 
 local admit = { waiting = wait, dead = dead_letter, counted = sample_out }
-local result = { admitted = 0, superseded = 0, dead = 0, skipped = 0, sampled_out = 0 }
-local done, from = {}, {}
+local done, skipped = {}, 0
 if inbox ~= '' then look_for_pending() end
-local i = entries_from
-for _ = 1, tonumber(ARGV[5]) do
-  local id, letter, items, source = ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3]
-  i = i + 4
-  note_arrival(id)
+for _ = 1, entries do
+  local id, items = ARGV[i], tonumber(ARGV[i + 1])
+  i = i + 2
   local here = is_here(id) and (letter == '' or take_from_dead(letter))
   for _ = 1, items do
     if here then
-      count(ARGV[i + 1], 'received', 1)
-      local what = admit[ARGV[i]](i)
-      result[what] = result[what] + 1
+      local head = heads[ARGV[i]]
+      head.received = head.received + 1
+      admit[head.kind](head, i, id)
     else
-      result.skipped = result.skipped + 1
+      skipped = skipped + 1
     end
-    i = i + 9
+    i = i + 7
   end
-  if here and source ~= '' then from[source] = (from[source] or 0) + items end
   if id ~= '' and inbox ~= '' then done[#done + 1] = id end
 end
 
+local result = { waiting = 0, superseded = 0, dead = 0, sampled_out = 0 }
+for _, head in pairs(heads) do
+  if head.received > 0 then
+    count(head.project, 'received', head.received)
+    if head.source ~= '' then from[head.source] = (from[head.source] or 0) + head.received end
+  end
+  for name, so_far in pairs(result) do
+    if head[name] > 0 then
+      count(head.project, name, head[name])
+      result[name] = so_far + head[name]
+    end
+  end
+end
 for project, names in pairs(moved) do
   redis.call('ZADD', P .. 'projects', now, project)
   if since[project] then
@@ -186,7 +208,7 @@ for source, items in pairs(from) do redis.call('HINCRBY', P .. 'sources', source
 redis.call('ZREMRANGEBYSCORE', P .. 'admitted', '-inf', now - 86400000)
 for first = 1, #done, AT_ONCE do
   local last = math.min(first + AT_ONCE - 1, #done)
-  redis.call('XACK', inbox, group, unpack(done, first, last))
-  redis.call('XDEL', inbox, unpack(done, first, last))
+  send('XACK', inbox, group, unpack(done, first, last))
+  send('XDEL', inbox, unpack(done, first, last))
 end
-return { result.admitted, result.superseded, result.dead, result.skipped, result.sampled_out }
+return { result.waiting, result.superseded, result.dead, skipped, result.sampled_out }

@@ -9,12 +9,13 @@ local P, project, token, remember = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('GET', P .. 'lock:' .. project) ~= token then return -1 end
 redis.call('DEL', P .. 'nothing') -- a first write that a full memory does not refuse lets the others through
 
+local ARGV, send = ARGV, redis.send
 local AT_ONCE = 1000 -- ids of one command
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local tries = P .. 'tries:' .. project
 local are_tries = redis.call('EXISTS', tries) == 1
-local moved, gone = {}, {}
+local moved, leaving = {}, {}
 local settled = 0
 
 local function count(name, by) moved[name] = (moved[name] or 0) + by end
@@ -22,7 +23,7 @@ local function count(name, by) moved[name] = (moved[name] or 0) + by end
 -- One look at the record of an asset: the model's own state, and whether a prediction of it still waits.
 local function note_on_record(i, delivered)
   local record, model, own = P .. 'asset:' .. ARGV[i + 3], ARGV[i + 4], ARGV[i + 5]
-  local fields, bare = redis.call('HGETALL', record), 'bare:' .. model
+  local fields, bare = send('HGETALL', record), 'bare:' .. model
   local is_own, is_bare, one_waits = false, false, false
   for n = 1, #fields, 2 do
     local name, state = fields[n], fields[n + 1]
@@ -35,10 +36,10 @@ local function note_on_record(i, delivered)
     end
   end
   if is_own then
-    if is_bare then redis.call('HDEL', record, bare) end
-    if delivered then redis.call('HSET', record, model, own .. ':d') else redis.call('HDEL', record, model) end
+    if is_bare then send('HDEL', record, bare) end
+    if delivered then send('HSET', record, model, own .. ':d') else send('HDEL', record, model) end
   end
-  if not one_waits and (is_own or not is_bare) then redis.call('PEXPIRE', record, remember) end
+  if not one_waits and (is_own or not is_bare) then send('PEXPIRE', record, remember) end
 end
 
 local function dead_letter(i)
@@ -49,16 +50,28 @@ local function dead_letter(i)
   redis.call('ZADD', P .. 'dead:of:' .. cause, now, id)
 end
 
+local function leave(key, outcome, ...)
+  local left = send('XACK', key, 'delivery', ...)
+  send('XDEL', key, ...)
+  count('leased', -left)
+  count(outcome, left)
+  settled = settled + left
+  return left > 0
+end
+
+-- Entries leave together, a lane's at once; a dead one alone, since one that has left before must not leave a second
+-- letter. To look at its record twice changes nothing.
 local function finish(i, key, id, outcome)
-  if redis.call('XACK', key, 'delivery', id) == 0 then return end
-  if outcome == 'dead' then dead_letter(i) end
-  gone[key] = gone[key] or {}
-  gone[key][#gone[key] + 1] = id
+  if outcome == 'dead' then
+    if not leave(key, outcome, id) then return end
+    dead_letter(i)
+  else
+    leaving[outcome] = leaving[outcome] or {}
+    local ids = leaving[outcome][key] or {}
+    leaving[outcome][key], ids[#ids + 1] = ids, id
+  end
   if are_tries then redis.call('HDEL', tries, ARGV[i] .. '/' .. id) end
   note_on_record(i, outcome == 'delivered')
-  count('leased', -1)
-  count(outcome, 1)
-  settled = settled + 1
 end
 
 local function give_back(i, key, id, outcome)
@@ -85,9 +98,9 @@ while i <= #ARGV do
   end
 end
 
-for key, ids in pairs(gone) do
-  for first = 1, #ids, AT_ONCE do
-    redis.call('XDEL', key, unpack(ids, first, math.min(first + AT_ONCE - 1, #ids)))
+for outcome, lanes in pairs(leaving) do
+  for key, ids in pairs(lanes) do
+    for first = 1, #ids, AT_ONCE do leave(key, outcome, unpack(ids, first, math.min(first + AT_ONCE - 1, #ids))) end
   end
 end
 for name, by in pairs(moved) do
