@@ -154,16 +154,18 @@ class Transport:
 
         Raises :class:`httpx.HTTPError`.
         """
-        if self._template is None:
-            self._template = self._http().build_request("POST", self._access.endpoint, headers=self._headers())
-            del self._template.headers["Content-Length"]
-        headers = self._template.headers
+        template = self._template
+        if template is None:
+            template = self._http().build_request("POST", self._access.endpoint, headers=self._headers())
+            del template.headers["Content-Length"]
+            self._template = template  # at last: other threads take what they see here as it is
+        headers = template.headers
         if payload.gzipped:
             headers = httpx.Headers([*headers.raw, (b"Content-Encoding", b"gzip")])
         limits = self._limits(payload.content, timeout)
         request = httpx.Request(
             "POST",
-            self._template.url,
+            template.url,
             headers=headers,
             content=payload.content,
             extensions={"timeout": limits.as_dict()},

@@ -7,6 +7,8 @@ import logging
 import os
 import socket
 import ssl
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
 import pytest
@@ -37,6 +39,34 @@ def test_requests_carry_the_key_and_our_own_name() -> None:
     assert sent.headers["apollographql-client-name"] == "kili-prediction-worker"
     assert sent.headers["apollographql-client-version"] == __version__
     assert sent.headers["user-agent"] == f"kili-prediction-worker/{__version__}"
+
+
+def test_the_first_calls_of_two_threads_each_tell_their_own_length() -> None:
+    """The second thread sends while the first is still preparing what all calls have in common."""
+    sent: list[httpx.Request] = []
+    interrupted: list[bool] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        return httpx.Response(200, json={})
+
+    class Interrupted(httpx.Headers):
+        def __delitem__(self, key: str) -> None:
+            if not interrupted:
+                interrupted.append(True)
+                with ThreadPoolExecutor(1) as other:
+                    other.submit(transport.post, transport.pack(b"second"), 5).result()
+            super().__delitem__(key)
+
+    class Client(httpx.Client):
+        def build_request(self, *args: Any, **options: Any) -> httpx.Request:
+            request = super().build_request(*args, **options)
+            request.headers = Interrupted(request.headers)
+            return request
+
+    transport = Transport(ACCESS, Client(transport=httpx.MockTransport(answer)))
+    transport.post(transport.pack(b"the first"), 5)
+    assert [(one.headers["content-length"], one.content) for one in sent] == [("6", b"second"), ("9", b"the first")]
 
 
 def test_large_bodies_are_compressed_and_small_ones_are_not() -> None:
