@@ -62,7 +62,7 @@ class Item:
         self.exists, self.found = True, properties
 
     def metadata(self) -> dict[str, Any]:
-        """The asset's jsonMetadata: what Kili holds, the message's own, and the worker's keys."""
+        """The asset's jsonMetadata: what Kili holds, the message's own, and the worker's keys; not to be changed."""
         if self._own is None:
             self._own = {
                 **self.prediction.metadata,
@@ -73,7 +73,9 @@ class Item:
             trace = ReviewDecision.trace_in(self.entry.decision)
             if trace:
                 self._own[TRACE_KEY] = f"{trace.partition(' ')[0]} {self._own['prediction_at']}"
-        found = self.found.metadata if self.found else {}
+        if self.found is None or self.found.metadata is self._own:
+            return self._own
+        found = self.found.metadata
         if TRACE_KEY in found and TRACE_KEY not in self._own:
             found = {key: value for key, value in found.items() if key != TRACE_KEY}
         return {**found, **self._own}
@@ -94,6 +96,8 @@ class Item:
         if self.found is None:
             return self.decision.priority != 0
         wanted = self.metadata()
+        if wanted is self.found.metadata:
+            return self.found.priority != self.decision.priority
         if str(self.found.metadata.get("prediction_at", "")) > wanted["prediction_at"]:
             return False
         return self.found.metadata != wanted or self.found.priority != self.decision.priority
@@ -108,9 +112,10 @@ def newest_of(items: Iterable[Item]) -> dict[tuple[str, str], Item]:
     """Of each model's predictions on an asset the newest."""
     newest: dict[tuple[str, str], Item] = {}
     for item in items:
-        known = newest.get(item.answer)
-        if known is None or item.entry.rank > known.entry.rank:
-            newest[item.answer] = item
+        answer = item.answer
+        known = newest.setdefault(answer, item)
+        if known is not item and item.entry.rank > known.entry.rank:
+            newest[answer] = item
     return newest
 
 

@@ -11,6 +11,7 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import redis
 
@@ -199,13 +200,9 @@ class Wave:
         if first is None:
             return []
         ordered = sorted(items, key=lambda item: (item.exists is not first.exists, item.entry.lane))
-        groups = grouped(ordered, key=lambda item: item.asset_id)
-        for group in groups:
-            newest = max(group, key=lambda item: item.entry.stamp) if len(group) > 1 else group[0]
-            for item in group:
-                item.leads = item is newest
+        groups = map(_led, grouped(ordered, key=attrgetter("asset_id")))
         count, max_bytes = self._tools.batch_items, self._tools.adaptive_limit.batch_bytes
-        return list(batches(groups, count=count, max_bytes=max_bytes, size=lambda item: item.size))
+        return list(batches(groups, count=count, max_bytes=max_bytes, size=attrgetter("size")))
 
     def _guarded(self, batch: list[Item]) -> None:
         with self._tools.adaptive_limit.slot(self._is_over) as free:
@@ -240,6 +237,14 @@ class Wave:
 
 
 __all__ = ["LeaseLost", "Wave", "WaveResult"]
+
+
+def _led(group: list[Item]) -> list[Item]:
+    """The predictions of one asset, of which the newest sets its properties."""
+    newest = max(group, key=lambda item: item.entry.stamp) if len(group) > 1 else group[0]
+    for item in group:
+        item.leads = item is newest
+    return group
 
 
 def _settlement(

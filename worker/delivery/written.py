@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import redis
 
 from worker.environment import clock
-from worker.environment.connections import insist
+from worker.environment.connections import script_of
 from worker.environment.json_text import json_bytes
 from worker.kili import FoundAsset
 
@@ -48,23 +49,22 @@ class WrittenLately:
         self._redis = client
         self._made = f"{prefix}made"
         self._prefix = f"{prefix}written:"
+        self._add_made = script_of(client, __package__, "made.lua")
+        self._keep = script_of(client, __package__, "written.lua")
 
     def note(self, written: Mapping[str, Properties | None], *, made: Iterable[str] = ()) -> None:
         """Remember properties by asset id (None: not known), and who was made.
 
         Failing to costs only a second look, so it is logged and no more.
         """
-        now = clock.now()
+        now = math.ceil(clock.now())
         arguments = [word for asset_id in made for word in (now, asset_id)]
         try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                if arguments:
-                    insist(pipe, "ZREMRANGEBYSCORE", self._made, "-inf", now - KEPT_SECONDS)
-                    insist(pipe, "ZADD", self._made, *arguments)
-                    insist(pipe, "EXPIRE", self._made, KEPT_SECONDS)
-                for asset_id, properties in written.items():
-                    self._keep(pipe, asset_id, properties)
-                pipe.execute()
+            if arguments:
+                self._add_made(keys=[self._made], args=[now - KEPT_SECONDS, KEPT_SECONDS, *arguments])
+            if written:
+                keys = [f"{self._prefix}{asset_id}" for asset_id in written]
+                self._keep(keys=keys, args=[KEPT_SECONDS, *map(_text_of, written.values())])
         except redis.RedisError as error:
             logger.debug("what was written is not remembered: %s", error, extra={"action": "written_not_remembered"})
 
@@ -83,13 +83,11 @@ class WrittenLately:
         found: Any = self._redis.mget([f"{self._prefix}{asset_id}" for asset_id in asset_ids])
         return {asset_id: Properties(*json.loads(raw)) for asset_id, raw in zip(asset_ids, found, strict=True) if raw}
 
-    def _keep(self, pipe: redis.client.Pipeline, asset_id: str, properties: Properties | None) -> None:
-        text = json_bytes([properties.metadata, properties.priority]) if properties else b""
-        if text and len(text) <= MOST_BYTES:
-            arguments = ("SET", f"{self._prefix}{asset_id}", text, "EX", KEPT_SECONDS)
-            pipe.execute_command(*arguments)  # type: ignore[no-untyped-call]  # a tenth of what the typed method costs
-        else:
-            pipe.delete(f"{self._prefix}{asset_id}")
+
+def _text_of(properties: Properties | None) -> bytes:
+    """As it is kept; nothing where it is not known or too long."""
+    text = json_bytes([properties.metadata, properties.priority]) if properties else b""
+    return text if len(text) <= MOST_BYTES else b""
 
 
 def _moment(metadata: Mapping[str, Any]) -> str:
