@@ -113,13 +113,13 @@ class AssetKeeper:
     def created(self, items: Sequence[Item]) -> None:
         """These assets were created, with the metadata of the items."""
         for item in items:
-            item.is_known_to_hold(Properties(item.metadata(), item.given_priority))
+            item.is_known_to_hold(item.properties(item.given_priority))
         self._lately.note(_properties_of(items), made=[item.asset_id for item in items])
 
     def updated(self, items: Sequence[Item]) -> None:
         """These assets' properties were set as the items want them."""
         for item in items:
-            item.is_known_to_hold(Properties(item.metadata(), item.decision.priority))
+            item.is_known_to_hold(item.properties(item.decision.priority))
         self._lately.note(_properties_of(items))
 
     def _turned_up(self, pairs: Sequence[tuple[Item, NewAsset]], found: Mapping[str, FoundAsset]) -> None:

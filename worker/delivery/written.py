@@ -6,7 +6,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
@@ -25,10 +25,11 @@ MOST_BYTES = 16_000
 
 @dataclass(frozen=True, slots=True)
 class Properties:
-    """An asset's jsonMetadata and priority, as they were written."""
+    """An asset's jsonMetadata and priority, as they were written; ``text`` is the metadata as JSON, where at hand."""
 
     metadata: dict[str, Any]
     priority: int
+    text: str = field(default="", compare=False, repr=False)
 
     def over(self, found: FoundAsset) -> Properties:
         """What the asset holds by now: what was found, unless it was read before this was written."""
@@ -86,8 +87,17 @@ class WrittenLately:
 
 def _text_of(properties: Properties | None) -> bytes:
     """As it is kept; nothing where it is not known or too long."""
-    text = json_bytes([properties.metadata, properties.priority]) if properties else b""
+    if properties is None:
+        return b""
+    try:
+        text = f"[{properties.text},{properties.priority}]".encode() if properties.text else _json_of(properties)
+    except UnicodeEncodeError:
+        text = _json_of(properties)
     return text if len(text) <= MOST_BYTES else b""
+
+
+def _json_of(properties: Properties) -> bytes:
+    return json_bytes([properties.metadata, properties.priority])
 
 
 def _moment(metadata: Mapping[str, Any]) -> str:
