@@ -50,6 +50,11 @@ class InFlightBatches:
         self._in_flight: dict[Future[None], frozenset[str]] = {}
         self._failures: list[BaseException] = []
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no batch is under way."""
+        return not self._in_flight
+
     def start(self, step: Callable[[list[Item]], None], batch: list[Item]) -> None:
         """Run a step for a batch."""
         self._in_flight[self._pool.submit(step, batch)] = frozenset(item.entry.asset_id for item in batch)

@@ -126,7 +126,7 @@ class LeaseKeeper:
 WAVE_SECONDS = 10.0
 """After this time a wave leases nothing more."""
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.8
 """So often a wave looks for what overtakes its own entries, since what it finds costs a call to look it up in Kili."""
 
 UNCLAIMED_SECONDS = 0.01

@@ -106,8 +106,10 @@ class Wave:
                 came = self._look(leaser)
                 if self._queue:
                     self._in_flight.start(self._guarded, self._queue.pop(0))
-                elif not came and not self._in_flight.await_one():
+                elif not came and self._in_flight.is_empty:
                     break
+                elif not came:
+                    self._in_flight.await_one()
         except BaseException:
             self._over.set()
             self._ahead.end()

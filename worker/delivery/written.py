@@ -23,7 +23,7 @@ MOST_BYTES = 16_000
 """Longer properties are not kept; an asset that is known only as made is then looked up until Kili shows it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Properties:
     """An asset's jsonMetadata and priority, as they were written; ``text`` is the metadata as JSON, where at hand."""
 
