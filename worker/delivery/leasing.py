@@ -123,7 +123,7 @@ class LeaseKeeper:
             lease.lost.set()
 
 
-WAVE_SECONDS = 10.0
+WAVE_SECONDS = 60.0
 """After this time a wave leases nothing more."""
 
 LOOK_SECONDS = 0.8
