@@ -1,11 +1,11 @@
-"""Write the pages of docs/reference that are made from the code: ``python -m scripts.write_reference``."""
+"""Write the pages of the documentation that are made from the code: ``python -m scripts.write_reference``."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts.reference import cli, exit_codes, log_actions, settings
+from scripts.reference import cli, exit_codes, formats, log_actions, settings
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -14,6 +14,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "exit-codes.md": exit_codes.page,
     "log-actions.md": log_actions.page,
     "settings.md": settings.page,
+    "../formats.md": formats.page,
 }
 
 if __name__ == "__main__":

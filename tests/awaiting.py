@@ -25,10 +25,16 @@ _given: set[int] = set()
 
 def awaited(condition: Callable[[], object], what: str = "the condition", *, limit: float = PATIENCE) -> None:
     """Wait for a condition. Raises AssertionError when it is not true within ``limit`` seconds."""
-    end = time.monotonic() + limit
+    begun = time.monotonic()
     while not condition():
-        assert time.monotonic() < end, f"not within {limit:g} s: {what}"
-        time.sleep(0.01)
+        waited = time.monotonic() - begun
+        assert waited < limit, f"not within {limit:g} s: {what}"
+        time.sleep(pause_after(waited))
+
+
+def pause_after(waited: float) -> float:
+    """Seconds until the next look: what takes long is looked at less often, for each look takes time of the others."""
+    return min(0.1, 0.01 + waited / 20)
 
 
 def kill_once_written(server: EmbeddedRedis, client: redis.Redis) -> None:

@@ -27,7 +27,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-from tests.awaiting import PATIENCE
+from tests.awaiting import PATIENCE, pause_after
 
 PRELOADED = (
     "celery.app.amqp",
@@ -44,10 +44,8 @@ PRELOADED = (
     "uvicorn.loops.asyncio",
     "uvicorn.protocols.http.h11_impl",
     "worker.app",
-    "worker.cli.exporter",
-    "worker.cli.loading",
-    "worker.cli.serve",
-    "worker.cli.start",
+    "worker.cli.running",
+    "worker.cli.serving",
     "worker.monitoring.checks",
     "worker.sandbox.server",
     "worker.sources.http",
@@ -55,7 +53,6 @@ PRELOADED = (
 ROOT = Path(__file__).parents[1]
 ORDER_BYTES = 1_000_000
 MOST_FILES = 32
-POLL_SECONDS = 0.01
 STANDARD = (0, 1, 2)
 ABOVE_THE_CHILDS = 200
 """Files come under numbers that may be those of others in the child: they are moved up here first."""
@@ -79,11 +76,12 @@ class Child:
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for its end. Raises subprocess.TimeoutExpired."""
-        end = time.monotonic() + (timeout if timeout is not None else float("inf"))
+        begun = time.monotonic()
         while (code := self.poll()) is None:
-            if time.monotonic() > end:
-                raise subprocess.TimeoutExpired(self.args, timeout or 0)
-            time.sleep(POLL_SECONDS)
+            waited = time.monotonic() - begun
+            if timeout is not None and waited > timeout:
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            time.sleep(pause_after(waited))
         return code
 
     def send_signal(self, number: int) -> None:

@@ -24,9 +24,8 @@ from worker.intake.parsing import NO_PROJECT
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy
 from worker.kili.interfaces import InterfaceCache
 from worker.ontology import Interface
-from worker.projects.configuration import Projects
+from worker.projects.configuration import Projects, review_policy
 from worker.projects.results import ResultPlaces
-from worker.projects.review_policy import review_policy
 from worker.review import RankedPolicy, ReviewPolicy
 from worker.settings.tree import Settings
 from worker.spool import Spool, SpoolObserver
@@ -40,6 +39,7 @@ def spool_of(settings: Settings, environment: Environment = MACHINE, observer: S
         prefix=settings.spool.prefix,
         lease_ms=int(settings.spool.lease_seconds * 1000),
         remember_ms=int(settings.spool.remember_hours * 3_600_000),
+        late_ms=int(settings.spool.late_write_seconds * 1000),
         observer=observer,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from benchmarks import RESULTS
-from worker.cli.loading import fail, print_json
+from worker.cli.running import fail, print_json
 
 EXTRAS = ("graphql", "psutil", "starlette", "uvicorn")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from worker.cli.group import main
+from worker.cli import main
 
 HEAD = """# Command line
 

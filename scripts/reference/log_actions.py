@@ -143,6 +143,11 @@ ACTIONS: dict[str, tuple[str, str]] = {
         "the lock of a project was lost during a wave; another worker sends what is open",
         "look for pauses of the process or of Redis",
     ),
+    "written_late": (
+        "a worker stood still for longer than `WORKER_SPOOL__LATE_WRITE_SECONDS`, and its calls may have overwritten "
+        "newer predictions; `assets` names them",
+        "look for pauses of the process; send the newest predictions of these assets again",
+    ),
     "lease_not_renewed": (
         "the lock of a project could not be renewed, because Redis did not answer",
         "bring Redis back if it goes on",

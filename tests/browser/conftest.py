@@ -11,7 +11,7 @@ import pytest
 from tests.browser.chromium import Tab, find, tab
 from tests.unit.feedback.feedback_records import traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, START
-from worker.demo.digits import load_digits, png
+from worker.demo.plan import load_digits, png
 from worker.feedback.messages import Links
 from worker.feedback.report_data import ReportQuestion, disagreements, report_data_of
 from worker.reports.gallery import Exhibit, Shown, varied

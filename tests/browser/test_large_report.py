@@ -11,8 +11,7 @@ from tests.browser.operators import axe
 from tests.browser.test_report_page import CUT_OFF, DESK, OVERLAPS, PHONE, SMALL_PHONE
 from tests.unit.feedback.large_report import LIVE, large_figures, version_name
 from worker.feedback.messages import Links
-from worker.reports.page import page
-from worker.reports.pages import INDEX, file_name, folder
+from worker.reports.page import INDEX, file_name, folder, page
 
 OPEN_ALL = "document.querySelectorAll('details').forEach(one => one.open = true)"
 GRAVE = """

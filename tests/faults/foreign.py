@@ -63,7 +63,7 @@ WRONG_FIELDS = [
 class Job:
     """What the foreign process sends, and what should come of it."""
 
-    def __init__(self, project: str, seed: int, distinct: int = 1500) -> None:
+    def __init__(self, project: str, seed: int, distinct: int = 1000) -> None:
         dice = random.Random(seed)
         self.project = project
         self.distinct, self.duplicates, self.wrong = distinct, distinct // DUPLICATES, distinct // WRONG

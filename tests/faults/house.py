@@ -24,7 +24,7 @@ import httpx
 import redis
 from celery import Celery
 
-from tests.awaiting import PATIENCE, kill_once_written
+from tests.awaiting import PATIENCE, kill_once_written, pause_after
 from tests.faults.front import Front
 from tests.faults.troubles import Troubles
 from tests.nursery import spawn
@@ -65,6 +65,7 @@ FAST = {
     "WORKER_KILI__READ_LAG_SECONDS": "0.3",
     "WORKER_INTAKE__RECOVER_SECONDS": "1",
     "WORKER_SPOOL__LEASE_SECONDS": "1.5",
+    "WORKER_SPOOL__LATE_WRITE_SECONDS": "2",
     "WORKER_DELIVERY__LINGER_SECONDS": "0.2",
     "WORKER_DELIVERY__PROBE_SECONDS": "0.2",
     "WORKER_DELIVERY__PROBE_CAP_SECONDS": "1",
@@ -352,11 +353,11 @@ class House:
 
     def await_that(self, condition: Callable[[], object], what: str, limit: float = PATIENCE) -> None:
         """Wait for a condition, checking the conservation sum all the while."""
-        end = time.monotonic() + limit
+        begun = time.monotonic()
         while not condition():
-            ledger = self.ledger()
-            assert time.monotonic() < end, f"not within {limit:g} s: {what}; {ledger}; {self.letters.causes()}"
-            time.sleep(0.03)
+            ledger, waited = self.ledger(), time.monotonic() - begun
+            assert waited < limit, f"not within {limit:g} s: {what}; {ledger}; {self.letters.causes()}"
+            time.sleep(pause_after(waited))
 
     def await_settled(self, limit: float = PATIENCE) -> None:
         """Wait until every published message has been received and nothing waits any more."""

@@ -99,7 +99,7 @@ class Release:
     @property
     def has_gateway(self) -> bool:
         """Whether ``prediction-worker serve`` is there."""
-        return (self.folder / "worker" / "cli" / "serve.py").exists()
+        return any((self.folder / "worker" / "cli" / name).exists() for name in ("serving.py", "serve.py"))
 
     def spawn(self, command: Sequence[str], *, env: dict[str, str], **options: Any) -> subprocess.Popen[bytes]:
         """Start a process of this tree, as ``subprocess.Popen`` would."""

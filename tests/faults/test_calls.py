@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.house import COUNTED, ONE_DOCUMENT, House, predictions
-from worker.monitoring.fleet import prometheus_text
+from worker.monitoring.exporter import prometheus_text
 from worker.monitoring.status import text
 
 

@@ -15,7 +15,7 @@ from tests.faults.chronicle import said
 from tests.faults.house import House, predictions
 from worker.demo.environment import WorkerProcess
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.monitoring.health import read_heartbeat
+from worker.monitoring.progress import read_heartbeat
 
 SLOW = {"operation": "appendManyLabels", "action": {"kind": "delay", "seconds": 0.4}}
 

@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 
 from tests.nursery import spawn
-from worker.demo.digits import CLASS_NAMES, load_digits
-from worker.environment.trust import trusted
+from worker.demo.plan import CLASS_NAMES, load_digits
+from worker.environment.connections import trusted
 from worker.feedback.reading import KiliReader
 from worker.kili import AssetUpdate, KiliAccess, KiliClient, NewAsset, NewLabel, RetryPolicy, derived_asset_id
 from worker.sandbox.labelers import Labelers

@@ -14,7 +14,7 @@ from broken_responses import WRITTEN
 
 from tests.faults.house import House
 from worker.cli.explain import explain_message
-from worker.environment.trust import trusted
+from worker.environment.connections import trusted
 from worker.ontology import Interface
 from worker.settings.tree import Settings
 

@@ -18,10 +18,10 @@ from typing import Any
 import psutil
 import pytest
 
-from worker.demo.digits import load_digits
+from tests.awaiting import PATIENCE, pause_after
 from worker.demo.display import DemoProgress
 from worker.demo.environment import demo_environment
-from worker.demo.plan import make_plan
+from worker.demo.plan import load_digits, make_plan
 from worker.demo.run import policy_text
 
 PREDICTIONS, DUPLICATES, OUTDATED, BAD = 300, 15, 2, 10
@@ -66,10 +66,10 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
         os.kill(pid, signal.SIGKILL)
 
 
-def eventually(condition: Callable[[], bool], limit: float = 20.0) -> bool:
-    deadline = time.monotonic() + limit
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
+def eventually(condition: Callable[[], bool], limit: float = PATIENCE) -> bool:
+    begun = time.monotonic()
+    while not condition() and (waited := time.monotonic() - begun) < limit:
+        time.sleep(pause_after(waited))
     return condition()
 
 

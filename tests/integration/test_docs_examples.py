@@ -19,7 +19,7 @@ from click.testing import CliRunner
 
 from tests.awaiting import free_port
 from tests.nursery import spawn
-from worker.cli.group import main
+from worker.cli import main
 from worker.contract import ReadingLimits, read_json, read_message
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.projects.configuration import read_projects_file

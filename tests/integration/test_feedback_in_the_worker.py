@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.awaiting import PATIENCE
 from tests.faults.house import COLOURS, House
-from worker.monitoring.fleet import prometheus_text
+from worker.monitoring.exporter import prometheus_text
 from worker.monitoring.status import text
 from worker.review import RedisState, ScoreSource
 from worker.sandbox.labelers import Labelers

@@ -22,7 +22,7 @@ from worker.feedback.service import Feedback, summary_of
 from worker.feedback.store import FeedbackStore
 from worker.feedback.unread import MOST_CYCLES
 from worker.kili import NewAsset, RetryPolicy
-from worker.monitoring.fleet import SeriesLimits, quality_families
+from worker.monitoring.exporter import SeriesLimits, quality_families
 from worker.monitoring.series import plain_text
 from worker.monitoring.status import status_lines
 from worker.ontology import Interface

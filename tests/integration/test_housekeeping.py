@@ -14,7 +14,7 @@ from tests.unit.feedback.feedback_records import traffic
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.feedback.housekeeping import Housekeeping, HousekeepingLimits
 from worker.feedback.store import FeedbackStore
-from worker.monitoring.fleet import prometheus_text
+from worker.monitoring.exporter import prometheus_text
 from worker.monitoring.status import collect, text
 from worker.settings.tree import Settings
 from worker.spool import Arrival, Dead, Outcome, Settlement, Spool, Waiting

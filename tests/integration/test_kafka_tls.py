@@ -23,7 +23,7 @@ from cryptography.x509.oid import NameOID
 from tests.awaiting import awaited, free_port, listens
 from tests.conformance.sources.worlds import TANSU, Kafka
 from tests.faults.tls import CERTIFICATE, TlsFront
-from worker.cli.group import main
+from worker.cli import main
 from worker.settings.tree import Settings
 from worker.sources.base import SourceError
 from worker.sources.kafka import KafkaReceiver, kafka_source

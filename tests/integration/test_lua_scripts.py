@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ SCRIPTS = {
         for name in (
             "admit",
             "acquire",
+            "came_late",
             "lease",
             "settle",
             "due",
@@ -164,12 +166,13 @@ class Tour:
 
     def __init__(self, client: redis.Redis) -> None:
         self.client = client
-        self.spool = Spool(client, prefix="t:", lease_ms=60_000, remember_ms=60_000)
+        self.spool = Spool(client, prefix="t:", lease_ms=60_000, remember_ms=60_000, late_ms=60_000)
 
     def run(self) -> None:
         self.admit_everything()
         self.lease_and_settle()
         self.recover()
+        self.come_late()
         self.look_for_due_projects()
         self.forget_projects()
         self.take_from_the_doors()
@@ -280,6 +283,32 @@ class Tour:
         self.client.delete("t:lock:p")
         assert self.spool.due(full=1, linger_ms=0, silence_ms=1) == ["p"]
         assert self.spool.acquire("p") is not None
+
+    def come_late(self) -> None:
+        def take() -> str:
+            self.client.delete("t:lock:p")
+            token = self.spool.acquire("p")
+            assert token is not None
+            return token
+
+        token = take()
+        both = Waiting("p", 5, "late", "m:2", 5, "bb", b"{}", b"{}")
+        self.put(self.item("late"), both, self.item("gone"), self.item("late alone"))
+        entries = {(entry.asset_id, entry.model): entry for entry in self.lease(token)}
+        late, gone, alone = entries["late", "m:1"], entries["gone", "m:1"], entries["late alone", "m:1"]
+        nowhere = replace(gone, lane=8)
+        assert self.spool.came_late("p", [late, gone]) == 0, "nobody has taken the project"
+        assert self.spool.came_late("p", [nowhere]) == 1
+        self.client.xdel("t:lane:5:p", gone.entry_id)
+        self.client.hset("t:late:p", mapping={"long ago": "1 5/1-1", "late alone": f"1 5/{alone.entry_id}"})
+        self.client.delete("t:lock:p")
+        _, known = self.spool.take("p")
+        assert known.ends.keys() >= {"late", "late alone"}
+        assert not known.ends.keys() & {"gone", "long ago"}
+        assert (known.only["late"], known.only["late alone"]) == ("*", f"5/{alone.entry_id}")
+        assert self.spool.came_late("p", [late, gone]) == 1
+        self.client.delete("t:late:p")
+        self.client.xack("t:lane:5:p", "delivery", gone.entry_id)
 
     def look_for_due_projects(self) -> None:
         def due(full: int = 1, linger_ms: int = 0) -> list[str]:

@@ -66,7 +66,7 @@ def test_workers_killed_while_a_foreign_process_sends_change_nothing_about_the_r
     sdk: Callable[[House], Kili],
 ) -> None:
     with House() as house:
-        job, dice = Job(house.project(), seed=2, distinct=900), random.Random(2)
+        job, dice = Job(house.project(), seed=2, distinct=600), random.Random(2)
         sender = threading.Thread(target=job.send, args=(house.redis.url,))
         sender.start()
         house.worker()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -25,6 +26,10 @@ STALLED = "3"
 """Shorter than any answer of Redis may take is no use: a look with its repeats ends within two seconds here."""
 QUICKLY = "1"
 WAITS = "backlog_wait_seconds_count"
+HTTP = httpx.Client(
+    timeout=PATIENCE, limits=httpx.Limits(max_keepalive_connections=0), verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+)
+"""Reading the certificates of the world for each question takes more than the question does: here nobody speaks TLS."""
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def shared_house(shared: House) -> Iterator[House]:
 
 def values(url: str) -> dict[str, float]:
     """Samples by name and labels, as they are written."""
-    answer = httpx.get(f"{url}/metrics", timeout=PATIENCE)
+    answer = HTTP.get(f"{url}/metrics")
     assert answer.status_code == 200
     return {
         one.name.removeprefix("prediction_worker_")
@@ -76,7 +81,7 @@ def await_values(url: str, expected: dict[str, float]) -> None:
 
 
 def said(url: str, path: str) -> tuple[int, dict[str, Any]]:
-    answer = httpx.get(f"{url}/{path}", timeout=PATIENCE)
+    answer = HTTP.get(f"{url}/{path}")
     return answer.status_code, answer.json()
 
 
@@ -119,7 +124,7 @@ class Exporting:
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.log.read_text()
         try:
-            return httpx.get(f"{self.url}/livez", timeout=PATIENCE).status_code == 200
+            return HTTP.get(f"{self.url}/livez").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -164,7 +169,7 @@ def test_a_worker_counts_what_it_does_and_the_exporter_what_the_fleet_has(house:
     house.judge()
     assert worker.stop() == 0
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{url}/livez")
+        HTTP.get(f"{url}/livez")
 
 
 def test_redis_away_for_long_is_no_longer_live_and_readiness_says_why(house: House, tmp_path: Path) -> None:
@@ -181,7 +186,7 @@ def test_redis_away_for_long_is_no_longer_live_and_readiness_says_why(house: Hou
         assert "Error" in stuck["reason"]
         assert values(url)["live"] == 0
         assert values(exporter.url) == {"redis_up": 0}
-        answer = httpx.get(f"{exporter.url}/readyz", timeout=PATIENCE)
+        answer = HTTP.get(f"{exporter.url}/readyz")
         assert (answer.status_code, "Redis cannot be asked" in answer.text) == (503, True)
         house.redis.restart()
         awaited(lambda: said(url, "livez")[0] == said(url, "readyz")[0] == 200, "live and ready again")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import redis
 
+import worker
 from tests.unit.feedback.feedback_records import traffic
 from tests.unit.review.review_subjects import Clock, answers
 from worker.environment.embedded_redis import EmbeddedRedis
@@ -111,7 +112,7 @@ def test_an_older_worker_beside_newer_ones_hides_nothing_for_long(client: redis.
 
 
 def test_no_module_but_the_one_that_fills_the_sets_scans() -> None:
-    root = Path(names.__file__).parent
+    root = Path(worker.__file__).parent
     asking = re.compile(r"\.scan_iter\(|\.scan\(|\.keys\(f?[\"']|[\"'](SCAN|KEYS)[\"']")
     places = {path.name for path in root.rglob("*.py") if asking.search(path.read_text("utf-8"))}
     assert places == {"names.py"}

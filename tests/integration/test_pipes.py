@@ -15,7 +15,8 @@ import redis
 
 from tests.forking import served
 from tests.nursery import spawn
-from worker.cli.group import COMMANDS, count_of, main
+from worker.cli import COMMANDS, main
+from worker.cli.running import count_of
 from worker.demo.environment import LocalKili
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.sandbox.process import SandboxProcess

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from tests.conformance.sources.worlds import Http, Kafka, RabbitMq, Sqs, World, opened
 from tests.faults.house import predictions
-from worker.cli.group import main
+from worker.cli import main
 
 pytestmark = pytest.mark.timeout(1800)
 WORLDS = [Http, Kafka, Sqs, RabbitMq]

@@ -26,12 +26,12 @@ from worker.delivery.failure_policy import DEFAULT_POLICY
 from worker.delivery.failures import RESULT_UNAVAILABLE
 from worker.delivery.imports import Import
 from worker.delivery.prepare import prepare
-from worker.environment.stored import of_stored
+from worker.environment.json_text import of_stored
 from worker.intake import Inbox
-from worker.monitoring.health import Heartbeat
+from worker.monitoring.progress import Heartbeat
 from worker.monitoring.roster import Member
 from worker.ontology import Interface
-from worker.page.audit import AuditEntry
+from worker.page.access import AuditEntry
 from worker.page.letter_actions import ActionProgress
 from worker.projects.configuration import ProjectConfig
 from worker.projects.results import AWAITED, ResultPlaces, ResultReader

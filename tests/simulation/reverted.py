@@ -10,13 +10,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from unittest.mock import patch
 
-from worker.delivery import prepare
+from worker.delivery import assets, prepare
 from worker.delivery.item import Item
 from worker.delivery.leasing import Lease
 from worker.delivery.uploads import Upload, _Batch
 from worker.delivery.written import Properties, WrittenLately
 from worker.kili import KiliError
-from worker.spool import Leased
+from worker.spool import LateWrites, Leased
 
 
 def _superseded_at_once(stack: ExitStack) -> None:
@@ -60,12 +60,24 @@ def _lost_lease_goes_on(stack: ExitStack) -> None:
     stack.enter_context(patch.object(Lease, "check", lambda _: None))
 
 
+def _late_calls_are_not_expected(stack: ExitStack) -> None:
+    """What is newer than a call that may come late is settled when it was delivered once."""
+    stack.enter_context(patch.object(LateWrites, "keep_back", lambda _, settlements: settlements))
+
+
+def _old_looks_are_trusted(stack: ExitStack) -> None:
+    """What was looked up long ago is completed by what was written lately, as if it were new."""
+    stack.enter_context(patch.object(assets, "_distrust", lambda items, begun: None))
+
+
 REVERTS: dict[str, Callable[[ExitStack], None]] = {
     "carrier": _superseded_at_once,
     "grace": _grace_since_admission,
     "upload": _refused_upload_ends_the_wave,
     "read-lag": _made_is_new,
     "lost-lease": _lost_lease_goes_on,
+    "late-write": _late_calls_are_not_expected,
+    "old-look": _old_looks_are_trusted,
 }
 
 

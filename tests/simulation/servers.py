@@ -28,7 +28,7 @@ from worker.sandbox.config import SandboxConfig
 from worker.sandbox.core import Sandbox
 from worker.sandbox.envelope import Answer, answer_call
 from worker.sandbox.faults import Script
-from worker.sandbox.files import answer_bucket, answer_label_file
+from worker.sandbox.server import answer_bucket, answer_label_file
 
 HAVE_TIME: tuple[ModuleType, ...] = (_helpers, _base, server_mixin, _stream)
 """The modules of fakeredis that tell time."""

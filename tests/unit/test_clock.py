@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
+import worker
 from worker.environment import clock
 
-ROOT = Path(clock.__file__).parent
-WITH_TIME_OF_THEIR_OWN = ("cli", "demo", "sandbox", "bench")
+ROOT = Path(worker.__file__).parent
+WITH_TIME_OF_THEIR_OWN = ("cli", "demo", "sandbox")
 """They run processes and servers beside the worker, or speak to people."""
 EXCEPT = {
-    "clock.py",  # it is the clock
-    "embedded_redis.py",  # waits for a process of the machine
+    "environment/clock.py",  # it is the clock
+    "environment/embedded_redis.py",  # waits for a process of the machine
     "formats/mappings/process.py",  # so does this
+    "tracing/open_telemetry.py",  # spans have the time of the machine, in nanoseconds
 }
-WAITS_FOR_THREADS = {"delivery/pace.py", "delivery/flight.py", "delivery/lease.py"}
+WAITS_FOR_THREADS = {"delivery/adaptive_limit.py"}
 """A condition of their own threads, not time: nothing is to be waited for where there are none."""
 
 
@@ -46,6 +48,9 @@ def offences(name: str, tree: ast.Module) -> Iterator[str]:
 
 
 def test_nobody_takes_time_from_elsewhere() -> None:
+    read = {name for name, _ in modules()}
+    assert {"runtime.py", "delivery/wave.py"} <= read
+    assert all((ROOT / name).exists() for name in EXCEPT | WAITS_FOR_THREADS)
     found = [offence for name, tree in modules() for offence in offences(name, tree)]
     assert found == []
 

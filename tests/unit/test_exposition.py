@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.fuzzing import examples
 from worker.feedback.drift import State
 from worker.monitoring import metrics
-from worker.monitoring.fleet import prometheus_text
+from worker.monitoring.exporter import prometheus_text
 from worker.monitoring.series import family_of, plain_text
 
 AWKWARD = ['say "cheese"', "back\\slash", "two\nlines", 'all\\"\n\\n', "tab\tand\rreturn", "日本 ü", "}{,=# ", "\\"]
@@ -31,7 +32,7 @@ def test_a_label_holds_any_text(name: str) -> None:
     assert read(one_cause(name)) == [("prediction_worker_dead_letters", {"cause": name}, 1.0)]
 
 
-@settings(derandomize=True, max_examples=100, deadline=None, database=None)
+@settings(max_examples=examples(100))
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_whatever_a_label_holds_is_read_back(name: str) -> None:
     assert read(one_cause(name)) == [("prediction_worker_dead_letters", {"cause": name}, 1.0)]

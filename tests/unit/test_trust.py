@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from worker.environment.trust import trusted
+from worker.environment.connections import trusted
 from worker.feedback.label_files import LabelFiles
 from worker.kili import KiliAccess
 from worker.reports.gallery import AssetContents

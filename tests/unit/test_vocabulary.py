@@ -6,6 +6,8 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -125,23 +127,34 @@ LOG_WORDS = {*NOT} - PLAIN
 """Words that no log message holds; the others are plain English there."""
 
 
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text("utf-8"))
-
-
 FILES = {str(path.relative_to(ROOT)): path for path in sorted((ROOT / "worker").rglob("*.py"))}
 
 
-def named(path: Path) -> Iterator[tuple[int, str]]:
-    """What a module names: itself, its folder, classes, functions, parameters, variables, attributes."""
-    yield 0, path.stem
-    yield 0, path.parent.name
-    for node in ast.walk(tree(path)):
+@dataclass(slots=True)
+class Words:
+    """What a module names and logs, each with its line, and its public classes."""
+
+    names: list[tuple[int, str]]
+    logs: list[tuple[int, str]]
+    classes: list[str]
+
+
+@cache
+def words_of(path: Path) -> Words:
+    """It names itself, its folder, classes, functions, parameters, variables, attributes."""
+    module = ast.parse(path.read_text("utf-8"))
+    found = Words([(0, path.stem), (0, path.parent.name)], [], [])
+    for node in ast.walk(module):
         match node:
             case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                yield node.lineno, name
+                found.names.append((node.lineno, name))
             case ast.arg(arg=name) | ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
-                yield node.lineno, name
+                found.names.append((node.lineno, name))
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="logger")), args=[first, *_]):
+                texts = (one.value for one in ast.walk(first) if isinstance(one, ast.Constant))
+                found.logs += [(node.lineno, text) for text in texts if isinstance(text, str)]
+    found.classes = [one.name for one in module.body if isinstance(one, ast.ClassDef) and not one.name.startswith("_")]
+    return found
 
 
 def snake(name: str) -> str:
@@ -182,32 +195,22 @@ def test_names_are_words_of_the_field() -> None:
     wrong = [
         f"{file}:{line}: {name}, better: {', '.join((NOT | PHRASES)[word] for word in words)}"
         for file, path in FILES.items()
-        for line, name in named(path)
+        for line, name in words_of(path).names
         if (words := wrong_words(name)) and not is_exception(file, name)
     ]
     assert wrong == []
 
 
 def test_every_exception_is_one() -> None:
-    found = {name for path in FILES.values() for _, name in named(path)}
+    found = {name for path in FILES.values() for _, name in words_of(path).names}
     assert [name for name in EXCEPTIONS if name not in found] == []
-
-
-def messages(path: Path) -> Iterator[tuple[int, str]]:
-    """The texts that a module logs."""
-    for node in ast.walk(tree(path)):
-        match node:
-            case ast.Call(func=ast.Attribute(value=ast.Name(id="logger")), args=[first, *_]):
-                for text in ast.walk(first):
-                    if isinstance(text, ast.Constant) and isinstance(text.value, str):
-                        yield node.lineno, text.value
 
 
 def test_log_messages_are_words_of_the_field() -> None:
     wrong = [
         f"{file}:{line}: {word}, better: {NOT[word]}: {text}"
         for file, path in FILES.items()
-        for line, text in messages(path)
+        for line, text in words_of(path).logs
         for word in re.findall("[a-z]+", text.lower().replace("in flight", ""))
         if word in LOG_WORDS
     ]
@@ -248,7 +251,6 @@ def test_no_two_public_classes_share_a_name() -> None:
     """The sandbox imports nothing of the worker and writes Kili's notions down a second time: it is one for itself."""
     places = defaultdict(list)
     for file, path in FILES.items():
-        for node in tree(path).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places[node.name, file.startswith("worker/sandbox/")].append(file)
+        for name in words_of(path).classes:
+            places[name, file.startswith("worker/sandbox/")].append(file)
     assert {name: files for (name, _), files in places.items() if len(files) > 1} == {}

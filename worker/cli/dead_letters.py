@@ -10,9 +10,7 @@ from typing import Any
 import click
 import redis
 
-from worker.cli.group import count_of
-from worker.cli.loading import fail, load_settings, print_json, start_logging
-from worker.cli.traced import traced
+from worker.cli.running import count_of, fail, load_settings, print_json, start_logging, traced
 from worker.spool import Admission, Spool
 from worker.spool.dead_letters import LETTER_ID, DeadLetter, DeadLetters
 from worker.wiring import admitter_of, spool_of

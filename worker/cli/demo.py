@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.loading import OutputFile, fail, print_json
-from worker.cli.signals import ended_by_signals
+from worker.cli.running import OutputFile, ended_by_signals, fail, print_json
 
 if TYPE_CHECKING:
     from worker.demo.environment import DemoEnvironment
@@ -62,10 +61,9 @@ def _run(as_json: bool, keep: bool, predictions: int, seed: int, html: Path) -> 
     import httpx
     import redis
 
-    from worker.demo.digits import load_digits
     from worker.demo.display import DemoProgress
     from worker.demo.environment import demo_environment
-    from worker.demo.plan import make_plan
+    from worker.demo.plan import load_digits, make_plan
     from worker.demo.run import play, policy_text
 
     begun = time.monotonic()

@@ -13,8 +13,8 @@ from typing import IO, Any
 import click
 import redis
 
-from worker.cli.loading import fail, load_settings, print_json, start_logging
 from worker.cli.report import FILE, readable_errors
+from worker.cli.running import fail, load_settings, print_json, start_logging
 from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.delivery.bisect import send_each
 from worker.delivery.clients import DeliveryClients

@@ -12,7 +12,7 @@ from typing import IO, Any
 import click
 from msgspec import structs
 
-from worker.cli.loading import fail, load_mappings, load_settings, print_json
+from worker.cli.running import fail, load_mappings, load_settings, print_json
 from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_message
 from worker.formats import Catalogue, OutputError
 from worker.ontology import Interface, OntologyError, unknown_labels

@@ -1,4 +1,4 @@
-"""``prediction-worker formats``."""
+"""``prediction-worker formats`` and ``schema``: what a message may hold."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.loading import fail, load_mappings, load_settings, print_json
+from worker import __version__
+from worker.cli.running import fail, load_mappings, load_settings, print_json
 
 if TYPE_CHECKING:
     from worker.formats import Catalogue
+
 
 _FILES = click.Path(exists=True, dir_okay=False, path_type=Path)
 
@@ -99,3 +101,16 @@ def _rows(catalogue: Catalogue) -> list[dict[str, Any]]:
         return "yours" if name in catalogue.mappings else "plugin"
 
     return [{"name": name, "origin": origin(name), "title": one.title} for name, one in formats(catalogue).items()]
+
+
+@click.command()
+@click.option("--asyncapi", is_flag=True, help="Print the AsyncAPI document instead of the JSON Schema.")
+def schema(asyncapi: bool) -> None:
+    """Print the message contract as JSON Schema, or as an AsyncAPI 3 document."""
+    from worker.contract import asyncapi_document, json_schema
+
+    if asyncapi:
+        intake = load_settings().intake
+        print_json(asyncapi_document(version=__version__, queue=intake.queue, inbox=intake.inbox))
+    else:
+        print_json(json_schema())

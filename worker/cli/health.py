@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from worker.monitoring.health import STALE_SECONDS, read_heartbeat
+from worker.monitoring.progress import STALE_SECONDS, read_heartbeat
 
 DEFAULT_FILE = "/tmp/prediction-worker.heartbeat"  # noqa: S108 - the settings' default, without importing them
 

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 import redis
 
-from worker.cli.loading import OutputFile, fail, load_settings, print_json
+from worker.cli.running import OutputFile, fail, load_settings, print_json
 
 if TYPE_CHECKING:
     from worker.review import Policy, Subject
@@ -104,7 +104,7 @@ def show(path: Path | None, as_json: bool) -> None:
     While Redis is away, the policy alone is shown; exit 1.
     """
     from worker.environment.connections import connect
-    from worker.projects.review_policy import review_text
+    from worker.projects.configuration import review_text
     from worker.review import RedisState
     from worker.review.overview import as_written, overview
 
@@ -138,7 +138,7 @@ def _print_policy(found: dict[str, Any]) -> None:
 
 
 def _policy(path: Path | None) -> Policy:
-    from worker.projects.review_policy import ranked_rules
+    from worker.projects.configuration import ranked_rules
     from worker.review import PolicyError, read_policy
 
     try:

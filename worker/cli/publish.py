@@ -16,8 +16,7 @@ from typing import IO, TYPE_CHECKING
 import click
 import redis
 
-from worker.cli.group import count_of
-from worker.cli.loading import fail, load_settings
+from worker.cli.running import count_of, fail, load_settings
 from worker.settings.tree import Settings
 
 if TYPE_CHECKING:

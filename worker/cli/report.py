@@ -12,19 +12,17 @@ from typing import IO, Any
 import click
 import redis
 
-from worker.cli.loading import OutputFile, OutputPlace, fail, load_settings, print_json, start_logging
-from worker.cli.traced import traced
+from worker.cli.running import OutputFile, OutputPlace, fail, load_settings, print_json, start_logging, traced
 from worker.feedback.messages import Links
 from worker.feedback.reading import KiliReader
 from worker.feedback.report_data import disagreements
 from worker.feedback.service import Feedback, Observers
 from worker.kili import KiliError
 from worker.kili.interfaces import interface_of
-from worker.projects.review_policy import review_gaps, review_text
+from worker.projects.configuration import review_gaps, review_text
 from worker.reports.export import export_rows
 from worker.reports.gallery import Exhibit, fetch_exhibits, varied
-from worker.reports.page import page
-from worker.reports.pages import INDEX, folder
+from worker.reports.page import INDEX, folder, page
 from worker.reports.text import text
 from worker.settings.tree import Settings
 from worker.wiring import access_of, budget_of, feedback_of, file_rules_of, kili_of, named_projects, spool_of

@@ -1,11 +1,13 @@
-"""``prediction-worker status``."""
+"""``prediction-worker status`` and ``check``: what is there, and whether it can work."""
 
 from __future__ import annotations
+
+from dataclasses import asdict
 
 import click
 import redis
 
-from worker.cli.loading import fail, load_settings, print_json
+from worker.cli.running import fail, load_settings, print_json
 
 
 @click.command()
@@ -13,7 +15,7 @@ from worker.cli.loading import fail, load_settings, print_json
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def status(form: str, as_json: bool) -> None:
     """Show backlog, lanes, leases, dead letters, pauses, call budget and the conservation check."""
-    from worker.monitoring.fleet import prometheus_text
+    from worker.monitoring.exporter import prometheus_text
     from worker.monitoring.status import collect, text
 
     try:
@@ -28,3 +30,41 @@ def status(form: str, as_json: bool) -> None:
         click.echo(text(found))
     if found["ledger"]["balance"] != 0:
         fail(f"the conservation sum is off by {found['ledger']['balance']}")
+
+
+@click.command()
+@click.option("--explain", is_flag=True, help="List every setting, its default and its meaning instead.")
+@click.option("--offline", is_flag=True, help="Do not call Kili.")
+@click.option("--project", help="Project whose interface is read; the default project otherwise.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(explain: bool, offline: bool, project: str | None, as_json: bool) -> None:
+    """Check settings, Redis, Kili and a project's interface; exit 1 when one of them rejects the start."""
+    if explain:
+        _explain(as_json)
+        return
+    from worker.monitoring.checks import kili_checks, startup_checks
+
+    settings = load_settings()
+    checks = startup_checks(settings)
+    if not offline and all(one.level != "refused" for one in checks):
+        checks += kili_checks(settings, project)
+    if as_json:
+        print_json([asdict(one) for one in checks])
+    else:
+        for one in checks:
+            mend = f"; {one.fix}" if one.fix else ""
+            click.echo(f"{one.level:8} {one.name}{': ' if one.problem else ''}{one.problem}{mend}")
+    refused = [one.name for one in checks if one.level == "refused"]
+    if refused:
+        fail(f"refused: {', '.join(dict.fromkeys(refused))}")
+
+
+def _explain(as_json: bool) -> None:
+    from worker.settings.tree import explain as rows
+
+    if as_json:
+        print_json([{"name": name, "default": default, "meaning": meaning} for name, default, meaning in rows()])
+        return
+    for name, default, meaning in rows():
+        click.echo(f"{name}\n    {meaning}" + (f" Default: {default}." if default else ""))
+    click.echo("\nKILI_API_KEY, KILI_API_ENDPOINT, REDIS_URL and CELERY_BROKER_URL are also read from NAME_FILE.")

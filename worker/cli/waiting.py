@@ -10,9 +10,7 @@ from typing import Any
 import click
 import redis
 
-from worker.cli.group import count_of
-from worker.cli.loading import fail, load_settings, print_json
-from worker.cli.traced import traced
+from worker.cli.running import count_of, fail, load_settings, print_json, traced
 from worker.delivery import CircuitBreaker
 from worker.delivery.waiting import ProjectBusy, Wait, waits
 from worker.delivery.waiting import dead_letter as dead_letter_all

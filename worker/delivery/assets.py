@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from operator import attrgetter
@@ -14,7 +14,7 @@ from worker.delivery.failures import ASSET_MISSING, ASSET_NOT_SHOWN, Action, Fai
 from worker.delivery.imports import Imports
 from worker.delivery.in_flight import grouped
 from worker.delivery.item import Item
-from worker.delivery.written import Properties, WrittenLately
+from worker.delivery.written import KEPT_SECONDS, Properties, WrittenLately
 from worker.environment import clock
 from worker.kili import FoundAsset, KiliClient, KiliError, NewAsset, RefusedItems, UnknownOutcome
 from worker.spool.dead_letters import Cause
@@ -49,12 +49,14 @@ class AssetKeeper:
 
     def locate(self, project: str, items: Sequence[Item]) -> Located:
         """Decide for each item whether its asset exists, is to be created, or is not there."""
+        begun = clock.monotonic()
         existing, refused = self._existing(project, list(dict.fromkeys(item.external_id for item in items)))
         found, unread = self._found(project, sorted(existing))
         refused |= unread
         shown = [asset.id for candidates in found.values() for asset in candidates]
         made = self._lately.made([item.entry.asset_id for item in items if not found.get(item.external_id)])
         written = self._lately.properties([*shown, *made])
+        _distrust(items, begun)
         _lend_content(items)
         located = Located()
         for item in items:
@@ -88,9 +90,12 @@ class AssetKeeper:
         fits: Fits[tuple[Item, NewAsset]],
     ) -> Sent[tuple[Item, NewAsset]]:
         """Create assets by ``append``, in parts that fit; one that turns out to be there counts as created."""
+        begun = clock.monotonic()
         sent, found = self.send(project, pairs, append, fits)
         self.created([item for item, asset in sent.accepted if asset.id not in found])
-        self._turned_up([pair for pair in sent.accepted if pair[1].id in found], found)
+        turned_up = [pair for pair in sent.accepted if pair[1].id in found]
+        self._turned_up(turned_up, found)
+        _distrust([item for item, _ in turned_up], begun)
         return sent
 
     def send(
@@ -120,6 +125,7 @@ class AssetKeeper:
         """These assets' properties were set as the items want them."""
         for item in items:
             item.is_known_to_hold(item.properties(item.decision.priority))
+            item.is_again = False
         self._lately.note(_properties_of(items))
 
     def _turned_up(self, pairs: Sequence[tuple[Item, NewAsset]], found: Mapping[str, FoundAsset]) -> None:
@@ -210,6 +216,13 @@ class _Recheck:
         there = self._there(self._project, [asset.id for _, asset in part], error, wait=wait)
         self.found |= there
         return {place: None for place, (_, asset) in enumerate(part) if asset.id in there} or None
+
+
+def _distrust(items: Iterable[Item], begun: float) -> None:
+    """What was looked up too long ago is not completed by what was written lately: the properties are set anew."""
+    if clock.monotonic() - begun > KEPT_SECONDS / 2:
+        for item in items:
+            item.is_again = True
 
 
 def _already_exists(rejection: Exception) -> bool:

@@ -19,7 +19,7 @@ import redis
 from worker.delivery.failure_policy import DEFAULT_POLICY, FailurePolicy
 from worker.delivery.failures import Action, Failure, Fault, Others, Stage
 from worker.environment.connections import insist
-from worker.environment.stored import of_stored
+from worker.environment.json_text import of_stored
 from worker.kili import RefusedProject
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist
-from worker.environment.stored import of_stored
+from worker.environment.json_text import of_stored
 from worker.kili import KiliError
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from worker.delivery.clients import DeliveryClients
 from worker.delivery.failures import Action, Failure, FailureDecision, Stage, Trouble
 from worker.environment import clock
 from worker.environment.connections import insist
-from worker.environment.stored import of_stored
+from worker.environment.json_text import of_stored
 from worker.kili import KiliError, Notification
 from worker.spool.dead_letters import Cause
 

@@ -30,6 +30,7 @@ class Item:
     prediction's own, or that of another prediction of the same asset that is sent with it. ``given_priority`` is what
     the asset got in the document that did not create it.
     ``leads`` is False where a newer prediction of the same asset, by another model, sets its properties.
+    ``is_again`` tells that whatever is known of the asset's properties may have been overwritten since.
     """
 
     entry: Leased
@@ -40,6 +41,7 @@ class Item:
     size: int
     exists: bool = False
     leads: bool = True
+    is_again: bool = False
     content: AssetContent | None = None
     found: Properties | None = None
     given_priority: int = 0
@@ -107,15 +109,15 @@ class Item:
             return self.decision.priority != 0
         wanted = self.metadata()
         if wanted is self.found.metadata:
-            return self.found.priority != self.decision.priority
+            return self.is_again or self.found.priority != self.decision.priority
         if str(self.found.metadata.get("prediction_at", "")) > wanted["prediction_at"]:
             return False
-        return self.found.metadata != wanted or self.found.priority != self.decision.priority
+        return self.is_again or self.found.metadata != wanted or self.found.priority != self.decision.priority
 
     @property
     def has_new_metadata(self) -> bool:
         """Whether the asset, which was there, holds other metadata than it is to hold."""
-        return self.found is not None and self.found.metadata != self.metadata()
+        return self.found is not None and (self.is_again or self.found.metadata != self.metadata())
 
 
 def json_text(metadata: Mapping[str, Any]) -> str:

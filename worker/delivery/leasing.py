@@ -13,23 +13,32 @@ import redis
 
 from worker.delivery.tools import DeliveryRules
 from worker.environment import clock
-from worker.spool import LANES, Leased, LeaseLost, Spool
+from worker.spool import LANES, LateWrites, Leased, LeaseLost, Spool
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class Lease:
-    """A project's lock held by this process; ``deadline`` is on the monotonic clock."""
+    """A project's lock held by this process; ``deadline`` is on the monotonic clock.
+
+    ``late`` is what those who held it before may still send to Kili.
+    """
 
     project: str
     token: str
     deadline: float
     lost: threading.Event = field(default_factory=threading.Event)
+    late: LateWrites = field(default_factory=LateWrites)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the lock may be another's by now."""
+        return self.lost.is_set() or clock.monotonic() >= self.deadline
 
     def check(self) -> None:
         """Raise LeaseLost unless the lock is certainly still ours."""
-        if self.lost.is_set() or clock.monotonic() >= self.deadline:
+        if self.has_ended:
             raise LeaseLost(self.project)
 
 
@@ -53,11 +62,11 @@ class LeaseKeeper:
     def hold(self, project: str) -> Iterator[Lease | None]:
         """Acquire a project and keep it until the block ends; yields None when somebody else has it."""
         begun = clock.monotonic()
-        token = self._spool.acquire(project)
+        token, late = self._spool.take(project)
         if token is None:
             yield None
             return
-        lease = Lease(project, token, begun + self._seconds)
+        lease = Lease(project, token, begun + self._seconds, late=late)
         with self._guard:
             self._leases[project] = lease
             self._ensure_thread()

@@ -19,6 +19,7 @@ from worker.projects.responses import response_text
 from worker.review import ReviewDecision
 from worker.spool import Leased, Outcome, Settlement
 from worker.spool.dead_letters import Cause
+from worker.spool.late_writes import is_sent_again
 
 logger = logging.getLogger(__name__)
 
@@ -124,4 +125,5 @@ def _item(entry: Leased, prediction: Prediction, interface: Interface, config: P
         asset_id=entry.asset_id,
         size=len(entry.payload) + len(response),
         content=prediction.asset,
+        is_again=is_sent_again(entry),
     )

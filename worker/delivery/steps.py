@@ -93,6 +93,7 @@ class Steps:
         self._guard = threading.Lock()
         self._access_checked = False
         self.suspects: dict[tuple[int, str], Item] = {}
+        self.late: dict[tuple[int, str], Leased] = {}
 
     def begin(self) -> None:
         """Entries were leased anew: what was found out about the project before is no longer news."""
@@ -176,10 +177,10 @@ class Steps:
 
     def _send_import(self, part: Sequence[NewItem], kili: KiliClient, upload_type: UploadType) -> None:
         ids = [asset.id for _, asset in part]
-        with self._call([item for item, _ in part]):
+        with self._call([item for item, _ in part], kili) as ours:
             self._tools.imports.begin(ids)
             try:
-                notification = kili.import_assets(self._project, [asset for _, asset in part], upload_type)
+                notification = ours.import_assets(self._project, [asset for _, asset in part], upload_type)
             except KiliError as error:
                 if not error.maybe_applied:
                     self._tools.imports.forget(ids)
@@ -208,8 +209,8 @@ class Steps:
         if not batch or not (new or updates) or not self._tools.documents.are_taken or not self._fits(batch):
             return APART
         try:
-            with self._call(batch):
-                written = self._tools.clients.first.write_batch(
+            with self._call(batch, self._tools.clients.first) as kili:
+                written = kili.write_batch(
                     self._project,
                     assets=[asset for _, asset in new],
                     labels=_labels(_newest(batch)),
@@ -274,21 +275,23 @@ class Steps:
         self.update(at_least=self._tools.batch_items)
 
     def _send_assets(self, part: Sequence[NewItem], kili: KiliClient) -> None:
-        with self._call([item for item, _ in part]):
-            kili.append_assets(self._project, [asset for _, asset in part])
+        with self._call([item for item, _ in part], kili) as ours:
+            ours.append_assets(self._project, [asset for _, asset in part])
 
     def _send_labels(self, part: Sequence[Item], kili: KiliClient) -> None:
-        with self._call(part):
-            kili.append_labels(self._project, _labels(part))
+        with self._call(part, kili) as ours:
+            ours.append_labels(self._project, _labels(part))
 
     def _send_updates(self, part: Sequence[Item], kili: KiliClient) -> None:
-        with self._call(part):
-            kili.update_assets(self._project, [_update(item) for item in part])
+        with self._call(part, kili) as ours:
+            ours.update_assets(self._project, [_update(item) for item in part])
         self._tools.assets.updated(part)
 
     @contextmanager
-    def _call(self, part: Sequence[Item]) -> Iterator[None]:
-        """Make sure that the items are still ours, and tell the pace how a request of this size went.
+    def _call(self, part: Sequence[Item], kili: KiliClient) -> Iterator[KiliClient]:
+        """A client that makes sure before every attempt that the items are still ours; how the request went is noted.
+
+        Items that were no longer ours when it ended may have come to Kili late.
 
         What our own code raises meanwhile is judged as a fault of the server's: whether it is some item's is found out.
         """
@@ -296,13 +299,16 @@ class Steps:
         size = _bytes_of(part)
         try:
             with self._own_faults():
-                yield
+                yield kili.guarded(self._lease.check)
         except KiliError as error:
             if isinstance(error, TooLarge | TimedOut):
                 self._tools.adaptive_limit.too_much(size, error)
             if self._failures.may_be_items(error):
                 self.suspects |= {item.entry.key: item for item in part}
             raise
+        finally:
+            if self._lease.has_ended:
+                self.late |= {item.entry.key: item.entry for item in part}
         self._tools.adaptive_limit.went_through(size)
 
     @contextmanager

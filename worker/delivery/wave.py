@@ -40,6 +40,9 @@ READY_BATCHES = 2
 AHEAD_BATCHES = 5
 """While fewer batches are ready the next entries are leased and made ready, unless calls are scarce."""
 
+MOST_NAMED = 20
+"""So many assets a line of the log names."""
+
 
 @dataclass(slots=True)
 class WaveResult:
@@ -82,6 +85,13 @@ class Wave:
             redis.RedisError: what is not settled waits for the lock to end.
         """
         try:
+            return self._run(entries, leaser)
+        except LeaseLost:
+            self._report_late()
+            raise
+
+    def _run(self, entries: Sequence[Leased], leaser: EntryLeaser) -> WaveResult:
+        try:
             self._deliver(entries, leaser)
         except (LeaseLost, redis.RedisError):
             raise
@@ -98,6 +108,15 @@ class Wave:
             ]
         )
         return self._result
+
+    def _report_late(self) -> None:
+        """No call of this wave comes any more; say so to those who have the project now."""
+        late = list(self._steps.late.values())
+        overtaken = self._tools.spool.came_late(self._project, late)
+        if overtaken:
+            names = sorted({entry.asset_id for entry in late})[:MOST_NAMED]
+            extra = {"action": "written_late", "project": self._project, "count": overtaken, "assets": names}
+            logger.warning("%d predictions may have overwritten newer ones in Kili", overtaken, extra=extra)
 
     def _deliver(self, entries: Sequence[Leased], leaser: EntryLeaser) -> None:
         try:
@@ -276,6 +295,7 @@ class Wave:
     def _settle(self, settlements: Sequence[Settlement]) -> None:
         if not settlements:
             return
+        settlements = self._lease.late.keep_back(settlements)
         self._tools.spool.settle(self._project, self._lease.token, settlements)
         self._tools.tracer.settled(self._project, settlements)
         with self._guard:

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from worker.demo.assertions import InKili
-from worker.demo.conclusions import DemoAgreement, DemoDrift
-from worker.demo.outcome import DemoResult, Review
+from worker.demo.outcome import DemoAgreement, DemoDrift, DemoResult, Review
 from worker.feedback.messages import time_of_day
 
 PROGRESS_BAR = 24

@@ -18,12 +18,12 @@ from typing import Any, Self
 
 import httpx
 
-from worker.demo.digits import CLASS_NAMES, png
 from worker.demo.display import DemoProgress
+from worker.demo.plan import CLASS_NAMES, png
 from worker.demo.traffic import JOB
+from worker.environment.connections import trusted
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.environment.trust import trusted
-from worker.monitoring.health import read_heartbeat
+from worker.monitoring.progress import read_heartbeat
 from worker.sandbox.process import SandboxProcess
 from worker.settings.tree import environment_names
 

@@ -1,10 +1,13 @@
-"""The demo's result: what was delivered, what the reviews found, what the worker concluded."""
+"""What the worker concluded from the humans' answers, beside the truth that only the demo knows."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
 
 from worker.demo.assertions import (
     DeadLetterGroup,
@@ -17,10 +20,168 @@ from worker.demo.assertions import (
     published_of,
     reviewed_in,
 )
-from worker.demo.conclusions import DemoAgreement, DemoDrift, agreements_of, drift_of
 from worker.demo.plan import MODELS, Plan, Predicted
 from worker.demo.traffic import SimulatedLabelers, Traffic
+from worker.feedback.interval_lock import IntervalLock
 from worker.feedback.messages import Links
+from worker.feedback.notifications import AlarmNotification
+from worker.feedback.reading import KiliReader, LabelKind
+from worker.feedback.report_data import disagreements
+from worker.ontology import Interface
+from worker.reports.gallery import fetch_exhibits, varied
+from worker.reports.page import page
+from worker.settings.tree import Settings
+from worker.wiring import access_of, budget_of, feedback_of, spool_of
+
+LOOK_SECONDS = 0.05
+SHOWN = 40
+ABOUT = (
+    "How often three model versions of the demo agree with simulated labelers, estimated for all of their traffic from "
+    "the part that was reviewed"
+)
+
+
+class FeedbackProbe:
+    """The feedback of the demo's project, from outside.
+
+    Args:
+        settings: of the worker.
+        project: id.
+        interface: the project's jsonInterface.
+    """
+
+    def __init__(self, settings: Settings, project: str, interface: dict[str, Any]) -> None:
+        self._settings = settings
+        self._spool = spool_of(settings)
+        self._interval_lock = IntervalLock(self._spool.redis, self._spool.prefix)
+        self._reader = KiliReader(access_of(settings), budget=budget_of(settings, self._spool))
+        self._feedback = feedback_of(settings, self._spool, project, self._reader, Interface.parse(interface, "IMAGE"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.close()
+
+    @property
+    def links(self) -> Links:
+        """Addresses of the project."""
+        return self._feedback.links
+
+    def wait(self, labels: int, patience: float) -> bool:
+        """Bring the worker's next look forward and wait until it knows so many human labels; False when it does not."""
+        self._interval_lock.put(self._feedback.project)
+        end = time.monotonic() + patience
+        while (known := self.known()) < labels and time.monotonic() < end:
+            time.sleep(LOOK_SECONDS)
+        return known >= labels
+
+    def report_data(self, patience: float) -> dict[str, Any]:
+        """Every figure, once all labels are read: the worker puts predictions off while delivery needs the calls."""
+        end = time.monotonic() + patience
+        while not self._feedback.collect().complete and time.monotonic() < end:
+            time.sleep(LOOK_SECONDS)
+        return self._feedback.report_data()
+
+    def write_page(self, report_data: dict[str, Any], title: str, file: Path) -> None:
+        """Write the report's page."""
+        rows = varied(disagreements(self._feedback.store.records()), SHOWN)
+        assets = self._reader.assets(self._feedback.project, sorted({row["asset_id"] for row in rows}))
+        shown = fetch_exhibits(rows, assets, access_of(self._settings))
+        file.write_text(page(report_data, title, self.links, shown, about=ABOUT), "utf-8")
+
+    def known(self) -> int:
+        """Human labels that the worker has read."""
+        return sum(self._feedback.store.counts(LabelKind.HUMAN).values())
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAgreement:
+    """Agreement of one model version's live traffic with the humans, 0 to 1.
+
+    ``truth`` is what it would be had the same people answered to every prediction; ``naive`` is the plain average of
+    those that they answered to. ``estimate`` is None, and ``covered`` with it, while no audit is answered.
+    """
+
+    model: str
+    predictions: int
+    answered: int
+    audits: int
+    estimate: float | None
+    low: float
+    high: float
+    truth: float
+    naive: float | None
+
+    @property
+    def covered(self) -> bool | None:
+        """Whether the truth is within the interval."""
+        return None if self.estimate is None else self.low <= self.truth <= self.high
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAlarm:
+    """One drift alarm in the worker's words; ``lost`` are the classes whose agreement fell, the worst first."""
+
+    id: str
+    model: str
+    since: float
+    headline: str
+    lost: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class DemoDrift:
+    """The drift that was injected, and the alarms that were raised; times in seconds since the epoch."""
+
+    injected_model: str
+    injected_class: str
+    injected_at: float
+    alarms: list[DemoAlarm]
+
+    @property
+    def named(self) -> bool:
+        """Whether an alarm names the version and, as the one that fell most, the class."""
+        return any(self.is_right(alarm) for alarm in self.alarms)
+
+    def is_right(self, alarm: DemoAlarm) -> bool:
+        """Whether an alarm is about what was injected."""
+        return alarm.model == self.injected_model and alarm.lost[:1] == [self.injected_class]
+
+
+def agreements_of(plan: Plan, answers: Mapping[str, str], report_data: Mapping[str, Any]) -> list[DemoAgreement]:
+    """One for each model version, in the order of their first predictions; ``answers`` by external id."""
+    return list(_agreements(plan, answers, report_data))
+
+
+def _agreements(plan: Plan, answers: Mapping[str, str], report_data: Mapping[str, Any]) -> Iterator[DemoAgreement]:
+    for found in report_data["models"]:
+        predicted = [one for one in plan.predictions if one.model == found["model"]]
+        row = found["agreement"]
+        yield DemoAgreement(
+            model=found["model"],
+            predictions=row["population"],
+            answered=row["verdicts"],
+            audits=row["audits"],
+            estimate=row["value"],
+            low=row["low"],
+            high=row["high"],
+            truth=sum(one.answer == answers[one.external_id] for one in predicted) / max(1, len(predicted)),
+            naive=row["naive"],
+        )
+
+
+def drift_of(plan: Plan, injected_at: float, report_data: Mapping[str, Any], links: Links) -> DemoDrift:
+    """What was injected and what was noticed."""
+    alarms = [alarm for model in report_data["models"] for alarm in model["drift"]["alarms"]]
+    return DemoDrift(plan.drifted_model, plan.drifted_class, injected_at, [_alarm(alarm, links) for alarm in alarms])
+
+
+def _alarm(alarm: Mapping[str, Any], links: Links) -> DemoAlarm:
+    lost = [row["name"].rpartition("/")[2] for row in alarm["classes"] if row["lost"] > 0]
+    return DemoAlarm(alarm["id"], alarm["model"], alarm["since"], AlarmNotification(alarm, links).headline, lost)
 
 
 @dataclass(frozen=True, slots=True)

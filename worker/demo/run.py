@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from worker.demo.assertions import DemoEvidence
-from worker.demo.conclusions import FeedbackProbe
 from worker.demo.display import DemoProgress
 from worker.demo.environment import DemoEnvironment, LocalKili, interface
-from worker.demo.outcome import DemoResult, Staged, outcome_of
+from worker.demo.outcome import DemoResult, FeedbackProbe, Staged, outcome_of
 from worker.demo.plan import Plan
 from worker.demo.traffic import CHANNELS, Channel, Producer, SimulatedLabelers, make_traffic
 from worker.monitoring.status import collect

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from worker.demo.digits import CLASS_NAMES
-from worker.demo.plan import Plan, Predicted
+from worker.demo.plan import CLASS_NAMES, Plan, Predicted
 from worker.sandbox.labelers import JsonResponse
 
 MISTAKES = 0.02

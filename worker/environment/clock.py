@@ -9,6 +9,8 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class Waitable(Protocol):
     """What can be waited for: ``threading.Event`` and its like."""
@@ -41,8 +43,8 @@ class SystemClock:
         return time.time()
 
     def monotonic(self) -> float:
-        """Seconds since some moment; never goes back."""
-        return time.monotonic()
+        """Seconds since some moment; never goes back, and goes on while the machine sleeps, where it can tell."""
+        return time.clock_gettime(_STEADY)
 
     def wait(self, event: Waitable, seconds: float | None) -> bool:
         """Wait until an event is set, at most so many seconds (None: for ever); whether it is set."""

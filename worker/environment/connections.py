@@ -1,4 +1,7 @@
-"""Clients of Redis, made one way: binary answers, limits on every wait, a few quick repeats."""
+"""Clients of Redis, made one way: binary answers, limits on every wait, a few quick repeats.
+
+Also which certificate authorities the worker trusts.
+"""
 
 from __future__ import annotations
 
@@ -233,3 +236,11 @@ def same_server(one: redis.Redis, other: redis.Redis) -> bool:
 def _identity(client: redis.Redis) -> tuple[object, ...]:
     info = client.info("server")
     return (info["run_id"], client.connection_pool.connection_kwargs.get("db", 0))
+
+
+@cache
+def trusted() -> ssl.SSLContext:
+    """The TLS context of every HTTP client: httpx's own choice, with ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``."""
+    import httpx  # only those who call over HTTP need it
+
+    return httpx.create_ssl_context()

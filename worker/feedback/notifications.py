@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from worker.environment.trust import trusted
+from worker.environment.connections import trusted
 from worker.feedback.messages import Links, detector_name, estimate_text
 
 logger = logging.getLogger(__name__)

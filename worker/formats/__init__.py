@@ -2,15 +2,13 @@
 
 from worker.contract.output import ModelOutput, OutputError
 from worker.formats.checks import AmbiguousFormat, ResultPointer, UnknownFormat
-from worker.formats.event_join import EventJoin, Joined, JoinStep
-from worker.formats.families.cloudevents import Event, read_event
-from worker.formats.families.kili import read_kili_response
+from worker.formats.contours import regions_of
+from worker.formats.families.inference_logs import Event, EventJoin, Joined, JoinStep, read_event
+from worker.formats.families.own_forms import read_kili_response
 from worker.formats.mappings import Catalogue, MappingError
-from worker.formats.options import ReadOptions
+from worker.formats.options import ReadOptions, selected
 from worker.formats.reader import Reading, read_payload
-from worker.formats.regions import regions_of
 from worker.formats.registry import FAMILIES, extended, formats
-from worker.formats.selection import selected
 from worker.formats.short_form import read_item, read_scores, read_short_form
 from worker.formats.structure import Envelope, Family, Match, Miss
 

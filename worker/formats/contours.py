@@ -1,12 +1,7 @@
 """From a mask of pixels or run lengths to rings: outlines of its regions and of the holes in them.
 
-The compressed string holds each run as groups of five bits, low bits first, bit 5 set while more follow, with
-48 added to make a printable character; from the fourth run on, the difference to the run two before is stored.
-Reference: cocodataset/cocoapi, common/maskApi.c, rleFrString.
-
-Rings follow the edges between pixels, so a ring encloses exactly the mask's area before it is simplified.
-Regions that touch only at a corner stay separate. Simplification: Douglas and Peucker, Algorithms for the
-reduction of the number of points required to represent a digitized line, 1973, with SIMPLIFY_PIXELS.
+Rings tell their part by their direction: with y down, an outline runs clockwise as seen, which makes its
+shoelace sum Σ (x_i y_{i+1} - x_{i+1} y_i) positive; a hole runs the other way. Holes follow their outline.
 """
 
 from __future__ import annotations
@@ -16,8 +11,37 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
+from worker.contract.output import Point, Shape
 from worker.formats.checks import Path, fail, integer, mapping, member
-from worker.formats.regions import doubled_area
+
+Ring = tuple[Point, ...]
+
+
+def regions_of(shape: Shape) -> tuple[tuple[Ring, ...], ...]:
+    """Split a shape's rings into regions, each an outline followed by its holes."""
+    regions: list[tuple[Ring, ...]] = []
+    for ring in shape.rings:
+        if regions and doubled_area(ring) < 0:
+            regions[-1] = (*regions[-1], ring)
+        else:
+            regions.append((ring,))
+    return tuple(regions)
+
+
+def as_outline(ring: Ring) -> Ring:
+    """Turn a ring clockwise as seen, so that it is an outline."""
+    return ring if doubled_area(ring) >= 0 else (ring[0], *reversed(ring[1:]))
+
+
+def as_hole(ring: Ring) -> Ring:
+    """Turn a ring counter-clockwise as seen, so that it is a hole."""
+    return ring if doubled_area(ring) < 0 else (ring[0], *reversed(ring[1:]))
+
+
+def doubled_area(ring: Sequence[tuple[float, float]]) -> float:
+    """Return the shoelace sum: twice the area, positive for outlines and negative for holes."""
+    pairs = zip(ring, (*ring[1:], ring[0]), strict=True)
+    return sum(x1 * y2 - x2 * y1 for (x1, y1), (x2, y2) in pairs)
 
 
 def decode_rle(value: Any, at: Path) -> tuple[int, int, list[bytes]]:
@@ -88,10 +112,10 @@ CHUNK = 256
 """Vertices simplified at a time: bounds the quadratic worst case of the algorithm."""
 
 Vertex = tuple[int, int]
-Ring = list[Vertex]
+PixelRing = list[Vertex]
 
 
-def trace(rows: Sequence[bytes], width: int, at: Path, simplify: float = SIMPLIFY_PIXELS) -> list[Ring]:
+def trace(rows: Sequence[bytes], width: int, at: Path, simplify: float = SIMPLIFY_PIXELS) -> list[PixelRing]:
     """Return the rings of a mask: each region's outline followed by its holes, large regions first.
 
     ``rows`` holds one byte per pixel, 0 outside and 1 inside. Vertices are pixel corners, x right and y down.
@@ -141,7 +165,7 @@ def _minus(row: bytes, other: bytes) -> bytes:
     return difference.to_bytes(len(row))
 
 
-def _follow(edges: dict[Vertex, list[Vertex]], at: Path) -> Iterator[Ring]:
+def _follow(edges: dict[Vertex, list[Vertex]], at: Path) -> Iterator[PixelRing]:
     count = 0
     while edges:
         count += 1
@@ -150,7 +174,7 @@ def _follow(edges: dict[Vertex, list[Vertex]], at: Path) -> Iterator[Ring]:
         yield _follow_one(edges, next(iter(edges)))
 
 
-def _follow_one(edges: dict[Vertex, list[Vertex]], start: Vertex) -> Ring:
+def _follow_one(edges: dict[Vertex, list[Vertex]], start: Vertex) -> PixelRing:
     first = _take(edges, start, None)
     ring, came, here = [start], start, first
     while here != start or (start in edges and _orientation(came, start, first) < 0):
@@ -175,7 +199,7 @@ def _orientation(a: Vertex, b: Vertex, c: Vertex) -> int:
     return (b[0] - a[0]) * (c[1] - b[1]) - (b[1] - a[1]) * (c[0] - b[0])
 
 
-def _without_straight_points(ring: Ring) -> Ring:
+def _without_straight_points(ring: PixelRing) -> PixelRing:
     """Keep the corners, beginning with the topmost (of these the leftmost)."""
     count = len(ring)
     corners = [ring[i] for i in range(count) if _orientation(ring[i - 1], ring[i], ring[(i + 1) % count]) != 0]
@@ -183,7 +207,7 @@ def _without_straight_points(ring: Ring) -> Ring:
     return corners[first:] + corners[:first]
 
 
-def _outlines_of_holes(rings: list[Ring], areas: Sequence[float], rows: Sequence[bytes]) -> dict[int, int]:
+def _outlines_of_holes(rings: list[PixelRing], areas: Sequence[float], rows: Sequence[bytes]) -> dict[int, int]:
     """The outline around each hole: left of a hole's top corner lies its region, up to a ring on the left."""
     holes = [i for i, area in enumerate(areas) if area < 0]
     if not holes:
@@ -197,17 +221,17 @@ def _outlines_of_holes(rings: list[Ring], areas: Sequence[float], rows: Sequence
     return outlines
 
 
-def _left_edges(ring: Ring) -> Iterator[Vertex]:
+def _left_edges(ring: PixelRing) -> Iterator[Vertex]:
     for (_, y1), (x2, y2) in zip(ring, (*ring[1:], ring[0]), strict=True):
         if y2 < y1:
             yield x2, y2
 
 
-def _top(ring: Ring) -> tuple[int, int]:
+def _top(ring: PixelRing) -> tuple[int, int]:
     return min((y, x) for x, y in ring)
 
 
-def _simplified(ring: Ring, tolerance: float) -> Ring:
+def _simplified(ring: PixelRing, tolerance: float) -> PixelRing:
     """Douglas-Peucker between fixed vertices: the first, the one farthest from it, and every CHUNK-th."""
     x0, y0 = ring[0]
     far = max(range(len(ring)), key=lambda i: (ring[i][0] - x0) ** 2 + (ring[i][1] - y0) ** 2)
@@ -225,7 +249,7 @@ def _simplified(ring: Ring, tolerance: float) -> Ring:
     return kept if doubled_area(kept) * doubled_area(ring) > 0 else ring
 
 
-def _farthest(line: Ring, first: int, last: int) -> tuple[int, float]:
+def _farthest(line: PixelRing, first: int, last: int) -> tuple[int, float]:
     (x1, y1), (x2, y2) = line[first], line[last]
     dx, dy = x2 - x1, y2 - y1
     length = math.hypot(dx, dy)

@@ -12,10 +12,9 @@ from worker.formats.answer_text import looks_like_json, parse_json
 from worker.formats.checks import ROOT, AmbiguousFormat, Path, ResultPointer, UnknownFormat, fail, show
 from worker.formats.mappings import catalogue_of, shipped
 from worker.formats.meaning import carries_geometry, with_evidence
-from worker.formats.options import ReadOptions
+from worker.formats.options import ReadOptions, selected
 from worker.formats.recognise import choose, refuse_page
 from worker.formats.registry import answers, envelopes, find, formats
-from worker.formats.selection import selected
 from worker.formats.structure import Envelope, Family, Match, Unwrapped, holds_no_answer
 
 MAX_ENVELOPES = 4

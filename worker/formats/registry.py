@@ -14,41 +14,26 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any
 
+from worker.formats.envelopes import aws, clouds, jobs
 from worker.formats.families import (
-    aws_envelopes,
-    bare_text,
-    bentoml,
-    cloud_envelopes,
-    cloudevents,
     coco,
-    hf_classification,
-    hf_object_detection,
-    hf_question_answering,
-    hf_segmentation,
-    hf_speech,
+    detectors,
+    hf_pipelines,
     hf_token_classification,
-    hf_zero_shot,
-    job_envelopes,
-    kili,
+    inference_logs,
     label_studio,
-    ocr_lists,
     open_inference,
-    open_inference_grpc,
     openai,
-    pmml,
-    sagemaker,
+    own_forms,
     seldon,
-    short_form,
-    sklearn,
-    sqs,
+    tables,
+    tensors,
     tf_serving,
     torchserve,
-    torchvision,
-    triton,
-    ultralytics,
+    unwrapped,
 )
-from worker.formats.index import FormatIndex
 from worker.formats.mappings import Catalogue, MappingError, parse_mappings, shipped
+from worker.formats.recognise import FormatIndex
 from worker.formats.structure import Envelope, Family
 
 logger = logging.getLogger(__name__)
@@ -101,42 +86,42 @@ def _formats(value: object) -> Iterator[Family | Envelope]:
 
 
 ANSWERS: tuple[Family, ...] = (
-    kili.FAMILY,
+    own_forms.KILI,
     *tf_serving.FAMILIES,
     open_inference.FAMILY,
-    triton.FAMILY,
+    tensors.TRITON,
     seldon.FAMILY,
-    sklearn.FAMILY,
+    unwrapped.SKLEARN,
     *torchserve.FAMILIES,
-    hf_classification.FAMILY,
-    hf_zero_shot.FAMILY,
+    hf_pipelines.CLASSIFICATION,
+    hf_pipelines.ZERO_SHOT,
     hf_token_classification.FAMILY,
-    hf_object_detection.FAMILY,
-    hf_segmentation.FAMILY,
-    hf_question_answering.FAMILY,
-    hf_speech.FAMILY,
-    ultralytics.FAMILY,
-    torchvision.FAMILY,
+    hf_pipelines.OBJECT_DETECTION,
+    hf_pipelines.SEGMENTATION,
+    hf_pipelines.QUESTION_ANSWERING,
+    hf_pipelines.SPEECH,
+    detectors.ULTRALYTICS,
+    detectors.TORCHVISION,
     coco.FAMILY,
     label_studio.FAMILY,
     openai.FAMILY,
-    pmml.FAMILY,
-    ocr_lists.FAMILY,
-    bentoml.FAMILY,
-    bare_text.FAMILY,
-    short_form.FAMILY,
+    tables.PMML,
+    unwrapped.OCR_LISTS,
+    inference_logs.BENTOML,
+    unwrapped.BARE_TEXT,
+    own_forms.SHORT_FORM,
 )
 """Families that hold answers."""
 
 ENVELOPES: tuple[Envelope, ...] = (
-    cloudevents.ENVELOPE,
-    *sagemaker.ENVELOPES,
-    sqs.ENVELOPE,
-    open_inference_grpc.ENVELOPE,
-    *aws_envelopes.ENVELOPES,
-    *cloud_envelopes.ENVELOPES,
+    inference_logs.CLOUDEVENTS,
+    *aws.SAGEMAKER,
+    aws.SQS,
+    open_inference.GRPC,
+    *aws.ENVELOPES,
+    *clouds.ENVELOPES,
     *seldon.ENVELOPES,
-    *job_envelopes.ENVELOPES,
+    *jobs.ENVELOPES,
 )
 """Wrappers around payloads of the families."""
 

@@ -8,13 +8,11 @@ from typing import Any
 
 from worker.contract.output import DetectedObject, Shape
 from worker.formats.checks import Path, array, describe, fail, integer, mapping, number
-from worker.formats.coordinates import Canvas, corners_of, numbers, unit_canvas
-from worker.formats.families.poses import pose_shape
+from worker.formats.contours import as_hole, as_outline
+from worker.formats.coordinates import Canvas, corners_of, numbers, pose_shape, unit_canvas
 from worker.formats.masks import placed, shape_of_grid, shape_of_png, shape_of_rle
-from worker.formats.options import ReadOptions
-from worker.formats.regions import as_hole, as_outline
+from worker.formats.options import Kept, LeftOut, ReadOptions, keep
 from worker.formats.scores import label_of, probability
-from worker.formats.selection import Kept, LeftOut, keep
 
 Item = Mapping[str, Any]
 

@@ -59,7 +59,8 @@ class Recognised:
     rule: str
     sources: tuple[str, ...]
     detect: Callable[[Any], Match | None]
-    near: Callable[[Any], Miss | None]
+    near: Callable[[Any], Miss | None] = lambda _: None
+    """How a payload misses the format by a little, for the refusal; by default none is said to."""
     options: tuple[str, ...] = ()
     limits: str = ""
     needs: tuple[tuple[str, ...], ...] = ()

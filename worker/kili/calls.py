@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -87,6 +88,13 @@ class Caller:
         self._stop = stop or threading.Event()
         self._observe = observe
         self._transport = Transport(access, http)
+        self._check: Callable[[], None] | None = None
+
+    def guarded(self, check: Callable[[], None]) -> Caller:
+        """The same caller, which calls ``check`` right before each attempt is sent."""
+        caller = copy(self)
+        caller._check = check
+        return caller
 
     def call(
         self,
@@ -205,6 +213,8 @@ class Caller:
     def _exchange(self, request: _Request[Result], number: int) -> Result:
         payload = request.pack()
         waited = self._take_from_budget(request)
+        if self._check is not None:
+            self._check()
         status, outcome, begun = None, "ok", clock.monotonic()
         try:
             answer = request.send(payload)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -54,6 +55,12 @@ class KiliClient:
         observe: Callable[[CallRecord], None] | None = None,
     ) -> None:
         self._caller = Caller(access, budget=budget, retry=retry, http=http, stop=stop, observe=observe)
+
+    def guarded(self, check: Callable[[], None]) -> KiliClient:
+        """The same client, which calls ``check`` right before each attempt is sent; what that raises ends the call."""
+        client = copy(self)
+        client._caller = self._caller.guarded(check)
+        return client
 
     def existing_external_ids(self, project_id: str, external_ids: Sequence[str]) -> set[str]:
         """Return which of the external ids the project has; one call per 1,000."""

@@ -17,7 +17,7 @@ import httpx
 
 from worker import __version__
 from worker.environment import clock
-from worker.environment.trust import trusted
+from worker.environment.connections import trusted
 
 DEFAULT_ENDPOINT = "https://cloud.kili-technology.com/api/label/v2/graphql"
 

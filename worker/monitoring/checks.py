@@ -15,10 +15,9 @@ from redis.exceptions import NoPermissionError
 from worker.environment.connections import WHERE, connect
 from worker.kili import CallBudget, KiliError
 from worker.monitoring.redis_permissions import NEEDED, keys_of_celery, missing_rights, try_broker
-from worker.projects.configuration import ProjectsFileError
+from worker.projects.configuration import ProjectsFileError, review_gaps, review_text, scorer_missing
 from worker.projects.results import SETTING as RESULT_PLACES
 from worker.projects.results import ResultPlaces
-from worker.projects.review_policy import review_gaps, review_text, scorer_missing
 from worker.review import PolicyError
 from worker.settings.names import unknown_names
 from worker.settings.tree import Settings

@@ -1,19 +1,68 @@
-"""Whether a worker gets anything done: liveness is progress, not a thread that runs.
+"""Whether a worker gets anything done, and the heartbeat file that says so.
 
-A worker is stuck when for a stated time it could not do one of three things although it tried: look for work (lease),
-send calls for reasons of its own (no socket, no name service, certificates), record outcomes (settle). It is stuck too
-when a project that it holds has not moved for so long: no entry leased or settled, no call ended. What lies with Kili
-(an outage, a pause) is no standstill of the worker: to start it anew would not help. Readiness tells of that.
+Liveness is progress, not a thread that runs. ``prediction-worker health`` reads the file without the worker's other
+code.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
+from pathlib import Path
 
 from worker.environment import clock
+from worker.environment.json_text import of_stored
+
+STALE_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Heartbeat:
+    """What the worker last said of itself; ``trouble`` is empty when it is ready."""
+
+    at: float
+    pid: int
+    trouble: str
+    draining: bool = False
+
+
+class Pulse:
+    """Writes the heartbeat file at most once a second.
+
+    Args:
+        path: of the file; replaced atomically.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._last = 0.0
+
+    def beat(self, trouble: str = "", *, draining: bool = False) -> None:
+        """Say that the worker lives, and what keeps it from working, if anything."""
+        now = clock.now()
+        if now - self._last < 1.0 and not draining:
+            return
+        self._last = now
+        beat = Heartbeat(now, os.getpid(), trouble, draining)
+        draft = self._path.with_name(f"{self._path.name}.{beat.pid}")
+        draft.write_text(json.dumps(asdict(beat)), "utf-8")
+        draft.replace(self._path)
+
+    def end(self) -> None:
+        """The worker is gone."""
+        self._path.unlink(missing_ok=True)
+
+
+def read_heartbeat(path: Path) -> Heartbeat | None:
+    """The last heartbeat, or None when there is none to be read."""
+    try:
+        return of_stored(Heartbeat, path.read_text("utf-8"))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 class Activity(StrEnum):

@@ -12,7 +12,7 @@ import redis
 from worker import __version__
 from worker.environment import clock
 from worker.environment.connections import insist
-from worker.environment.stored import of_stored
+from worker.environment.json_text import of_stored
 
 logger = logging.getLogger(__name__)
 

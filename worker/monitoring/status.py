@@ -12,7 +12,7 @@ from worker.feedback.drift import State
 from worker.feedback.messages import detector_name, percent
 from worker.feedback.service import summaries
 from worker.intake import Inbox
-from worker.projects.review_policy import review_text
+from worker.projects.configuration import review_text
 from worker.settings.tree import Settings
 from worker.spool import Lane, Ledger, Spool, replacement_of
 from worker.spool.call_counters import CallCounter

@@ -1,20 +1,25 @@
-"""What one worker counts of its own work, and what its probes answer from."""
+"""What one worker counts of its own work, and what it serves of it over HTTP."""
 
 from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Sequence
+from http import HTTPStatus
 
 import redis
 from prometheus_client import CollectorRegistry
 from prometheus_client.process_collector import ProcessCollector
 
 from worker import __version__
+from worker.delivery import AdaptiveLimit
 from worker.environment import clock
 from worker.kili import CallRecord
 from worker.monitoring import metrics
+from worker.monitoring.endpoint import Endpoint, EndpointAnswer, Route
+from worker.monitoring.probes import Probes
 from worker.monitoring.progress import Activity, Progress
-from worker.monitoring.series import Counter, Families, Family, LabelLimit, MetricHistogram, family_of
+from worker.monitoring.series import Counter, Families, Family, LabelLimit, MetricHistogram, exposition, family_of
+from worker.settings.address import Address
 from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement
 
 CAUSES = 50
@@ -168,3 +173,25 @@ class WorkerMonitor:
     def _note_causes(self, causes: Tally[str]) -> None:
         for cause, number in causes.items():
             self._count(metrics.DEAD_LETTERED, number, self._causes.of(cause))
+
+
+def worker_routes(monitor: WorkerMonitor, probes: Probes, adaptive_limit: AdaptiveLimit) -> dict[str, Route]:
+    """``/metrics``, ``/livez`` and ``/readyz`` of one worker."""
+
+    def limits() -> Iterator[Family]:
+        yield family_of(metrics.LIMIT, float(adaptive_limit.limit))
+        yield family_of(metrics.IN_FLIGHT, float(adaptive_limit.in_flight))
+
+    registry = monitor.registry(probes.families, limits)
+    return {
+        "/metrics": lambda accept: EndpointAnswer(HTTPStatus.OK, *exposition(registry, accept)),
+        "/livez": lambda _: probes.live(),
+        "/readyz": lambda _: probes.ready(),
+    }
+
+
+def worker_endpoint(
+    listen: str, monitor: WorkerMonitor, probes: Probes, adaptive_limit: AdaptiveLimit
+) -> Endpoint | None:
+    """The server of one worker; None where it is off."""
+    return Endpoint(Address.parse(listen), worker_routes(monitor, probes, adaptive_limit)) if listen else None

@@ -5,16 +5,13 @@ Knows nothing of HTTP, Redis or settings.
 
 from __future__ import annotations
 
-from worker.ontology.interface import InterfaceDrift, drift
-from worker.ontology.validate_annotations import rich_text_parts
-
-from .agreement import Agreement, agreement
-from .compiled import CompiledChoice
-from .compose import to_json_response, unknown_labels
-from .confidence import confidence_of
-from .errors import CAUSES, Cause, InterfaceError, OntologyError
-from .interface import IGNORED_JOBS, Category, Interface, Job, KeyPoint
-from .validate import validate
+from worker.ontology.agreement import Agreement, agreement
+from worker.ontology.compiled import CompiledChoice
+from worker.ontology.compose import to_json_response, unknown_labels
+from worker.ontology.confidence import confidence_of
+from worker.ontology.errors import CAUSES, Cause, InterfaceError, OntologyError
+from worker.ontology.interface import IGNORED_JOBS, Category, Interface, InterfaceDrift, Job, KeyPoint, drift
+from worker.ontology.validate import rich_text_parts, validate
 
 __all__ = [
     "CAUSES",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .interface import IGNORED_JOBS, Interface
-from .validate_context import is_percent
+from worker.ontology.interface import IGNORED_JOBS, Interface
+from worker.ontology.validate_context import is_percent
 
 
 def confidence_of(json_response: object, interface: Interface | None = None) -> float | None:

@@ -5,9 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
-from .classes import listed, nearest, nearest_category
-from .interface import Job
-from .validate_context import Context, as_list, as_object, as_text, check_key_frame, check_percent, refuse
+from worker.ontology.classes import listed, nearest, nearest_category
+from worker.ontology.interface import Job
+from worker.ontology.validate_context import (
+    Context,
+    as_list,
+    as_object,
+    as_text,
+    check_key_frame,
+    check_percent,
+    refuse,
+)
 
 CATEGORY_KEYS = frozenset({"name", "confidence", "children"})
 """The keys of a chosen category; the official SDK fails to read any other."""

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from .errors import Cause, OntologyError
-from .interface import Interface, Job
+from worker.ontology.errors import Cause, OntologyError
+from worker.ontology.interface import Interface, Job
 
 NUMBERS = (float, int)
 """The types of JSON numbers; asking for the type itself leaves out true and false."""

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from .errors import Cause, OntologyError
-from .interface import Category, Job
-from .validate_categories import check_nested
-from .validate_context import Context, as_list, as_object, is_int, refuse
+from worker.ontology.errors import Cause, OntologyError
+from worker.ontology.interface import Category, Job
+from worker.ontology.validate_categories import check_nested
+from worker.ontology.validate_context import Context, as_list, as_object, is_int, refuse
 
 AREA_TOOLS = frozenset({"rectangle", "polygon", "semantic"})
 FEWEST = {"rectangle": 4, "polygon": 3, "semantic": 3, "polyline": 2, "vector": 2}

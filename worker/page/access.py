@@ -1,13 +1,15 @@
-"""Who may see the page and who may act: two tokens, and sessions that are signed.
+"""Who may see the page, who may act, and the log of who did what.
 
-A session is a signed cookie. Its key is a secret in Redis mixed with both tokens: every instance of the page takes the
-sessions of the others, and whoever changes a token ends them all.
+There are two tokens, and sessions that are signed. The newest entries of the audit log are in Redis, all of them in the
+worker's log.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import json
+import logging
 import secrets
 import threading
 from collections import OrderedDict
@@ -21,6 +23,7 @@ from itsdangerous import BadData, URLSafeSerializer
 
 from worker.environment import clock
 from worker.environment.connections import insist
+from worker.environment.json_text import of_stored
 from worker.settings.page_group import PageSettings
 
 COOKIE = "prediction_worker_page"
@@ -124,7 +127,7 @@ class LoginLimit:
         self._failed: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._guard = threading.Lock()
 
-    def wait(self, address: str) -> float:
+    def seconds_left(self, address: str) -> float:
         """Seconds until an address may try again; 0.0: now."""
         with self._guard:
             since, count = self._failed.get(address, (0.0, 0))
@@ -139,3 +142,47 @@ class LoginLimit:
             self._failed[address] = (now, 1) if now - since > TRIES_SECONDS else (since, count + 1)
             while len(self._failed) > ADDRESSES:
                 self._failed.popitem(last=False)
+
+
+logger = logging.getLogger(__name__)
+
+KEPT = 10_000
+MAX_TEXT = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """Something that an operator did: ``what`` was done to ``target``; ``outcome`` in words, ``detail`` at length."""
+
+    at: float
+    who: str
+    address: str
+    what: str
+    target: str
+    outcome: str
+    detail: str = ""
+
+
+class AuditLog:
+    """The entries of a fleet's operators, in the stream ``page:audit``.
+
+    Args:
+        client: of the spool's Redis.
+        prefix: of every key.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._key = f"{prefix}page:audit"
+
+    def note(self, who: str, address: str, what: str, target: str, outcome: str, detail: str = "") -> None:
+        """Note an entry. Raises redis.RedisError: it is in the log alone."""
+        entry = AuditEntry(clock.now(), who, address, what, target[:MAX_TEXT], outcome[:MAX_TEXT], detail[:MAX_TEXT])
+        extra = {"action": "operator_acted", "who": who, "address": address, "target": entry.target}
+        logger.info("%s: %s", what, outcome, extra={**extra, "entry": what})
+        insist(self._redis, "XADD", self._key, "MAXLEN", "~", KEPT, "*", "entry", json.dumps(asdict(entry)))
+
+    def latest(self, count: int, before: str = "+") -> list[tuple[str, AuditEntry]]:
+        """Entries with their ids, newest first, from before an id."""
+        found: Any = self._redis.xrevrange(self._key, before if before == "+" else f"({before}", "-", count)
+        return [(entry_id.decode(), of_stored(AuditEntry, fields[b"entry"])) for entry_id, fields in found]

@@ -1,15 +1,93 @@
-"""Answers of the page: templates, headers that keep other sites out, and what is refused."""
+"""What somebody asks of the page, and how it answers: templates, their filters, headers that keep other sites out."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from importlib import resources
 from typing import Any
+from urllib.parse import urlencode
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.responses import HTMLResponse, Response
 
-from worker.page import formatting
+from worker import __version__
+from worker.environment import clock
+from worker.feedback.messages import age, detector_name, percent
+from worker.page.access import Session
+
+NAMELESS = "(names none)"
+
+
+def number(value: float | None) -> str:
+    """A count with separators, or a rate with what digits it needs."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:,.1f}" if value >= 10 else f"{value:.2g}"
+
+
+def seconds(value: float | None) -> str:
+    """A span of time; nothing for none."""
+    if value is None:
+        return "unknown"
+    return "never at this rate" if math.isinf(value) else age(value)
+
+
+def moment(value: float | str | None) -> str:
+    """A time in UTC, of seconds since the epoch or as ISO 8601."""
+    if value is None:
+        return "unknown"
+    found = datetime.fromisoformat(value) if isinstance(value, str) else datetime.fromtimestamp(value, UTC)
+    return found.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def until(moment_ms: int) -> str:
+    """How long it is until a moment, in milliseconds since the epoch."""
+    left = moment_ms / 1000 - clock.now()
+    return f"in {age(left)}" if left > 0 else "now"
+
+
+def size(count: int) -> str:
+    """Bytes."""
+    for length, unit in ((1_000_000_000, "GB"), (1_000_000, "MB"), (1000, "kB")):
+        if count >= length:
+            return f"{count / length:.1f}\u202f{unit}"
+    return f"{count}\u202fB"
+
+
+def query(values: Mapping[str, Any]) -> str:
+    """The query of an address, without what is not set."""
+    found = urlencode({name: value for name, value in values.items() if value not in (None, "")}, doseq=True)
+    return f"?{found}" if found else ""
+
+
+def named(text: str | None) -> str:
+    """A name, or that there is none."""
+    return NAMELESS if text in (None, "", "-") else str(text)
+
+
+def diff_rows(text: str) -> list[tuple[str, str]]:
+    """A kept diff as rows: its sign, and the line."""
+    return [(line[:1], line[1:]) for line in text.splitlines()]
+
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    "detector": detector_name,
+    "diff_rows": diff_rows,
+    "moment": moment,
+    "named": named,
+    "number": number,
+    "percent": percent,
+    "query": query,
+    "seconds": seconds,
+    "size": size,
+    "until": until,
+}
+
 
 STATIC = {
     "page.css": "text/css; charset=utf-8",
@@ -63,7 +141,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= formatting.FILTERS
+    found.filters |= FILTERS
     return found
 
 
@@ -103,3 +181,89 @@ def static(name: str) -> Response:
         raise NotPossible(404, "there is no such file")
     headers = {**HEADERS, "Cache-Control": "public, max-age=3600"}
     return Response(FILES[name], headers=headers, media_type=STATIC[name])
+
+
+MAX_VALUE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request: its query, its form, who asks and from where."""
+
+    path: str
+    session: Session
+    address: str
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    form: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def text(self, name: str) -> str:
+        """A value of the query, empty when it is not there."""
+        return _first(self.query, name)[:MAX_VALUE]
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """A positive number of the query; the default when it is none."""
+        given = self.text(name)
+        return min(max(1, int(given[:9])), most) if given.isascii() and given.isdecimal() else default
+
+    def sent(self, name: str) -> str:
+        """A value of the form, empty when it is not there."""
+        return _first(self.form, name)
+
+    @property
+    def who(self) -> str:
+        """Who is noted in the audit log."""
+        return f"{self.session.name or 'nameless'} ({self.session.role})"
+
+    def needs(self, name: str) -> str:
+        """A value of the query that must be there."""
+        given = self.text(name)
+        if not given:
+            raise NotPossible(400, f"the address lacks {name}", "follow a link of the page")
+        return given
+
+
+def _first(values: Mapping[str, Sequence[str]], name: str) -> str:
+    found = values.get(name, ())
+    return found[0] if found else ""
+
+
+Answer = Callable[[Asked], Response]
+"""Answers a request; raises NotPossible."""
+
+Values = dict[str, Any]
+"""What a template is given."""
+
+
+MENU = (
+    ("/", "Overview"),
+    ("/page/projects", "Projects"),
+    ("/page/letters", "Dead letters"),
+    ("/page/quality", "Quality"),
+    ("/page/fleet", "Fleet"),
+    ("/page/audit", "Audit log"),
+)
+
+
+class Renderer:
+    """Makes pages from templates."""
+
+    def page(self, template: str, asked: Asked, values: Mapping[str, Any], status: int = 200) -> Response:
+        """A whole page."""
+        return html(rendered(template, self.values(asked, values)), status)
+
+    def part(self, template: str, asked: Asked, values: Mapping[str, Any]) -> str:
+        """The part of a page that is renewed while somebody looks."""
+        return rendered(f"_{template}", self.values(asked, values))
+
+    def values(self, asked: Asked, values: Mapping[str, Any]) -> dict[str, Any]:
+        """What a template is given."""
+        query = {name: list(given) for name, given in asked.query.items() if name != "live"}
+        return {
+            "menu": MENU,
+            "path": asked.path,
+            "session": asked.session,
+            "query": query,
+            "is_live": asked.text("live") != "off",
+            "version": __version__,
+            **values,
+        }

@@ -16,17 +16,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.kili.budget import BudgetTimeout
-from worker.page.access import COOKIE, LoginLimit, Session, Sessions, stored_key
-from worker.page.answers import NotPossible, html, plain, rendered, see_other, static
-from worker.page.asked import Answer, Asked, Values
-from worker.page.audit import AuditLog
-from worker.page.fleet_status import FleetStatus
+from worker.page.access import COOKIE, AuditLog, LoginLimit, Session, Sessions, stored_key
+from worker.page.answers import Answer, Asked, NotPossible, Renderer, Values, html, plain, rendered, see_other, static
 from worker.page.letter_actions import LetterActions
 from worker.page.letters import LettersView
-from worker.page.live import Live
+from worker.page.live import FleetStatus, Live, in_thread
 from worker.page.quality import QualityView, Reports
-from worker.page.renderer import Renderer
-from worker.page.threads import in_thread
 from worker.page.views import Views
 from worker.review import PolicyError
 from worker.settings.tree import Settings
@@ -180,7 +175,7 @@ class Page:
             return self._problem(error)
         sent = {name: form.get(name, [""])[0] for name in ("token", "name", "next")}
         address = _address(request)
-        wait = self._login_limit.wait(address)
+        wait = self._login_limit.seconds_left(address)
         if wait > 0:
             response = self._login_page(sent["next"], "Too many wrong tokens; try again in a minute.", 429)
             response.headers["Retry-After"] = str(int(wait) + 1)

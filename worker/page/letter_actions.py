@@ -13,9 +13,9 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist
-from worker.environment.stored import of_stored
+from worker.environment.json_text import of_stored
 from worker.intake import Admitter, MessageParser
-from worker.page.audit import AuditLog
+from worker.page.access import AuditLog
 from worker.settings.tree import Settings
 from worker.spool import Admission, Dead, Spool
 from worker.spool.dead_letters import DeadLetter, DeadLetters, Form, event_of

@@ -2,19 +2,79 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, cast
+import difflib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal, NoReturn, cast
 
 from starlette.responses import Response
 
-from worker.page import editing
-from worker.page.answers import NotPossible, download, see_other
-from worker.page.asked import Asked, Values
-from worker.page.editing import Draft
-from worker.page.formatting import diff_rows
+from worker.intake import MessageParser
+from worker.page.answers import Asked, NotPossible, Renderer, Values, diff_rows, download, see_other
 from worker.page.letter_actions import Actor, LetterActions, Verb, WorkInProgress
-from worker.page.renderer import Renderer
 from worker.page.views import page_asked
-from worker.spool.dead_letters import LETTER_ID, DeadLetter
+from worker.spool.dead_letters import LETTER_ID, DeadLetter, Form
+
+MAX_SHOWN = 20_000
+MAX_EDITED = 200_000
+MAX_LINES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What is edited: the text, and the form of a message that has it; ``problem`` says why it cannot be."""
+
+    text: str
+    form: Form
+    problem: str = ""
+
+
+def draft_of(letter: DeadLetter, parser: MessageParser) -> Draft:
+    """The prediction that an original carries, or the original itself where it carries no single one."""
+    form: Form = letter.about.get("form", "message")
+    message = parser.message_in(form, letter.original)
+    raw, form = (letter.original, form) if message is None else (message, "message")
+    try:
+        text = raw.decode()
+    except UnicodeDecodeError:
+        return Draft(raw.decode("utf-8", "replace"), form, "the original is no text in UTF-8")
+    if len(raw) > MAX_EDITED:
+        return Draft(text, form, f"the original is larger than {MAX_EDITED:,} bytes")
+    return Draft(laid_out(text), form)
+
+
+def laid_out(text: str) -> str:
+    """JSON over several lines; as it is where that would change anything, or where it is no JSON."""
+    try:
+        found = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse)
+        shown = json.dumps(found, indent=2, ensure_ascii=False, allow_nan=False)
+        return shown if json.loads(shown) == found else text
+    except (ValueError, RecursionError):
+        return text
+
+
+def changes(before: str, after: str) -> list[tuple[str, str]]:
+    """The lines that differ, with their surroundings: ``+``, ``-``, `` `` or ``@``, and the text."""
+    lines = difflib.unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=2)
+    found = [(line[:1], line[1:]) for line in lines if not line.startswith(("---", "+++"))]
+    return found if len(found) <= MAX_LINES else [*found[:MAX_LINES], ("@", f"{len(found) - MAX_LINES} more lines")]
+
+
+def diff_text(rows: list[tuple[str, str]]) -> str:
+    """The same as text, without what has not changed."""
+    return "\n".join(f"{sign}{line}" for sign, line in rows if sign in "+-")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key is there twice")
+    return found
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
 
 ROWS = 25
 MOST_CHOSEN = 200
@@ -53,10 +113,10 @@ class LettersView:
     def one(self, asked: Asked) -> Values:
         """One letter with its history and its original."""
         letter = self._letter(asked.text("id"))
-        draft = editing.draft_of(letter, self._work.parser)
+        draft = draft_of(letter, self._work.parser)
         history = [{**event, "changed": diff_rows(event.get("diff", ""))} for event in _history(letter)]
-        shown, size = draft.text[: editing.MAX_SHOWN], len(letter.original)
-        cut = len(draft.text) > editing.MAX_SHOWN
+        shown, size = draft.text[:MAX_SHOWN], len(letter.original)
+        cut = len(draft.text) > MAX_SHOWN
         return {"letter": letter, "draft": draft, "shown": shown, "cut": cut, "size": size, "history": history}
 
     def original(self, asked: Asked) -> Response:
@@ -98,7 +158,7 @@ class LettersView:
         letter = self._letter(asked.sent("id"))
         draft, text = self._editable(letter), _edited(asked)
         wrong = self._work.still_wrong(draft.form, text.encode())
-        changed = editing.changes(draft.text, text)
+        changed = changes(draft.text, text)
         if wrong or not changed:
             values = {"letter": letter, "text": text, "wrong": wrong, "unchanged": not changed}
             return self._renderer.page("edit.html", asked, values, 422)
@@ -110,7 +170,7 @@ class LettersView:
         draft, text = self._editable(letter), _edited(asked)
         if self._work.still_wrong(draft.form, text.encode()):
             return self.preview(asked)
-        diff = editing.diff_text(editing.changes(draft.text, text))
+        diff = diff_text(changes(draft.text, text))
         message = self._work.edited(letter, text.encode(), draft.form, diff, _actor(asked))
         return self._renderer.page("done.html", asked, {"title": "Replayed", "words": message, "back": "/page/letters"})
 
@@ -125,7 +185,7 @@ class LettersView:
         return letter
 
     def _editable(self, letter: DeadLetter) -> Draft:
-        draft = editing.draft_of(letter, self._work.parser)
+        draft = draft_of(letter, self._work.parser)
         if draft.problem:
             raise NotPossible(
                 422, f"it cannot be edited here: {draft.problem}", "save the original, and publish a new one"
@@ -158,7 +218,7 @@ def _edited(asked: Asked) -> str:
     text = asked.sent("text").replace("\r\n", "\n")
     if not text.strip():
         raise NotPossible(400, "the text is empty", "drop the letter if it is not wanted")
-    if len(text.encode("utf-8", "surrogatepass")) > 2 * editing.MAX_EDITED:
+    if len(text.encode("utf-8", "surrogatepass")) > 2 * MAX_EDITED:
         raise NotPossible(413, "the text is too large", "save the original, and publish a new one")
     return text
 

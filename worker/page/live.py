@@ -1,17 +1,98 @@
-"""Server-sent events: the part of a page that changes, sent again whenever it has changed."""
+"""The status that the page shows, and the part of it that is sent again whenever it has changed.
+
+What ``status`` collects is read at most once a second. Those who look have threads of their own, so that they never
+take the place of those who send.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
 
+import anyio
 import redis
+from anyio import to_thread
 from starlette.responses import Response, StreamingResponse
 
 from worker.environment import clock
+from worker.monitoring.exporter import Rate, Rates
+from worker.monitoring.roster import Presence
+from worker.monitoring.status import collect
 from worker.page.answers import HEADERS, plain
-from worker.page.threads import in_thread
+from worker.settings.tree import Settings
+from worker.spool import Spool
+from worker.wiring import inbox_of
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+MOST = 10
+_LIMITER = anyio.CapacityLimiter(MOST)
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a function in one of the threads."""
+    return await to_thread.run_sync(lambda: function(*args, **kwargs), limiter=_LIMITER)
+
+
+logger = logging.getLogger(__name__)
+
+AGE_SECONDS = 1.0
+WINDOW_SECONDS = 300.0
+WATCH_SECONDS = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What was found, the rate of each project as far as it is known, and when (seconds since the epoch)."""
+
+    found: dict[str, Any]
+    rates: dict[str, Rate]
+    at: float
+
+
+class FleetStatus:
+    """Looks at the fleet; threads share it.
+
+    Args:
+        settings: of the fleet.
+        spool: to ask.
+    """
+
+    def __init__(self, settings: Settings, spool: Spool) -> None:
+        self._settings = settings
+        self._spool = spool
+        self._inbox = inbox_of(settings)
+        self._rates = Rates(WINDOW_SECONDS)
+        self._guard = threading.Lock()
+        self._snapshot: Snapshot | None = None
+        self._looked = float("-inf")
+
+    def snapshot(self) -> Snapshot:
+        """The figures, at most a second old. Raises redis.RedisError."""
+        with self._guard:
+            if self._snapshot is None or clock.monotonic() - self._looked > AGE_SECONDS:
+                found = collect(self._settings, self._spool, self._inbox)
+                self._looked = clock.monotonic()
+                self._snapshot = Snapshot(found, self._rates.measure(found["projects"], self._looked), clock.now())
+            return self._snapshot
+
+    def watch(self, stop: threading.Event, presence: Presence) -> None:
+        """Look now and then although nobody asks, so that rates are known when somebody does; until stopped."""
+        while True:
+            try:
+                presence.tick()
+                self.snapshot()
+            except (redis.RedisError, OSError) as error:
+                logger.debug("not looked: %s", error, extra={"action": "figures_wait"})
+            if clock.wait(stop, WATCH_SECONDS):
+                presence.end()
+                return
+
 
 EVERY_SECONDS = 2.0
 STOP_SECONDS = 0.25

@@ -17,13 +17,11 @@ from worker.feedback.reading import KiliReader
 from worker.kili import KiliError
 from worker.kili.interfaces import InterfaceCache
 from worker.ontology import InterfaceError
-from worker.page.answers import REPORT_POLICY, NotPossible, html, see_other
-from worker.page.asked import Asked, Values
-from worker.page.audit import AuditLog
-from worker.page.fleet_status import FleetStatus
-from worker.page.renderer import Renderer
+from worker.page.access import AuditLog
+from worker.page.answers import REPORT_POLICY, Asked, NotPossible, Renderer, Values, html, see_other
+from worker.page.live import FleetStatus
 from worker.page.views import paged
-from worker.reports.pages import overview, version_page
+from worker.reports.page import page, version_page
 from worker.settings.tree import Settings
 from worker.spool import Spool
 from worker.wiring import access_of, budget_of, feedback_of, file_rules_of, kili_of
@@ -135,7 +133,7 @@ class Reports:
     def _page(self, project: str, model: str) -> str:
         found = self._report_data(project)
         if not model:
-            return overview(found.report_data, project, found.links, lambda name: _place(project, name))
+            return page(found.report_data, project, found.links, place_of=lambda name: _place(project, name))
         try:
             return version_page(found.report_data, project, found.links, model, _place(project))
         except KeyError:

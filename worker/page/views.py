@@ -8,10 +8,9 @@ from typing import Any, TypeVar
 from worker.feedback.drift import State
 from worker.monitoring.exporter import Rate
 from worker.monitoring.roster import Roster
-from worker.page.answers import NotPossible
-from worker.page.asked import Asked, Values
-from worker.page.audit import AuditLog
-from worker.page.fleet_status import FleetStatus, Snapshot
+from worker.page.access import AuditLog
+from worker.page.answers import Asked, NotPossible, Values
+from worker.page.live import FleetStatus, Snapshot
 from worker.spool import Spool
 from worker.spool.dead_letters import LETTER_ID
 

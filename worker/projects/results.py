@@ -13,7 +13,7 @@ import httpx
 
 from worker.contract import MessageError, ReadingLimits, read_json
 from worker.environment import clock
-from worker.environment.trust import trusted
+from worker.environment.connections import trusted
 from worker.projects.outputs import UnreadableOutput
 
 

@@ -12,12 +12,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from worker.environment.trust import trusted
-from worker.feedback.messages import percent
+from worker.environment.connections import trusted
 from worker.feedback.reading import LabelKind, ReadAsset, ReadLabel
 from worker.feedback.verdicts import standing_labels
 from worker.kili import KiliAccess
-from worker.reports.markup import Markup, el, join
 
 MOST_BYTES = 400_000
 MOST_CHARACTERS = 2000
@@ -119,23 +117,20 @@ def responses(asset: ReadAsset, model: str) -> tuple[dict[str, Any], dict[str, A
     return _last(inferences), _last([label for label in human if label.id in standing])
 
 
-def card(exhibit: Exhibit, link: str) -> Markup:
-    """One disagreement as HTML."""
-    row = exhibit.row
-    confidence = None if row["confidence"] is None else el("span", f" {percent(row['confidence'])}", class_="soft")
-    partly = None if row["agreement"] <= 0 else el("p", f"{percent(row['agreement'])} agreed", class_="small soft")
-    alike = row.get("alike", 1)
-    facts = [
-        el("dt", "model"),
-        el("dd", _answer_text(row["model_says"], exhibit.model), confidence, class_="said"),
-        el("dt", "human"),
-        el("dd", _answer_text(row["human_says"], exhibit.human), class_="meant"),
-    ]
-    origin = [el("a", row["external_id"] or row["asset_id"], href=link), el("br"), row["model"]]
-    more = [el("br"), f"one of {alike} alike"] if alike > 1 else None
-    return el(
-        "article", _content(exhibit), el("dl", facts), partly, el("p", origin, more, class_="from"), class_="card"
-    )
+def card(exhibit: Exhibit) -> dict[str, Any]:
+    """One disagreement as the page shows it: a picture with outlines, or a text in pieces, and both answers."""
+    shown = exhibit.shown
+    sides = {"model": exhibit.model, "human": exhibit.human}
+    return {
+        "row": exhibit.row,
+        "alike": exhibit.row.get("alike", 1),
+        "picture": shown.picture,
+        "shapes": [(who, ring) for who, response in sides.items() for ring in _shapes(response)],
+        "pieces": _pieces(shown.text, sides),
+        "problem": shown.problem,
+        "said": _answer_text(exhibit.row["model_says"], exhibit.model),
+        "meant": _answer_text(exhibit.row["human_says"], exhibit.human),
+    }
 
 
 def is_drawn(exhibit: Exhibit) -> bool:
@@ -168,17 +163,6 @@ def _shown(data: bytes) -> Shown:
         return Shown(problem="neither a picture nor a text")
 
 
-def _content(exhibit: Exhibit) -> Markup:
-    if exhibit.shown.picture:
-        shapes = [*_shapes(exhibit.model, "model"), *_shapes(exhibit.human, "human")]
-        drawn = el("svg", shapes, viewBox="0 0 1 1", preserveAspectRatio="none") if shapes else None
-        picture = el("img", alt=exhibit.row["external_id"], src=exhibit.shown.picture)
-        return el("span", picture, drawn, class_="shot drawn" if shapes else "shot")
-    if exhibit.shown.text:
-        return el("p", _marked(exhibit.shown.text, exhibit), class_="words")
-    return el("p", exhibit.shown.problem or "nothing to show", class_="words soft")
-
-
 def _answer_text(classes: Mapping[str, Sequence[str]], response: Mapping[str, Any]) -> str:
     names = [name for job in classes.values() for name in job]
     texts = [payload["text"] for payload in response.values() if isinstance(payload, Mapping) and "text" in payload]
@@ -191,15 +175,14 @@ def _annotations(response: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [one for one in found if isinstance(one, Mapping)]
 
 
-def _shapes(response: Mapping[str, Any], who: str) -> list[Markup]:
-    """Outlines in the unit square."""
-    rings = [
+def _shapes(response: Mapping[str, Any]) -> list[str]:
+    """Outlines in the unit square, as the points of polygons."""
+    return [
         " ".join(f"{vertex['x']:.5f},{vertex['y']:.5f}" for vertex in poly["normalizedVertices"])
         for annotation in _annotations(response)
         for poly in _unfolded(annotation.get("boundingPoly"))
         if all(isinstance(vertex, Mapping) for vertex in poly.get("normalizedVertices") or [None])
     ]
-    return [el("polygon", class_=f"shape {who}", points=ring) for ring in rings]
 
 
 def _unfolded(areas: Any) -> Iterator[Mapping[str, Any]]:
@@ -211,23 +194,14 @@ def _unfolded(areas: Any) -> Iterator[Mapping[str, Any]]:
             yield from _unfolded(area)
 
 
-def _marked(text: str, exhibit: Exhibit) -> Markup:
-    """The text with both sides' entities underlined; a place may be in several."""
-    spans = [
-        (begin, end, who, name)
-        for who, response in (("model", exhibit.model), ("human", exhibit.human))
-        for begin, end, name in _spans(response, len(text))
-    ]
+def _pieces(text: str, sides: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """The text cut where entities begin and end; each piece with who marks it as what, the innermost mark first."""
+    spans = [(*span, who) for who, response in sides.items() for span in _spans(response, len(text))]
     places = sorted({0, len(text), *(place for span in spans for place in span[:2])})
-    return join(_piece(text[here:after], here, spans) for here, after in pairwise(places))
-
-
-def _piece(text: str, here: int, spans: Sequence[tuple[int, int, str, str]]) -> Markup:
-    piece = join([text])
-    for begin, end, who, name in spans:
-        if begin <= here < end:
-            piece = el("mark", piece, class_=who, title=f"{who}: {name}")
-    return piece
+    return [
+        (text[here:after], [(who, name) for begin, end, name, who in spans if begin <= here < end])
+        for here, after in pairwise(places)
+    ]
 
 
 def _spans(response: Mapping[str, Any], length: int) -> list[tuple[int, int, str]]:

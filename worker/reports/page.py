@@ -1,11 +1,18 @@
-"""The report as one page of HTML that needs nothing but itself."""
+"""The report as pages of HTML that need nothing but themselves: what stands on them; ``templates`` say how.
+
+There is one page for a project, or one of all its model versions and one for each of them.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import re
 import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from worker.feedback.breakdown import NOTHING
 from worker.feedback.messages import (
@@ -23,165 +30,42 @@ from worker.feedback.messages import (
     warnings_of,
 )
 from worker.reports import charts
-from worker.reports.charts import interval_bar
 from worker.reports.gallery import Exhibit, card, is_drawn
-from worker.reports.markup import Markup, el, join
-from worker.reports.page_style import STYLE
-from worker.reports.versions import (
-    MOST_CHARTED,
-    PlaceOf,
-    by_version,
-    earlier_table,
-    latest_first,
-    linked,
-    live_names,
-    scroller,
-)
 
-
-def alarms(models: Sequence[dict[str, Any]], links: Links, earlier: Sequence[dict[str, Any]] = ()) -> list[Markup]:
-    """Every alarm that nobody has accepted, as a note; ``earlier`` ones are of versions without figures."""
-    raised = [(alarm, model["jobs"]) for model in models for alarm in model["drift"]["alarms"]]
-    raised += [(alarm, ()) for alarm in earlier]
-    return [_alarm(alarm, jobs, links) for alarm, jobs in raised if alarm["acknowledged_at"] is None]
-
-
-def _alarm(alarm: dict[str, Any], jobs: Collection[str], links: Links) -> Markup:
-    sides = [f"{name} {estimate_text(alarm[name])}" for name in ("before", "after") if name in alarm]
-    agreement = f" Agreement {', '.join(sides)}." if sides else ""
-    since, noticed = time_of_day(alarm["since"], DAY), time_of_day(alarm["at"], DAY)
-    when = f"Since about {since}, noticed at a prediction of {noticed}."
-    fallen = [row for row in alarm["classes"] if row["lost"] > 0]
-    classes = [
-        (f"{class_name(row['name'], jobs)}: {percent(row['before'])} → {percent(row['after'])}", "") for row in fallen
-    ]
-    cases = [
-        [el("a", case["external_id"] or case["asset_id"], href=links.asset(case["asset_id"])), " "]
-        for case in alarm["cases"][:8]
-    ]
-    caption = ["prediction-worker", "report", "--project", links.project, "--acknowledge", alarm["id"]]
-    accept = ["To accept it: ", el("code", shlex.join(caption))]
-    return el(
-        "div",
-        el("h3", f"{alarm['model']}: {detector_name(alarm['detector'])}"),
-        el("p", f"{alarm['meaning'].capitalize()}. {when}{agreement}"),
-        [el("p", "Fell most when the model says: ", tags(classes))] if classes else None,
-        el("p", "Latest wrong ones: ", cases or "none answered yet", class_="small"),
-        el("p", accept, class_="small soft"),
-        class_="note bad",
-    )
-
-
+INDEX = "index.html"
+LONGEST_NAME = 60
 MATRIX_CLASSES = 24
 SHOWN_ROWS = 6
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]], name: str = "") -> Markup:
-    """A table; headings that end in # are of columns of numbers."""
-    numeric = [name.endswith("#") for name in head]
-    top = [el("th", name.rstrip("#"), class_="n" if right else None) for name, right in zip(head, numeric, strict=True)]
-    body = [
-        el("tr", [el("td", cell, class_="n" if right else None) for cell, right in zip(row, numeric, strict=True)])
-        for row in rows
-    ]
-    return scroller(el("table", el("thead", el("tr", top)), el("tbody", body)), name or head[0])
-
-
-def ranking(name: str, rows: Sequence[dict[str, Any]]) -> Markup:
-    """Classes or slices, the worst first; all but the first few folded."""
-    head = [name, "agreement", "", "errors a day#", "predictions#", "answers#", "audits#"]
-    lines = [_ranked(row) for row in rows]
-    rest = lines[SHOWN_ROWS:]
-    return el(
-        "div",
-        table(head, lines[:SHOWN_ROWS]),
-        folded(f"{len(rest)} more", table(head, rest)) if rest else None,
-        class_="card",
-    )
-
-
-def folded(name: str, *content: Any) -> Markup:
-    """Content behind a heading that opens it."""
-    return el("details", el("summary", name), *content)
-
-
-def matrix(rows: Sequence[dict[str, Any]]) -> Markup:
-    """Model against humans, as estimated numbers of predictions; only classes that were mistaken."""
-    cells = {(row["model"], row["human"]): row for row in rows}
-    mistaken: dict[str, float] = {}
-    for row in rows:
-        if row["model"] != row["human"]:
-            for name in (row["model"], row["human"]):
-                mistaken[name] = mistaken.get(name, 0.0) + row["estimated"]
-    names = sorted(mistaken, key=lambda name: -mistaken[name]) or sorted({row["model"] for row in rows})
-    shown = sorted(names[:MATRIX_CLASSES], key=lambda name: (name == NOTHING, name))
-    most = max((row["estimated"] for row in rows if row["model"] != row["human"]), default=1.0) or 1.0
-    head = el("tr", el("td"), [el("th", el("span", name), scope="col", title=name) for name in shown])
-    lines = [
-        el(
-            "tr",
-            el("th", stated, scope="row", title=stated),
-            [_cell(cells.get((stated, meant)), stated == meant, most) for meant in shown],
-        )
-        for stated in shown
-    ]
-    left_out = len(names) - len(shown)
-    note = f"The {len(shown)} classes with most mistakes; {left_out} more were mistaken." if left_out else None
-    drawn = scroller(el("table", head, lines, class_="matrix"), "What was mistaken for what")
-    return el("div", note and el("p", note, class_="small soft"), drawn, class_="card")
-
-
-def comparisons(rows: Sequence[dict[str, Any]]) -> Markup:
-    """Champions and challengers."""
-    head = ["champion", "challenger", "challenger minus champion", "shared assets#", "answers#"]
-    lines = [
-        [row["champion"], row["challenger"], difference_text(row), row["population"], row["verdicts"]] for row in rows
-    ]
-    return el("div", table(head, lines), class_="card")
-
-
-def audits(models: Sequence[dict[str, Any]]) -> Markup:
-    """The audit sample of each model version, and how long answers took; all but the first few folded."""
-    head = ["audits of", "drawn#", "answered#", "waiting#", "overdue#", "prediction to answer, median#"]
-    names = ("drawn", "answered", "waiting", "overdue")
-    lines = [[one["model"], *(one["audits"][name] for name in names), _delay(one)] for one in models]
-    rest = lines[SHOWN_ROWS:]
-    return join([table(head, lines[:SHOWN_ROWS]), folded(f"{len(rest)} more", table(head, rest)) if rest else None])
-
-
-def _ranked(row: dict[str, Any]) -> list[Any]:
-    errors = "" if row["errors_per_day"] is None else f"{row['errors_per_day']:.1f}"
-    counts = [row["population"], row["verdicts"], row["audits"]]
-    return [row["name"], estimate_text(row), interval_bar(row), errors, *counts]
-
-
-def _cell(row: dict[str, Any] | None, same: bool, most: float) -> Markup:
-    kind = "same" if same else None
-    if row is None:
-        return el("td", class_=kind)
-    heat = 0.08 + 0.37 * min(1.0, row["estimated"] / most)
-    style = None if same else f"background:rgba(var(--heat),{heat:.2f})"
-    return el("td", f"{row['estimated']:.0f}", class_=kind, style=style, title=f"{row['answers']:g} answers")
-
-
-def _delay(model: dict[str, Any]) -> str:
-    found = model["verdict_seconds"]
-    return "unknown" if found is None else age(found["median"])
-
-
-def tags(names: Iterable[tuple[str, str]]) -> Markup:
-    """Short words in rounded boxes, each with its kind."""
-    return join(el("span", name, class_=f"tag {kind}".strip()) for name, kind in names)
-
-
+SHOWN_CASES = 8
 BANDS = {"3": "must be reviewed", "2": "audits", "1": "doubtful"}
+CALIBRATIONS = {"confidence": "The model's own confidence", "p_error": "What the review policy expects"}
 
-HOW_TO_READ = (
-    "Doubtful predictions are reviewed first, so the plain average of the answers says nothing of live traffic; it is "
-    "shown as naive and used for nothing. Estimates count every answer once and let the random audits speak for what "
-    "nobody answered; intervals are 95 % score intervals. Where no audit was answered there is no estimate, only what "
-    "the answers leave possible. Times are in UTC."
+LIVE_SECONDS = DAY
+"""A version is live while its latest prediction is no older than this, measured from the latest of all."""
+
+Model = dict[str, Any]
+View = dict[str, Any]
+PlaceOf = Callable[[str], str]
+"""Where the page of a model version is, by its name."""
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("worker.reports"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
+_ENVIRONMENT.globals["shown_rows"] = SHOWN_ROWS
+_ENVIRONMENT.filters |= {
+    "age": age,
+    "date": time_of_day,
+    "day": lambda at: time_of_day(at, DAY),
+    "detector": detector_name,
+    "difference": difference_text,
+    "estimate": estimate_text,
+    "meaning": meaning_of,
+    "percent": percent,
+}
 
 
 def page(
@@ -197,7 +81,7 @@ def page(
     """Write the page; ``report_data`` as :func:`worker.feedback.report_data.report_data_of` computes them.
 
     Args:
-        report_data: of a project, or of one model version (see ``pages.py``).
+        report_data: of a project, or of one model version (see :func:`version_page`).
         title: of the page.
         links: into the project in Kili.
         shown: disagreements.
@@ -205,82 +89,150 @@ def page(
         place_of: where each model version has a page of its own, with what is then left out here.
         back: where the page of all model versions is.
     """
-    newest_first = latest_first(report_data["models"])
-    live = live_names(newest_first)
-    of_versions = [
-        ("worst", "Where the model is wrong most", _worst(newest_first, live)),
-        ("confusion", "What was mistaken for what", _confusion(newest_first, live)),
-        ("calibration", "Does the confidence tell the truth?", _calibration(newest_first, live)),
-        ("drift", "Drift", _drift(newest_first, live)),
-    ]
-    sections = [
-        ("models", "Model versions", _models(newest_first, live, report_data["at"], place_of)),
-        ("time", "Agreement over time", _over_time(newest_first)),
-        *(of_versions if place_of is None else ()),
-        ("versions", "Versions on the same assets", _comparisons(report_data["comparisons"])),
-        ("reviewers", "Reviewers and audits", _reviewers(report_data, newest_first)),
-        ("gallery", "Disagreements", _gallery(shown, links)),
-    ]
-    kept = [section for section in sections if section[2]]
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width,initial-scale=1"),
-        el("title", f"{title}: model against humans"),
-        el("style", Markup(STYLE)),
-    )
-    body = el(
-        "body",
-        el(
-            "header",
-            el("p", el("a", "All model versions", href=back), class_="small") if back else None,
-            _heading(report_data, title, links, about),
-            el("nav", [el("a", name, href=f"#{key}") for key, name, _ in kept]),
-        ),
-        el(
-            "main",
-            alarms(newest_first, links, report_data.get("earlier_alarms", ())),
-            _warnings(report_data),
-            [el("section", el("h2", name), content, id=key) for key, name, content in kept],
-        ),
-        el("footer", el("p", el("strong", "How to read this. "), HOW_TO_READ)),
-    )
-    return f"<!doctype html>{el('html', head, body, lang='en')}"
-
-
-def _heading(report_data: dict[str, Any], title: str, links: Links, about: str | None) -> list[Markup]:
-    moment = datetime.fromtimestamp(report_data["at"], UTC).strftime("%d %B %Y, %H:%M UTC")
+    models = latest_first(report_data["models"])
     traffic = f"How often the model agrees with the humans on live traffic of the last {report_data['days']:g} days"
-    caption = f"{about or traffic}, as of {moment}. "
-    return [el("h1", title), el("p", caption, el("a", "Open the project in Kili", href=links.home), class_="soft")]
-
-
-def _warnings(report_data: dict[str, Any]) -> list[Markup]:
-    return [el("div", caption, class_="note warn") for caption in warnings_of(report_data)]
-
-
-def _models(models: Sequence[Any], live: set[str], now: float, place_of: PlaceOf | None) -> Markup:
-    cards = [_model(model, index, now, place_of) for index, model in enumerate(models) if model["model"] in live]
-    if not cards:
-        return el("p", "No predictions yet.", class_="soft")
-    return join([el("div", cards, class_="cards"), earlier_table(models, live, place_of)])
-
-
-def _model(model: dict[str, Any], index: int, now: float, place_of: PlaceOf | None) -> Markup:
-    row = model["agreement"]
-    states = [(f"{detector_name(name)}: {state}", kind) for name, state, kind in _states(model)]
-    return el(
-        "article",
-        el("h3", _key(index), linked(model["model"], place_of)),
-        el("p", percent(row["value"], 1), class_="big"),
-        el("p", f"between {percent(row['low'], 1)} and {percent(row['high'], 1)} ", charts.interval_bar(row)),
-        [el("p", caption, class_="small soft") for caption in basis_lines(row, now)],
-        tags(states),
-        class_="card",
+    return _ENVIRONMENT.get_template("report.html").render(
+        title=title,
+        about=about or traffic,
+        moment=datetime.fromtimestamp(report_data["at"], UTC).strftime("%d %B %Y, %H:%M UTC"),
+        links=links,
+        back=back,
+        alarms=list(_alarms(models, links, report_data.get("earlier_alarms", ()))),
+        warnings=list(warnings_of(report_data)),
+        sections=[
+            {"key": key, "name": name, "data": data}
+            for key, name, data in _sections(report_data, models, shown, place_of)
+            if data is not None
+        ],
     )
 
 
-def _states(model: dict[str, Any]) -> list[tuple[str, str, str]]:
+def version_page(
+    report_data: dict[str, Any], title: str, links: Links, model: str, back: str, shown: Sequence[Exhibit] = ()
+) -> str:
+    """The page of one model version.
+
+    Args:
+        report_data: of the project.
+        title: of the project.
+        links: into the project in Kili.
+        model: the version, ``name:version``.
+        back: where the page of all versions is.
+        shown: disagreements of all versions.
+
+    Raises:
+        KeyError: there are no figures of this version.
+    """
+    found = [one for one in report_data["models"] if one["model"] == model]
+    if not found:
+        raise KeyError(model)
+    compared = [row for row in report_data["comparisons"] if model in (row["champion"], row["challenger"])]
+    own = {**report_data, "models": found, "comparisons": compared, "earlier_alarms": (), "reviewers": None}
+    own["marks"] = {"conflicts": 0}  # of the whole project: told on its page
+    about = f"How often this version agrees with the humans in {title}, in the last {report_data['days']:g} days"
+    return page(own, model, links, [one for one in shown if one.row["model"] == model], about=about, back=back)
+
+
+def folder(report_data: dict[str, Any], title: str, links: Links, shown: Sequence[Exhibit] = ()) -> dict[str, str]:
+    """All pages by the names of their files."""
+    pages = {INDEX: page(report_data, title, links, place_of=file_name)}
+    for one in report_data["models"]:
+        pages[file_name(one["model"])] = version_page(report_data, title, links, one["model"], INDEX, shown)
+    return pages
+
+
+def file_name(model: str) -> str:
+    """The file of a model version: the same at each report, safe on every file system, whatever the name holds."""
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", model).strip("-")[-LONGEST_NAME:]
+    mark = hashlib.blake2b(model.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return f"model-{readable}-{mark}.html" if readable else f"model-{mark}.html"
+
+
+def latest_first(models: Sequence[Model]) -> list[Model]:
+    """Versions by their latest prediction, those that began last first where they are even."""
+    return sorted(models, key=lambda model: (-model["last_at"], -model["first_at"]))
+
+
+def live_names(models: Sequence[Model]) -> set[str]:
+    """The versions that still predict; the page never hides them. Of a page without models none."""
+    latest = max((model["last_at"] for model in models), default=0.0)
+    return {model["model"] for model in models if model["last_at"] >= latest - LIVE_SECONDS}
+
+
+def by_version(parts: Sequence[View], live: set[str]) -> View | None:
+    """Parts by their version: live ones open (or the first), the others earlier; None where there are no parts."""
+    if not parts:
+        return None
+    opened = {part["model"] for part in parts if part["model"] in live} or {parts[0]["model"]}
+    return {
+        "open": [part for part in parts if part["model"] in opened],
+        "earlier": [part for part in parts if part["model"] not in opened],
+    }
+
+
+def _sections(
+    report_data: dict[str, Any], models: Sequence[Model], shown: Sequence[Exhibit], place_of: PlaceOf | None
+) -> Iterator[tuple[str, str, Any]]:
+    """Each section's key, which also names its template, its heading, and what stands in it; None leaves it out."""
+    live = live_names(models)
+    yield "models", "Model versions", _models(models, live, report_data["at"], place_of)
+    yield "time", "Agreement over time", _over_time(models)
+    if place_of is None:
+        parts = {
+            "worst": ("Where the model is wrong most", _worst),
+            "confusion": ("What was mistaken for what", _confusion),
+            "calibration": ("Does the confidence tell the truth?", _calibration),
+            "drift": ("Drift", _drift),
+        }
+        for key, (name, part_of) in parts.items():
+            found = [{"model": model["model"], **part} for model in models if (part := part_of(model))]
+            yield key, name, by_version(found, live)
+    yield "versions", "Versions on the same assets", report_data["comparisons"] or None
+    yield "reviewers", "Reviewers and audits", _reviewers(report_data["reviewers"], models)
+    yield "gallery", "Disagreements", _gallery(shown)
+
+
+def _alarms(models: Sequence[Model], links: Links, earlier: Sequence[View]) -> Iterator[View]:
+    """Every alarm that nobody has accepted; ``earlier`` ones are of versions without figures."""
+    raised: list[tuple[View, Collection[str]]] = [
+        (alarm, model["jobs"]) for model in models for alarm in model["drift"]["alarms"]
+    ]
+    for alarm, jobs in [*raised, *((alarm, ()) for alarm in earlier)]:
+        if alarm["acknowledged_at"] is None:
+            command = ["prediction-worker", "report", "--project", links.project, "--acknowledge", alarm["id"]]
+            yield {
+                **alarm,
+                "sides": [f"{side} {estimate_text(alarm[side])}" for side in ("before", "after") if side in alarm],
+                "fallen": [
+                    f"{class_name(row['name'], jobs)}: {percent(row['before'])} → {percent(row['after'])}"
+                    for row in alarm["classes"]
+                    if row["lost"] > 0
+                ],
+                "cases": alarm["cases"][:SHOWN_CASES],
+                "accept": shlex.join(command),
+            }
+
+
+def _models(models: Sequence[Model], live: set[str], now: float, place_of: PlaceOf | None) -> View:
+    """Live versions with their figures, earlier ones in a line each."""
+    views = [
+        {
+            **model,
+            "name": model["model"],
+            "place": place_of(model["model"]) if place_of else None,
+            "colour": charts.colour_of(index),
+            "basis": list(basis_lines(model["agreement"], now)),
+            "states": _states(model),
+        }
+        for index, model in enumerate(models)
+    ]
+    return {
+        "cards": [view for view in views if view["name"] in live],
+        "earlier": [view for view in views if view["name"] not in live],
+    }
+
+
+def _states(model: Model) -> list[tuple[str, str, str]]:
     """Detectors with their state and its colour: what is quiet is good only where the agreement is known."""
     known = model["agreement"]["value"] is not None
     return [
@@ -288,113 +240,79 @@ def _states(model: dict[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _key(index: int) -> Markup:
-    return el("span", class_=f"key s{index % charts.SERIES}" if index < MOST_CHARTED else "key")
-
-
-def _over_time(models: Sequence[Any]) -> Markup | None:
-    shown = models[:MOST_CHARTED]
+def _over_time(models: Sequence[Model]) -> View | None:
+    shown = models[: charts.MOST_CHARTED]
     chart = charts.agreement_over_time(shown)
-    keys = [el("span", _key(index), model["model"], class_="tag") for index, model in enumerate(shown)]
-    left_out = len(models) - len(shown)
-    note = f"The {len(shown)} latest versions; {left_out} earlier ones are in the table above." if left_out else None
-    caption = note and el("p", note, class_="small soft")
-    return chart and el("div", scroller(chart, "Agreement over time"), el("p", keys), caption, class_="card")
+    keys = [(charts.colour_of(index), model["model"]) for index, model in enumerate(shown)]
+    return chart and {"chart": chart, "models": keys, "left_out": len(models) - len(shown)}
 
 
-def _worst(models: Sequence[Any], live: set[str]) -> Markup:
-    parts: list[tuple[str, Any]] = []
-    for model in models:
-        jobs = model["jobs"]
-        tables = [("model says" if len(jobs) == 1 else job, found["classes"]) for job, found in jobs.items()]
-        tables += [(f"metadata: {key}", rows) for key, rows in model["slices"].items()]
-        rankings = [ranking(name, rows) for name, rows in tables if rows]
-        if rankings:
-            parts.append((model["model"], [el("h3", model["model"]), *rankings]))
-    return by_version(parts, live)
+def _worst(model: Model) -> View | None:
+    """Classes and slices, the worst first."""
+    jobs = model["jobs"]
+    tables = [("model says" if len(jobs) == 1 else job, found["classes"]) for job, found in jobs.items()]
+    tables += [(f"metadata: {key}", rows) for key, rows in model["slices"].items()]
+    rankings = [(name, rows) for name, rows in tables if rows]
+    return {"rankings": rankings} if rankings else None
 
 
-def _confusion(models: Sequence[Any], live: set[str]) -> Markup | None:
-    note = "Rows: the model. Columns: the humans. Estimated predictions of the whole traffic."
-    parts: list[tuple[str, Any]] = []
-    for model in models:
-        found = {job: one["confusion"] for job, one in model["jobs"].items() if one["confusion"]}
-        named = len(model["jobs"]) > 1
-        drawn = [
-            [el("h3", f"{model['model']}, {job}" if named else model["model"]), matrix(rows)]
-            for job, rows in found.items()
-        ]
-        if drawn:
-            parts.append((model["model"], drawn))
-    return join([el("p", note, class_="soft small"), by_version(parts, live)]) if parts else None
-
-
-def _calibration(models: Sequence[Any], live: set[str]) -> Markup | None:
-    note = (
-        "Stated probability of being right (across) against agreement found (up). On the dashed line the statement is "
-        "true; below it the model is too sure of itself."
-    )
-    names = {"confidence": "The model's own confidence", "p_error": "What the review policy expects"}
-    parts: list[tuple[str, Any]] = []
-    for model in models:
-        plots = [(title, charts.reliability(model[key], title)) for key, title in names.items()]
-        cards = [el("div", el("h3", title), plot, class_="card") for title, plot in plots if plot]
-        if cards:
-            parts.append((model["model"], [el("h3", model["model"]), el("div", cards, class_="pair")]))
-    return join([el("p", note, class_="soft small"), by_version(parts, live)]) if parts else None
-
-
-def _drift(models: Sequence[Any], live: set[str]) -> Markup | None:
-    note = "Evidence that errors became more frequent, window by window; where it reaches the dashed line is an alarm."
-    cards = [(model["model"], _drift_of(model)) for model in models if model["drift"]["states"]]
-    return join([el("p", note, class_="soft small"), by_version(cards, live)]) if cards else None
-
-
-def _drift_of(model: dict[str, Any]) -> Markup:
-    drift = model["drift"]
-    rows = [[detector_name(name), tags([(state, kind)]), meaning_of(name)] for name, state, kind in _states(model)]
-    past = [alarm for alarm in drift["alarms"] if alarm["acknowledged_at"] is not None]
-    caption = [
-        f"{detector_name(alarm['detector'])}: raised for a prediction of {time_of_day(alarm['at'], DAY)}, acknowledged "
-        f"{time_of_day(alarm['acknowledged_at'], DAY)}."
-        for alarm in past
+def _confusion(model: Model) -> View | None:
+    named = len(model["jobs"]) > 1
+    matrices = [
+        {"heading": f"{model['model']}, {job}" if named else model["model"], **matrix(found["confusion"])}
+        for job, found in model["jobs"].items()
+        if found["confusion"]
     ]
-    chart = charts.evidence_over_time(drift["points"], drift["alarms"])
-    return el(
-        "div",
-        el("h3", model["model"]),
-        chart and scroller(chart, f"Evidence of drift, {model['model']}"),
-        table(["detector", "state", "what its alarm says"], rows),
-        [el("p", one, class_="small") for one in caption],
-        class_="card",
-    )
+    return {"matrices": matrices} if matrices else None
 
 
-def _comparisons(rows: Sequence[dict[str, Any]]) -> Markup | None:
-    return comparisons(rows) if rows else None
+def matrix(rows: Sequence[dict[str, Any]]) -> View:
+    """Model against humans, as estimated numbers of predictions; only classes that were mistaken."""
+    found = {(row["model"], row["human"]): row for row in rows}
+    mistaken: dict[str, float] = {}
+    for row in rows:
+        if row["model"] != row["human"]:
+            for name in (row["model"], row["human"]):
+                mistaken[name] = mistaken.get(name, 0.0) + row["estimated"]
+    names = sorted(mistaken, key=lambda name: -mistaken[name]) or sorted({row["model"] for row in rows})
+    shown = sorted(names[:MATRIX_CLASSES], key=lambda name: (name == NOTHING, name))
+    most = max((row["estimated"] for row in rows if row["model"] != row["human"]), default=1.0) or 1.0
+
+    def cell(stated: str, meant: str) -> View:
+        row = found.get((stated, meant))
+        heat = row and 0.08 + 0.37 * min(1.0, row["estimated"] / most)
+        return {"row": row, "same": stated == meant, "heat": heat}
+
+    lines = [(stated, [cell(stated, meant) for meant in shown]) for stated in shown]
+    return {"names": shown, "rows": lines, "left_out": len(names) - len(shown)}
 
 
-def _reviewers(report_data: dict[str, Any], models: Sequence[Any]) -> Markup | None:
-    found = report_data["reviewers"]
+def _calibration(model: Model) -> View | None:
+    plots = [plot for key, title in CALIBRATIONS.items() if (plot := charts.reliability(model[key], title))]
+    return {"plots": plots} if plots else None
+
+
+def _drift(model: Model) -> View | None:
+    drift = model["drift"]
+    if not drift["states"]:
+        return None
+    return {
+        "chart": charts.evidence_over_time(drift["points"], drift["alarms"]),
+        "states": _states(model),
+        "acknowledged": [alarm for alarm in drift["alarms"] if alarm["acknowledged_at"] is not None],
+    }
+
+
+def _reviewers(found: dict[str, Any] | None, models: Sequence[Model]) -> View | None:
+    """How busy the reviewers are, and the audits of each version; of a single version its audits alone."""
     if found is None:
-        return el("div", audits(models), class_="card")
+        return {"reviewers": None, "models": models}
     if not found["verdicts"]:
         return None
     waiting = [f"{count} {BANDS.get(band, band)}" for band, count in sorted(found["waiting"].items(), reverse=True)]
-    longest = "" if found["longest_wait"] is None else f", the oldest for {age(found['longest_wait'])}"
-    caption = (
-        f"{found['verdicts']} answers by {found['people']} people, about {found['capacity_per_day']:g} a day. "
-        f"Waiting: {', '.join(waiting) or 'nothing'}{longest}."
-    )
     chart = charts.bars([(row["day"], row["verdicts"]) for row in found["per_day"]], "Answers a day")
-    return el("div", el("p", caption), chart and scroller(chart, "Answers a day"), audits(models), class_="card")
+    return {"reviewers": found, "waiting": waiting, "chart": chart, "models": models}
 
 
-def _gallery(shown: Sequence[Exhibit], links: Links) -> Markup | None:
-    if not shown:
-        return None
-    cards = [card(exhibit, links.asset(exhibit.row["asset_id"])) for exhibit in shown]
-    sides = [el("span", "Model: dashed. ", class_="said"), el("span", "Human: solid.", class_="meant")]
-    drawn = [" ", *sides] if any(map(is_drawn, shown)) else None
-    note = el("p", "One of each kind after the other, the most frequent kind first.", drawn, class_="soft small")
-    return join([note, el("div", cards, class_="gallery")])
+def _gallery(shown: Sequence[Exhibit]) -> View | None:
+    return {"cards": [card(one) for one in shown], "is_drawn": any(map(is_drawn, shown))} if shown else None

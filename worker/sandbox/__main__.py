@@ -11,8 +11,8 @@ import select
 import sys
 import threading
 
-from .config import SandboxConfig
-from .server import serve
+from worker.sandbox.config import SandboxConfig
+from worker.sandbox.server import serve
 
 #: How often a child looks whether its parent is still the same, for pipes that a third process holds open.
 PATIENCE = 1.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields
 from types import UnionType
 from typing import Any, TypeGuard
 
-from .errors import DOMAIN_CODE, KiliError
+from worker.sandbox.errors import DOMAIN_CODE, KiliError
 
 UNEXPECTED = "[unexpectedRetrieving] Unexpected error when retrieving runtime information. | trace : false"
 

@@ -33,8 +33,8 @@ from worker.sandbox.core import Sandbox
 from worker.sandbox.envelope import api_key_of
 from worker.sandbox.errors import KiliError, no_access
 from worker.sandbox.records import Asset, Label
+from worker.sandbox.resolvers.workflow import is_queued, queue_order
 from worker.sandbox.store import Tables
-from worker.sandbox.workflow import is_queued, queue_order
 
 
 def state(tables: Tables, *, project_id: str | None, is_full: bool) -> dict[str, Any]:

@@ -32,17 +32,15 @@ from worker.sandbox.actions import (
     TooLarge,
     Truncated,
 )
-from worker.sandbox.calls import count_items
-from worker.sandbox.context import Context, Rejection
-from worker.sandbox.core import Sandbox
-from worker.sandbox.documents import Prepared
+from worker.sandbox.core import Sandbox, count_items
 from worker.sandbox.errors import DOMAIN_CODE
-from worker.sandbox.execution import Execution
+from worker.sandbox.execution import Execution, Prepared
 from worker.sandbox.faults import Call, FieldPlan
-from worker.sandbox.fields import read_field
-from worker.sandbox.paging import project_of
 from worker.sandbox.records import User
-from worker.sandbox.validation import DECODER
+from worker.sandbox.resolvers.context import Context, Rejection
+from worker.sandbox.resolvers.fields import read_field
+from worker.sandbox.resolvers.filters import project_of
+from worker.sandbox.responses.validation import DECODER
 
 logger = logging.getLogger(__name__)
 

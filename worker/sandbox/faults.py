@@ -52,7 +52,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .actions import Action, Delay, Errors, FailImport, FaultError, Refuse, TooLarge, check_keys, read_action
+from worker.sandbox.actions import (
+    Action,
+    Delay,
+    Errors,
+    FailImport,
+    FaultError,
+    Refuse,
+    TooLarge,
+    check_keys,
+    read_action,
+)
 
 #: Operations whose single items can be refused.
 WRITES = frozenset(

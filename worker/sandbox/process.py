@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self
 
-from .config import SandboxConfig
+from worker.sandbox.config import SandboxConfig
 
 #: How long a sandbox may take to start, and to stop before it is killed, in seconds.
 START_LIMIT = 60.0

@@ -1,16 +1,68 @@
-"""The state and its time: indexed tables for writers, a late copy for readers, and work that is due later."""
+"""The state of a sandbox and its time: indexed tables, a late copy for readers, work that is due later, and files.
+
+Times are written and ids are made as Kili does it; addresses of files are signed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import heapq
+import hmac
+import random
+import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import chain, count
 from typing import Literal, Self
+from urllib.parse import parse_qs, quote, urlsplit
 
-from worker.sandbox.clock import Clock, Mint, iso
 from worker.sandbox.records import ApiKey, Asset, Issue, Label, Notification, Project, Record, User, Webhook
+
+DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+MILLISECONDS = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+
+Clock = Callable[[], float]
+
+
+def iso(seconds: float) -> str:
+    """Write Unix seconds as ISO 8601 in UTC with milliseconds and a Z."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def base36(number: int, width: int) -> str:
+    """Write the lowest `width` base-36 digits of a non-negative number."""
+    digits = []
+    for _ in range(width):
+        number, digit = divmod(number, 36)
+        digits.append(DIGITS[digit])
+    return "".join(reversed(digits))
+
+
+class Mint:
+    """Makes ids in the form of cuid v1: c, 8 of time, 4 of counter, 4 of process, 8 of chance."""
+
+    def __init__(self, clock: Clock, seed: int) -> None:
+        """Take Unix seconds from `clock`; `seed` fixes the random part."""
+        self._clock = clock
+        self._random = random.Random(seed)
+        self._fingerprint = base36(self._random.getrandbits(30), 4)
+        self._counter = 0
+        self._stamp = (0, "")
+
+    def __call__(self) -> str:
+        """Return a new id."""
+        self._counter += 1
+        middle = base36(self._counter, 4) + self._fingerprint
+        return "c" + self._time() + middle + "".join(self._random.choices(DIGITS, k=8))
+
+    def _time(self) -> str:
+        millisecond = int(self._clock() * 1000)
+        if millisecond != self._stamp[0]:
+            self._stamp = (millisecond, base36(millisecond, 8))
+        return self._stamp[1]
 
 
 class Tables:
@@ -232,3 +284,60 @@ class Store:
     def _log(self, change: Literal["put", "drop"], record: Record) -> None:
         if self._replica is not None:
             self._changes.append((self._now, change, record))
+
+
+def label_path(label_id: str) -> str:
+    """Return the path of a label's file."""
+    return f"labels/{label_id}/jsonResponse"
+
+
+def label_url(base_url: str, buckets: Buckets, label_id: str) -> str:
+    """Return the signed address of a label's file."""
+    path = label_path(label_id)
+    return f"{base_url}/{path}?signature={buckets.signature(path)}"
+
+
+class Buckets:
+    """Keeps uploaded contents by path; an address is only good with its signature."""
+
+    def __init__(self, mint: Mint, seed: int) -> None:
+        """Take file ids from `mint`; `seed` fixes the signatures."""
+        self._mint = mint
+        self._secret = f"bucket-{seed}".encode()
+        self._contents: dict[str, tuple[bytes, str]] = {}
+        self._paths: dict[str, str] = {}
+
+    def signed_url(self, base_url: str, path: str) -> str:
+        """Return an address for a path, with a file id at its end that is not part of the signature."""
+        file_id = self._mint()
+        self._paths[file_id] = path
+        return f"{base_url}/bucket/{quote(path)}?signature={self.signature(path)}&id={file_id}"
+
+    def may_access(self, path: str, signature: str) -> bool:
+        """Tell whether a signature belongs to a path."""
+        return hmac.compare_digest(signature, self.signature(path))
+
+    def write(self, path: str, content: bytes, media_type: str) -> None:
+        """Keep a content with its media type."""
+        self._contents[path] = (content, media_type)
+
+    def read(self, path: str) -> tuple[bytes, str] | None:
+        """Return content and media type, or None."""
+        return self._contents.get(path)
+
+    def read_id(self, file_id: str) -> tuple[bytes, str] | None:
+        """Return content and media type by file id, or None."""
+        return self.read(self._paths.get(file_id, ""))
+
+    def read_url(self, url: str) -> tuple[bytes, str] | None:
+        """Return content and media type by an address of ours, or None."""
+        file_ids = parse_qs(urlsplit(url).query).get("id", [""])
+        return self.read_id(file_ids[0])
+
+    def holds(self, url: str) -> bool:
+        """Tell whether the content that an address of ours names has been uploaded."""
+        return self.read_url(url) is not None
+
+    def signature(self, path: str) -> str:
+        """Return what makes an address of a path good."""
+        return hmac.new(self._secret, path.encode(), hashlib.sha256).hexdigest()[:32]

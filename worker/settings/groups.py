@@ -119,6 +119,11 @@ class SpoolSettings(Group):
 
     prefix: str = Field("pw:", min_length=1, description="Prefix of every key of the worker.")
     lease_seconds: float = Field(30.0, ge=1, description="A dead worker's wave is taken over after this time.")
+    late_write_seconds: float = Field(
+        300.0,
+        ge=0,
+        description="How long calls of a worker without a lock may come late; newer predictions are sent again then.",
+    )
     remember_hours: float = Field(168.0, gt=0, description="How long the newest prediction of an asset is remembered.")
     dead_letter_days: float = Field(90.0, gt=0, description="Age at which dead letters are dropped.")
     max_dead_letters: int = Field(

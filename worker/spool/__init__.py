@@ -14,6 +14,7 @@ from worker.spool.entries import (
     SpoolObserver,
     Waiting,
 )
+from worker.spool.late_writes import LateWrites
 from worker.spool.spool import INBOX_GROUP, Lane, LeaseLost, Spool
 from worker.spool.watch import Replacement, Watch, replacement_of
 
@@ -25,6 +26,7 @@ __all__ = [
     "Dead",
     "Item",
     "Lane",
+    "LateWrites",
     "LeaseLost",
     "Leased",
     "Ledger",

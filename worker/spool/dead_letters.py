@@ -17,7 +17,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist, script_of
-from worker.environment.stored import of_stored
+from worker.environment.json_text import of_stored
 
 Form = Literal["message", "envelope", "event", "pair"]
 """What an original is: a prediction, a Celery message, a CloudEvent, or a logged request with its response."""

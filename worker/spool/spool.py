@@ -17,7 +17,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist, script_of
-from worker.spool import names
+from worker.spool import late_writes, names
 from worker.spool.entries import (
     LANES,
     WAITS_AGAIN,
@@ -33,6 +33,7 @@ from worker.spool.entries import (
     SpoolObserver,
     Waiting,
 )
+from worker.spool.late_writes import LateWrites
 
 INBOX_GROUP = "intake"
 LAG_KEPT_SECONDS = 60.0
@@ -72,6 +73,7 @@ class Spool:
         prefix: of every key.
         lease_ms: after this time without renewal a wave's lock falls to others.
         remember_ms: how long the newest prediction of a settled asset is remembered.
+        late_ms: so long after a lock has ended its holder's calls may still reach Kili; 0: they are not reckoned with.
         observer: notified of what happens here.
     """
 
@@ -82,6 +84,7 @@ class Spool:
         prefix: str,
         lease_ms: int,
         remember_ms: int,
+        late_ms: int = 0,
         observer: SpoolObserver | None = None,
     ) -> None:
         self.redis = client
@@ -89,11 +92,13 @@ class Spool:
         self.prefix = prefix
         self.lease_ms = lease_ms
         self._remember_ms = remember_ms
+        self._late_ms = late_ms
         self._scripts = {
             name: script_of(client, "worker.spool", f"scripts/{name}.lua")
             for name in (
                 "admit",
                 "acquire",
+                "came_late",
                 "lease",
                 "settle",
                 "due",
@@ -155,11 +160,23 @@ class Spool:
 
     def acquire(self, project: str) -> str | None:
         """Take a project for one wave: a token, or None when another wave has it."""
+        token, _ = self.take(project)
+        return token
+
+    def take(self, project: str) -> tuple[str | None, LateWrites]:
+        """Take a project for one wave: as ``acquire``, with what former holders may still send to Kili."""
         token = secrets.token_hex(8)
-        taken, _ = self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES])
+        taken, _, late = self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES, self._late_ms])
         if taken and self._observer is not None:
             self._observer.acquired(project)
-        return token if taken else None
+        return (token if taken else None), LateWrites.of(late)
+
+    def came_late(self, project: str, entries: Sequence[Leased]) -> int:
+        """The calls of a wave that has lost its lock have ended: what was put off for them is sent again at once.
+
+        Returns how many of ``entries``, which were in its calls, others may have overtaken without knowing of them.
+        """
+        return int(self._run("came_late", [self.prefix, project, *late_writes.named(entries)]))
 
     def renew(self, project: str, token: str) -> bool:
         """Keep the lock for another lease; False when it is lost."""
@@ -171,7 +188,7 @@ class Spool:
         So it is also when the lock has ended and nobody has taken it since; else the taker has seen to it.
         """
         try:
-            self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES])
+            self._run("acquire", [self.prefix, project, token, self.lease_ms, LANES, self._late_ms])
             self._run("release", [self.prefix, project, token])
         finally:
             if self._observer is not None:

@@ -15,7 +15,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist
-from worker.environment.stored import of_stored
+from worker.environment.json_text import of_stored
 from worker.spool.entries import Ledger
 from worker.spool.spool import Spool
 

@@ -16,8 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from worker.cli import main
-from worker.cli.group import COMMANDS
+from worker.cli import COMMANDS, main
 from worker.environment import connections
 from worker.settings.tree import environment_names
 

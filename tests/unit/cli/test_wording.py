@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.cli.group import count_of
+from worker.cli.running import count_of
 
 
 @pytest.mark.parametrize(

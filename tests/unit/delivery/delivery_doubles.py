@@ -65,6 +65,10 @@ class MemoryKili:
     priorities: dict[str, int | None] = field(default_factory=dict)
     calls: list[tuple[str, list[str]]] = field(default_factory=list)
 
+    def guarded(self, check: Callable[[], None]) -> MemoryKili:
+        check()
+        return self
+
     @property
     def counts(self) -> Counter[str]:
         return Counter(operation for operation, _ in self.calls)
@@ -244,8 +248,17 @@ class FreeBudget:
 class Bench:
     """A deliverer on a real spool and a Kili in memory."""
 
-    def __init__(self, client: redis.Redis, kili: Any, *, prober: Any = None, **rules: Any) -> None:
-        self.spool = Spool(client, prefix="t:", lease_ms=5000, remember_ms=60_000)
+    def __init__(
+        self,
+        client: redis.Redis,
+        kili: Any,
+        *,
+        prober: Any = None,
+        late_ms: int = 0,
+        lease_ms: int = 5000,
+        **rules: Any,
+    ) -> None:
+        self.spool = Spool(client, prefix="t:", lease_ms=lease_ms, remember_ms=60_000, late_ms=late_ms)
         self.stop = threading.Event()
         self.pool, self.ahead = ThreadPoolExecutor(4), ThreadPoolExecutor(1)
         graces = {one.name: rules.pop(one.name) for one in fields(Graces) if one.name in rules}

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from worker.demo.assertions import DemoEvidence
-from worker.demo.digits import CLASS_NAMES
 from worker.demo.outcome import DemoResult, Staged, outcome_of
-from worker.demo.plan import Plan, Predicted
+from worker.demo.plan import CLASS_NAMES, Plan, Predicted
 from worker.demo.traffic import JOB, SentMessage, SimulatedLabelers, Traffic
 from worker.feedback.messages import Links
 

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from worker.demo.digits import CLASS_NAMES, Digits, load_digits
+from worker.demo.plan import CLASS_NAMES, Digits, load_digits
 
 IMAGES_PER_DIGIT = [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 """As the source's own description counts the test part."""

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from worker.demo.digits import png
+from worker.demo.plan import png
 
 CHECKERED = bytes([0, 16, 4, 8] * 16)
 

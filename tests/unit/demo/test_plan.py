@@ -6,8 +6,17 @@ from collections import Counter
 
 import pytest
 
-from worker.demo.digits import Digits, load_digits
-from worker.demo.plan import FIRST, LEAST_PREDICTIONS, LOGISTIC, MOST_PREDICTIONS, SECOND, Plan, make_plan
+from worker.demo.plan import (
+    FIRST,
+    LEAST_PREDICTIONS,
+    LOGISTIC,
+    MOST_PREDICTIONS,
+    SECOND,
+    Digits,
+    Plan,
+    load_digits,
+    make_plan,
+)
 from worker.demo.traffic import MISTAKES, SimulatedLabelers
 
 

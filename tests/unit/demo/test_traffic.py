@@ -9,8 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from worker.contract import MessageError, ReadingLimits, read_json, read_prediction
-from worker.demo.digits import CLASS_NAMES, load_digits
-from worker.demo.plan import Plan, make_plan
+from worker.demo.plan import CLASS_NAMES, Plan, load_digits, make_plan
 from worker.demo.traffic import Producer, SentMessage, Traffic, make_traffic
 
 PRODUCER = Producer("project", "http://files", datetime(2026, 11, 23, 10, 15, tzinfo=UTC))

@@ -434,7 +434,7 @@ def test_the_number_of_a_forgotten_alarm_is_not_used_again(eve: Production) -> N
 
     dice = random.Random(5)
     for day in range(70, 80):
-        a_day(world, day, 0.02 if day < 74 else 0.6, dice, count=150)
+        a_day(world, day, 0.02 if day < 74 else 0.6, dice, count=130)
     world.look(START + 82 * DAY)
 
     ids = [one.id for one in world.told]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
 from html.parser import HTMLParser
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,12 +20,13 @@ from worker.feedback.reading import ReadAsset
 from worker.feedback.records import AssetRecord
 from worker.feedback.report_data import ReportQuestion, disagreements, report_data_of
 from worker.reports.export import export_rows
-from worker.reports.gallery import AssetContents, Exhibit, Shown, card, exhibits, varied
-from worker.reports.markup import VOID, Markup, el, join
+from worker.reports.gallery import AssetContents, Exhibit, Shown, exhibits, varied
 from worker.reports.page import page
 from worker.reports.text import text
 
+ROOT = Path(__file__).parents[3]
 DAY = 86_400.0
+VOID = {"br", "img", "meta"}
 LINKS = Links.of("https://kili.example/api/label/v2/graphql", "P1")
 
 
@@ -204,10 +207,15 @@ def row_of(said: str = "CAT", meant: str = "DOG") -> dict:
     return disagreements([record(1, said, meant)])[0]
 
 
+def gallery_of(exhibit: Exhibit) -> str:
+    """The page's disagreements, of which there is one."""
+    return page(report_data([]), "Animals", LINKS, [exhibit]).partition('<section id="gallery">')[2]
+
+
 def test_boxes_of_both_sides_are_drawn_on_the_picture() -> None:
     exhibit = Exhibit(row_of(), Shown(picture="data:image/png;base64,AA"), box("A", 0.1), box("A", 0.5))
 
-    written = str(card(exhibit, "https://kili.example/a"))
+    written = gallery_of(exhibit)
 
     assert written.count("<polygon") == 2
     assert 'class="shape model" points="0.10000,0.10000' in written
@@ -219,7 +227,7 @@ def test_areas_in_groups_are_drawn_on_the_picture() -> None:
     annotation = grouped["J"]["annotations"][0]
     annotation["boundingPoly"] = [annotation["boundingPoly"], annotation["boundingPoly"]]
 
-    written = str(card(Exhibit(row_of(), Shown(picture="data:image/png;base64,AA"), grouped, {}), "#"))
+    written = gallery_of(Exhibit(row_of(), Shown(picture="data:image/png;base64,AA"), grouped, {}))
 
     assert written.count("<polygon") == 2
 
@@ -230,7 +238,7 @@ def test_entities_of_both_sides_are_marked_in_the_text() -> None:
 
     exhibit = Exhibit(row_of(), Shown(text="Ada met <Bob>"), span(0, 3), span(0, 13))
 
-    written = str(card(exhibit, "#"))
+    written = gallery_of(exhibit)
 
     assert '<mark class="human" title="human: WHO"><mark class="model" title="model: WHO">Ada</mark></mark>' in written
     assert "&lt;Bob&gt;" in written
@@ -276,14 +284,6 @@ def test_the_export_tells_both_responses_and_the_decision() -> None:
     assert row["predicted_at"] == "2026-03-01T12:00:00+00:00"
 
 
-def test_markup_escapes_all_but_markup() -> None:
-    assert el("p", "<&", Markup("<b>x</b>"), None, [1, "y"], class_="a b", data_x='"') == (
-        '<p class="a b" data-x="&quot;">&lt;&amp;<b>x</b>1y</p>'
-    )
-    assert el("img", src="a", alt=None) == '<img src="a">'
-    assert join(["<", el("i")]) == "&lt;<i></i>"
-
-
 @pytest.mark.parametrize(
     ("seconds", "words"), [(5, "5\u202fs"), (150, "2\u202fmin"), (7200, "2\u202fh"), (300_000, "3\u202fd")]
 )
@@ -299,3 +299,17 @@ def test_times_are_as_fine_as_their_span() -> None:
 
 def test_an_unknown_share_is_called_so() -> None:
     assert (percent(None), percent(0.1234, 1)) == ("unknown", "12.3\u202f%")
+
+
+@pytest.mark.parametrize("package", ["reports", "page"])
+def test_markup_is_written_in_templates_alone(package: str) -> None:
+    folder = ROOT / "worker" / package
+    texts = [
+        (path.name, node.value)
+        for path in folder.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    ]
+
+    assert any(re.search(r"</[a-z]+>", path.read_text("utf-8")) for path in folder.glob("templates/*"))
+    assert [(name, text) for name, text in texts if re.search(r"</?[a-z]+[\d ]*>|<[a-z]+ [a-z-]+=", text)] == []

@@ -10,8 +10,7 @@ import pytest
 
 from tests.unit.feedback.large_report import LIVE, VERSIONS, large_figures, version_name
 from worker.feedback.messages import Links
-from worker.reports.page import page
-from worker.reports.pages import INDEX, file_name, folder, version_page
+from worker.reports.page import INDEX, file_name, folder, page, version_page
 
 LINKS = Links.of("https://kili.example/api/label/v2/graphql", "P1")
 UNANSWERED = 5

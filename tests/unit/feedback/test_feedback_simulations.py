@@ -19,7 +19,7 @@ from benchmarks.feedback.stream import Setting
 @pytest.fixture(scope="module")
 def qualities() -> list[coverage.Quality]:
     """The first days of every queue that no setting was chosen by."""
-    return coverage.measure_all([queue.name for queue in load_queues()], coverage.Plan(1, 3, 8), Setting())
+    return coverage.measure_all([queue.name for queue in load_queues()], coverage.Plan(1, 2, 4), Setting())
 
 
 def test_the_estimate_is_unbiased_where_the_naive_average_is_far_off(qualities: list[coverage.Quality]) -> None:
@@ -93,12 +93,12 @@ def test_ten_points_lost_on_a_stream_are_found_within_days() -> None:
 
 
 def test_a_drift_in_production_is_told_once_with_late_answers_and_restarts() -> None:
-    plan = months.Plan(days=24, daily=200, drifts=(12,))
+    plan = months.Plan(days=18, daily=200, drifts=(9,))
     found = months.run(months.Case("digits", drifting=True, scope="detector"), plan)
 
     assert found.twice == 0
-    assert found.predictions == 4800
-    assert [day for day in found.days["accuracy_fell"] if day <= 12] == []
+    assert found.predictions == 3600
+    assert [day for day in found.days["accuracy_fell"] if day <= 9] == []
     assert months.summary([found], plan).goals[0].met
 
 

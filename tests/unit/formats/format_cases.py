@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from scripts.reference.formats import shipped_examples
 from worker.contract.output import (
     Classification,
     DetectedObject,
@@ -20,7 +21,6 @@ from worker.contract.output import (
     Transcription,
 )
 from worker.formats import ModelOutput, ReadOptions, read_payload
-from worker.formats.documentation import shipped_examples
 from worker.formats.mappings.mapping import MappingExample
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from scripts.reference.formats import shipped_examples
 from worker.contract.output import Classification, Detection, Either, Entities, ModelOutput, OutputError, Transcription
 from worker.formats import ReadOptions, read_payload
 from worker.formats.checks import UnknownFormat
-from worker.formats.documentation import shipped_examples
 from worker.formats.mappings import shipped
 from worker.formats.mappings.examples import options_of
 from worker.formats.mappings.mapping import MappingExample

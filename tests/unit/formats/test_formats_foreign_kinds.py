@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.contract.quotes import same_text
+from worker.contract.output import same_text
 from worker.formats import OutputError, ReadOptions, read_payload
 from worker.ontology import Interface, OntologyError, to_json_response
 

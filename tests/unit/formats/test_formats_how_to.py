@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from scripts.reference.formats import number_of_formats
 from worker.cli import main
 from worker.formats import formats
-from worker.formats.documentation import number_of_formats
 from worker.formats.registry import plugins
 
 ROOT = Path(__file__).parents[3]

@@ -13,8 +13,8 @@ from mutations import SAME, places, with_fewer_objects, with_geometry, with_more
 
 from tests.fuzzing import examples
 from worker.formats.families.rows import OBJECT_FAMILIES
-from worker.formats.index import FormatIndex
 from worker.formats.mappings import shipped
+from worker.formats.recognise import FormatIndex
 from worker.formats.registry import answers, envelopes
 
 EXAMPLES = [test.payload for one in shipped().mappings.values() for test in one.tests]
@@ -44,7 +44,7 @@ def test_every_part_of_the_known_payloads_is_recognised_as_before(formats: Forma
 
 @EVERY
 @given(data=st.data(), chance=st.integers(0, 2**32).map(random.Random))
-@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 def test_changed_payloads_are_recognised_as_before(
     formats: FormatIndex[Any], data: st.DataObject, chance: random.Random
 ) -> None:
@@ -57,7 +57,7 @@ def test_changed_payloads_are_recognised_as_before(
 
 @EVERY
 @given(data=st.data())
-@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(40), suppress_health_check=[HealthCheck.too_slow])
 def test_keys_of_several_formats_are_recognised_as_before(formats: FormatIndex[Any], data: st.DataObject) -> None:
     keys = sorted({key for one in formats.formats for needed in one.needs for key in needed} | {"ce-id", "ce-type"})
     objects = st.dictionaries(st.sampled_from(keys), VALUE, max_size=6)

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from scripts.reference.formats import shipped_examples
 from worker.formats import Catalogue, MappingError, OutputError, ReadOptions, extended, read_payload
 from worker.formats.checks import AmbiguousFormat, UnknownFormat
-from worker.formats.documentation import shipped_examples
 from worker.formats.mappings import FormatMapping, MappingFailed, parse_mappings, shipped
 from worker.formats.mappings.examples import ExampleResult, difference, run_tests, summary
 from worker.formats.mappings.process import JqProcess, JqUnavailable, MappingJob

@@ -13,7 +13,6 @@ import pytest
 
 import worker.formats
 from worker.formats import FAMILIES, ReadOptions, read_payload
-from worker.formats.documentation import formats_table
 
 ROOT = Path(__file__).parents[3]
 EXAMPLES = sorted((ROOT / "examples").glob("*.json"))
@@ -23,7 +22,7 @@ READING = ("format", "classes", "image_size", "score_kind", "job")
 OPTIONAL = {"PIL", "jq"}
 """What an extra brings, imported where it is used."""
 
-ALLOWED = {"worker.environment", "worker.contract.output", "worker.contract.quotes"}
+ALLOWED = {"worker.environment", "worker.contract.output"}
 
 
 def test_the_public_names_are_these() -> None:
@@ -54,12 +53,6 @@ def test_the_room_needs_the_standard_library_alone(path: Path) -> None:
     for name in imported_by(path):
         allowed = name.startswith("worker.formats") or name in ALLOWED
         assert allowed or name.partition(".")[0] in {*sys.stdlib_module_names, *OPTIONAL}
-
-
-def test_the_table_of_formats_is_what_the_code_says() -> None:
-    page = (ROOT / "docs/formats.md").read_text(encoding="utf-8")
-    _, _, rest = page.partition("<!-- formats table -->\n\n")
-    assert rest.partition("\n<!-- end of formats table -->")[0] == formats_table()
 
 
 def test_every_option_of_a_family_exists() -> None:

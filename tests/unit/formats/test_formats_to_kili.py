@@ -12,8 +12,8 @@ from golden_projects import job_name, key_of, project_for
 
 from worker.formats import read_payload
 from worker.ontology import Interface, to_json_response
-from worker.sandbox.interface import read_interface
-from worker.sandbox.validation import check_json_response
+from worker.sandbox.responses.interface import read_interface
+from worker.sandbox.responses.validation import check_json_response
 
 if TYPE_CHECKING:
     from kili.utils.labels.parsing import ParsedLabel

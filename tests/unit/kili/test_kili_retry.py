@@ -86,6 +86,21 @@ def test_trouble_that_passes_is_sat_out(trouble: httpx.Response | Exception) -> 
     assert run.budget.taken == 3
 
 
+def test_a_guard_is_asked_before_every_attempt_and_after_the_wait_for_the_budget() -> None:
+    run = rig(BUSY, VIEWER)
+    taken: list[int] = []
+
+    def check() -> None:
+        taken.append(run.budget.taken)
+        if len(taken) == 2:
+            raise LookupError("the lock is lost")
+
+    with pytest.raises(LookupError):
+        run.client.guarded(check).viewer()
+    assert (taken, len(run.server.sent)) == ([1, 2], 1)
+    assert run.client.viewer() == {"id": "u", "email": "a@b.c"}, "the client itself is not guarded"
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -13,11 +13,10 @@ from ontology_fixtures import annotation, both_ways, box, detection, entities, p
 from task_shapes import SHAPES, UNREAD_BY_THE_SDK, Case
 from ways_of_writing import Object, found, on_their_pages, written
 
+from tests.fuzzing import examples
 from worker.ontology import OntologyError, agreement, validate
 
-STEADY = settings(
-    derandomize=True, max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
-)
+SLOW = settings(max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow])
 NEARLY = pytest.approx
 IMAGE = parsed(project(**LAND))
 MAP = parsed(project(**LAND), "GEOSPATIAL")
@@ -31,7 +30,7 @@ def also_in(data: st.DataObject, objects: list[Object], others: st.SearchStrateg
     return [*kept, *data.draw(others)]
 
 
-@STEADY
+@SLOW
 @given(data=st.data())
 def test_parts_may_be_annotations_groups_or_rings_in_any_order_from_any_corner(data: st.DataObject) -> None:
     a = data.draw(OBJECTS)
@@ -45,7 +44,7 @@ def test_parts_may_be_annotations_groups_or_rings_in_any_order_from_any_corner(d
     )
 
 
-@STEADY
+@SLOW
 @given(data=st.data())
 def test_areas_of_a_pdf_may_be_listed_in_any_order_of_their_pages(data: st.DataObject) -> None:
     plain = st.lists(found(holes=False), min_size=1, max_size=3)
@@ -75,7 +74,7 @@ def drawn(corners: Corners) -> list[dict[str, Any]]:
     return box(*(value / 16 for value in corners))
 
 
-@STEADY
+@settings(max_examples=examples(40))
 @given(a=BOXES, b=BOXES)
 def test_areas_cover_what_any_part_covers_and_rings_cut_holes(a: list[Corners], b: list[Corners]) -> None:
     """Counted in cells: overlapping annotations are a union, the rings of one annotation go by the even-odd rule."""
@@ -109,7 +108,7 @@ def changed(response: Any, path: tuple[Any, ...], value: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", VALID)
-@settings(STEADY, max_examples=15)
+@SLOW
 @given(data=st.data())
 def test_whatever_is_taken_is_compared_and_agrees_with_itself(name: str, data: st.DataObject) -> None:
     """Valid responses with something odd in them: where they are still valid, they are still the same as themselves."""

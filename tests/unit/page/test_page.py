@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from tests.awaiting import awaited
 from tests.unit.page.world import HOSTILE, WRONG, Browser, World, dead, drifted, members, message
 from worker.feedback.messages import Links
-from worker.page import editing
+from worker.page import letters
 from worker.page.access import Role
-from worker.page.formatting import number, seconds
+from worker.page.answers import number, seconds
 from worker.page.letter_actions import Actor, WorkInProgress
 from worker.page.live import Live, event
 from worker.settings.page_group import PageSettings
@@ -312,20 +312,20 @@ def test_a_message_of_celery_is_edited_as_the_prediction_that_it_carries(empty: 
     ['{"a": 1, "a": 2}', '{"a": NaN}', '{"a": 1e999}', "no json", "[" * 100_000, ""],
 )
 def test_what_would_be_altered_by_laying_it_out_is_left_as_it_is(text: str) -> None:
-    assert editing.laid_out(text) == text
+    assert letters.laid_out(text) == text
 
 
 def test_numbers_and_letters_survive_the_laying_out() -> None:
     text = '{"a":[0.1,12345678901234567890,1e-7],"é":"\\ud83d\\ude00"}'
 
-    assert json.loads(editing.laid_out(text)) == json.loads(text)
-    assert "\n" in editing.laid_out(text)
+    assert json.loads(letters.laid_out(text)) == json.loads(text)
+    assert "\n" in letters.laid_out(text)
 
 
 def test_a_long_diff_is_cut_and_says_so() -> None:
-    found = editing.changes("", "\n".join(map(str, range(1000))))
+    found = letters.changes("", "\n".join(map(str, range(1000))))
 
-    assert len(found) == editing.MAX_LINES + 1
+    assert len(found) == letters.MAX_LINES + 1
     assert found[-1] == ("@", "601 more lines")
 
 
@@ -394,7 +394,7 @@ def test_without_redis_the_page_says_so(world: World, monkeypatch: pytest.Monkey
     def away(*_: object, **__: object) -> None:
         raise redis.ConnectionError("connection refused")
 
-    monkeypatch.setattr("worker.page.fleet_status.collect", away)
+    monkeypatch.setattr("worker.page.live.collect", away)
     world.page.status._looked = float("-inf")
     response = someone.get("/")
     assert response.status_code == 503
@@ -404,11 +404,11 @@ def test_without_redis_the_page_says_so(world: World, monkeypatch: pytest.Monkey
 
 def test_the_figures_are_asked_for_once_however_many_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    from worker.page import fleet_status
+    from worker.page import live
 
-    real = fleet_status.collect
-    monkeypatch.setattr(fleet_status, "collect", lambda *args: asked.append(1) or real(*args))
-    monkeypatch.setattr(fleet_status, "AGE_SECONDS", 60.0)
+    real = live.collect
+    monkeypatch.setattr(live, "collect", lambda *args: asked.append(1) or real(*args))
+    monkeypatch.setattr(live, "AGE_SECONDS", 60.0)
     people = [world.browser() for _ in range(3)]
     for one in people:
         one.get("/")
@@ -450,7 +450,7 @@ def test_what_is_sent_is_a_part_of_the_page(world: World, part: str) -> None:
     template, view = world.page._parts[part]
     someone = world.browser()
     session = world.page._sessions.session(next(iter(someone.cookies.values())))
-    from worker.page.asked import Asked
+    from worker.page.answers import Asked
 
     assert session is not None
     text = world.page._renderer.part(template, Asked("/page/live/x", session, "here"), view(Asked("", session, "here")))

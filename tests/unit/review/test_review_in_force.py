@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from tests.unit.review.review_subjects import answers
-from worker.projects.review_policy import review_gaps, review_policy, scorer_missing
+from worker.projects.configuration import review_gaps, review_policy, scorer_missing
 from worker.review import RankedPolicy, ThresholdPolicy
 from worker.settings.groups import ReviewSettings
 

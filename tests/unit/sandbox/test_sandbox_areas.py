@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from worker.sandbox.responses.annotations import paired
-from worker.sandbox.responses.areas import around, overlap
+from worker.sandbox.responses.shapes import around, overlap
 
 UNIT = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)]
 TRIANGLE = [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]

@@ -9,7 +9,8 @@ import pytest
 from graphql import ExecutionContext
 
 from tests.unit.sandbox.scene import Scene
-from worker.sandbox import envelope, execution, fields
+from worker.sandbox import envelope, execution
+from worker.sandbox.resolvers import fields
 
 QUERY = """
 query ($where: AssetWhere!) {

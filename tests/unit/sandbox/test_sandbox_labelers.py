@@ -12,10 +12,10 @@ import pytest
 
 from tests.nursery import spawn
 from tests.unit.sandbox.scene import APPEND_ASSETS, INTERFACE
-from worker.environment.trust import trusted
-from worker.sandbox.interface import read_interface
+from worker.environment.connections import trusted
 from worker.sandbox.labelers import Labelers, LabelingError, mistake
 from worker.sandbox.process import SandboxProcess
+from worker.sandbox.responses.interface import read_interface
 
 RED = {"COLOUR": {"categories": [{"name": "RED"}]}}
 UPDATE = "mutation ($w: [AssetWhere!]!, $d: [AssetData!]!) { updatePropertiesInAssets(where: $w, data: $d) { id } }"

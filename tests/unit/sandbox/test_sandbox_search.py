@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.sandbox.search import SearchError, category_search
+from worker.sandbox.resolvers.conditions import SearchError, category_search
 
 RESPONSE: dict[str, Any] = {
     "COLOUR": {"categories": [{"name": "RED", "children": {"SHADE": {"categories": [{"name": "DARK"}]}}}]},

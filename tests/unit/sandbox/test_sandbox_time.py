@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.unit.sandbox.scene import KEY, Scene
-from worker.sandbox.calls import CallLog, Peak, SlidingMinute, count_items
-from worker.sandbox.clock import Mint, base36, iso
+from worker.sandbox.core import CallLog, Peak, SlidingMinute, count_items
+from worker.sandbox.store import Mint, base36, iso
 
 EXISTING = "query ($p: ID!, $x: [String!]!) { filterExistingAssets(projectID: $p, externalIDs: $x) }"
 MARKS = """

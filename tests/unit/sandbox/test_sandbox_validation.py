@@ -11,8 +11,8 @@ from kili_examples import EXAMPLES
 from task_shapes import SHAPES
 
 from tests.unit.sandbox.scene import APPEND_ASSETS, APPEND_LABELS, Scene
-from worker.sandbox.interface import InterfaceError, read_interface
-from worker.sandbox.validation import Malformed, check_json_response
+from worker.sandbox.responses.interface import InterfaceError, read_interface
+from worker.sandbox.responses.validation import Malformed, check_json_response
 
 VALID = {**SHAPES, **EXAMPLES}
 #: Forms that Kili's own fixtures hold: poses may be empty and share their mid, areas of a PDF may be flat.

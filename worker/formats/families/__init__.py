@@ -1,1 +1,1 @@
-"""One module per family of serving-stack payloads; each exports its ``FAMILY`` (or ``FAMILIES``)."""
+"""Families of serving-stack payloads; each module exports one ``Family`` or several."""

@@ -7,15 +7,13 @@ from typing import Any
 
 from worker.contract.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.checks import ROOT, Path, array, describe, fail, integer, mapping, member, number
-from worker.formats.coordinates import Canvas, canvas_for, numbers
+from worker.formats.contours import as_outline
+from worker.formats.coordinates import Canvas, canvas_for, numbers, pose_shape
 from worker.formats.families.items import without_nulls
-from worker.formats.families.poses import pose_shape
 from worker.formats.masks import shape_of_rle
 from worker.formats.meaning import unused_keys, with_ignored
-from worker.formats.options import ReadOptions
-from worker.formats.regions import as_outline
+from worker.formats.options import LeftOut, ReadOptions, keep
 from worker.formats.scores import label_of, name_by_id, probability
-from worker.formats.selection import LeftOut, keep
 from worker.formats.structure import (
     INDEX,
     LABEL,

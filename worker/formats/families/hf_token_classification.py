@@ -6,14 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.contract.output import Entities, Entity, ModelOutput
-from worker.contract.quotes import has_more_at_ends, letters
+from worker.contract.output import Entities, Entity, ModelOutput, has_more_at_ends, letters
 from worker.formats.checks import ROOT, Path, describe, fail, integer, member
 from worker.formats.families.items import Row, rows_of
 from worker.formats.meaning import unused_keys, with_ignored
-from worker.formats.options import ReadOptions
+from worker.formats.options import ReadOptions, keep
 from worker.formats.scores import label_of, probability
-from worker.formats.selection import keep
 from worker.formats.structure import (
     NUMBER,
     NUMBER_OR_NULL,

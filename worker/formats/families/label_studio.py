@@ -23,9 +23,8 @@ from worker.contract.output import (
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member, number, string
 from worker.formats.coordinates import Canvas, numbers, unit_canvas
 from worker.formats.meaning import texts_of, with_evidence, with_ignored
-from worker.formats.options import ReadOptions
+from worker.formats.options import ReadOptions, keep
 from worker.formats.scores import label_of, probability
-from worker.formats.selection import keep
 from worker.formats.structure import (
     LIST,
     OBJECT,

@@ -9,43 +9,29 @@ from typing import Any
 from worker.contract.output import Classification, Either, ModelOutput, Nothing, Transcription
 from worker.formats.answer_text import looks_like_json, parse_object
 from worker.formats.checks import Path, UnknownFormat, array, describe, fail, is_number, same_length
-from worker.formats.families import (
-    hf_classification,
-    hf_object_detection,
-    hf_question_answering,
-    hf_segmentation,
-    hf_speech,
-    hf_token_classification,
-    hf_zero_shot,
-    pmml,
-    tf_detection,
-    torchserve,
-    torchvision,
-    ultralytics,
-)
+from worker.formats.families import detectors, hf_pipelines, hf_token_classification, tables, torchserve
 from worker.formats.families.tables import refuse_box, refuse_table
-from worker.formats.index import FormatIndex
 from worker.formats.mappings import catalogue_of
 from worker.formats.meaning import foreign_key, unused_keys, with_evidence, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.recognise import choose
+from worker.formats.recognise import FormatIndex, choose
 from worker.formats.scores import bare_label, bare_labels, known_names, label_of, label_scores, name_of, vector_scores
 from worker.formats.structure import Family, Match, Unwrapped, refuse_foreign
 
 OBJECT_FAMILIES = FormatIndex[Family](
     (
-        hf_classification.FAMILY,
+        hf_pipelines.CLASSIFICATION,
         hf_token_classification.FAMILY,
-        hf_object_detection.FAMILY,
-        hf_zero_shot.FAMILY,
-        hf_segmentation.FAMILY,
-        hf_question_answering.FAMILY,
-        hf_speech.FAMILY,
-        ultralytics.FAMILY,
-        torchvision.FAMILY,
+        hf_pipelines.OBJECT_DETECTION,
+        hf_pipelines.ZERO_SHOT,
+        hf_pipelines.SEGMENTATION,
+        hf_pipelines.QUESTION_ANSWERING,
+        hf_pipelines.SPEECH,
+        detectors.ULTRALYTICS,
+        detectors.TORCHVISION,
         torchserve.CLASSIFIER,
         torchserve.DETECTOR,
-        pmml.FAMILY,
+        tables.PMML,
     )
 )
 """Families of plain objects: what a handler returns, which servers then wrap."""
@@ -151,8 +137,8 @@ def _read_named(row: Mapping[str, Any], options: ReadOptions, at: Path) -> Model
         return read_objects(row, options, at, mapped)
     if options.field is not None and options.field in row:
         return _read_field(row, options.field, options, at)
-    if tf_detection.KEYS.fits(row):
-        return tf_detection.read_image(row, options, at)
+    if detectors.TF_KEYS.fits(row):
+        return detectors.read_tf_image(row, options, at)
     scores = next((key for key in _SCORES if isinstance(row.get(key), list)), None)
     labels = next((key for key in _LABELS if isinstance(row.get(key), list)), None)
     if scores is None or "sequence" in row or foreign_key(row, (scores, *_LABELS)):

@@ -8,9 +8,9 @@ from typing import Any
 
 from worker.contract.output import ModelOutput
 from worker.formats.checks import ROOT, Path, array, fail, mapping, member, show, string
+from worker.formats.envelopes.wrappers import Opener, inside_of, wrapper
 from worker.formats.families.rows import as_indices, read_row
 from worker.formats.families.tensors import read_shape, rows_of_tensor
-from worker.formats.families.wrappers import Opener, inside_of, wrapper
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions
 from worker.formats.scores import known_names, vector_scores

@@ -11,9 +11,8 @@ from worker.formats.checks import ROOT, Path, array, fail, is_number, mapping, s
 from worker.formats.coordinates import Canvas, canvas_for, numbers
 from worker.formats.families.items import Row, rows_of
 from worker.formats.meaning import foreign_key, with_ignored
-from worker.formats.options import ReadOptions
+from worker.formats.options import ReadOptions, keep
 from worker.formats.scores import SUM_TOLERANCE, label_of, label_scores, probability
-from worker.formats.selection import keep
 from worker.formats.structure import Family, Match, Miss, first_item
 
 _ANSWER_KEYS = frozenset(

@@ -12,12 +12,18 @@ from difflib import SequenceMatcher
 from math import dist, prod
 from typing import Any, NamedTuple
 
-from worker.sandbox.interface import Interface, Job
-from worker.sandbox.responses.annotations import DrawnObject, drawing_similarity
-
-from .annotations import ENTITIES, OBJECTS, RELATIONS, paired, share_paired
-from .reading import Json
-from .strict import BY_FRAME, NO_JOBS
+from worker.sandbox.responses.annotations import (
+    ENTITIES,
+    OBJECTS,
+    RELATIONS,
+    DrawnObject,
+    drawing_similarity,
+    paired,
+    share_paired,
+)
+from worker.sandbox.responses.interface import Interface, Job
+from worker.sandbox.responses.reading import Json
+from worker.sandbox.responses.validation import BY_FRAME, NO_JOBS
 
 #: The least extent that is taken for a map's, in degrees: about a kilometre.
 SMALLEST_MAP = 0.01

@@ -8,9 +8,8 @@ from itertools import pairwise
 from math import dist
 from typing import Any, TypeVar
 
-from worker.sandbox.interface import Category, Interface, Job
-from worker.sandbox.responses.areas import Part, Point, around, overlap
 from worker.sandbox.responses.choices_and_texts import check_entity, chosen_one
+from worker.sandbox.responses.interface import Category, Interface, Job
 from worker.sandbox.responses.reading import (
     AnnotatedContent,
     Json,
@@ -22,7 +21,7 @@ from worker.sandbox.responses.reading import (
     inside,
     refuse,
 )
-from worker.sandbox.responses.shapes import AREAS, check_pages, check_shape
+from worker.sandbox.responses.shapes import AREAS, Part, Point, around, check_pages, check_shape, overlap
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.sandbox.interface import REPEATED_LEVELS, Category, Job
+from worker.sandbox.responses.interface import REPEATED_LEVELS, Category, Job
 from worker.sandbox.responses.reading import (
     AnnotatedContent,
     Json,

@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
-from worker.sandbox.interface import Interface
+from worker.sandbox.responses.interface import Interface
 
 #: Endings of files that may carry a position on Earth.
 GEOREFERENCED = frozenset({".tif", ".tiff", ".jp2", ".ntf", ".nitf"})

@@ -16,12 +16,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from worker.settings.source_groups import ServeSettings
-from worker.sources.http.access import Access
-from worker.sources.http.bodies import Bodies, coding_of
+from worker.sources.http.access import Access, SnsMessages
 from worker.sources.http.gateway import Gateway
 from worker.sources.http.openapi import openapi_document
-from worker.sources.http.problems import Refused, accepted
-from worker.sources.http.sns import SnsMessages
+from worker.sources.http.requests import Bodies, Refused, accepted, coding_of
 
 HANDSHAKE = "Microsoft.EventGrid.SubscriptionValidationEvent"
 SNS_HEADER = "x-amz-sns-message-type"

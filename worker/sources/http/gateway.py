@@ -11,7 +11,7 @@ from pydantic_core import from_json
 
 from worker.intake import IdReused, MessageParser, RawMessage, Stored
 from worker.sources.base import InboxIsFull, InboxUnavailable, Put
-from worker.sources.http.problems import Refused
+from worker.sources.http.requests import Refused
 from worker.sources.wrapped import messages_in, numbered, traced, values_in
 from worker.spool import Dead
 from worker.spool.dead_letters import Form

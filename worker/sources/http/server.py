@@ -16,10 +16,9 @@ from worker.environment import clock
 from worker.intake import MessageParser
 from worker.settings.tree import Settings
 from worker.sources.base import Put
-from worker.sources.http.access import Access
+from worker.sources.http.access import Access, SnsMessages
 from worker.sources.http.application import Application
 from worker.sources.http.gateway import Gateway
-from worker.sources.http.sns import SnsMessages
 from worker.wiring import projects_of, rules_of
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ for lane = 0, lanes - 1 do
   redis.call('DEL', P .. 'lane:' .. lane .. ':' .. project)
 end
 redis.call('DEL', ledger, P .. 'hint:' .. project, P .. 'later:' .. project, P .. 'tries:' .. project,
-  P .. 'interface:' .. project)
+  P .. 'interface:' .. project, P .. 'late:' .. project)
 redis.call('HDEL', P .. 'pauses', 'project:' .. project)
 redis.call('HDEL', P .. 'notbefore', project)
 redis.call('ZREM', P .. 'work', project)

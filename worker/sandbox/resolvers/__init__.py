@@ -1,0 +1,1 @@
+"""How the queries and mutations of the API are answered, by subject."""
