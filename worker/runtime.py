@@ -85,6 +85,7 @@ class Runtime:
         self._policy_of_awaited = policy_of(settings, self.spool)
         self._pulse = Pulse(settings.heartbeat_file)
         self._pool = environment.executor(settings.delivery.parallel_batches, "batch")
+        self._ahead = environment.executor(settings.delivery.concurrency, "ahead")
         self.deliverer = self._deliverer()
         self.probes = Probes(self.monitor.progress, self.deliverer.breaker.all, environment.worker, self.stop_event)
         self._endpoint = worker_endpoint(settings.http.listen, self.monitor, self.probes, self._adaptive_limit)
@@ -154,7 +155,8 @@ class Runtime:
         self.sources.join(self.settings.delivery.drain_seconds)
         self.scheduler.close()
         self.deliverer.leases.wait_released(self.settings.delivery.drain_seconds)
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        for pool in (self._ahead, self._pool):
+            pool.shutdown(wait=True, cancel_futures=True)
         self._keep_counts()
         self._log_remaining("drained")
         self._end_pulse()
@@ -309,6 +311,7 @@ class Runtime:
             budget=budget,
             adaptive_limit=self._adaptive_limit,
             pool=self._pool,
+            ahead=self._ahead,
             rules=rules,
             projects=self._projects,
             awaited=self._awaited(),

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from tests.awaiting import awaited
 from tests.integration.marked_scripts import heard, marked_script_of, marks_in, marks_of, text_of
+from worker.delivery.written import Properties, WrittenLately
 from worker.environment.connections import WorkerScript, connect, script_of
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.intake import IdReused, Inbox, InboxFull, PutLimits, RawMessage
@@ -27,6 +28,8 @@ from worker.spool.dead_letters import DeadLetters
 
 SCRIPTS = {
     *(("worker.intake", f"scripts/{name}.lua") for name in ("expire_halves", "oldest", "put", "take", "waits")),
+    ("worker.delivery", "made.lua"),
+    ("worker.delivery", "written.lua"),
     ("worker.kili", "budget.lua"),
     ("worker.review", "untested.lua"),
     *(
@@ -107,6 +110,7 @@ def test_every_line_of_every_script_runs_and_writes_its_numbers_in_digits(
     redis_binary: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = (
+        "worker.delivery.written",
         "worker.spool.spool",
         "worker.spool.dead_letters",
         "worker.intake.inbox",
@@ -233,6 +237,7 @@ class Tour:
         self.put_and_join()
         self.spend_the_budget()
         self.compare_scores()
+        self.remember_what_was_written()
 
     def item(self, name: str, *, stamp: int = 5, digest: str = "bb", lane: int = 5, payload: bytes = b"{}") -> Waiting:
         return Waiting("p", lane, name, "m:1", stamp, digest, payload, b"{}")
@@ -485,6 +490,12 @@ class Tour:
             known = Histogram.from_counts({name.decode(): int(count) for name, count in counts.items()})
             told = [pool.compare(found, known, pool="t:pool", scores="t:scores") for _ in range(2)]
             assert told == [shifted, False]
+
+    def remember_what_was_written(self) -> None:
+        lately = WrittenLately(self.client, "t:")
+        for written in ({"a": Properties({}, 5), "b": None}, {"a": None}):
+            lately.note(written, made=written)
+        assert (lately.properties(["a", "b"]), lately.made(["a", "b", "c"])) == ({}, {"a", "b"})
 
 
 def await_due(due: Callable[[], list[str]]) -> list[str]:

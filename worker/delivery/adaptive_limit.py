@@ -174,9 +174,11 @@ class AdaptiveLimit:
             self._raise()
 
     def _raise(self) -> None:
+        before = self.limit
         self._limit = min(float(self._most), self._limit + (1.0 if self._collapsed else 1.0 / self._limit))
         self._was_full = self._in_flight >= self.limit
-        self._free.notify_all()
+        if self.limit > before:
+            self._free.notify_all()
 
     def _lower(self) -> None:
         self._limit = max(1.0, self._limit * HALF)

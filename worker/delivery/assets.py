@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from operator import attrgetter
 
 from worker.delivery.bisect import Fits, Send, Sent, send_each
 from worker.delivery.clients import DeliveryClients
 from worker.delivery.content import missing_asset
 from worker.delivery.failures import ASSET_MISSING, ASSET_NOT_SHOWN, Action, Failure, FailureDecision, Stage, Trouble
 from worker.delivery.imports import Imports
+from worker.delivery.in_flight import grouped
 from worker.delivery.item import Item
 from worker.delivery.written import KEPT_SECONDS, Properties, WrittenLately
 from worker.environment import clock
@@ -51,24 +54,25 @@ class AssetKeeper:
         found, unread = self._found(project, sorted(existing))
         refused |= unread
         shown = [asset.id for candidates in found.values() for asset in candidates]
-        unseen = [item.entry.asset_id for item in items if not found.get(item.external_id)]
-        written, made = self._lately.properties([*shown, *unseen]), self._lately.made(unseen)
+        made = self._lately.made([item.entry.asset_id for item in items if not found.get(item.external_id)])
+        written = self._lately.properties([*shown, *made])
         _distrust(items, begun)
         _lend_content(items)
         located = Located()
         for item in items:
-            candidates = found.get(item.external_id, [])
-            if item.external_id in refused:
-                located.refused.append((item, refused[item.external_id]))
+            name, asset_id = item.prediction.external_id, item.entry.asset_id
+            candidates = found.get(name, ())
+            if name in refused:
+                located.refused.append((item, refused[name]))
             elif len(candidates) > 1:
                 self._judge(item, Trouble.AMBIGUOUS, located, candidates)
             elif candidates:
                 _use(item, candidates[0], written)
                 located.ready.append(item)
-            elif item.entry.asset_id in made and item.entry.asset_id in written:
-                item.is_known_to_hold(written[item.entry.asset_id])
+            elif asset_id in made and asset_id in written:
+                item.is_known_to_hold(written[asset_id])
                 located.ready.append(item)
-            elif item.external_id in existing or item.entry.asset_id in made:
+            elif name in existing or asset_id in made:
                 self._judge(item, Trouble.NOT_SHOWN, located)
             elif item.content is not None:
                 located.ready.append(item)
@@ -114,13 +118,13 @@ class AssetKeeper:
     def created(self, items: Sequence[Item]) -> None:
         """These assets were created, with the metadata of the items."""
         for item in items:
-            item.is_known_to_hold(Properties(item.metadata(), item.given_priority))
+            item.is_known_to_hold(item.properties(item.given_priority))
         self._lately.note(_properties_of(items), made=[item.asset_id for item in items])
 
     def updated(self, items: Sequence[Item]) -> None:
         """These assets' properties were set as the items want them."""
         for item in items:
-            item.is_known_to_hold(Properties(item.metadata(), item.decision.priority))
+            item.is_known_to_hold(item.properties(item.decision.priority))
             item.is_again = False
         self._lately.note(_properties_of(items))
 
@@ -159,15 +163,18 @@ class AssetKeeper:
         return kili.assets_by_id(project, asset_ids)
 
     def _set_importing_apart(self, project: str, located: Located) -> None:
-        absent: dict[str, list[Item]] = {}
-        for item in located.ready:
-            if not item.exists:
-                absent.setdefault(item.asset_id, []).append(item)
+        absent = [item for item in located.ready if not item.exists]
+
+        @cache
+        def by_asset() -> dict[str, list[Item]]:
+            return {group[0].asset_id: group for group in grouped(absent, key=attrgetter("asset_id"))}
 
         def tried_for(asset_id: str, cause: str) -> float:
-            return max(item.entry.tried_for_ms(cause) for item in absent[asset_id]) / 1000
+            return max(item.entry.tried_for_ms(cause) for item in by_asset()[asset_id]) / 1000
 
-        steps = self._imports.look(project, list(absent), tried_for)
+        steps = self._imports.look(project, list({item.asset_id: None for item in absent}), tried_for)
+        if not steps:
+            return
         ready, located.ready = located.ready, []
         for item in ready:
             step = None if item.exists else steps.get(item.asset_id)
@@ -224,6 +231,8 @@ def _already_exists(rejection: Exception) -> bool:
 
 def _lend_content(items: Sequence[Item]) -> None:
     """An item without content is created with that of another prediction of its asset, which is sent with it."""
+    if all(item.content is not None for item in items):
+        return
     newest = {
         item.entry.asset_id: item.content for item in sorted(items, key=lambda one: one.entry.rank) if item.content
     }

@@ -221,5 +221,5 @@ class _Bisection(Generic[T]):
         waiting += part if len(part) > 1 else []
         return [*random.sample(waiting, min(most, len(waiting))), *accepted[:1]]
 
-    def _of(self, part: list[int]) -> list[T]:
-        return [self._items[index] for index in part]
+    def _of(self, part: list[int]) -> Sequence[T]:
+        return self._items if len(part) == len(self._items) else [self._items[index] for index in part]

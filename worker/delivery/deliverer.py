@@ -43,6 +43,7 @@ class Deliverer:
         budget: asked before entries are leased, so that what is newest and most doubtful goes next.
         pace: how much may be sent at once.
         pool: runs a wave's batches side by side.
+        ahead: makes a wave's next entries ready beside them; by default the same.
         rules: limits and times.
         projects: the configuration of each project's outputs.
         awaited: completes predictions whose results are elsewhere.
@@ -68,6 +69,7 @@ class Deliverer:
         worker: str = "",
         has_threads: bool = True,
         tracer: Tracer = NO_TRACES,
+        ahead: Executor | None = None,
     ) -> None:
         self._spool = spool
         self._budget = budget
@@ -78,6 +80,7 @@ class Deliverer:
         self._tracer = tracer
         self._adaptive_limit = adaptive_limit
         self._pool = pool
+        self._ahead = ahead or pool
         self._failures = FailurePolicy(rules.graces)
         self.leases = LeaseKeeper(spool, has_thread=has_threads)
         self.breaker = CircuitBreaker(
@@ -172,6 +175,7 @@ class Deliverer:
             imports=imports,
             documents=Documents(client, prefix, wanted=rules.one_document),
             pool=self._pool,
+            ahead=self._ahead,
             adaptive_limit=self._adaptive_limit,
             batch_items=rules.batch_items,
             tracer=self._tracer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ def batches(groups: Iterable[list[T]], *, count: int, max_bytes: int, size: Call
     batch: list[T] = []
     total = 0
     for group in groups:
-        own = sum(size(item) for item in group)
+        own = size(group[0]) if len(group) == 1 else sum(map(size, group))
         if batch and (len(batch) + len(group) > count or total + own > max_bytes):
             yield batch
             batch, total = [], 0
@@ -27,12 +27,15 @@ def batches(groups: Iterable[list[T]], *, count: int, max_bytes: int, size: Call
         yield batch
 
 
-def grouped(items: Iterable[T], *, key: Callable[[T], str]) -> list[list[T]]:
+def grouped(items: Sequence[T], *, key: Callable[[T], str]) -> Iterable[list[T]]:
     """Items with the same key together, groups in the order of their first item."""
+    keys = list(map(key, items))
+    if len(set(keys)) == len(keys):
+        return ([item] for item in items)  # as usual: thousands of lists are not kept for it
     groups: dict[str, list[T]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return list(groups.values())
+    for own, item in zip(keys, items, strict=True):
+        groups.setdefault(own, []).append(item)
+    return groups.values()
 
 
 class InFlightBatches:
@@ -46,6 +49,11 @@ class InFlightBatches:
         self._pool = pool
         self._in_flight: dict[Future[None], frozenset[str]] = {}
         self._failures: list[BaseException] = []
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no batch is under way."""
+        return not self._in_flight
 
     def start(self, step: Callable[[list[Item]], None], batch: list[Item]) -> None:
         """Run a step for a batch."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import PydanticSerializationError, to_json
 
 from worker.contract import AssetContent, Prediction
+from worker.contract.message import EPOCH
 from worker.delivery.written import Properties
 from worker.review import ReviewDecision
 from worker.spool import Leased, Outcome, Settlement
@@ -44,6 +46,7 @@ class Item:
     found: Properties | None = None
     given_priority: int = 0
     _own: dict[str, Any] | None = field(default=None, init=False, repr=False)
+    _own_text: str = field(default="", init=False, repr=False)
 
     @property
     def external_id(self) -> str:
@@ -64,29 +67,38 @@ class Item:
         self.exists, self.found = True, properties
 
     def metadata(self) -> dict[str, Any]:
-        """The asset's jsonMetadata: what Kili holds, the message's own, and the worker's keys."""
+        """The asset's jsonMetadata: what Kili holds, the message's own, and the worker's keys; not to be changed."""
         if self._own is None:
             self._own = {
                 **self.prediction.metadata,
                 "prediction_model": self.prediction.model.label,
-                "prediction_at": self.prediction.predicted_at.astimezone(UTC).isoformat(timespec="microseconds"),
+                "prediction_at": moment_of(self.prediction.predicted_at),
                 **self.decision.metadata(),
             }
             trace = ReviewDecision.trace_in(self.entry.decision)
             if trace:
                 self._own[TRACE_KEY] = f"{trace.partition(' ')[0]} {self._own['prediction_at']}"
-        found = self.found.metadata if self.found else {}
+        if self.found is None or self.found.metadata is self._own:
+            return self._own
+        found = self.found.metadata
         if TRACE_KEY in found and TRACE_KEY not in self._own:
             found = {key: value for key, value in found.items() if key != TRACE_KEY}
         return {**found, **self._own}
 
     def metadata_text(self) -> str:
         """The same as JSON text."""
-        found = self.metadata()
-        try:
-            return to_json(found).decode()
-        except PydanticSerializationError:  # a text that UTF-8 cannot hold
-            return json.dumps(found, ensure_ascii=False)
+        return self._text_of(self.metadata())
+
+    def properties(self, priority: int) -> Properties:
+        """The metadata as the asset is to hold it, with a priority."""
+        metadata = self.metadata()
+        return Properties(metadata, priority, self._text_of(metadata))
+
+    def _text_of(self, metadata: dict[str, Any]) -> str:
+        if metadata is not self._own:
+            return json_text(metadata)
+        self._own_text = self._own_text or json_text(metadata)
+        return self._own_text
 
     @property
     def needs_update(self) -> bool:
@@ -96,6 +108,8 @@ class Item:
         if self.found is None:
             return self.decision.priority != 0
         wanted = self.metadata()
+        if wanted is self.found.metadata:
+            return self.is_again or self.found.priority != self.decision.priority
         if str(self.found.metadata.get("prediction_at", "")) > wanted["prediction_at"]:
             return False
         return self.is_again or self.found.metadata != wanted or self.found.priority != self.decision.priority
@@ -106,13 +120,33 @@ class Item:
         return self.found is not None and (self.is_again or self.found.metadata != self.metadata())
 
 
+def json_text(metadata: Mapping[str, Any]) -> str:
+    """An asset's jsonMetadata as JSON text."""
+    try:
+        return to_json(metadata).decode()
+    except PydanticSerializationError:  # a text that UTF-8 cannot hold
+        return json.dumps(metadata, ensure_ascii=False)
+
+
+def moment_of(at: datetime) -> str:
+    """A moment in ISO 8601, in UTC with six digits of a second: such texts are in the order of time."""
+    since = at - EPOCH
+    return f"{_second_of(since.days, since.seconds)}.{since.microseconds:06d}+00:00"
+
+
+@lru_cache(maxsize=1024)
+def _second_of(days: int, seconds: int) -> str:
+    return (EPOCH + timedelta(days, seconds)).isoformat(timespec="seconds").removesuffix("+00:00")
+
+
 def newest_of(items: Iterable[Item]) -> dict[tuple[str, str], Item]:
     """Of each model's predictions on an asset the newest."""
     newest: dict[tuple[str, str], Item] = {}
     for item in items:
-        known = newest.get(item.answer)
-        if known is None or item.entry.rank > known.entry.rank:
-            newest[item.answer] = item
+        answer = item.answer
+        known = newest.setdefault(answer, item)
+        if known is not item and item.entry.rank > known.entry.rank:
+            newest[answer] = item
     return newest
 
 

@@ -132,10 +132,10 @@ class LeaseKeeper:
             lease.lost.set()
 
 
-WAVE_SECONDS = 10.0
+WAVE_SECONDS = 60.0
 """After this time a wave leases nothing more."""
 
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.8
 """So often a wave looks for what overtakes its own entries, since what it finds costs a call to look it up in Kili."""
 
 UNCLAIMED_SECONDS = 0.01

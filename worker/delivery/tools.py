@@ -51,6 +51,7 @@ class WaveTools:
     imports: Imports
     documents: Documents
     pool: Executor
+    ahead: Executor
     adaptive_limit: AdaptiveLimit
     batch_items: int
     tracer: Tracer = NO_TRACES

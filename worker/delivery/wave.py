@@ -1,8 +1,8 @@
 """One wave: read, check, send batch by batch, settle.
 
 A batch begins when the calls for it are there, so that until then more doubtful entries may overtake it. While batches
-are under way, further entries are leased and made ready, so that Kili need not wait for us; entries about an asset that
-is under way wait for it. An entry that was sent and not settled is simply sent again by the next wave.
+are under way, further entries are leased and made ready beside them, so that Kili need not wait for us; entries about
+an asset that is under way wait for it. An entry that was sent and not settled is simply sent again by the next wave.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ import logging
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
 
 import redis
 
+from worker.delivery.ahead import Ahead
 from worker.delivery.failure_policy import INTERFACE_DOUBT_SECONDS, FailurePolicy
 from worker.delivery.failures import FAULT, Action, Failure, Stage, Trouble
 from worker.delivery.in_flight import InFlightBatches, batches, grouped
@@ -33,6 +36,9 @@ logger = logging.getLogger(__name__)
 
 READY_BATCHES = 2
 """So many batches wait for a slot while the next entries are leased and made ready."""
+
+AHEAD_BATCHES = 5
+"""While fewer batches are ready the next entries are leased and made ready, unless calls are scarce."""
 
 MOST_NAMED = 20
 """So many assets a line of the log names."""
@@ -61,7 +67,9 @@ class Wave:
         self._guard = threading.Lock()
         self._over = threading.Event()
         self._in_flight = InFlightBatches(tools.pool)
+        self._ahead = Ahead(tools.ahead)
         self._queue: list[list[Item]] = []
+        self._is_scarce = self._was_in_vain = False
         self._result = WaveResult(lease.project)
         self._steps = Steps(tools, lease, self._letter_writer, settle=self._settle, is_over=self._over.is_set)
 
@@ -114,46 +122,87 @@ class Wave:
         try:
             self._take_up(entries)
             while self._await_budget(leaser):
-                newcomers = self._newcomers(leaser)
-                if newcomers:
-                    self._take_up(newcomers)
-                elif not self._queue:
-                    break
+                came = self._look(leaser)
                 if self._queue:
                     self._in_flight.start(self._guarded, self._queue.pop(0))
+                elif not came and self._in_flight.is_empty:
+                    break
+                elif not came:
+                    self._in_flight.await_one()
         except BaseException:
             self._over.set()
+            self._ahead.end()
             self._in_flight.await_at_most(0)
             raise
+        self._ahead.end()
         self._in_flight.land()
         self._steps.update(at_least=1)
 
-    def _newcomers(self, leaser: EntryLeaser) -> Sequence[Leased]:
-        """What is leased before the next batch begins: to fill it, or to overtake it."""
-        further = leaser.further() if sum(map(len, self._queue)) < self._tools.batch_items else ()
-        if further or not self._queue:
-            return further
-        return leaser.overtaking(min(item.entry.lane for item in self._queue[0]))
+    def _look(self, leaser: EntryLeaser) -> bool:
+        """Lease what goes next; make it ready beside the sending, unless it is about assets that are still here.
+
+        Returns whether there was anything.
+        """
+        newcomers: Sequence[Leased] = ()
+        if self._ahead.is_empty:
+            newcomers, may_wait = self._newcomers(leaser)
+            if newcomers and may_wait and self._is_about_others(newcomers):
+                self._begin(newcomers)
+                self._ahead.begin(partial(self._ready, newcomers))
+            elif newcomers:
+                self._take_up(newcomers)
+        self._enqueue(self._ahead.take(at_once=not self._queue))
+        return bool(newcomers)
+
+    def _newcomers(self, leaser: EntryLeaser) -> tuple[Sequence[Leased], bool]:
+        """What is leased before the next batch begins, to fill it or those that follow, or to overtake it.
+
+        And whether it may wait: what overtakes may not.
+        """
+        few = self._tools.batch_items
+        fewest = few if self._is_scarce or self._was_in_vain else AHEAD_BATCHES * few
+        if sum(map(len, self._queue)) < fewest:
+            further = leaser.further()
+            self._was_in_vain = not further
+            if further or not self._queue:
+                return further, True
+        return leaser.overtaking(min(item.entry.lane for item in self._queue[0])), False
+
+    def _is_about_others(self, entries: Sequence[Leased]) -> bool:
+        """Whether none of their assets is under way or waits here: one that is may be there by the time they go."""
+        wanted = {entry.asset_id for entry in entries}
+        waiting = {item.entry.asset_id for batch in self._queue for item in batch}
+        return wanted.isdisjoint(waiting) and not self._in_flight.touches(wanted)
 
     def _await_budget(self, leaser: EntryLeaser) -> bool:
         """Wait until one more batch has a slot and a call to be had, or none is under way; False when all is over."""
+        self._is_scarce = False
         while not self._is_over():
             self._in_flight.await_at_most(self._tools.adaptive_limit.limit + READY_BATCHES)
             wait = leaser.wait_for_budget()
             if wait <= 0 or not self._in_flight.await_one(wait):
                 return True
+            self._is_scarce = True
         return False
 
-    def _take_up(self, entries: Sequence[Leased]) -> None:
+    def _begin(self, entries: Sequence[Leased]) -> None:
         with self._guard:
             self._open |= {entry.key: entry for entry in entries}
         self._steps.begin()
+
+    def _take_up(self, entries: Sequence[Leased]) -> None:
+        self._begin(entries)
         if self._in_flight.touches(entry.asset_id for entry in entries):
             self._in_flight.await_at_most(0)
         if self._is_over():
             return
-        queued = [item for batch in self._queue for item in batch]
-        self._queue = self._batched(self._without_older([*queued, *self._ready(entries)]))
+        self._enqueue(self._ready(entries))
+
+    def _enqueue(self, ready: Sequence[Item]) -> None:
+        """Put items that are ready among those that wait, in new batches."""
+        if ready:
+            queued = [item for batch in self._queue for item in batch]
+            self._queue = self._batched(self._without_older([*queued, *ready]))
 
     def _without_older(self, items: Sequence[Item]) -> list[Item]:
         """Of each model's predictions on an asset the newest; an older one that has not begun is superseded.
@@ -218,13 +267,9 @@ class Wave:
         if first is None:
             return []
         ordered = sorted(items, key=lambda item: (item.exists is not first.exists, item.entry.lane))
-        groups = grouped(ordered, key=lambda item: item.asset_id)
-        for group in groups:
-            newest = max(group, key=lambda item: item.entry.stamp) if len(group) > 1 else group[0]
-            for item in group:
-                item.leads = item is newest
+        groups = map(_led, grouped(ordered, key=attrgetter("asset_id")))
         count, max_bytes = self._tools.batch_items, self._tools.adaptive_limit.batch_bytes
-        return list(batches(groups, count=count, max_bytes=max_bytes, size=lambda item: item.size))
+        return list(batches(groups, count=count, max_bytes=max_bytes, size=attrgetter("size")))
 
     def _guarded(self, batch: list[Item]) -> None:
         with self._tools.adaptive_limit.slot(self._is_over) as free:
@@ -260,6 +305,14 @@ class Wave:
 
 
 __all__ = ["LeaseLost", "Wave", "WaveResult"]
+
+
+def _led(group: list[Item]) -> list[Item]:
+    """The predictions of one asset, of which the newest sets its properties."""
+    newest = max(group, key=lambda item: item.entry.stamp) if len(group) > 1 else group[0]
+    for item in group:
+        item.leads = item is newest
+    return group
 
 
 def _settlement(

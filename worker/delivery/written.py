@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
 from worker.environment import clock
-from worker.environment.connections import insist
+from worker.environment.connections import script_of
 from worker.environment.json_text import json_bytes
 from worker.kili import FoundAsset
 
@@ -22,12 +23,13 @@ MOST_BYTES = 16_000
 """Longer properties are not kept; an asset that is known only as made is then looked up until Kili shows it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Properties:
-    """An asset's jsonMetadata and priority, as they were written."""
+    """An asset's jsonMetadata and priority, as they were written; ``text`` is the metadata as JSON, where at hand."""
 
     metadata: dict[str, Any]
     priority: int
+    text: str = field(default="", compare=False, repr=False)
 
     def over(self, found: FoundAsset) -> Properties:
         """What the asset holds by now: what was found, unless it was read before this was written."""
@@ -48,23 +50,22 @@ class WrittenLately:
         self._redis = client
         self._made = f"{prefix}made"
         self._prefix = f"{prefix}written:"
+        self._add_made = script_of(client, __package__, "made.lua")
+        self._keep = script_of(client, __package__, "written.lua")
 
     def note(self, written: Mapping[str, Properties | None], *, made: Iterable[str] = ()) -> None:
         """Remember properties by asset id (None: not known), and who was made.
 
         Failing to costs only a second look, so it is logged and no more.
         """
-        now = clock.now()
+        now = math.ceil(clock.now())
         arguments = [word for asset_id in made for word in (now, asset_id)]
         try:
-            with self._redis.pipeline(transaction=False) as pipe:
-                if arguments:
-                    insist(pipe, "ZREMRANGEBYSCORE", self._made, "-inf", now - KEPT_SECONDS)
-                    insist(pipe, "ZADD", self._made, *arguments)
-                    insist(pipe, "EXPIRE", self._made, KEPT_SECONDS)
-                for asset_id, properties in written.items():
-                    self._keep(pipe, asset_id, properties)
-                pipe.execute()
+            if arguments:
+                self._add_made(keys=[self._made], args=[now - KEPT_SECONDS, KEPT_SECONDS, *arguments])
+            if written:
+                keys = [f"{self._prefix}{asset_id}" for asset_id in written]
+                self._keep(keys=keys, args=[KEPT_SECONDS, *map(_text_of, written.values())])
         except redis.RedisError as error:
             logger.debug("what was written is not remembered: %s", error, extra={"action": "written_not_remembered"})
 
@@ -83,13 +84,20 @@ class WrittenLately:
         found: Any = self._redis.mget([f"{self._prefix}{asset_id}" for asset_id in asset_ids])
         return {asset_id: Properties(*json.loads(raw)) for asset_id, raw in zip(asset_ids, found, strict=True) if raw}
 
-    def _keep(self, pipe: redis.client.Pipeline, asset_id: str, properties: Properties | None) -> None:
-        text = json_bytes([properties.metadata, properties.priority]) if properties else b""
-        if text and len(text) <= MOST_BYTES:
-            arguments = ("SET", f"{self._prefix}{asset_id}", text, "EX", KEPT_SECONDS)
-            pipe.execute_command(*arguments)  # type: ignore[no-untyped-call]  # a tenth of what the typed method costs
-        else:
-            pipe.delete(f"{self._prefix}{asset_id}")
+
+def _text_of(properties: Properties | None) -> bytes:
+    """As it is kept; nothing where it is not known or too long."""
+    if properties is None:
+        return b""
+    try:
+        text = f"[{properties.text},{properties.priority}]".encode() if properties.text else _json_of(properties)
+    except UnicodeEncodeError:
+        text = _json_of(properties)
+    return text if len(text) <= MOST_BYTES else b""
+
+
+def _json_of(properties: Properties) -> bytes:
+    return json_bytes([properties.metadata, properties.priority])
 
 
 def _moment(metadata: Mapping[str, Any]) -> str:

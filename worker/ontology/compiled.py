@@ -24,6 +24,9 @@ TOLERANCE = 0.01
 MOST_CLASSES = 10_000
 """So many are kept compiled."""
 
+MOST_ROWS = 100
+"""So many sets of classes are kept; a model has one, or sends its best classes alone."""
+
 Respond = Callable[[Mapping[str, float]], Mapping[str, Any]]
 Text = tuple[str, str]
 """What stands before and behind the confidence."""
@@ -35,6 +38,7 @@ class CompiledChoice:
     def __init__(self, interface: Interface) -> None:
         self._interface = interface
         self._texts: dict[str, Text | None] = {}
+        self._rows: dict[tuple[str, ...], tuple[Text, ...] | None] = {}
         self._needs_majority: bool | None = None
 
     def text(self, scores: Mapping[str, float], respond: Respond) -> str | None:
@@ -48,13 +52,24 @@ class CompiledChoice:
         top, total = max(values), sum(values)
         if total > 1 + TOLERANCE or values.count(top) > 1:
             return None
-        texts = [self._texts.get(label) or self._compiled(label, respond) for label in scores]
-        if None in texts or len(set(texts)) < len(texts):
+        texts = self._row(tuple(scores), respond)
+        if texts is None:
             return None
         if top <= EVEN and (total < 1 - TOLERANCE or self._is_majority_needed(scores, respond)):
             return None
-        text = texts[values.index(top)]
-        return None if text is None else f"{text[0]}{percent(top)}{text[1]}"
+        before, behind = texts[values.index(top)]
+        return f"{before}{percent(top)}{behind}"
+
+    def _row(self, labels: tuple[str, ...], respond: Respond) -> tuple[Text, ...] | None:
+        """The texts of a row's classes; None where one has none, or two share one."""
+        if labels in self._rows:
+            return self._rows[labels]
+        texts = [text for text in (self._compiled(label, respond) for label in labels) if text is not None]
+        row = tuple(texts) if len(set(texts)) == len(labels) else None
+        if len(self._rows) >= MOST_ROWS:
+            self._rows.clear()
+        self._rows[labels] = row
+        return row
 
     def _compiled(self, label: str, respond: Respond) -> Text | None:
         text = self._texts.get(label)

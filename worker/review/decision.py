@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
@@ -139,8 +140,8 @@ class ReviewDecision(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
     def metadata(self) -> dict[str, Any]:
         """The decision as keys of an asset's jsonMetadata (``METADATA_KEYS``); what is unknown is left out."""
-        values = {key: getattr(self, name) for key, name in METADATA_KEYS.items()}
-        return {key: value for key, value in values.items() if value is not None and value != ""}
+        values = zip(METADATA_KEYS, _metadata_values(self), strict=True)
+        return {key: value for key, value in values if value is not None and value != ""}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, Any]) -> ReviewDecision | None:
@@ -190,6 +191,8 @@ METADATA_KEYS = {
     "review_runner_up": "runner_up",
 }
 """Keys of jsonMetadata, and the decision's field that each holds."""
+
+_metadata_values = attrgetter(*METADATA_KEYS.values())
 
 
 class ReviewPolicy(Protocol):

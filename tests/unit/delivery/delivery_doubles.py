@@ -260,7 +260,7 @@ class Bench:
     ) -> None:
         self.spool = Spool(client, prefix="t:", lease_ms=lease_ms, remember_ms=60_000, late_ms=late_ms)
         self.stop = threading.Event()
-        self.pool = ThreadPoolExecutor(4)
+        self.pool, self.ahead = ThreadPoolExecutor(4), ThreadPoolExecutor(1)
         graces = {one.name: rules.pop(one.name) for one in fields(Graces) if one.name in rules}
         self.deliverer = Deliverer(
             self.spool,
@@ -269,6 +269,7 @@ class Bench:
             budget=FreeBudget(),
             adaptive_limit=AdaptiveLimit(slots=4, batch_bytes=2_000_000),
             pool=self.pool,
+            ahead=self.ahead,
             rules=DeliveryRules(
                 **{"graces": Graces(**{"read_lag": 0.0, **graces}), "probe": 0.01, "probe_cap": 0.05, **rules}
             ),

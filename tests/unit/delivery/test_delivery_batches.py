@@ -30,7 +30,8 @@ def test_nothing_gives_no_batch() -> None:
 
 
 def test_items_with_one_key_come_together_in_the_order_of_the_first() -> None:
-    assert grouped(["a1", "b1", "a2"], key=lambda one: one[0]) == [["a1", "a2"], ["b1"]]
+    assert list(grouped(["a1", "b1", "a2"], key=lambda one: one[0])) == [["a1", "a2"], ["b1"]]
+    assert list(grouped(["a1", "b1"], key=lambda one: one[0])) == [["a1"], ["b1"]]
 
 
 @given(st.lists(st.lists(st.text(max_size=40), min_size=1, max_size=3)), st.integers(3, 8), st.integers(120, 300))

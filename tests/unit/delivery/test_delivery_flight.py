@@ -58,6 +58,60 @@ def test_a_wave_takes_what_waits_with_one_check_for_every_lease(client: redis.Re
     assert kili.counts["append_assets"] == kili.counts["append_labels"] == 10
 
 
+def test_the_next_entries_are_made_ready_while_batches_before_them_are_under_way(client: redis.Redis) -> None:
+    kili, looked, in_time = MemoryKili(), threading.Event(), []
+    bench = Bench(client, kili, wave_items=80, batch_items=10)
+
+    def rule(step: str, ids: Sequence[str]) -> None:
+        if step == "existing_external_ids" and kili.counts[step] == 2:
+            looked.set()
+        elif step == "append_labels":
+            in_time.append(looked.wait(5))
+
+    kili.rule = rule
+    admit(bench, 160)
+    bench.deliver()
+    assert bench.spool.ledger().delivered == 160
+    assert in_time == [True] * 16
+    assert kili.counts["existing_external_ids"] == 2
+
+
+def test_a_newer_prediction_of_an_asset_that_waits_here_is_not_made_ready_beside_it(client: redis.Redis) -> None:
+    kili, known = MemoryKili(), derived_asset_id(PROJECT, "a29")
+    bench = Bench(client, kili, wave_items=30, batch_items=10)
+
+    def rule(step: str, ids: Sequence[str]) -> None:
+        if step == "append_assets" and kili.counts[step] == 1:
+            bench.admit(waiting("a29", lane=0, stamp=2, answer="GREY"))
+
+    kili.rule = rule
+    admit(bench, 60)
+    while bench.deliver():
+        pass
+    bench.deliver()
+    ledger = bench.spool.ledger()
+    assert (ledger.delivered + ledger.superseded, ledger.dead) == (61, 0)
+    assert "GREY" in kili.labels[known, "m:1"]
+    assert [ids for step, ids in kili.calls if step == "append_assets" and ids.count(known) > 1] == []
+
+
+def test_a_wave_goes_on_with_what_comes_while_its_last_batch_lands(client: redis.Redis) -> None:
+    kili = MemoryKili()
+    bench = Bench(client, kili, wave_items=20, batch_items=10)
+
+    def rule(step: str, ids: Sequence[str]) -> None:
+        if step == "append_labels" and kili.counts[step] == 2:
+            bench.admit(*(waiting(f"b{n}") for n in range(10)))
+
+    kili.rule = rule
+    bench.deliverer._tools.adaptive_limit.take()
+    bench.deliverer._tools.adaptive_limit.take()
+    bench.deliverer._tools.adaptive_limit.take()
+    admit(bench, 20)
+    bench.deliver()
+    assert bench.spool.ledger().delivered == 30
+
+
 @pytest.mark.parametrize(("waiting", "taken"), [(39, 39), (29, 20)])
 def test_less_than_a_batch_is_left_to_the_next_wave(client: redis.Redis, waiting: int, taken: int) -> None:
     bench = Bench(client, MemoryKili(), wave_items=20, batch_items=10)

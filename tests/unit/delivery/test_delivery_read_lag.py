@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import redis
-from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
+from delivery_doubles import PROJECT, Bench, MemoryKili, leased, waiting
+from hypothesis import given
+from hypothesis import strategies as st
 
+from worker.contract import read_stored
+from worker.delivery.item import Item, json_text, moment_of
 from worker.delivery.written import KEPT_SECONDS, MOST_BYTES, Properties, WrittenLately
 from worker.kili import AssetUpdate, FoundAsset, TimedOut, derived_asset_id
+from worker.review import ReviewDecision
 
 ASSET = derived_asset_id(PROJECT, "a")
 
@@ -138,3 +144,23 @@ def test_properties_are_kept_for_a_minute_and_long_ones_are_not(client: redis.Re
     assert lately.properties(["a", "b"]) == {"a": Properties({"k": 1}, 5)}
     assert lately.made(["a", "b", "c"]) == {"a", "b"}
     assert 0 < client.ttl("t:written:a") <= KEPT_SECONDS
+
+
+@pytest.mark.parametrize("value", [1, 0.1, "é", None, True], ids=repr)
+def test_what_a_prediction_wrote_is_remembered_as_it_was_written(client: redis.Redis, value: object) -> None:
+    lately, entry = WrittenLately(client, "t:"), leased("a", metadata={"key": value})
+    item = Item(entry, read_stored(entry.payload), ReviewDecision(3, 7, "", "p"), "{}", "a", 2)
+    lately.note({"a": item.properties(5)})
+    assert lately.properties(["a"]) == {"a": Properties(item.metadata(), 5)}
+    assert json.loads(item.metadata_text()) == item.metadata()
+
+
+def test_half_a_surrogate_is_remembered_too(client: redis.Redis) -> None:
+    lately, metadata = WrittenLately(client, "t:"), {"key": "\ud800"}
+    lately.note({"a": Properties(metadata, 5, json_text(metadata))})
+    assert lately.properties(["a"]) == {"a": Properties(metadata, 5)}
+
+
+@given(st.datetimes(timezones=st.timezones()).filter(lambda at: 1 < at.year < 9999))
+def test_moments_are_written_in_utc_with_six_digits_of_a_second(at: datetime) -> None:
+    assert moment_of(at) == at.astimezone(UTC).isoformat(timespec="microseconds")
