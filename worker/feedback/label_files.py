@@ -76,6 +76,7 @@ class LabelFiles:
     ) -> None:
         self._access = access
         self._rules = rules
+        self._is_own = http is None
         self._http = http or httpx.Client(verify=trusted(), follow_redirects=False)
         self._stop = stop or threading.Event()
         self._executor = executor
@@ -93,8 +94,9 @@ class LabelFiles:
             return dict(zip(wanted, found, strict=True))
 
     def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connections; a client that was given is its owner's to close."""
+        if self._is_own:
+            self._http.close()
 
     def _read(self, address: str, end: float) -> Mapping[str, Any] | Unread:
         rejection = self._rejection(address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -87,7 +88,8 @@ class Webhook:
     def post(self, notification: AlarmNotification, http: httpx.Client | None = None) -> bool:
         """Post a notice; False when it was not taken, which the log then says."""
         try:
-            with http or httpx.Client(verify=trusted(), timeout=self.timeout) as client:
+            opened = httpx.Client(verify=trusted(), timeout=self.timeout) if http is None else nullcontext(http)
+            with opened as client:
                 client.post(self.url, json=notification.body(self.shape)).raise_for_status()
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             logger.warning("webhook not taken: %s", type(error).__name__, extra={"action": "webhook_failed"})

@@ -53,6 +53,7 @@ class AssetContents:
     def __init__(self, endpoint: str, api_key: str, http: httpx.Client | None = None) -> None:
         self._origin = urlsplit(endpoint)[:2]
         self._headers = {"Authorization": f"X-API-Key: {api_key}"}
+        self._is_own = http is None
         self._http = http or httpx.Client(verify=trusted(), timeout=15, follow_redirects=False)
 
     def of(self, asset: ReadAsset) -> Shown:
@@ -69,8 +70,9 @@ class AssetContents:
         return _shown(data)
 
     def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
+        """Close the connections; a client that was given is its owner's to close."""
+        if self._is_own:
+            self._http.close()
 
 
 def varied(rows: Iterable[Mapping[str, Any]], count: int) -> list[dict[str, Any]]:

@@ -113,6 +113,7 @@ def test_a_webhook_says_whether_it_was_taken(status: int, taken: bool) -> None:
     http = httpx.Client(transport=httpx.MockTransport(answer))
 
     assert Webhook("https://hook.example", WebhookShape.SLACK).post(NOTICE, http) is taken
+    assert not http.is_closed
     assert seen == [NOTICE.body(WebhookShape.SLACK)]
 
 
