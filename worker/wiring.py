@@ -247,6 +247,7 @@ def feedback_rules_of(settings: Settings) -> FeedbackRules:
         horizon_days=feedback.horizon_days,
         report_days=feedback.report_days,
         audit_sla=feedback.audit_hours * 3600,
+        settling=feedback.settling_seconds,
         run_length=feedback.drift_run_length,
         scope=Scope(feedback.drift_scope),
         report_every=feedback.figures_seconds,

@@ -86,6 +86,7 @@ def test_verdicts_reach_policy_status_metrics_and_webhook(tmp_path: Path) -> Non
             "WORKER_FEEDBACK__FIGURES_SECONDS": "0.5",
             "WORKER_FEEDBACK__BUDGET_SHARE": "1",
             "WORKER_FEEDBACK__DRIFT_RUN_LENGTH": "1000",
+            "WORKER_FEEDBACK__SETTLING_SECONDS": "0",
             "WORKER_FEEDBACK__WEBHOOK_URL": url,
         }
         with House(settings) as house:

@@ -241,8 +241,9 @@ def test_what_an_orchestrator_sets_for_a_service_called_worker_is_no_misspelling
 
 def test_the_rights_that_are_asked_for_hold_every_command_of_the_scripts() -> None:
     called: set[str] = set()
-    for path in [*(ROOT / "worker").rglob("*.lua"), *(ROOT / "worker").rglob("*.py")]:
-        called |= {name.upper() for name in re.findall(r"redis\.p?call\(\s*['\"](\w+)['\"]", path.read_text())}
+    for kind, call in (("lua", r"(?:redis\.p?call|send)"), ("py", r"redis\.p?call")):
+        for path in (ROOT / "worker").rglob(f"*.{kind}"):
+            called |= {name.upper() for name in re.findall(rf"{call}\(\s*['\"](\w+)['\"]", path.read_text())}
     asked = {command.split(" ")[0] for command in re.split(r"[|\n]", COMMANDS)}
     assert len(called) > 20
     assert called - asked == {"TIME"}, "TIME takes no key"

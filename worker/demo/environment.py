@@ -211,6 +211,7 @@ SERVER_SETTINGS = {
     "WORKER_FEEDBACK__FIGURES_SECONDS": "5",
     "WORKER_FEEDBACK__BUDGET_SHARE": "0.2",
     "WORKER_FEEDBACK__AUDIT_HOURS": "0.004",
+    "WORKER_FEEDBACK__SETTLING_SECONDS": "0",
 }
 """A demo of a minute cannot wait five minutes for the next look at the labels, nor three days for an answer."""
 

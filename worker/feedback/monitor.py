@@ -34,11 +34,13 @@ class MonitorRules:
     Attributes:
         run_length: mean number of predictions between false alarms.
         audit_sla: seconds after which an audit without an answer is no longer waited for.
+        settling: seconds after which Kili has what was sent together with a prediction.
         before: seconds before a drift that its alarm compares with.
     """
 
     run_length: float
     audit_sla: float
+    settling: float
     before: float
 
 
@@ -116,7 +118,7 @@ class Monitor:
 
     def go_on(self, look: Look, records: Iterable[AssetRecord], now: float, rules: MonitorRules) -> None:
         """Look at what has come; ``records`` may be more than those with news. Nothing is stored."""
-        patience = Patience.at(now, rules.audit_sla)
+        patience = Patience.at(now, rules.audit_sla, rules.settling)
         for model, cases in cases_by_model(records).items():
             watch = look.watches.get(model)
             owed: dict[str, int] = {}

@@ -27,6 +27,7 @@ from worker.feedback.verdicts import AnsweredAsset, training_examples
 from worker.ontology import Interface
 from worker.review import Verdict
 from worker.statistics.detectors import RUN_LENGTH
+from worker.statistics.windows import SETTLING_SECONDS
 from worker.tracing import Evaluation
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,8 @@ class FeedbackRules:
         horizon_days: how far back labels are kept.
         report_days: how far back predictions are looked at by the figures.
         audit_sla: age at which an audit without an answer is overdue.
+        settling: age in Kili from which predictions are looked at for drift: what was sent together with a younger one
+            may still be missing.
         run_length: mean number of predictions between false drift alarms, of all that ``scope`` says together.
         scope: what the run length is of: each detector, the detectors of a version, or those of all projects.
         figures_every: how often figures and alarms are computed.
@@ -76,6 +79,7 @@ class FeedbackRules:
     horizon_days: int = HORIZON_DAYS
     report_days: float = 30.0
     audit_sla: float = 72 * 3600.0
+    settling: float = SETTLING_SECONDS
     run_length: float = RUN_LENGTH
     scope: Scope = Scope.DETECTOR
     report_every: float = 300.0
@@ -240,6 +244,7 @@ class Feedback:
         return MonitorRules(
             run_length=self._rules.run_length * self._rules.scope.detectors(sum(map(int, versions))),
             audit_sla=self._rules.audit_sla,
+            settling=self._rules.settling,
             before=self._rules.report_days * DAY,
         )
 

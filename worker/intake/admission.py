@@ -28,7 +28,7 @@ DECIDED_BYTES = 2_000_000
 """The policy is asked about so many at once; until then what they hold stays in memory."""
 
 TRANSACTION_BYTES = 16_000_000
-TRANSACTION_ITEMS = 250
+TRANSACTION_ITEMS = 1_000
 """One transaction ends with the entry that reaches these: while it runs, Redis does nothing else.
 
 It runs while the next one's messages are parsed, so several of them are quicker than a large one.

@@ -232,6 +232,9 @@ class FeedbackSettings(Group):
     horizon_days: int = Field(90, ge=1, description="How far back labels are kept.")
     report_days: float = Field(30.0, gt=0, description="How far back the report looks.")
     audit_hours: float = Field(72.0, gt=0, description="Age at which an audit without an answer is overdue.")
+    settling_seconds: float = Field(
+        600.0, ge=0, description="Age in Kili from which predictions are looked at for drift."
+    )
     drift_run_length: float = Field(
         140_000.0, ge=1000, description="Mean number of predictions between two false drift alarms."
     )

@@ -72,9 +72,9 @@ class Patience:
     settled: float = inf
 
     @classmethod
-    def at(cls, now: float, audit_sla: float) -> Patience:
+    def at(cls, now: float, audit_sla: float, settling: float = SETTLING_SECONDS) -> Patience:
         """As usual: audits until they are overdue, other reviews a third of that time."""
-        return cls(now - audit_sla, now - audit_sla / 3, now - SETTLING_SECONDS)
+        return cls(now - audit_sla, now - audit_sla / 3, now - settling)
 
     def waits(self, sample: Sample) -> bool:
         """Whether an answer is still waited for."""
