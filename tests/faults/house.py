@@ -73,8 +73,10 @@ FAST = {
     "WORKER_DELIVERY__DRAIN_SECONDS": "30",
     "WORKER_REVIEW__THRESHOLD": "0.8",  # decides alone on each prediction: the cases know every priority
 }
-COUNTED = {"WORKER_SPOOL__LEASE_SECONDS": "60", "WORKER_INTAKE__BATCH": "1000"}
-"""Of a house whose calls are counted: no lock ends because the worker had to wait, which would send a batch twice."""
+COUNTED = {"WORKER_SPOOL__LEASE_SECONDS": "60", "WORKER_INTAKE__BATCH": "2000"}
+"""Of a house whose calls are counted: no lock ends because the worker had to wait, which would send a batch twice.
+
+A burst is admitted at once: it is no backlog where one look takes more than all of it."""
 
 SWITCHES = {
     "resent_id": "upsert",

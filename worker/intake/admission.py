@@ -31,8 +31,10 @@ TRANSACTION_BYTES = 16_000_000
 TRANSACTION_ITEMS = 1_000
 """One transaction ends with the entry that reaches these: while it runs, Redis does nothing else.
 
-It runs while the next one's messages are parsed, so several of them are quicker than a large one.
+A burst of so many is admitted at once, so that batches are cut of all of it.
 """
+BACKLOG_ITEMS = 250
+"""Of a backlog, each runs while the next one's messages are parsed: several are quicker than a large one."""
 
 Undecided = list[tuple[list[Item], ParsedPrediction | Dead, str]]
 """What messages hold, each with the items of its entry, which it will be one of, and the trace context of the entry."""
@@ -57,17 +59,21 @@ class Admitter:
         self._tracer = tracer
         self._parser = MessageParser(rules, projects)
 
-    def admit_entries(self, entries: Sequence[InboxEntry], *, inbox: str, insist: bool = False) -> Admission:
+    def admit_entries(
+        self, entries: Sequence[InboxEntry], *, inbox: str, insist: bool = False, is_backlog: bool = False
+    ) -> Admission:
         """Admit inbox entries, in one or more transactions; with ``inbox`` each leaves it in that which admits it.
 
-        ``insist`` admits also while memory is full.
+        ``insist`` admits also while memory is full; of a backlog more waits in the inbox.
 
         Raises:
             redis.RedisError: what is not admitted stays in the inbox.
         """
         total, ending = Admission(0, 0, 0, 0), _nothing
         try:
-            for arrivals in self._transactions(entries):  # the one before runs on the server meanwhile
+            for arrivals in self._transactions(
+                entries, BACKLOG_ITEMS if is_backlog else TRANSACTION_ITEMS
+            ):  # the one before runs on the server meanwhile
                 before, ending = ending, _nothing
                 total += before()
                 ending = self._started(arrivals, inbox=inbox, insist=insist)
@@ -105,7 +111,7 @@ class Admitter:
 
         return end
 
-    def _transactions(self, entries: Iterable[InboxEntry]) -> Iterator[list[Arrival]]:
+    def _transactions(self, entries: Iterable[InboxEntry], most: int) -> Iterator[list[Arrival]]:
         """Whole entries, decided on, as many at once as a transaction may hold."""
         arrivals: list[Arrival] = []
         undecided: Undecided = []
@@ -121,7 +127,7 @@ class Admitter:
                     size, count = size + held, count + len(undecided)
                     self._decide(undecided)
                     undecided, held = [], 0
-            if size + held >= TRANSACTION_BYTES or count + len(undecided) >= TRANSACTION_ITEMS:
+            if size + held >= TRANSACTION_BYTES or count + len(undecided) >= most:
                 self._decide(undecided)
                 yield arrivals
                 arrivals, undecided, size, count, held = [], [], 0, 0, 0

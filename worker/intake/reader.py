@@ -164,7 +164,7 @@ class InboxReader:
 
     def _admit(self, entries: list[InboxEntry], insist: bool) -> None:
         inbox = self._inbox.key if self._same_redis else ""
-        result = self._admitter.admit_entries(entries, inbox=inbox, insist=insist)
+        result = self._admitter.admit_entries(entries, inbox=inbox, insist=insist, is_backlog=self._coming is not None)
         if not self._same_redis:
             ids = [entry.entry_id for entry in entries]
             self._inbox.remove(ids)

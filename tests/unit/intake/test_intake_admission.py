@@ -215,8 +215,12 @@ def test_a_policy_whose_memory_is_away_leaves_the_messages_in_the_inbox(desk: De
     assert desk.spool.ledger().received == 0
 
 
-def test_many_entries_are_admitted_in_transactions_of_bounded_size(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission_room, "TRANSACTION_ITEMS", 3)
+@pytest.mark.parametrize(("is_backlog", "expected"), [(False, [5, 2]), (True, [3, 3, 1])])
+def test_many_entries_are_admitted_in_transactions_of_bounded_size(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, expected: list[int], *, is_backlog: bool
+) -> None:
+    monkeypatch.setattr(admission_room, "TRANSACTION_ITEMS", 5)
+    monkeypatch.setattr(admission_room, "BACKLOG_ITEMS", 3)
     sizes: list[int] = []
     start = desk.spool.start_admission
 
@@ -225,8 +229,8 @@ def test_many_entries_are_admitted_in_transactions_of_bounded_size(desk: Desk, m
         return start(arrivals, **options)
 
     monkeypatch.setattr(desk.spool, "start_admission", counting)
-    desk.admit(*(changed(external_id=str(n)) for n in range(7)))
-    assert sizes == [3, 3, 1]
+    desk.admitter().admit_entries(desk.entries(*numbered(7)), inbox=INBOX, is_backlog=is_backlog)
+    assert sizes == expected
     assert desk.spool.ledger().waiting == 7
 
 
