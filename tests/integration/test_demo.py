@@ -9,8 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.awaiting import PATIENCE, pause_after
+from tests.awaiting import awaited
 from worker.demo.display import DemoProgress
 from worker.demo.environment import demo_environment
 from worker.demo.plan import load_digits, make_plan
@@ -64,13 +63,6 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     yield shell
     for pid in shell.processes():
         os.kill(pid, signal.SIGKILL)
-
-
-def eventually(condition: Callable[[], bool], limit: float = PATIENCE) -> bool:
-    begun = time.monotonic()
-    while not condition() and (waited := time.monotonic() - begun) < limit:
-        time.sleep(pause_after(waited))
-    return condition()
 
 
 def read_until(stream: Any, words: str) -> list[str]:
@@ -153,7 +145,7 @@ def test_killed_in_mid_delivery_it_takes_every_process_along(shell: Shell) -> No
     demo.kill()
     demo.communicate(timeout=30)
 
-    assert eventually(lambda: shell.processes() == []), shell.processes()
+    awaited(lambda: shell.processes() == [], "every process has ended")
 
 
 def test_when_it_fails_the_workers_log_is_shown_and_all_parts_end() -> None:

@@ -71,9 +71,8 @@ class Admitter:
         """
         total, ending = Admission(0, 0, 0, 0), _nothing
         try:
-            for arrivals in self._transactions(
-                entries, BACKLOG_ITEMS if is_backlog else TRANSACTION_ITEMS
-            ):  # the one before runs on the server meanwhile
+            # The transaction before runs on the server meanwhile.
+            for arrivals in self._transactions(entries, BACKLOG_ITEMS if is_backlog else TRANSACTION_ITEMS):
                 before, ending = ending, _nothing
                 total += before()
                 ending = self._started(arrivals, inbox=inbox, insist=insist)
