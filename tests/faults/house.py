@@ -396,13 +396,14 @@ class House:
 
         Every valid message's newest answer is the one INFERENCE label of its model on the one asset of its external
         id; ``dead`` messages (by default those published as wrong or condemned) are dead letters, with a cause each.
-        Exactly ``waiting`` messages are kept for projects that Kili refuses; nothing of theirs is in Kili. No worker
-        complains of what the case has not announced by ``troubles.expect``.
+        Exactly ``waiting`` messages are kept for projects that Kili refuses, be it that a probe has leased them just
+        now; nothing of theirs is in Kili. No worker complains of what the case has not announced by
+        ``troubles.expect``.
         """
         ledger = self.ledger()
         dead = self.published.wrong if dead is None else dead
         assert ledger.received == self.published.count, ledger
-        assert (ledger.waiting, ledger.leased, ledger.dead) == (waiting, 0, dead), (ledger, self.letters.causes())
+        assert (ledger.waiting + ledger.leased, ledger.dead) == (waiting, dead), (ledger, self.letters.causes())
         assert self.letters.count() == dead == sum(self.letters.causes().values())
         assert self.spool.measured() == (waiting, dead)
         state = self.admin("state?full=1")
@@ -430,7 +431,7 @@ class House:
             for letter in self.letters.letters()
             if letter.about["stage"] != "prioritise"
         )
-        kept = {name for name in self.spool.projects() if self.spool.ledger(name).waiting}
+        kept = {name for name in self.spool.projects() if sum(self.spool.lanes(name))}
         return {
             key: answer
             for key, (_, answer) in self.published.expected.items()
