@@ -95,6 +95,11 @@ def _answer(client: redis.Redis, how: str, command: Command) -> Any:
                 with client.pipeline(transaction=False) as pipe:
                     pipe.execute_command(*command)
                     return pipe.execute(raise_on_error=False)[0].__repr__()
+            case "transaction":
+                with client.pipeline(transaction=True) as pipe:
+                    pipe.execute_command("HINCRBY", "told", "times", 1)
+                    pipe.execute_command(*command)
+                    return repr(pipe.execute(raise_on_error=False))
         words = [*str(command[0]).split(), *command[1:]]
         return client.eval(CALL if how == "script" else PCALL, 0, *words)
     except redis.ResponseError as error:
@@ -123,7 +128,7 @@ def test_quick_commands_answer_and_store_what_fakeredis_does(plain_redis: Callab
         quick, plain = SimulatedRedis(world), SimulatedRedis(world)
         for number in range(COMMANDS):
             command = _drawn(dice)
-            how = dice.choice(("single", "pipeline", "script", "careful script"))
+            how = dice.choice(("single", "pipeline", "transaction", "script", "careful script"))
             plain_redis(False)
             found = _answer(quick.plain, how, command)
             plain_redis(True)
