@@ -33,19 +33,22 @@ class QuickSocket(FakeSocket):
         if not self.is_quick:
             return super()._lua_redis_call(lua_runtime, expected_globals, op, *words)
         found = quick(self._db, op, words)
-        if type(found) is list:
-            convert = self._convert_redis_result
-            return lua_runtime.table_from([one if type(one) is bytes else convert(lua_runtime, one) for one in found])
         if found is LEFT:
             name, rest = extract_command([op, *words])
             run, signature = self._name_to_func(name)
             if run is None:
                 raise SimpleError(_msgs.WRONG_ARGS_MSG7)
             found = self._run_command(run, signature, rest, True)
-        kind = type(found)
-        if kind is bytes or kind is int:
-            return found
         return self._convert_redis_result(lua_runtime, found)
+
+    def _convert_redis_result(self, lua_runtime: Any, result: Any) -> Any:
+        kind = type(result)
+        if kind is bytes or kind is int:
+            return result
+        if kind is list:
+            convert = self._convert_redis_result
+            return lua_runtime.table_from([one if type(one) is bytes else convert(lua_runtime, one) for one in result])
+        return False if result is None else super()._convert_redis_result(lua_runtime, result)
 
     def _convert_lua_result(self, result: Any, nested: bool = True) -> Any:
         kind = type(result)
