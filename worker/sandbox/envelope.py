@@ -33,9 +33,10 @@ from worker.sandbox.actions import (
     TooLarge,
     Truncated,
 )
+from worker.sandbox.completion import Execution
 from worker.sandbox.core import Sandbox, count_items
 from worker.sandbox.errors import DOMAIN_CODE
-from worker.sandbox.execution import Execution, Prepared
+from worker.sandbox.execution import Prepared
 from worker.sandbox.faults import Call, FieldPlan
 from worker.sandbox.records import User
 from worker.sandbox.resolvers.context import Context, Rejection
