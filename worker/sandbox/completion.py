@@ -1,4 +1,4 @@
-"""How the sandbox completes an answer: from what resolvers return to what is written, faster than graphql-core does it."""
+"""How the sandbox completes an answer, faster than graphql-core does it: from what resolvers return to what is written."""
 
 from __future__ import annotations
 
