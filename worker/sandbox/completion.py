@@ -1,4 +1,4 @@
-"""How the sandbox completes an answer, faster than graphql-core does it: from what resolvers return to what is written."""
+"""How the sandbox completes an answer, faster than graphql-core does it: from what resolvers return to what it says."""
 
 from __future__ import annotations
 
