@@ -17,10 +17,10 @@ POST   /sandbox/keys                      {"key": "...", "expiry": "2030-01-01T0
 
 from __future__ import annotations
 
-import heapq
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from starlette.requests import Request
@@ -32,7 +32,7 @@ from worker.sandbox.config import SWITCHES, ConfigError, is_loopback
 from worker.sandbox.core import Sandbox
 from worker.sandbox.envelope import api_key_of
 from worker.sandbox.errors import KiliError, no_access
-from worker.sandbox.records import Asset, Label
+from worker.sandbox.records import Asset, Label, Project
 from worker.sandbox.resolvers.workflow import is_queued, queue_order
 from worker.sandbox.store import Tables
 
@@ -56,12 +56,24 @@ def state(tables: Tables, *, project_id: str | None, is_full: bool) -> dict[str,
 def queue(tables: Tables, *, project_id: str, first: int) -> list[dict[str, Any]]:
     """Return the head of a project's labeling queue: priority descending, then creation ascending."""
     _check(tables, project_id)
-    project = tables.projects[project_id]
-    waiting = (asset for asset in tables.assets_of(project_id).values() if is_queued(asset, project))
     return [
         {"id": asset.id, "externalId": asset.external_id, "priority": asset.priority}
-        for asset in heapq.nsmallest(first, waiting, key=queue_order)
+        for asset in islice(_queued(tables, tables.projects[project_id]), first)
     ]
+
+
+def _queued(tables: Tables, project: Project) -> Iterator[Asset]:
+    """In the order of the queue; those without a priority are not looked at before they are wanted."""
+    yield from sorted((asset for asset in tables.urgent_of(project.id) if is_queued(asset, project)), key=queue_order)
+    others = (asset for asset in tables.assets_of(project.id).values() if asset.priority <= 0)
+    later = []
+    for asset in others:
+        if is_queued(asset, project):
+            if asset.priority < 0:
+                later.append(asset)
+            else:
+                yield asset
+    yield from sorted(later, key=queue_order)
 
 
 def _check(tables: Tables, project_id: str) -> None:

@@ -79,6 +79,7 @@ class Tables:
         self.issues: dict[str, Issue] = {}
         self.webhooks: dict[str, Webhook] = {}
         self._assets_of_project: dict[str, dict[str, Asset]] = {}
+        self._urgent_of_project: dict[str, dict[str, Asset]] = {}
         self._labels_of_project: dict[str, dict[str, Label]] = {}
         self._labels_of_day: dict[str, dict[str, dict[str, Label]]] = {}
         self._labels_of_asset: dict[str, dict[str, Label]] = {}
@@ -87,6 +88,10 @@ class Tables:
     def assets_of(self, project_id: str) -> dict[str, Asset]:
         """Return the assets of a project by id."""
         return self._assets_of_project.get(project_id, {})
+
+    def urgent_of(self, project_id: str) -> Iterable[Asset]:
+        """Return the assets of a project that have a priority and are not done."""
+        return self._urgent_of_project.get(project_id, {}).values()
 
     def labels_of(self, project_id: str) -> dict[str, Label]:
         """Return the labels of a project by id."""
@@ -171,6 +176,10 @@ class Tables:
             self._ids_by_external.setdefault((asset.project_id, asset.external_id), []).append(asset.id)
         self.assets[asset.id] = asset
         self._assets_of_project.setdefault(asset.project_id, {})[asset.id] = asset
+        if asset.priority > 0 and asset.step_status != "DONE":
+            self._urgent_of_project.setdefault(asset.project_id, {})[asset.id] = asset
+        else:
+            self._urgent_of_project.get(asset.project_id, {}).pop(asset.id, None)
 
     def _drop_asset(self, asset_id: str) -> None:
         asset = self.assets.pop(asset_id, None)
@@ -183,6 +192,7 @@ class Tables:
             del self.issues[issue.id]
         self._forget_external(asset)
         del self._assets_of_project[asset.project_id][asset_id]
+        self._urgent_of_project.get(asset.project_id, {}).pop(asset_id, None)
 
     def _forget_external(self, asset: Asset) -> None:
         key = (asset.project_id, asset.external_id)
@@ -211,6 +221,7 @@ class Tables:
         for asset_id in list(self.assets_of(project_id)):
             self._drop_asset(asset_id)
         self._assets_of_project.pop(project_id, None)
+        self._urgent_of_project.pop(project_id, None)
         self._labels_of_project.pop(project_id, None)
         self._labels_of_day.pop(project_id, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,14 @@ from graphql import ExecutionContext
 
 from tests.unit.sandbox.scene import Scene
 from worker.sandbox import envelope
+from worker.sandbox.admin import queue
+from worker.sandbox.resolvers.workflow import is_queued, queue_order
 
 QUERY = """
 query ($where: AssetWhere!) {
   assets(where: $where, first: 10, skip: 0) {
     id externalId name: externalId priority createdAt jsonMetadata skipped status
-    latestLabel { id labelType modelName createdAt author { id email } jsonResponse }
+    latestLabel { id secondsToLabel labelType modelName createdAt author { id email } jsonResponse }
     labels { id labelType }
   }
 }"""
@@ -48,11 +51,11 @@ def test_a_value_that_cannot_be_written_is_an_error_with_its_path(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = scene.sandbox.store
-    _, second, _ = store.tables.assets_of(scene.project_id).values()
-    store.put(replace(second, priority="no number"))  # type: ignore[arg-type]
+    label = next(iter(store.tables.labels_of(scene.project_id).values()))
+    store.put(replace(label, seconds_to_label="no number"))  # type: ignore[arg-type]
     found, plain = both(scene, monkeypatch)
     assert found == plain
-    assert found["errors"][0]["path"] == ["assets", 1, "priority"]
+    assert found["errors"][0]["path"] == ["assets", 0, "latestLabel", "secondsToLabel"]
 
 
 def test_what_may_not_be_null_and_is_makes_what_holds_it_null(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,3 +86,22 @@ def test_fragments_directives_and_names_of_types_are_what_graphql_core_answers(
         first = found["data"]["assets"][0]
         assert (first["__typename"], first["name"], "externalId" in first) == ("Asset", "a", shown)
         assert list(first["labels"][0]) == ["labelType", "id", "__typename"]
+
+
+def test_the_queue_is_in_the_order_of_priority_and_creation_whatever_has_happened() -> None:
+    scene, dice = Scene(), random.Random(1)
+    scene.add(*(f"{number}" for number in range(60)))
+    store, project_id = scene.sandbox.store, scene.project_id
+    project = store.tables.projects[project_id]
+    for _ in range(300):
+        asset = dice.choice(list(store.tables.assets_of(project_id).values()))
+        if dice.random() < 0.05:
+            store.drop(asset)
+        else:
+            status = dice.choice(("TO_DO", "DONE", "REWORK", "IN_PROGRESS"))
+            store.put(replace(asset, priority=dice.randint(-1, 3), step_status=status, skipped=dice.random() < 0.1))
+        waiting = [one for one in store.tables.assets_of(project_id).values() if is_queued(one, project)]
+        wanted = [one.id for one in sorted(waiting, key=queue_order)]
+        for first in (0, 3, len(wanted), 100):
+            assert [one["id"] for one in queue(store.tables, project_id=project_id, first=first)] == wanted[:first]
+    assert len(wanted) > 10
