@@ -1,21 +1,69 @@
-"""What a wave is given to send and when, under a lock that is renewed; leased late, so the newest go next."""
+"""What a wave is given: its tools, its project's lock, and its entries; leased late, so the newest go next."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import redis
 
-from worker.delivery.tools import DeliveryRules
+from worker.delivery.assets import AssetKeeper
+from worker.delivery.bisect import DeliveryClients
+from worker.delivery.circuit_breaker import Documents
+from worker.delivery.content import ContentSource, Imports
+from worker.delivery.failures import Graces
+from worker.delivery.in_flight import AdaptiveLimit
+from worker.delivery.prepare import AwaitedResults
 from worker.environment import clock
+from worker.kili.interfaces import InterfaceCache
+from worker.projects.configuration import Projects
 from worker.spool import LANES, LateWrites, Leased, LeaseLost, Spool
+from worker.tracing import NO_TRACES, Tracer
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """Limits and times (in seconds)."""
+
+    wave_items: int = 1000
+    wave_bytes: int = 64_000_000
+    batch_items: int = 100
+    aging: float = 60.0
+    graces: Graces = field(default_factory=Graces)
+    interface_age: float = 600.0
+    probe: float = 2.0
+    probe_cap: float = 5.0
+    retry_after_cap: float = 60.0
+    path_roots: tuple[Path, ...] = ()
+    one_document: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WaveTools:
+    """Shared by the waves, and by the batches of a wave."""
+
+    clients: DeliveryClients
+    spool: Spool
+    interfaces: InterfaceCache
+    projects: Projects
+    awaited: AwaitedResults
+    assets: AssetKeeper
+    content: ContentSource
+    imports: Imports
+    documents: Documents
+    pool: Executor
+    ahead: Executor
+    adaptive_limit: AdaptiveLimit
+    batch_items: int
+    tracer: Tracer = NO_TRACES
 
 
 @dataclass(slots=True)

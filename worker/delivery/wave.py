@@ -16,15 +16,13 @@ from operator import attrgetter
 
 import redis
 
-from worker.delivery.ahead import Ahead
 from worker.delivery.failure_policy import INTERFACE_DOUBT_SECONDS, FailurePolicy
 from worker.delivery.failures import FAULT, Action, Failure, Stage, Trouble
-from worker.delivery.in_flight import InFlightBatches, batches, grouped
+from worker.delivery.in_flight import Ahead, InFlightBatches, batches, grouped
 from worker.delivery.item import DeadLetterWriter, Item, newest_of
-from worker.delivery.leasing import EntryLeaser, Lease
+from worker.delivery.leasing import EntryLeaser, Lease, WaveTools
 from worker.delivery.prepare import Prepared, cause_of, prepare
 from worker.delivery.steps import Steps
-from worker.delivery.tools import WaveTools
 from worker.environment import clock
 from worker.kili import KiliError
 from worker.review import ReviewDecision
@@ -78,7 +76,7 @@ class Wave:
 
         Args:
             entries: leased already.
-            supply: leases more.
+            leaser: leases more.
 
         Raises:
             LeaseLost: the lock passed to another worker, which delivers what is not settled.
@@ -302,9 +300,6 @@ class Wave:
             for one in settlements:
                 self._open.pop(one.entry.key, None)
                 self._result.outcomes[one.outcome] = self._result.outcomes.get(one.outcome, 0) + 1
-
-
-__all__ = ["LeaseLost", "Wave", "WaveResult"]
 
 
 def _led(group: list[Item]) -> list[Item]:

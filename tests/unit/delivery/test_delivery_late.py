@@ -10,7 +10,7 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
-from worker.delivery.written import KEPT_SECONDS
+from worker.delivery.item import KEPT_SECONDS
 from worker.environment import clock
 from worker.kili import derived_asset_id
 from worker.spool.late_writes import CAUSE
