@@ -11,7 +11,7 @@ from worker.contract import ReadingLimits
 from worker.delivery import DeliveryRules, Graces
 from worker.delivery.waiting import wait_of
 from worker.environment import clock
-from worker.environment.machine import MACHINE, Environment
+from worker.environment.connections import MACHINE, Environment
 from worker.feedback.collection_cycle import CollectionCycle
 from worker.feedback.collector import LabelSource
 from worker.feedback.housekeeping import DAY_MS, HOUR_MS, Housekeeping, HousekeepingLimits

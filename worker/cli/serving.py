@@ -87,7 +87,7 @@ def _page_of(
     settings: Settings, spool: Spool, host: SourceHost, stop: threading.Event, tracer: Tracer
 ) -> threading.Thread:
     """Put the operator's page beside the HTTP source; the thread that keeps its figures fresh, not yet started."""
-    from worker.environment.machine import MACHINE
+    from worker.environment.connections import MACHINE
     from worker.monitoring.roster import Presence, Roster
     from worker.page.application import Page
     from worker.sources.http.server import HttpSource

@@ -23,7 +23,7 @@ from worker.delivery.failure_policy import DEFAULT_POLICY, FailurePolicy
 from worker.delivery.failures import RESULT_UNAVAILABLE, Action, Failure, Fault, Stage, Trouble
 from worker.delivery.item import DeadLetterWriter, Item
 from worker.environment import clock
-from worker.environment.machine import threads
+from worker.environment.connections import threads
 from worker.formats import OutputError
 from worker.kili import KiliError, TooLarge, WorkerFault
 from worker.ontology import Interface, OntologyError
@@ -35,7 +35,7 @@ from worker.review import ReviewDecision, ReviewPolicy
 from worker.review.subjects import subject_of
 from worker.spool import Leased, Outcome, Settlement
 from worker.spool.dead_letters import Cause
-from worker.spool.late_writes import is_sent_again
+from worker.spool.entries import is_sent_again
 
 logger = logging.getLogger(__name__)
 

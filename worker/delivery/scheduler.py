@@ -26,7 +26,8 @@ from worker.delivery.leasing import DeliveryRules, EntryLeaser, Lease, LeaseBudg
 from worker.delivery.prepare import AwaitedResults
 from worker.delivery.uploads import Bucket, Uploader
 from worker.delivery.wave import Wave, WaveResult
-from worker.environment import clock, machine
+from worker.environment import clock
+from worker.environment.connections import threads
 from worker.kili import KiliClient
 from worker.kili.interfaces import InterfaceCache
 from worker.projects.configuration import Projects
@@ -72,7 +73,7 @@ class Scheduler:
         every: float,
         threads: int,
         stop: threading.Event,
-        executor: Callable[[int, str], Executor] = machine.threads,
+        executor: Callable[[int, str], Executor] = threads,
     ) -> None:
         self._spool = spool
         self._deliver = deliver

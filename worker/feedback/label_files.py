@@ -18,8 +18,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from worker.environment import clock
-from worker.environment.connections import trusted
-from worker.environment.machine import threads
+from worker.environment.connections import threads, trusted
 from worker.kili import KiliAccess
 
 SIDE_BY_SIDE = 10

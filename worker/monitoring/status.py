@@ -12,10 +12,10 @@ from worker.feedback.drift import State
 from worker.feedback.messages import detector_name, percent
 from worker.feedback.service import summaries
 from worker.intake import Inbox
+from worker.kili.budget import CallCounter
 from worker.projects.configuration import review_text
 from worker.settings.tree import Settings
 from worker.spool import Lane, Ledger, Spool, replacement_of
-from worker.spool.call_counters import CallCounter
 from worker.spool.dead_letters import DeadLetters
 from worker.wiring import budget_of, inbox_of, spool_of
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from worker.intake import InboxEntry, RawMessage
+from worker.intake import RawMessage
+from worker.intake.parsing import InboxEntry
 from worker.sources.broker_queue import envelope_of
 from worker.sources.sqs import _headers as sqs_headers
 from worker.sources.wrapped import messages_in
