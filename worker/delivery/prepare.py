@@ -86,7 +86,7 @@ class AwaitedResults:
         awaited = [entry for entry in entries if AWAITED.encode() in entry.decision]
         if not awaited:
             return Completed(list(entries))
-        wave = _Wave(self, project, config)
+        wave = _ResultsOfWave(self, project, config)
         with self._executor(READERS, "result") as pool:
             outcomes = pool.map(wave.complete, awaited)
             found = {entry.key: outcome for entry, outcome in zip(awaited, outcomes, strict=True)}
@@ -108,7 +108,7 @@ class _PlaceDown(Exception):
         self.delay_ms = delay_ms
 
 
-class _Wave:
+class _ResultsOfWave:
     """The results of one wave: what was read so far, and how often each place failed since it was read from last."""
 
     def __init__(self, tools: AwaitedResults, project: str, config: ProjectConfig) -> None:
