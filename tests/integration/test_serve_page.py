@@ -27,7 +27,7 @@ from worker.cli import main
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.monitoring.roster import Roster
 from worker.page.application import Page
-from worker.settings.page_group import PageSettings
+from worker.settings.source_groups import PageSettings
 from worker.settings.tree import Settings
 from worker.spool import Arrival, SampledOut
 from worker.wiring import spool_of

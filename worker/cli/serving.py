@@ -120,7 +120,7 @@ def exporter(listen: str, rate_seconds: float) -> None:
     """Serve the metrics of all workers to Prometheus. Run one, however many workers there are."""
     from worker.monitoring.endpoint import Endpoint
     from worker.monitoring.exporter import MetricsExporter
-    from worker.settings.address import Address
+    from worker.settings.groups import Address
 
     settings = load_settings()
     start_logging(settings)

@@ -19,8 +19,7 @@ from worker.projects.configuration import ProjectsFileError, review_gaps, review
 from worker.projects.results import SETTING as RESULT_PLACES
 from worker.projects.results import ResultPlaces
 from worker.review import PolicyError
-from worker.settings.names import unknown_names
-from worker.settings.tree import Settings
+from worker.settings.tree import Settings, unknown_names
 from worker.sources import make_sources
 from worker.wiring import access_of, budget_of, kili_of, projects_of, spool_of
 

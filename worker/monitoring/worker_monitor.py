@@ -19,7 +19,7 @@ from worker.monitoring.endpoint import Endpoint, EndpointAnswer, Route
 from worker.monitoring.probes import Probes
 from worker.monitoring.progress import Activity, Progress
 from worker.monitoring.series import Counter, Families, Family, LabelLimit, MetricHistogram, exposition, family_of
-from worker.settings.address import Address
+from worker.settings.groups import Address
 from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement
 
 CAUSES = 50

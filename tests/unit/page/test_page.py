@@ -22,7 +22,7 @@ from worker.page.access import Role
 from worker.page.answers import number, seconds
 from worker.page.letter_actions import Actor, WorkInProgress
 from worker.page.live import Live, event
-from worker.settings.page_group import PageSettings
+from worker.settings.source_groups import PageSettings
 from worker.spool import Arrival
 from worker.spool.dead_letters import DeadLetters
 

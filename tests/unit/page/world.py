@@ -25,7 +25,7 @@ from worker.feedback.service import summary_of
 from worker.kili import CallRecord
 from worker.monitoring.roster import Member, Roster
 from worker.page.application import Page
-from worker.settings.page_group import PageSettings
+from worker.settings.source_groups import PageSettings
 from worker.settings.tree import Settings
 from worker.spool import Arrival, Dead, Spool, Waiting
 from worker.spool.call_counters import CallCounter

@@ -32,8 +32,7 @@ from worker.review import ReviewDecision
 from worker.settings.tree import Settings
 from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement, Waiting
 from worker.spool.dead_letters import trace_in, with_trace
-from worker.tracing import NO_TRACES, Evaluation, Tracer
-from worker.tracing.context import is_sampled
+from worker.tracing import NO_TRACES, Evaluation, Tracer, is_sampled
 from worker.tracing.encoding import Written, request_of
 from worker.tracing.open_telemetry import SCOPE, OpenTelemetry, open_telemetry
 from worker.wiring import tracer_of
