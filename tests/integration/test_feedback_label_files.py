@@ -26,7 +26,7 @@ from worker.monitoring.exporter import SeriesLimits, quality_families
 from worker.monitoring.series import plain_text
 from worker.monitoring.status import status_lines
 from worker.ontology import Interface
-from worker.reports.export import export_rows
+from worker.reports.gallery import export_rows
 
 INTERFACE_READ = Interface.parse(INTERFACE)
 RULES = FileRules(max_bytes=100_000, file_seconds=60.0, page_seconds=600.0)

@@ -33,11 +33,14 @@ COMMANDS = {
 
 MODULES = {
     "check": "status",
+    "dead_letters": "undelivered",
     "exporter": "serving",
+    "health": "status",
     "redis": "serving",
     "schema": "formats",
     "serve": "serving",
     "start": "serving",
+    "waiting": "undelivered",
     "webhook": "serving",
 }
 """The modules of commands that do not have one of their own name."""

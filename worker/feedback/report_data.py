@@ -18,7 +18,7 @@ from worker.feedback.samples import SampledCase, cases_by_model, pairs_of
 from worker.ontology import Interface
 from worker.statistics.comparison import compare
 from worker.statistics.detectors import RUN_LENGTH
-from worker.statistics.estimator import weigh
+from worker.statistics.samples import weigh
 
 DAY = 86_400.0
 MARK_DIRECTION = (0.99, 0.75)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from worker.environment import clock
 from worker.feedback import breakdown
@@ -18,17 +18,11 @@ from worker.feedback.report_data import ReportQuestion, contradicts, disagreemen
 from worker.feedback.samples import cases_by_model
 from worker.feedback.verdicts import record_of
 from worker.ontology import Interface
+from worker.reports.gallery import AssetSource
 
 
 def _sleep(seconds: float) -> None:
     clock.wait(threading.Event(), seconds)
-
-
-class AssetSource(Protocol):
-    """Reads assets by id."""
-
-    def assets(self, project: str, asset_ids: Sequence[str]) -> list[ReadAsset]:
-        """Those of the assets that exist."""
 
 
 @dataclass(frozen=True, slots=True)

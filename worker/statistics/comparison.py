@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum
 
-from worker.statistics.estimator import weigh
-from worker.statistics.intervals import LEVEL, tango
-from worker.statistics.samples import Sample
+from worker.statistics.estimator import LEVEL, tango
+from worker.statistics.samples import Sample, weigh
 
 
 @dataclass(frozen=True, slots=True)

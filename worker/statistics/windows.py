@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import inf
 
-from worker.statistics.estimator import base_weights
-from worker.statistics.samples import Sample
+from worker.statistics.samples import Sample, base_weights
 
 WINDOW_SAMPLES = 250
 

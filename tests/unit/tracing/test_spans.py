@@ -296,7 +296,7 @@ def test_spans_are_written_as_the_general_encoder_writes_them() -> None:
 
 
 def test_nothing_is_imported_and_nothing_kept_without_traces() -> None:
-    names = "worker.runtime", "worker.cli.serving", "worker.app", "worker.sources", "worker.cli.dead_letters"
+    names = "worker.runtime", "worker.cli.serving", "worker.app", "worker.sources", "worker.cli.undelivered"
     code = f"import sys, {', '.join(names)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = set(done.stdout.split())
