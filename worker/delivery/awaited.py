@@ -25,7 +25,7 @@ from worker.projects.configuration import ProjectConfig
 from worker.projects.outputs import ResultElsewhere, output_of, with_result
 from worker.projects.results import AWAITED, ResultReader, ResultUnavailable, unavailable
 from worker.review import ReviewDecision, ReviewPolicy
-from worker.review.subjects import subject_of
+from worker.review.decision import subject_of
 from worker.spool import Leased, Outcome, Settlement
 
 logger = logging.getLogger(__name__)
