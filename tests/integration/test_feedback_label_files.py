@@ -15,12 +15,11 @@ from click.testing import CliRunner
 from tests.integration.feedback_world import INTERFACE, World, world
 from worker.cli.evaluate import evaluate
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.feedback.label_files import FileRules
+from worker.feedback.label_files import MOST_CYCLES, FileRules
 from worker.feedback.reading import KiliReader
 from worker.feedback.records import AssetRecord
 from worker.feedback.service import Feedback, summary_of
 from worker.feedback.store import FeedbackStore
-from worker.feedback.unread import MOST_CYCLES
 from worker.kili import NewAsset, RetryPolicy
 from worker.monitoring.exporter import SeriesLimits, quality_families
 from worker.monitoring.series import plain_text

@@ -160,8 +160,8 @@ def webhook(host: str, port: int, secret: str) -> None:
 
     Optional: the workers read new labels at every interval. A webhook makes the next collection cycle start at once.
     """
-    from worker.feedback.interval_lock import IntervalLock
-    from worker.feedback.webhook_receiver import receiver
+    from worker.feedback.collection_cycle import webhook_receiver
+    from worker.feedback.store import IntervalLock
     from worker.wiring import spool_of
 
     settings = load_settings()
@@ -169,7 +169,7 @@ def webhook(host: str, port: int, secret: str) -> None:
     spool = spool_of(settings)
     interval_lock = IntervalLock(spool.redis, spool.prefix)
     try:
-        server = receiver(
+        server = webhook_receiver(
             (host, port), interval_lock.put, known=lambda project: spool.ledger(project).received > 0, secret=secret
         )
     except OSError as error:

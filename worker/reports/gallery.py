@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 import httpx
 
 from worker.environment.connections import trusted
+from worker.feedback.breakdown import SampledCase, cases_by_model
 from worker.feedback.reading import ASSETS_PER_PAGE, LabelKind, ReadAsset, ReadLabel
 from worker.feedback.records import AssetRecord
-from worker.feedback.samples import SampledCase, cases_by_model
 from worker.feedback.verdicts import standing_labels
 from worker.kili import KiliAccess
 
