@@ -23,7 +23,7 @@ from worker.feedback.reading import KiliReader
 from worker.intake import InboxReader, ReaderLimits
 from worker.kili import CallRecord
 from worker.monitoring.progress import Pulse
-from worker.monitoring.roster import Presence, Roster
+from worker.monitoring.status import Presence, Roster
 from worker.monitoring.worker_monitor import Probes, WorkerMonitor, worker_endpoint
 from worker.projects.results import ResultPlaces, ResultReader
 from worker.settings.tree import Settings

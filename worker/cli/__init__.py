@@ -34,9 +34,11 @@ COMMANDS = {
 MODULES = {
     "check": "status",
     "dead_letters": "undelivered",
+    "demo": "local",
     "exporter": "serving",
     "health": "status",
     "redis": "serving",
+    "sandbox": "local",
     "schema": "formats",
     "serve": "serving",
     "start": "serving",

@@ -88,7 +88,7 @@ def _page_of(
 ) -> threading.Thread:
     """Put the operator's page beside the HTTP source; the thread that keeps its figures fresh, not yet started."""
     from worker.environment.machine import MACHINE
-    from worker.monitoring.roster import Presence, Roster
+    from worker.monitoring.status import Presence, Roster
     from worker.page.application import Page
     from worker.sources.http.server import HttpSource
 

@@ -15,8 +15,8 @@ from worker.feedback.breakdown import SampledCase, Weighed, cases_by_model, pair
 from worker.feedback.drift import watch
 from worker.feedback.records import AssetRecord
 from worker.ontology import Interface
-from worker.statistics.comparison import compare
 from worker.statistics.detectors import RUN_LENGTH
+from worker.statistics.estimator import compare
 from worker.statistics.samples import weigh
 
 DAY = 86_400.0

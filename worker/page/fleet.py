@@ -21,8 +21,7 @@ from starlette.responses import Response, StreamingResponse
 from worker.environment import clock
 from worker.feedback.drift import State
 from worker.monitoring.exporter import Rate, Rates
-from worker.monitoring.roster import Presence, Roster
-from worker.monitoring.status import collect
+from worker.monitoring.status import Presence, Roster, collect
 from worker.page.access import AuditLog
 from worker.page.answers import HEADERS, Asked, NotPossible, Values, plain
 from worker.settings.tree import Settings

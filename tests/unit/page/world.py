@@ -23,7 +23,7 @@ from worker.feedback.alarms import AlarmBook
 from worker.feedback.report_data import ReportQuestion, report_data_of
 from worker.feedback.service import summary_of
 from worker.kili import CallRecord
-from worker.monitoring.roster import Member, Roster
+from worker.monitoring.status import Member, Roster
 from worker.page.application import Page
 from worker.settings.source_groups import PageSettings
 from worker.settings.tree import Settings
