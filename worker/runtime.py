@@ -22,10 +22,9 @@ from worker.feedback.reading import KiliReader
 from worker.intake import InboxReader, ReaderLimits
 from worker.kili import CallRecord
 from worker.kili.budget import CallCounter
-from worker.monitoring.probes import Probes
 from worker.monitoring.progress import Pulse
-from worker.monitoring.roster import Presence, Roster
-from worker.monitoring.worker_monitor import WorkerMonitor, worker_endpoint
+from worker.monitoring.status import Presence, Roster
+from worker.monitoring.worker_monitor import Probes, WorkerMonitor, worker_endpoint
 from worker.projects.results import ResultPlaces, ResultReader
 from worker.settings.tree import Settings
 from worker.sources import SourceHost

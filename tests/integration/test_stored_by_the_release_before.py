@@ -28,7 +28,7 @@ from worker.delivery.prepare import prepare
 from worker.environment.json_text import of_stored
 from worker.intake import Inbox
 from worker.monitoring.progress import Heartbeat
-from worker.monitoring.roster import Member
+from worker.monitoring.status import Member
 from worker.ontology import Interface
 from worker.page.access import AuditEntry
 from worker.page.letter_actions import ActionProgress

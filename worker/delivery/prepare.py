@@ -32,7 +32,7 @@ from worker.projects.outputs import NO_CONFIG, ResultElsewhere, output_of, with_
 from worker.projects.responses import response_text
 from worker.projects.results import AWAITED, ResultReader, ResultUnavailable, unavailable
 from worker.review import ReviewDecision, ReviewPolicy
-from worker.review.subjects import subject_of
+from worker.review.decision import subject_of
 from worker.spool import Leased, Outcome, Settlement
 from worker.spool.dead_letters import Cause
 from worker.spool.entries import is_sent_again

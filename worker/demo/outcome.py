@@ -22,11 +22,10 @@ from worker.demo.assertions import (
 )
 from worker.demo.plan import MODELS, Plan, Predicted
 from worker.demo.traffic import SimulatedLabelers, Traffic
-from worker.feedback.interval_lock import IntervalLock
-from worker.feedback.messages import Links
-from worker.feedback.notifications import AlarmNotification
+from worker.feedback.messages import AlarmNotification, Links
 from worker.feedback.reading import KiliReader, LabelKind
 from worker.feedback.report_data import disagreements
+from worker.feedback.store import IntervalLock
 from worker.ontology import Interface
 from worker.reports.gallery import fetch_exhibits, varied
 from worker.reports.page import page

@@ -15,14 +15,12 @@ from worker.environment import clock
 from worker.feedback.alarms import AlarmBook, AlarmName
 from worker.feedback.collector import HORIZON_DAYS, Collector, CycleResult, LabelSource
 from worker.feedback.drift import DETECTORS
-from worker.feedback.interval_lock import IntervalLock
-from worker.feedback.messages import Links
+from worker.feedback.label_files import UnreadBook, UnreadLabels
+from worker.feedback.messages import AlarmNotification, Links
 from worker.feedback.monitor import DAY, Look, Monitor, MonitorRules
-from worker.feedback.notifications import AlarmNotification
 from worker.feedback.records import AssetRecord
 from worker.feedback.report_data import ReportQuestion, newest, report_data_of
-from worker.feedback.store import FeedbackStore, versions_key
-from worker.feedback.unread import UnreadBook, UnreadLabels
+from worker.feedback.store import FeedbackStore, IntervalLock, versions_key
 from worker.feedback.verdicts import AnsweredAsset, training_examples
 from worker.ontology import Interface
 from worker.review import Verdict

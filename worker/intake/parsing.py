@@ -30,7 +30,7 @@ from worker.projects.configuration import ProjectConfig, Projects
 from worker.projects.outputs import ResultElsewhere, check_output, output_of, plain_scores, rows_of
 from worker.projects.results import ResultPlaces, allowed_path
 from worker.review import Subject
-from worker.review.subjects import subject_of, subject_of_scores
+from worker.review.decision import subject_of, subject_of_scores
 from worker.spool import Dead
 from worker.spool.dead_letters import Cause, Form, Sender, write_letter
 
