@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from worker.sandbox.config import DEFAULT_API_KEY, ConfigError, SandboxConfig
+from worker.sandbox.process import DEFAULT_API_KEY, ConfigError, SandboxConfig
 
 #: The id of the project that --demo-project makes.
 DEMO_PROJECT = "demo-project"
