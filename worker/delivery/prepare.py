@@ -32,6 +32,12 @@ class Prepared:
     settled: list[Settlement] = field(default_factory=list)
     unfit: list[Settlement] = field(default_factory=list)
 
+    def __iadd__(self, other: Prepared) -> Prepared:
+        self.items += other.items
+        self.settled += other.settled
+        self.unfit += other.unfit
+        return self
+
 
 def prepare(
     project: str,
