@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from worker.cli.running import OutputFile, ended_by_signals, fail, print_json
-from worker.sandbox.config import DEFAULT_API_KEY, ConfigError, SandboxConfig
+from worker.sandbox.process import DEFAULT_API_KEY, ConfigError, SandboxConfig
 
 if TYPE_CHECKING:
     from worker.demo.environment import DemoEnvironment

@@ -9,19 +9,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from worker.demo.assertions import (
+from worker.demo.plan import MODELS, Plan, Predicted, SimulatedLabelers
+from worker.demo.traffic import (
     DeadLetterGroup,
     DemoEvidence,
     InKili,
     Published,
+    Traffic,
     broken_promises,
     dead_letters_of,
     in_kili_of,
     published_of,
     reviewed_in,
 )
-from worker.demo.plan import MODELS, Plan, Predicted
-from worker.demo.traffic import SimulatedLabelers, Traffic
 from worker.feedback.messages import AlarmNotification, Links
 from worker.feedback.reading import KiliReader, LabelKind
 from worker.feedback.report_data import disagreements

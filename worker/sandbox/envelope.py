@@ -18,7 +18,9 @@ from typing import Any
 from graphql import ExecutionResult, GraphQLError, execute
 from starlette.requests import Request
 
-from worker.sandbox.actions import (
+from worker.sandbox.core import Sandbox, count_items
+from worker.sandbox.errors import (
+    DOMAIN_CODE,
     Action,
     Cut,
     Errors,
@@ -32,8 +34,6 @@ from worker.sandbox.actions import (
     TooLarge,
     Truncated,
 )
-from worker.sandbox.core import Sandbox, count_items
-from worker.sandbox.errors import DOMAIN_CODE
 from worker.sandbox.execution import Execution, Prepared
 from worker.sandbox.faults import Call, FieldPlan
 from worker.sandbox.records import User

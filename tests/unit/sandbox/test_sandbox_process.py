@@ -17,8 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from worker.cli.local import sandbox as command
-from worker.sandbox.config import ConfigError, SandboxConfig
-from worker.sandbox.process import SandboxProcess
+from worker.sandbox.process import ConfigError, SandboxConfig, SandboxProcess
 
 PARENT = """
 import sys, time
