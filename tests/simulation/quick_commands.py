@@ -303,10 +303,23 @@ def _xack(db: Database, key: bytes, *words: bytes) -> Any:
     return LEFT if group is None or len(words) < 2 else group.ack(words[1:])
 
 
-@_quick("XPENDING", 2)
-def _xpending(db: Database, key: bytes, name: bytes) -> Any:
-    group = _group(db, key, (name,))
-    return LEFT if group is None else group.pending_summary()
+@_quick("XPENDING", 0)
+def _xpending(db: Database, key: bytes, *words: bytes) -> Any:
+    group = _group(db, key, words[:1])
+    if group is None:
+        return LEFT
+    if len(words) == 1:
+        return group.pending_summary()
+    if len(words) != 5 or words[1:3] != (b"-", b"+") or not words[3].isdigit():
+        return LEFT
+    found = sorted([entry for entry, about in group.pel.items() if about.consumer_name == words[4]])[: int(words[3])]
+    now = int(db.time * 1000)
+    return [_pending_row(entry, group.pel[entry], now) for entry in found]
+
+
+def _pending_row(entry: Any, about: Any, now: int) -> list[Any]:
+    idle = now - about.time_read if about.time_read else -1
+    return [entry.encode(), about.consumer_name, idle, about.times_delivered]
 
 
 @_quick("XREADGROUP", 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 from collections.abc import Iterator
@@ -26,6 +27,10 @@ KINDS = ("IMAGE", "IMAGE", "TEXT")
 
 QUIET_SECONDS = 3600.0
 """After the last fault and the last message everything must be delivered within this time."""
+
+
+SELDOM = 50_000
+"""New objects before garbage is looked for among them: what Kili and Redis hold is no garbage, and grows for months."""
 
 
 @dataclass(frozen=True)
@@ -286,11 +291,13 @@ class Simulation:
 @contextmanager
 def demo_environment(world: World) -> Iterator[None]:
     """The world's clock and its dice for all of the worker's code, meanwhile."""
-    before, state = clock.use(VirtualClock(world)), random.getstate()
+    before, state, often = clock.use(VirtualClock(world)), random.getstate(), gc.get_threshold()
     random.seed(world.seed)
+    gc.set_threshold(SELDOM, *often[1:])
     try:
         with fakeredis_time(world):
             yield
     finally:
+        gc.set_threshold(*often)
         clock.use(before)
         random.setstate(state)

@@ -108,6 +108,9 @@ class SimulatedRedis:
         outer = self
 
         class Connection(QuickConnection):
+            def around(self, name: str) -> AbstractContextManager[None]:
+                return outer._passing(gate, name)
+
             def send_packed_command(self, command: Any, check_health: bool = True) -> None:
                 with outer._passing(gate, _name_of(command)):
                     super().send_packed_command(command, check_health)

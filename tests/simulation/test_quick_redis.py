@@ -72,7 +72,11 @@ def _drawn(dice: random.Random) -> Command:
         "XADD": lambda: [stream, some("*", "*", "*", entry), field, number, *dice.choice(((), ("g", "1"), ("odd",)))],
         "XDEL": lambda: [stream, entry],
         "XACK": lambda: [stream, "group", entry],
-        "XPENDING": lambda: [stream, some("group", "group", "none")],
+        "XPENDING": lambda: [
+            stream,
+            some("group", "group", "none"),
+            *dice.choice(((), ("-", "+", number, consumer), (entry, "+", "9", consumer), ("-", "+", "9"))),
+        ],
         "XREADGROUP": lambda: ["GROUP", "group", consumer, "COUNT", "2", "STREAMS", "s", some(">", "0")],
         "XAUTOCLAIM": lambda: [stream, "group", consumer, number.lstrip("-"), "0-0", "COUNT", "3"],
         "XCLAIM": lambda: [stream, "group", consumer, some("0", "0", "9"), entry, *just_id],
@@ -87,14 +91,20 @@ def _drawn(dice: random.Random) -> Command:
 
 
 def _answer(client: redis.Redis, how: str, command: Command) -> Any:
+    options = {"parse_detail": True} if command[0] == "XPENDING" and len(command) > 3 else {}  # as xpending_range
     try:
         match how:
             case "single":
-                return client.execute_command(*command)
+                return client.execute_command(*command, **options)
             case "pipeline":
                 with client.pipeline(transaction=False) as pipe:
-                    pipe.execute_command(*command)
+                    pipe.execute_command(*command, **options)
                     return pipe.execute(raise_on_error=False)[0].__repr__()
+            case "transaction":
+                with client.pipeline(transaction=True) as pipe:
+                    pipe.execute_command("HINCRBY", "told", "times", 1)
+                    pipe.execute_command(*command, **options)
+                    return repr(pipe.execute(raise_on_error=False))
         words = [*str(command[0]).split(), *command[1:]]
         return client.eval(CALL if how == "script" else PCALL, 0, *words)
     except redis.ResponseError as error:
@@ -123,7 +133,7 @@ def test_quick_commands_answer_and_store_what_fakeredis_does(plain_redis: Callab
         quick, plain = SimulatedRedis(world), SimulatedRedis(world)
         for number in range(COMMANDS):
             command = _drawn(dice)
-            how = dice.choice(("single", "pipeline", "script", "careful script"))
+            how = dice.choice(("single", "pipeline", "transaction", "script", "careful script"))
             plain_redis(False)
             found = _answer(quick.plain, how, command)
             plain_redis(True)

@@ -108,10 +108,12 @@ class Collector:
         self._changed = 0
         self._removed = 0
         self._unread_now = 0
+        self._news: dict[str, tuple[ReadAsset, AssetRecord]] = {}
 
     def collect(self) -> CycleResult:
         """Run one round. Errors of Kili and Redis pass through; what was read before them is kept."""
         self._changed = self._removed = self._unread_now = 0
+        self._news.clear()  # of a round that ended with an error: they are read again
         if not self._store.acquire():
             return CycleResult(complete=False)
         try:
@@ -119,6 +121,7 @@ class Collector:
             followed = [self._follow(kind) for kind in LabelKind]
             complete = all(followed)
             self._request_marks()
+            self._teach_news()
             self._teach_the_rest()
         except LockLost:
             return CycleResult(self._changed, self._removed, complete=False, unread=self._unread_now)
@@ -141,12 +144,14 @@ class Collector:
         Finds what counts cannot show: labels changed in place, and as many labels deleted as others were overlooked.
         """
         self._changed = self._removed = 0
+        self._news.clear()
         if not self._store.acquire():
             return CycleResult(complete=False)
         try:
             for kind in LabelKind:
                 self._read_day(kind, day)
             self._read_again(set(self._store.indexed(LabelKind.HUMAN, day).values()))
+            self._teach_news()
             self._store.note_verified(day, self._now())
         finally:
             self._store.release()
@@ -164,10 +169,12 @@ class Collector:
             return 0
         try:
             first = self._first_day()
-            records = self._store.records(with_labels=True)
+            records = self._store.records(with_labels=True, before=first)  # no label is older than its asset
             old = [one for one in records if all(key.day < first for key in one.labels)]
             self._store.forget_labels_before(first)
-            return self._store.drop(old)
+            dropped = self._store.drop(old)
+            self._store.forget_empty_days_before(first)
+            return dropped
         finally:
             self._store.release()
 
@@ -211,9 +218,10 @@ class Collector:
             self._note_delays(better, changed, before)
             self._changed += len(changed)
             self._store.await_mark(better, self._now())
-            news = [(asset, record) for asset, record in pairs if record.asset_id in changed and record.verdicts]
-            if self._on_verdicts is not None and news:
-                self._teach(news)
+            if self._on_verdicts is not None:
+                self._news |= {pair[0].id: pair for pair in pairs if pair[0].id in changed and pair[1].verdicts}
+            if len(self._news) >= EXAMPLES_PER_CYCLE:
+                self._teach_news()
         return [record for _, record in pairs]
 
     def _verdicts_before(self, records: Sequence[AssetRecord]) -> set[str]:
@@ -365,6 +373,11 @@ class Collector:
         waiting = self._store.unmarked(self._now() - MARK_PATIENCE, MARKS_PER_CYCLE)
         if waiting:
             self._read_again(set(waiting))
+
+    def _teach_news(self) -> None:
+        """At once, not page by page: whoever learns does so anew from all that it knows."""
+        self._teach(list(self._news.values()))
+        self._news.clear()
 
     def _teach_the_rest(self) -> None:
         """Read the assets again whose verdicts were kept while nobody listened, or by a process that ended too soon."""

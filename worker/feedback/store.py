@@ -150,9 +150,11 @@ class FeedbackStore:
         self._redis.delete(*(f"{self._base}{name}" for name in BEYOND_KILI))
         self._redis.hdel(versions_key(self._prefix), self.project)
 
-    def records(self, *, with_labels: bool = False) -> Iterator[AssetRecord]:
-        """Every record, days in order; the keys of their labels only if asked for."""
+    def records(self, *, with_labels: bool = False, before: date = date.max) -> Iterator[AssetRecord]:
+        """Every record, of assets that came before a day; days in order. The keys of their labels only if asked for."""
         for day in self.days():
+            if day >= before:
+                break
             key = f"{self._base}records:{day.isoformat()}"
             for asset_id, text in self._redis.hscan_iter(key, count=CHUNK):
                 yield AssetRecord.from_json(asset_id.decode(), text, with_labels=with_labels)
@@ -207,6 +209,15 @@ class FeedbackStore:
                 if old < day:
                     self._redis.delete(f"{self._base}index:{kind.value}:{old.isoformat()}")
                     self._redis.srem(self._label_days_key(kind), old.isoformat())
+
+    def forget_empty_days_before(self, day: date) -> None:
+        """Take days out that have no records any more, and when they were verified."""
+        for old in self.days():
+            if old < day and not self._redis.hlen(f"{self._base}records:{old.isoformat()}"):
+                self._redis.srem(f"{self._base}days", old.isoformat())
+        verified = [old.isoformat() for old in self.verified() if old < day]
+        if verified:
+            self._redis.hdel(f"{self._base}verified", *verified)
 
     def await_mark(self, records: Iterable[AssetRecord], now: float) -> None:
         """Remember the assets whose mark Kili has yet to compute, and forget the others."""

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 from graphql import ExecutionResult, GraphQLError, execute
 from starlette.requests import Request
 
@@ -133,8 +134,14 @@ def text_answer(status: int, body: str, headers: Mapping[str, str] | None = None
 
 def json_answer(status: int, content: Mapping[str, Any]) -> Answer:
     """Return a GraphQL answer."""
-    body = json.dumps(content, separators=(",", ":")).encode()
-    return Answer(status, body, JSON, ending="errors" if content.get("errors") else "ok")
+    return Answer(status, _encoded(content), JSON, ending="errors" if content.get("errors") else "ok")
+
+
+def _encoded(content: Mapping[str, Any]) -> bytes:
+    try:
+        return msgspec.json.encode(content)
+    except UnicodeEncodeError:  # half of a surrogate pair, which only an escape can write
+        return json.dumps(content, separators=(",", ":")).encode()
 
 
 def answer_instead(action: Action | None) -> Answer | None:

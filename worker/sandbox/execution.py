@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from importlib.resources import files
 from typing import Any
 
@@ -18,9 +18,14 @@ from graphql import (
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
+    GraphQLEnumType,
     GraphQLError,
+    GraphQLField,
+    GraphQLLeafType,
+    GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
+    GraphQLOutputType,
     GraphQLResolveInfo,
     GraphQLScalarType,
     GraphQLSchema,
@@ -34,17 +39,17 @@ from graphql import (
     build_schema,
     get_argument_values,
     get_operation_ast,
-    is_leaf_type,
     parse,
     validate,
 )
+from graphql.execution.execute import get_field_def
 from graphql.pyutils import Path
 
 from worker.sandbox.errors import Errors
 from worker.sandbox.faults import FieldPlan
 from worker.sandbox.resolvers import account, assets, imports, labels, projects
 from worker.sandbox.resolvers.context import context_of
-from worker.sandbox.resolvers.fields import FIELDS, Resolver, attribute_of, read_named
+from worker.sandbox.resolvers.fields import FIELDS, Resolver, attribute_of, reading_of
 
 LARGEST_PAGE = 100
 
@@ -211,43 +216,125 @@ def _with_code(error: GraphQLError, code: str) -> GraphQLError:
     return error
 
 
-class Execution(ExecutionContext):
-    """As graphql-core has it; but what is read from a row as it is needs no path and no information on its field.
+Complete = Callable[[Any], Any]
+"""From what a resolver has returned to what is written into the answer."""
 
-    Most of an answer is made of such values. All others, and all errors, take graphql-core's way.
+_EXACT: dict[str, type] = {"String": str, "ID": str, "Boolean": bool}
+"""Values of these classes are written as they are."""
+
+
+class Unusual(Exception):
+    """A value that graphql-core is to complete."""
+
+
+class Execution(ExecutionContext):
+    """As graphql-core has it; but what lies below a root field is read without a path and information on every value.
+
+    How each field is read is looked up once in an execution. Whatever is out of the ordinary, and every error, takes
+    graphql-core's way: resolvers below root fields only read, so they may be asked again.
     """
 
-    def execute_fields(
-        self, parent_type: GraphQLObjectType, source_value: Any, path: Path | None, fields: dict[str, list[FieldNode]]
-    ) -> dict[str, Any]:
-        """Return the values of the fields by their names in the answer."""
-        results = {}
-        for name, nodes in fields.items():
-            result = _plain(parent_type, source_value, nodes[0].name.value)
-            if result is None:
-                result = self.execute_field(parent_type, source_value, nodes, Path(path, name, parent_type.name))
-            if result is not Undefined:
-                results[name] = result
-        return results
+    def complete_value(
+        self,
+        return_type: GraphQLOutputType,
+        field_nodes: list[FieldNode],
+        info: GraphQLResolveInfo,
+        path: Path,
+        result: Any,
+    ) -> Any:
+        """Return a value as it is written into the answer."""
+        try:
+            return self._completing(return_type, field_nodes, path)(result)
+        except Exception:  # noqa: BLE001 - graphql-core meets it again, and says where it is
+            return super().complete_value(return_type, field_nodes, info, path, result)
+
+    def _completing(self, kind: GraphQLOutputType, nodes: list[FieldNode], path: Path) -> Complete:
+        known: dict[tuple[int, int], Complete] = self.__dict__.setdefault("_known", {})
+        key = id(kind), id(nodes[0])
+        if key not in known:
+            known[key] = self._made(kind, nodes, path)
+        return known[key]
+
+    def _made(self, kind: GraphQLOutputType, nodes: list[FieldNode], path: Path) -> Complete:
+        match kind:
+            case GraphQLNonNull():
+                return _present(self._made(kind.of_type, nodes, path))
+            case GraphQLList():
+                return _each(self._made(kind.of_type, nodes, path))
+            case GraphQLScalarType() | GraphQLEnumType():
+                return _serialized(kind)
+            case GraphQLObjectType(is_type_of=None):
+                return _object(list(self._fields(kind, nodes, path)))
+        return _unusual
+
+    def _fields(
+        self, kind: GraphQLObjectType, nodes: list[FieldNode], path: Path
+    ) -> Iterator[tuple[str, Complete, Complete]]:
+        for name, wanted in self.collect_subfields(kind, nodes).items():
+            definition = get_field_def(self.schema, kind, wanted[0])
+            if definition is not None:
+                below = path.add_key(name, kind.name)
+                complete = self._made(definition.type, wanted, below)
+                yield name, self._reading(definition, kind, wanted, below), complete
+
+    def _reading(
+        self, definition: GraphQLField, kind: GraphQLObjectType, nodes: list[FieldNode], path: Path
+    ) -> Complete:
+        """From a row to what the resolver of one of its fields returns."""
+        if definition.resolve is None:
+            return reading_of(nodes[0].name.value)
+        info = self.build_resolve_info(definition, nodes, kind, path)
+        arguments = get_argument_values(definition, nodes[0], self.variable_values)
+        return partial(_resolved, definition.resolve, info, arguments)
 
 
-def _plain(parent: GraphQLObjectType, source: Any, field: str) -> Any:
-    """Return the serialized value of a field that is read from the row; None where it is anything else."""
-    serialize = _serializer(parent, field)
-    if serialize is None:
-        return None
-    try:
-        value = read_named(source, field)
-        found = None if value is None else serialize(value)
-    except Exception:  # noqa: BLE001 - graphql-core meets it again, and says where it is
-        return None
-    return None if found is Undefined else found
+def _resolved(resolve: Resolver, info: GraphQLResolveInfo, arguments: dict[str, Any], source: Any) -> Any:
+    return resolve(source, info, **arguments)
 
 
-@lru_cache(maxsize=1024)
-def _serializer(parent: GraphQLObjectType, field: str) -> Callable[[Any], Any] | None:
-    known = parent.fields.get(field)
-    if known is None or known.resolve is not None or known.args:
-        return None
-    kind = known.type.of_type if isinstance(known.type, GraphQLNonNull) else known.type
-    return kind.serialize if is_leaf_type(kind) else None
+def _unusual(_: Any) -> Any:
+    raise Unusual
+
+
+def _present(complete: Complete) -> Complete:
+    def run(value: Any) -> Any:
+        found = complete(value)
+        if found is None:
+            raise Unusual
+        return found
+
+    return run
+
+
+def _each(complete: Complete) -> Complete:
+    def run(value: Any) -> Any:
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            raise Unusual
+        return [complete(one) for one in value]
+
+    return run
+
+
+def _serialized(kind: GraphQLLeafType) -> Complete:
+    serialize, exact = kind.serialize, _EXACT.get(kind.name)
+
+    def run(value: Any) -> Any:
+        if value is None or value.__class__ is exact:
+            return value
+        found = serialize(value)
+        if found is None or found is Undefined:
+            raise Unusual
+        return found
+
+    return run
+
+
+def _object(fields: list[tuple[str, Complete, Complete]]) -> Complete:
+    def run(source: Any) -> Any:
+        if source is None:
+            return None
+        return {name: complete(read(source)) for name, read, complete in fields}
+
+    return run

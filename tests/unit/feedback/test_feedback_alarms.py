@@ -261,6 +261,69 @@ def test_a_lesson_that_failed_is_taught_again(client: fakeredis.FakeRedis) -> No
     assert [one.external_id for one in learned] == ["a1.jpg"]
 
 
+def answered(kili: KiliInMemory, count: int) -> list[str]:
+    """Assets with a decision and an answer; their external ids."""
+    decided = {"review_reason": "audit sample", "review_error_probability": 0.2, "prediction_model": "m:1"}
+    for number in range(count):
+        labels = [
+            label_of(f"i{number}", "INFERENCE", "CAT", START + number, model="m:1"),
+            label_of(f"h{number}", "DEFAULT", "DOG", START + 1000 + number),
+        ]
+        kili.add(asset_of(f"a{number}", labels, prediction_at="2026-03-01T12:00:00+00:00", **decided))
+    return sorted(f"a{number}.jpg" for number in range(count))
+
+
+def test_a_round_teaches_once_whatever_it_read_in_how_many_pages(client: fakeredis.FakeRedis) -> None:
+    kili = KiliInMemory()
+    names = answered(kili, 35)
+    kili.page = 10
+    lessons: list[list[Verdict]] = []
+
+    room(client, kili, observers=Observers(training_examples=lessons.append)).collect()
+
+    ((lesson),) = lessons
+    assert sorted(one.external_id for one in lesson) == names
+
+
+def test_a_round_with_many_answers_teaches_them_bit_by_bit(
+    client: fakeredis.FakeRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.feedback.collector.EXAMPLES_PER_CYCLE", 15)
+    kili = KiliInMemory()
+    names = answered(kili, 35)
+    kili.page = 10
+    lessons: list[list[Verdict]] = []
+
+    room(client, kili, observers=Observers(training_examples=lessons.append)).collect()
+
+    assert [len(lesson) for lesson in lessons] == [20, 15]
+    assert sorted(one.external_id for lesson in lessons for one in lesson) == names
+
+
+def test_what_a_round_read_before_an_error_is_taught_by_the_next_one_and_once(client: fakeredis.FakeRedis) -> None:
+    kili = KiliInMemory()
+    names = answered(kili, 35)
+    kili.page = 10
+    lessons: list[list[Verdict]] = []
+    found = room(client, kili, observers=Observers(training_examples=lessons.append))
+    calls = 0
+
+    def fail() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise redis.ConnectionError("away")
+
+    kili.on_call = fail
+    with pytest.raises(redis.ConnectionError):
+        found.collect()
+    assert lessons == []
+    found.collect()
+    found.collect()
+
+    assert sorted(one.external_id for lesson in lessons for one in lesson) == names
+
+
 def test_assets_without_a_decision_teach_nothing(client: fakeredis.FakeRedis) -> None:
     kili = KiliInMemory()
     labels = [label_of("i1", "INFERENCE", "CAT", model="m:1"), label_of("h1", "DEFAULT", "CAT", START + 60)]

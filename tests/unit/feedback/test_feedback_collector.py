@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from math import inf
 from typing import Any
 
@@ -265,6 +265,37 @@ def test_what_is_older_than_the_horizon_goes(kili, make) -> None:
     assert collector.prune() == 1
     assert set(kept(store)) == {"a2"}
     assert sum(store.counts(LabelKind.HUMAN).values()) == 1
+
+
+def test_what_is_within_the_horizon_is_not_read_to_find_what_is_older(kili, make, redis_client, monkeypatch) -> None:
+    answer(kili, predict(kili, 1, at=START - 20 * DAY), at=START - 20 * DAY)
+    answer(kili, predict(kili, 2, at=START - 19 * DAY), at=START)
+    answer(kili, predict(kili, 3))
+    make()[0].collect()
+    collector, store = make(horizon_days=10)
+    read: list[str] = []
+    scan = redis_client.hscan_iter
+    monkeypatch.setattr(redis_client, "hscan_iter", lambda key, **options: read.append(key) or scan(key, **options))
+
+    assert collector.prune() == 1
+    assert [key[-len("2026-02-09") :] for key in read] == ["2026-02-09", "2026-02-10"]
+    assert set(kept(store)) == {"a2", "a3"}
+
+
+def test_days_beyond_the_horizon_are_forgotten_once_nothing_of_them_is_kept(kili, make) -> None:
+    answer(kili, predict(kili, 1, at=START - 20 * DAY), at=START - 20 * DAY)
+    answer(kili, predict(kili, 2, at=START - 19 * DAY), at=START)
+    collector, store = make()
+    collector.collect()
+    days = store.days()
+    for day in (*days, date(2026, 3, 1)):
+        collector.verify(day)
+
+    make(horizon_days=10)[0].prune()
+
+    assert store.days() == days[1:]
+    assert set(store.verified()) == {date(2026, 3, 1)}
+    assert set(kept(store)) == {"a2"}
 
 
 class Killed(BaseException):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from graphql import ExecutionContext
 
 from tests.unit.sandbox.scene import Scene
-from worker.sandbox import envelope, execution
-from worker.sandbox.resolvers import fields
+from worker.sandbox import envelope
 
 QUERY = """
 query ($where: AssetWhere!) {
@@ -27,11 +26,6 @@ def scene() -> Scene:
     scene = Scene()
     scene.label(scene.add("a", "b", "c")[:2], ["RED", "GREY"])
     return scene
-
-
-def priority_as_text(source: Any, field: str, real: Callable[[Any, str], Any] = fields.read_named) -> Any:
-    """Read a field, the priority as what no number can be made of."""
-    return "no number" if field == "priority" else real(source, field)
 
 
 def both(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -53,8 +47,39 @@ def test_plain_fields_are_what_graphql_core_answers(scene: Scene, monkeypatch: p
 def test_a_value_that_cannot_be_written_is_an_error_with_its_path(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (execution, fields):
-        monkeypatch.setattr(module, "read_named", priority_as_text)
+    store = scene.sandbox.store
+    _, second, _ = store.tables.assets_of(scene.project_id).values()
+    store.put(replace(second, priority="no number"))  # type: ignore[arg-type]
     found, plain = both(scene, monkeypatch)
     assert found == plain
-    assert found["errors"][0]["path"] == ["assets", 0, "priority"]
+    assert found["errors"][0]["path"] == ["assets", 1, "priority"]
+
+
+def test_what_may_not_be_null_and_is_makes_what_holds_it_null(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = scene.sandbox.store
+    label = next(iter(store.tables.labels_of(scene.project_id).values()))
+    store.put(replace(label, label_type=None))  # type: ignore[arg-type]
+    found, plain = both(scene, monkeypatch)
+    assert found == plain
+    assert found["errors"][0]["path"][-1] == "labelType"
+
+
+def test_fragments_directives_and_names_of_types_are_what_graphql_core_answers(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = """
+    query ($where: AssetWhere!, $with: Boolean!) {
+      assets(where: $where, first: 10, skip: 0) {
+        __typename ...Named externalId @include(if: $with) labels { ... on Label { id } id __typename }
+      }
+    }
+    fragment Named on Asset { name: externalId labels { labelType } }"""
+    for shown in (True, False):
+        variables = {"where": {"project": {"id": scene.project_id}}, "with": shown}
+        with monkeypatch.context() as patch:
+            found = scene.answer(query, **variables)
+            patch.setattr(envelope, "Execution", ExecutionContext)
+            assert found == scene.answer(query, **variables)
+        first = found["data"]["assets"][0]
+        assert (first["__typename"], first["name"], "externalId" in first) == ("Asset", "a", shown)
+        assert list(first["labels"][0]) == ["labelType", "id", "__typename"]

@@ -225,7 +225,7 @@ ASSET_CONDITIONS: dict[str, Condition] = {
 }
 
 LABEL_CONDITIONS: dict[str, Condition] = {
-    "typeIn": _member(lambda label: label.label_type),
+    "typeIn": _member(attrgetter("label_type")),
     "authorIn": _by,
     "labelerIn": _by_as("DEFAULT"),
     "labelerNotIn": _not(_by_as("DEFAULT")),

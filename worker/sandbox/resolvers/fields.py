@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from graphql import GraphQLResolveInfo
@@ -22,14 +22,23 @@ ORGANIZATION = {"id": "sandbox-organization", "name": "Sandbox", "license": {"up
 
 def read_field(source: Any, info: GraphQLResolveInfo) -> Any:
     """Read a field of the same name, in snake case when the source is a row."""
-    return read_named(source, info.field_name)
+    return reading_of(info.field_name)(source)
 
 
-def read_named(source: Any, field: str) -> Any:
-    """Read a field by its name."""
-    if isinstance(source, Mapping):
-        return source.get(field)
-    return getattr(source, attribute_of(field))
+@lru_cache(maxsize=512)
+def reading_of(field: str) -> Callable[[Any], Any]:
+    """Return what reads a field by its name."""
+    attribute = attribute_of(field)
+
+    def read(source: Any) -> Any:
+        return source.get(field) if _has_keys(source.__class__) else getattr(source, attribute)
+
+    return read
+
+
+@cache
+def _has_keys(kind: type) -> bool:
+    return issubclass(kind, Mapping)
 
 
 @lru_cache(maxsize=512)

@@ -56,9 +56,9 @@ def compact(where: Where | None) -> dict[str, Any]:
 
 
 def _narrow(rows: Iterable[Row], predicates: list[Predicate]) -> Iterable[Row]:
-    if not predicates:
-        return rows
-    return (row for row in rows if all(predicate(row) for predicate in predicates))
+    for predicate in predicates:
+        rows = filter(predicate, rows)
+    return rows
 
 
 def _project_id(where: Where, tables: Tables) -> str | None:
