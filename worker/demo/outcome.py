@@ -211,7 +211,7 @@ def review_of(plan: Plan, reviewed: Collection[str], per_phase: Sequence[int]) -
     Args:
         plan: the predictions, with the truth.
         reviewed: external ids of the assets that people have labeled.
-        per_round: how many they labeled after each round.
+        per_phase: how many they labeled after each phase.
     """
     every = plan.predictions
     errors = sum(one.is_wrong for one in every)

@@ -137,7 +137,7 @@ def wait_delivered(
         sent: messages up to now.
         progress: where it is shown, as a part of ``total`` messages (by default those sent) with ``caption``.
         total: messages of the whole demo.
-        words: beside the numbers.
+        caption: beside the numbers.
         patience: seconds without any movement after which False is returned.
     """
     last, moved = None, time.monotonic()

@@ -39,7 +39,7 @@ class CollectionCycle:
     Args:
         projects: every project that had a message here.
         enter: opens the feedback of a project; its errors are those of Kili, Redis and the interface.
-        turns: shared by the fleet.
+        interval_lock: shared by the fleet.
         every: seconds between two rounds of a project.
         calls_per_minute: how many calls the rounds of all projects may take; more projects make longer intervals.
         stop: ends the clock.

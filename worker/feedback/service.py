@@ -112,7 +112,7 @@ class Feedback:
         endpoint: Kili's GraphQL URL, for links.
         now: Unix seconds.
         rules: how it works.
-        ears: who is told.
+        observers: who is told.
         may_read: whether the call budget has room for reading predictions.
         is_behind: whether a backlog of the project waits for Kili. Nobody looks for drift then: urgent predictions are
             delivered first, so that what has come is no fair sample.
