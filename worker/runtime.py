@@ -16,21 +16,19 @@ from worker import __version__
 from worker.contract import ReadingLimits
 from worker.delivery import AdaptiveLimit, AwaitedResults, Deliverer, FailurePolicy, Scheduler
 from worker.environment import clock
-from worker.environment.connections import same_server
-from worker.environment.machine import MACHINE, Environment
+from worker.environment.connections import MACHINE, Environment, same_server
 from worker.feedback.collection_cycle import CollectionCycle
 from worker.feedback.reading import KiliReader
 from worker.intake import InboxReader, ReaderLimits
 from worker.kili import CallRecord
-from worker.monitoring.probes import Probes
+from worker.kili.budget import CallCounter
 from worker.monitoring.progress import Pulse
-from worker.monitoring.roster import Presence, Roster
-from worker.monitoring.worker_monitor import WorkerMonitor, worker_endpoint
+from worker.monitoring.status import Presence, Roster
+from worker.monitoring.worker_monitor import Probes, WorkerMonitor, worker_endpoint
 from worker.projects.results import ResultPlaces, ResultReader
 from worker.settings.tree import Settings
 from worker.sources import SourceHost
 from worker.spool import Watch
-from worker.spool.call_counters import CallCounter
 from worker.wiring import (
     access_of,
     admitter_of,

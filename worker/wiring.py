@@ -11,15 +11,15 @@ from worker.contract import ReadingLimits
 from worker.delivery import DeliveryRules, Graces
 from worker.delivery.waiting import wait_of
 from worker.environment import clock
-from worker.environment.machine import MACHINE, Environment
+from worker.environment.connections import MACHINE, Environment
 from worker.feedback.collection_cycle import CollectionCycle
 from worker.feedback.collector import LabelSource
 from worker.feedback.housekeeping import DAY_MS, HOUR_MS, Housekeeping, HousekeepingLimits
-from worker.feedback.interval_lock import IntervalLock
 from worker.feedback.label_files import FileRules
-from worker.feedback.notifications import Webhook, WebhookShape
+from worker.feedback.messages import Webhook, WebhookShape
 from worker.feedback.reading import KiliReader
 from worker.feedback.service import Feedback, FeedbackRules, Observers, Scope
+from worker.feedback.store import IntervalLock
 from worker.intake import Admitter, EventRules, Inbox, PutLimits, Rules
 from worker.intake.parsing import NO_PROJECT
 from worker.kili import CallBudget, CallRecord, KiliAccess, KiliClient, RetryPolicy

@@ -12,8 +12,7 @@ from benchmarks.feedback.goals import Goal, Part
 from benchmarks.feedback.queues import load_queues, queue_of
 from benchmarks.feedback.stream import Day, Setting, Traffic
 from benchmarks.feedback.workers import Spread, here
-from worker.statistics.estimator import estimate_agreement
-from worker.statistics.intervals import wilson
+from worker.statistics.estimator import estimate_agreement, wilson
 
 DAYS = 25
 """Days that are taken from one stream, with one history of learning."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.feedback.stream_drift import NAMED, SCENARIOS, WATCHERS
-from worker.review.simulation import HEIGHT, WIDTH, line_chart
+from worker.review.inspection import HEIGHT, WIDTH, line_chart
 
 RIVALS = tuple(name for name in WATCHERS if name.startswith("ADWIN on audits"))
 

@@ -14,9 +14,9 @@ import fakeredis
 import redis
 
 from benchmarks.feedback.simulated_kili import INTERFACE, PROJECT, SimulatedKili
-from worker.feedback.interval_lock import IntervalLock
-from worker.feedback.notifications import AlarmNotification
+from worker.feedback.messages import AlarmNotification
 from worker.feedback.service import Feedback, FeedbackRules, Observers
+from worker.feedback.store import IntervalLock
 
 DAY = 86_400.0
 START = datetime(2026, 1, 1, tzinfo=UTC).timestamp()

@@ -8,7 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 
 from benchmarks.feedback.queues import Queue, Said
-from worker.feedback.samples import AUDIT_BAND
+from worker.feedback.breakdown import AUDIT_BAND
 from worker.review import (
     FixedPolicy,
     MemoryState,

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.review.loop import AFTER, Found, run
 from benchmarks.review.queues import stream
 from benchmarks.review.rules import EMBEDDED, RULES
-from worker.review.simulation import line_chart
+from worker.review.inspection import line_chart
 
 BASELINE = "least confidence"
 

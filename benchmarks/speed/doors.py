@@ -14,7 +14,7 @@ from benchmarks.speed.competitors.us import await_that, hold, workers
 from benchmarks.speed.ground import STAGED, Ground
 from benchmarks.speed.predictions import Work
 from benchmarks.speed.processes import Child, cpu_seconds
-from worker.intake import TASK
+from worker.intake.originals import TASK
 from worker.settings.tree import Settings
 
 LIMIT_SECONDS = 120.0

@@ -16,7 +16,7 @@ from worker.contract import Prediction, ReadingLimits, read_json, read_predictio
 from worker.ontology import Interface, to_json_response
 from worker.projects.outputs import output_of
 from worker.review import RankedPolicy, ReviewPolicy, Subject, ThresholdPolicy, Verdict
-from worker.review.subjects import subject_of
+from worker.review.decision import subject_of
 from worker.settings.groups import THRESHOLD
 
 BOXES = 20

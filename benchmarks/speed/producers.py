@@ -13,7 +13,7 @@ from celery import Celery
 from benchmarks.speed.doors import LIST, Door
 from benchmarks.speed.ground import Ground
 from benchmarks.speed.predictions import Work
-from worker.intake import TASK
+from worker.intake.originals import TASK
 from worker.producer import Publisher
 
 QUEUE, INBOX = "bench.produced", "bench:produced"

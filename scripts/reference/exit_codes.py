@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from worker.cli.demo import INTERRUPTED, TERMINATED
+from worker.cli.local import INTERRUPTED, TERMINATED
 
 ROOT = Path(__file__).parents[2]
 

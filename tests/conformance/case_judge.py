@@ -20,7 +20,7 @@ from tests.conformance.sdk_cars import APPEND, call, create_project
 from tests.nursery import spawn
 from worker.sandbox.process import SandboxProcess
 from worker.sandbox.responses.agreement import compare_jobs
-from worker.sandbox.responses.interface import read_interface
+from worker.sandbox.responses.reading import read_interface
 
 if TYPE_CHECKING:
     from kili.client import Kili

@@ -32,11 +32,11 @@ from worker.delivery import CircuitBreaker, Pause
 from worker.demo.environment import WorkerProcess
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.kili import derived_asset_id
+from worker.kili.budget import CallCounter
 from worker.monitoring.status import collect
 from worker.sandbox.process import SandboxProcess
 from worker.settings.tree import Settings
 from worker.spool import Ledger, Spool
-from worker.spool.call_counters import CallCounter
 from worker.spool.dead_letters import DeadLetter, DeadLetters
 from worker.wiring import admitter_of
 

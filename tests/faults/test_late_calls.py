@@ -102,7 +102,7 @@ def test_a_call_that_comes_late_does_not_outlast_a_newer_prediction(house: House
     ledger = house.spool.ledger(project)
     assert ledger.received == ledger.delivered + ledger.superseded == 2
     if goes_on:
-        assert said_by(still, "lease_lost")
+        house.await_that(lambda: said_by(still, "lease_lost"), "it says that its lock was lost")
         still.stop()
     other.stop()
 

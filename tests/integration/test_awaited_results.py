@@ -14,7 +14,7 @@ import redis
 from msgspec.structs import replace
 
 from worker.contract import ReadingLimits, read_prediction
-from worker.delivery import AwaitedResults, FailurePolicy, Graces, awaited
+from worker.delivery import AwaitedResults, FailurePolicy, Graces, prepare
 from worker.delivery.failure_policy import PLACE_FAILURES
 from worker.delivery.failures import RESULT_UNAVAILABLE
 from worker.projects.configuration import ProjectConfig
@@ -131,7 +131,7 @@ def test_a_place_that_fails_is_asked_a_few_times_a_wave_and_others_are_not_held_
     assert [entry.asset_id for entry in completed.entries] == ["a"]
     assert {one.outcome for one in completed.settled} == {Outcome.LATER}
     assert len(completed.settled) == 20
-    assert asked.count("other") < PLACE_FAILURES + awaited.READERS
+    assert asked.count("other") < PLACE_FAILURES + prepare.READERS
     untried = [one for one in completed.settled if not one.cause]
     assert len(untried) == 20 - asked.count("other"), "who was not tried uses up no grace"
 
@@ -183,7 +183,7 @@ def test_what_a_wave_has_no_time_or_room_for_is_left_to_the_next(limit: str, mon
         options["stop"] = threading.Event()
         options["stop"].set()
     elif limit == "time":
-        monkeypatch.setattr(awaited, "WAVE_SECONDS", -1.0)
+        monkeypatch.setattr(prepare, "WAVE_SECONDS", -1.0)
     else:
         options["max_bytes"] = -1
     completed = completing(row(0.6, 0.4), **options).complete("p", [leased("a")], CONFIG)

@@ -15,18 +15,17 @@ from click.testing import CliRunner
 from tests.integration.feedback_world import INTERFACE, World, world
 from worker.cli.evaluate import evaluate
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.feedback.label_files import FileRules
+from worker.feedback.label_files import MOST_CYCLES, FileRules
 from worker.feedback.reading import KiliReader
 from worker.feedback.records import AssetRecord
 from worker.feedback.service import Feedback, summary_of
 from worker.feedback.store import FeedbackStore
-from worker.feedback.unread import MOST_CYCLES
 from worker.kili import NewAsset, RetryPolicy
 from worker.monitoring.exporter import SeriesLimits, quality_families
 from worker.monitoring.series import plain_text
 from worker.monitoring.status import status_lines
 from worker.ontology import Interface
-from worker.reports.export import export_rows
+from worker.reports.gallery import export_rows
 
 INTERFACE_READ = Interface.parse(INTERFACE)
 RULES = FileRules(max_bytes=100_000, file_seconds=60.0, page_seconds=600.0)

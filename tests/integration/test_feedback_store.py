@@ -8,9 +8,9 @@ import pytest
 import redis
 
 from tests.unit.feedback.feedback_records import record, traffic
+from worker.feedback.label_files import UnreadBook
 from worker.feedback.reading import LabelKind
 from worker.feedback.store import FeedbackStore, LockLost
-from worker.feedback.unread import UnreadBook
 
 pytestmark = pytest.mark.servers("all")
 LOCK = "t:feedback:p:lock"

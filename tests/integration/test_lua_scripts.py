@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from tests.awaiting import awaited
 from tests.integration.marked_scripts import heard, marked_script_of, marks_in, marks_of, text_of
-from worker.delivery.written import Properties, WrittenLately
+from worker.delivery.item import Properties, WrittenLately
 from worker.environment.connections import WorkerScript, connect, script_of
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.intake import IdReused, Inbox, InboxFull, PutLimits, RawMessage
@@ -110,7 +110,7 @@ def test_every_line_of_every_script_runs_and_writes_its_numbers_in_digits(
     redis_binary: Path | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     places = (
-        "worker.delivery.written",
+        "worker.delivery.item",
         "worker.spool.spool",
         "worker.spool.dead_letters",
         "worker.intake.inbox",

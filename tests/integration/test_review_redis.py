@@ -18,9 +18,8 @@ from worker.review.calibration import Example, Features
 from worker.review.capacity import Kind
 from worker.review.histogram import Histogram, UntestedPool
 from worker.review.kernel import KernelScorer
-from worker.review.redis_vectors import OVERHEAD, RedisVectors
-from worker.review.state import rule_key
-from worker.review.vectors import Vectors
+from worker.review.triage import rule_key
+from worker.review.vectors import OVERHEAD, RedisVectors, Vectors
 
 pytestmark = pytest.mark.servers("all")
 

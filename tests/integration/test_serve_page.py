@@ -25,9 +25,9 @@ from tests.nursery import spawn
 from tests.unit.page.world import READ_TOKEN, TOKEN, Browser, message
 from worker.cli import main
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.monitoring.roster import Roster
+from worker.monitoring.status import Roster
 from worker.page.application import Page
-from worker.settings.page_group import PageSettings
+from worker.settings.source_groups import PageSettings
 from worker.settings.tree import Settings
 from worker.spool import Arrival, SampledOut
 from worker.wiring import spool_of

@@ -21,9 +21,8 @@ from worker.cli import main
 from worker.demo.environment import LocalKili, WorkerProcess
 from worker.environment.connections import connect
 from worker.environment.embedded_redis import EmbeddedRedis, find_server
-from worker.monitoring.checks import Check, startup_checks
+from worker.monitoring.checks import COMMANDS, Check, startup_checks
 from worker.monitoring.progress import read_heartbeat
-from worker.monitoring.redis_permissions import COMMANDS
 from worker.producer import Publisher
 from worker.sandbox.process import SandboxProcess
 from worker.settings.tree import Settings

@@ -20,16 +20,15 @@ import redis
 from tests.faults.house import INTERFACE, answer_of
 from worker.contract import ReadingLimits
 from worker.delivery import AwaitedResults
-from worker.delivery.circuit_breaker import Pause
-from worker.delivery.documents import DocumentRejection
+from worker.delivery.circuit_breaker import DocumentRejection, Pause
+from worker.delivery.content import Import
 from worker.delivery.failure_policy import DEFAULT_POLICY
 from worker.delivery.failures import RESULT_UNAVAILABLE
-from worker.delivery.imports import Import
 from worker.delivery.prepare import prepare
 from worker.environment.json_text import of_stored
 from worker.intake import Inbox
 from worker.monitoring.progress import Heartbeat
-from worker.monitoring.roster import Member
+from worker.monitoring.status import Member
 from worker.ontology import Interface
 from worker.page.access import AuditEntry
 from worker.page.letter_actions import ActionProgress

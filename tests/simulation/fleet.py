@@ -15,7 +15,7 @@ from typing import Any
 from tests.simulation.servers import API_KEY, ENDPOINT, Gate, SimulatedKili, SimulatedRedis
 from tests.simulation.world import Crash, Process, Task, World
 from worker.environment import clock
-from worker.environment.machine import Environment
+from worker.environment.connections import Environment
 from worker.review.policy_file import PolicyError
 from worker.runtime import Runtime
 from worker.settings.tree import Settings

@@ -25,7 +25,7 @@ from tests.simulation.judge import Judge, Published
 from tests.simulation.run import DAY, demo_environment
 from tests.simulation.servers import Gate, SimulatedKili, SimulatedRedis
 from tests.simulation.world import BEGIN, Process, World
-from worker.environment.machine import Environment
+from worker.environment.connections import Environment
 from worker.runtime import Runtime
 
 HORIZON = 20

@@ -18,7 +18,7 @@ from tests.simulation.servers import Gate, SimulatedKili, SimulatedRedis
 from tests.simulation.world import BEGIN, Process, World
 from worker.delivery import LeaseKeeper
 from worker.delivery.waiting import ProjectBusy, dead_letter, wait_of
-from worker.environment.machine import Environment
+from worker.environment.connections import Environment
 from worker.feedback.alarms import AlarmName
 from worker.feedback.reading import KiliReader
 from worker.kili import KiliError

@@ -11,10 +11,9 @@ from typing import Any
 from unittest.mock import patch
 
 from worker.delivery import assets, prepare
-from worker.delivery.item import Item
+from worker.delivery.item import Item, Properties, WrittenLately
 from worker.delivery.leasing import Lease
 from worker.delivery.uploads import Upload, _Batch
-from worker.delivery.written import Properties, WrittenLately
 from worker.feedback import drift
 from worker.kili import KiliError
 from worker.spool import LateWrites, Leased

@@ -24,10 +24,10 @@ from starlette.requests import Request
 
 from tests.simulation.quick_redis import QuickConnection, QuickRedis, QuickServer
 from tests.simulation.world import ClockModule, Crash, Process, Violation, World
-from worker.sandbox.config import SandboxConfig
 from worker.sandbox.core import Sandbox
 from worker.sandbox.envelope import Answer, answer_call
 from worker.sandbox.faults import Script
+from worker.sandbox.process import SandboxConfig
 from worker.sandbox.server import answer_bucket, answer_label_file
 
 HAVE_TIME: tuple[ModuleType, ...] = (_helpers, _base, server_mixin, _stream)

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from worker.kili import CallRecord
-from worker.spool.call_counters import CallCount, CallCounter
+from worker.kili.budget import CallCount, CallCounter
 
 PREFIX = "pw:"
 

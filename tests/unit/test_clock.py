@@ -21,7 +21,7 @@ EXCEPT = {
     "formats/mappings/process.py",  # so does this
     "tracing/open_telemetry.py",  # spans have the time of the machine, in nanoseconds
 }
-WAITS_FOR_THREADS = {"delivery/adaptive_limit.py"}
+WAITS_FOR_THREADS = {"delivery/in_flight.py"}
 """A condition of their own threads, not time: nothing is to be waited for where there are none."""
 
 

@@ -15,7 +15,7 @@ from worker.contract.output import Classification, Detection, KiliResponse
 from worker.formats import read_payload
 from worker.projects.configuration import ProjectConfig
 from worker.projects.outputs import UnreadableOutput, check_output, output_of, plain_scores, reading_of, rows_of
-from worker.review.subjects import subject_of, subject_of_scores
+from worker.review.decision import subject_of, subject_of_scores
 
 ROWS = {"predictions": [[0.9, 0.1], [0.2, 0.8]]}
 

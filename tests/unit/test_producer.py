@@ -12,7 +12,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from worker.environment.embedded_redis import EmbeddedRedis
-from worker.intake import messages_of
+from worker.intake.originals import messages_of
 from worker.producer import Publisher
 
 MESSAGE = {"external_id": "a", "output": {"scores": {"A": 1.0}}}

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from scripts.reference import cli, exit_codes, log_actions, settings
 from scripts.write_reference import FOLDER, PAGES
 from worker.cli import COMMANDS, main
-from worker.cli.demo import INTERRUPTED, TERMINATED
+from worker.cli.local import INTERRUPTED, TERMINATED
 from worker.settings.tree import environment_names, explain
 
 ROOT = Path(__file__).parents[2]

@@ -9,8 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from worker.environment.connections import broker_ssl, connect
-from worker.settings.names import mistakes
-from worker.settings.tree import Settings, environment_names, explain
+from worker.settings.tree import Settings, environment_names, explain, mistakes
 
 
 @pytest.fixture(autouse=True)

@@ -33,11 +33,16 @@ COMMANDS = {
 
 MODULES = {
     "check": "status",
+    "dead_letters": "undelivered",
+    "demo": "local",
     "exporter": "serving",
+    "health": "status",
     "redis": "serving",
+    "sandbox": "local",
     "schema": "formats",
     "serve": "serving",
     "start": "serving",
+    "waiting": "undelivered",
     "webhook": "serving",
 }
 """The modules of commands that do not have one of their own name."""

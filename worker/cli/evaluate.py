@@ -16,8 +16,7 @@ import redis
 from worker.cli.report import FILE, readable_errors
 from worker.cli.running import fail, load_settings, print_json, start_logging
 from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_message
-from worker.delivery.bisect import send_each
-from worker.delivery.clients import DeliveryClients
+from worker.delivery.bisect import DeliveryClients, send_each
 from worker.feedback.messages import Links
 from worker.feedback.reading import KiliReader, ReadAsset
 from worker.formats import OutputError

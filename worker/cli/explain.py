@@ -20,7 +20,7 @@ from worker.projects.configuration import ProjectConfig
 from worker.projects.outputs import ResultElsewhere, output_of, reading_of, rows_of
 from worker.projects.responses import response_of
 from worker.projects.results import ResultPlaces
-from worker.review.subjects import subject_of
+from worker.review.decision import subject_of
 from worker.settings.tree import Settings
 from worker.wiring import policy_of, projects_of
 

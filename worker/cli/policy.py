@@ -44,7 +44,7 @@ def test(cases: Path, path: Path | None, as_json: bool) -> None:
     CASES holds `cases`: each with `name`, `message` (a prediction; what the policy does not look at may be left out)
     and `expect` (fields of the decision; texts are shell patterns).
     """
-    from worker.review.simulation import TestCase, run_cases
+    from worker.review.inspection import TestCase, run_cases
 
     found = [TestCase(one["name"], _subject(one["name"], one["message"]), one["expect"]) for one in _cases(cases)]
     try:
@@ -76,8 +76,8 @@ def simulate(
 
     Their times are those of `predicted_at`, unless --days is given.
     """
-    from worker.review.simulation import simulate as run
-    from worker.review.simulation import spread_over
+    from worker.review.inspection import simulate as run
+    from worker.review.inspection import spread_over
 
     active = _policy(path)
     timed = list(_recorded(file))
@@ -106,7 +106,7 @@ def show(path: Path | None, as_json: bool) -> None:
     from worker.environment.connections import connect
     from worker.projects.configuration import review_text
     from worker.review import RedisState
-    from worker.review.overview import as_written, overview
+    from worker.review.inspection import as_written, overview
 
     settings = load_settings()
     in_force = review_text(settings.review)
@@ -184,7 +184,7 @@ def _subjects(raw: bytes, at: str) -> Iterator[tuple[float, Subject]]:
     from worker.contract import MessageError, Prediction, ReadingLimits, read_json, read_message
     from worker.formats import OutputError
     from worker.projects.outputs import output_of, rows_of
-    from worker.review.subjects import subject_of
+    from worker.review.decision import subject_of
 
     try:
         message = read_message(read_json(raw, ReadingLimits()))

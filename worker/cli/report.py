@@ -20,8 +20,7 @@ from worker.feedback.service import Feedback, Observers
 from worker.kili import KiliError
 from worker.kili.interfaces import interface_of
 from worker.projects.configuration import review_gaps, review_text
-from worker.reports.export import export_rows
-from worker.reports.gallery import Exhibit, fetch_exhibits, varied
+from worker.reports.gallery import Exhibit, export_rows, fetch_exhibits, varied
 from worker.reports.page import INDEX, folder, page
 from worker.reports.text import text
 from worker.settings.tree import Settings

@@ -102,8 +102,7 @@ def load_settings() -> Settings:
     from pydantic import ValidationError
     from pydantic_settings import SettingsError
 
-    from worker.settings.names import mistakes
-    from worker.settings.tree import Settings
+    from worker.settings.tree import Settings, mistakes
 
     try:
         return Settings()

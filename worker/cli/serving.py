@@ -87,8 +87,8 @@ def _page_of(
     settings: Settings, spool: Spool, host: SourceHost, stop: threading.Event, tracer: Tracer
 ) -> threading.Thread:
     """Put the operator's page beside the HTTP source; the thread that keeps its figures fresh, not yet started."""
-    from worker.environment.machine import MACHINE
-    from worker.monitoring.roster import Presence, Roster
+    from worker.environment.connections import MACHINE
+    from worker.monitoring.status import Presence, Roster
     from worker.page.application import Page
     from worker.sources.http.server import HttpSource
 
@@ -120,7 +120,7 @@ def exporter(listen: str, rate_seconds: float) -> None:
     """Serve the metrics of all workers to Prometheus. Run one, however many workers there are."""
     from worker.monitoring.endpoint import Endpoint
     from worker.monitoring.exporter import MetricsExporter
-    from worker.settings.address import Address
+    from worker.settings.groups import Address
 
     settings = load_settings()
     start_logging(settings)
@@ -160,8 +160,8 @@ def webhook(host: str, port: int, secret: str) -> None:
 
     Optional: the workers read new labels at every interval. A webhook makes the next collection cycle start at once.
     """
-    from worker.feedback.interval_lock import IntervalLock
-    from worker.feedback.webhook_receiver import receiver
+    from worker.feedback.collection_cycle import webhook_receiver
+    from worker.feedback.store import IntervalLock
     from worker.wiring import spool_of
 
     settings = load_settings()
@@ -169,7 +169,7 @@ def webhook(host: str, port: int, secret: str) -> None:
     spool = spool_of(settings)
     interval_lock = IntervalLock(spool.redis, spool.prefix)
     try:
-        server = receiver(
+        server = webhook_receiver(
             (host, port), interval_lock.put, known=lambda project: spool.ledger(project).received > 0, secret=secret
         )
     except OSError as error:

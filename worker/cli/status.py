@@ -1,13 +1,19 @@
-"""``prediction-worker status`` and ``check``: what is there, and whether it can work."""
+"""``prediction-worker status``, ``check`` and ``health``: what is there, and whether it can work.
+
+``health`` is called often: it reads one file, and nothing is imported here that it does not need.
+"""
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import asdict
+from pathlib import Path
 
 import click
-import redis
 
 from worker.cli.running import fail, load_settings, print_json
+from worker.monitoring.progress import STALE_SECONDS, read_heartbeat
 
 
 @click.command()
@@ -15,6 +21,8 @@ from worker.cli.running import fail, load_settings, print_json
 @click.option("--json", "as_json", is_flag=True, help="The same as --format json.")
 def status(form: str, as_json: bool) -> None:
     """Show backlog, lanes, leases, dead letters, pauses, call budget and the conservation check."""
+    import redis
+
     from worker.monitoring.exporter import prometheus_text
     from worker.monitoring.status import collect, text
 
@@ -68,3 +76,24 @@ def _explain(as_json: bool) -> None:
     for name, default, meaning in rows():
         click.echo(f"{name}\n    {meaning}" + (f" Default: {default}." if default else ""))
     click.echo("\nKILI_API_KEY, KILI_API_ENDPOINT, REDIS_URL and CELERY_BROKER_URL are also read from NAME_FILE.")
+
+
+DEFAULT_FILE = "/tmp/prediction-worker.heartbeat"  # noqa: S108 - the settings' default, without importing them
+
+
+@click.command()
+@click.option("--ready", is_flag=True, help="Also require that nothing keeps the worker from working.")
+@click.option(
+    "--file", "path", type=click.Path(path_type=Path), help="Heartbeat file; WORKER_HEARTBEAT_FILE otherwise."
+)
+def health(ready: bool, path: Path | None) -> None:
+    """Exit 0 when the worker on this machine lives (and, with --ready, works)."""
+    beat = read_heartbeat(path or Path(os.environ.get("WORKER_HEARTBEAT_FILE", DEFAULT_FILE)))
+    if beat is None:
+        raise click.ClickException("no heartbeat: the worker is not running here")
+    age = time.time() - beat.at
+    if age > STALE_SECONDS:
+        raise click.ClickException(f"last heartbeat {age:.0f} s ago")
+    if ready and (beat.trouble or beat.draining):
+        raise click.ClickException(beat.trouble or "draining")
+    click.echo(f"alive, pid {beat.pid}" + (f", but: {beat.trouble}" if beat.trouble else ""))

@@ -2,7 +2,6 @@
 
 from worker.contract.message import (
     READING,
-    SCHEMA_NAME,
     AssetContent,
     Evidence,
     ModelVersion,
@@ -13,8 +12,6 @@ from worker.contract.message import (
 from worker.contract.parsing import (
     MessageError,
     ReadingLimits,
-    check_values,
-    path_text,
     read_json,
     read_message,
     read_prediction,
@@ -22,13 +19,11 @@ from worker.contract.parsing import (
     read_stored,
     unforeseen,
 )
-from worker.contract.part import plain
+from worker.contract.parts import SHAPES, SHORT, plain
 from worker.contract.schemas import asyncapi_document, json_schema
-from worker.contract.short_form import SHAPES, SHORT
 
 __all__ = [
     "READING",
-    "SCHEMA_NAME",
     "SHAPES",
     "SHORT",
     "AssetContent",
@@ -40,9 +35,7 @@ __all__ = [
     "PredictionBatch",
     "ReadingLimits",
     "asyncapi_document",
-    "check_values",
     "json_schema",
-    "path_text",
     "plain",
     "read_json",
     "read_message",

@@ -13,18 +13,25 @@ from msgspec.structs import astuple
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, GetCoreSchemaHandler, TypeAdapter
 from pydantic_core import CoreSchema
 
-from worker.contract.part import FINITE, Identifier, Part, Probability, ShortName, check_identifier, check_names, plain
-from worker.contract.short_form import (
+from worker.contract.parts import (
+    FINITE,
     SHAPES,
     SHORT,
     Box,
     ClassScores,
     EntitySpan,
+    Identifier,
     JobAnswer,
     Labels,
     Mask,
+    Part,
     Points,
     Polygon,
+    Probability,
+    ShortName,
+    check_identifier,
+    check_names,
+    plain,
 )
 
 SCHEMA_NAME: Literal["prediction/v1"] = "prediction/v1"

@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails, from_json
 
 from worker.contract.message import AssetContent, Evidence, ModelVersion, Output, Prediction, PredictionBatch
-from worker.contract.part import Part
+from worker.contract.parts import Part
 
 logger = logging.getLogger(__name__)
 

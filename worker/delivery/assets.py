@@ -7,14 +7,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from operator import attrgetter
 
-from worker.delivery.bisect import Fits, Send, Sent, send_each
-from worker.delivery.clients import DeliveryClients
-from worker.delivery.content import missing_asset
+from worker.delivery.bisect import DeliveryClients, Fits, Send, Sent, send_each
+from worker.delivery.content import Imports, missing_asset
 from worker.delivery.failures import ASSET_MISSING, ASSET_NOT_SHOWN, Action, Failure, FailureDecision, Stage, Trouble
-from worker.delivery.imports import Imports
 from worker.delivery.in_flight import grouped
-from worker.delivery.item import Item
-from worker.delivery.written import KEPT_SECONDS, Properties, WrittenLately
+from worker.delivery.item import KEPT_SECONDS, Item, Properties, WrittenLately
 from worker.environment import clock
 from worker.kili import FoundAsset, KiliClient, KiliError, NewAsset, RefusedItems, UnknownOutcome
 from worker.spool.dead_letters import Cause
@@ -37,7 +34,7 @@ class AssetKeeper:
     """Looks assets up and creates them.
 
     Args:
-        callers: the clients.
+        clients: look up and create.
         lately: what anyone in the fleet has written lately.
         imports: assets that Kili is importing.
     """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from worker.delivery.clients import DeliveryClients
+from worker.delivery.failure_policy import FailurePolicy
 from worker.delivery.failures import Action, Failure, Others, Stage
 from worker.kili import KiliClient, KiliError, NotSent, RefusedItems, TimedOut
 
@@ -20,6 +21,28 @@ WITNESSES = 2
 Send = Callable[[Sequence[T], KiliClient], None]
 Sift = Callable[[Sequence[T], KiliError], Mapping[int, Exception | None] | None]
 Fits = Callable[[Sequence[T]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryClients:
+    """The clients of a wave.
+
+    ``retrying`` repeats what may pass, ``single_attempt`` does not. A ``probing`` wave begins every step with
+    ``single_attempt``: a server that is still down gets no more requests than it takes to know. ``stop`` is set when
+    the worker drains.
+    ``failures`` decides what becomes of what failed.
+    """
+
+    retrying: KiliClient
+    single_attempt: KiliClient
+    stop: threading.Event
+    probing: bool = False
+    failures: FailurePolicy = field(default_factory=FailurePolicy)
+
+    @property
+    def first(self) -> KiliClient:
+        """The client that begins a step."""
+        return self.single_attempt if self.probing else self.retrying
 
 
 @dataclass(slots=True)
@@ -59,7 +82,7 @@ def send_each(
     Args:
         items: what is sent.
         send: sends some of them with the client it is given; raises KiliError.
-        callers: the clients to send with.
+        clients: to send with.
         sift: asked before a refused part is split. It tells, by position, who went through after all (None) and who
             is at fault; the rest is sent again as one. None when it cannot tell.
         fits: whether a part may be sent as it is; else it is split without asking the server.

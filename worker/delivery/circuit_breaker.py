@@ -4,6 +4,8 @@ What concerns the endpoint (no connection, the key, the call limit) pauses the e
 lacks (sockets, memory, the name service) pauses this worker alone; anything else pauses the project. Several projects
 that fail while none succeeds pause the endpoint too: one probe then asks for all of them, and its success wakes them
 all. A project that fails while others succeed is probed less and less often, one that is refused least often.
+
+A server that does not take a batch's mutations in one document is sent them apart for a while (:class:`Documents`).
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ import redis
 
 from worker.delivery.failure_policy import DEFAULT_POLICY, FailurePolicy
 from worker.delivery.failures import Action, Failure, Fault, Others, Stage
+from worker.environment import clock
 from worker.environment.connections import insist
 from worker.environment.json_text import of_stored
-from worker.kili import RefusedProject
+from worker.kili import KiliError, RefusedProject
 
 logger = logging.getLogger(__name__)
 
@@ -198,3 +201,47 @@ def _scope(project: str) -> str:
 
 def _read(scope: str, raw: bytes) -> Pause:
     return of_stored(Pause, raw, scope=scope)
+
+
+APART_SECONDS = 600
+"""After this time one document is tried again: the server may have been updated."""
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRejection:
+    """The server took a batch's mutations apart, but not together; ``at`` is in seconds since the epoch."""
+
+    at: float
+    reason: str
+
+
+class Documents:
+    """Whether a batch's mutations go in one document, as the fleet knows it.
+
+    Args:
+        client: of the spool's Redis.
+        prefix: of every key.
+        wanted: whether the settings ask for them.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str, *, wanted: bool) -> None:
+        self._redis = client
+        self._key = f"{prefix}one-document-refused"
+        self._wanted = wanted
+
+    @property
+    def are_taken(self) -> bool:
+        """Whether to send a batch as one document."""
+        return self._wanted and not self._redis.exists(self._key)
+
+    def refused(self, error: KiliError) -> None:
+        """Send separate calls for a while, and say so once."""
+        rejection = DocumentRejection(clock.now(), str(error)[:300])
+        if insist(self._redis, "SET", self._key, json.dumps(asdict(rejection)), "NX", "EX", APART_SECONDS):
+            message = "one document a batch is refused, its calls go apart for %d s: %s"
+            logger.warning(message, APART_SECONDS, rejection.reason, extra={"action": "one_document_refused"})
+
+    def rejection(self) -> DocumentRejection | None:
+        """The refusal that is in force."""
+        raw = self._redis.get(self._key)
+        return of_stored(DocumentRejection, raw) if isinstance(raw, bytes) else None

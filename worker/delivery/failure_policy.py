@@ -297,12 +297,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(Stage.DOCUMENT, (RefusedItems, TooLarge, *UNCLEAR, UnknownOperation), Fault.UNCLEAR, Action.APART),
     Rule(Stage.DOCUMENT, (ServerFault,), Fault.UNCLEAR, Action.APART, when=_general, when_text="in general words"),
-    Rule(
-        Stage.DOCUMENT,
-        (*FOR_ALL, *OF_KILI, LocalFault, NotSent, RefusedProject, AddressRefused, ServerFault),
-        Fault.NO_ITEM,
-        Action.END_WAVE,
-    ),
+    Rule(Stage.DOCUMENT, NOT_TOGETHER, Fault.NO_ITEM, Action.END_WAVE),
     Rule(Stage.REQUEST, (RefusedItems, TooLarge), Fault.ITEM, Action.SPLIT, (ONE_ITEM,)),
     Rule(Stage.REQUEST, UNCLEAR, Fault.UNCLEAR, Action.TRY_OTHERS, BY_OTHERS),
     Rule(

@@ -1,21 +1,69 @@
-"""What a wave is given to send and when, under a lock that is renewed; leased late, so the newest go next."""
+"""What a wave is given: its tools, its project's lock, and its entries; leased late, so the newest go next."""
 
 from __future__ import annotations
 
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 import redis
 
-from worker.delivery.tools import DeliveryRules
+from worker.delivery.assets import AssetKeeper
+from worker.delivery.bisect import DeliveryClients
+from worker.delivery.circuit_breaker import Documents
+from worker.delivery.content import ContentSource, Imports
+from worker.delivery.failures import Graces
+from worker.delivery.in_flight import AdaptiveLimit
+from worker.delivery.prepare import AwaitedResults
 from worker.environment import clock
+from worker.kili.interfaces import InterfaceCache
+from worker.projects.configuration import Projects
 from worker.spool import LANES, LateWrites, Leased, LeaseLost, Spool
+from worker.tracing import NO_TRACES, Tracer
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """Limits and times (in seconds)."""
+
+    wave_items: int = 1000
+    wave_bytes: int = 64_000_000
+    batch_items: int = 100
+    aging: float = 60.0
+    graces: Graces = field(default_factory=Graces)
+    interface_age: float = 600.0
+    probe: float = 2.0
+    probe_cap: float = 5.0
+    retry_after_cap: float = 60.0
+    path_roots: tuple[Path, ...] = ()
+    one_document: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class WaveTools:
+    """Shared by the waves, and by the batches of a wave."""
+
+    clients: DeliveryClients
+    spool: Spool
+    interfaces: InterfaceCache
+    projects: Projects
+    awaited: AwaitedResults
+    assets: AssetKeeper
+    content: ContentSource
+    imports: Imports
+    documents: Documents
+    pool: Executor
+    ahead: Executor
+    adaptive_limit: AdaptiveLimit
+    batch_items: int
+    tracer: Tracer = NO_TRACES
 
 
 @dataclass(slots=True)
@@ -180,16 +228,25 @@ class EntryLeaser:
         self._begun = self._looked = clock.monotonic()
         self._next_batch_at = float("-inf")
         self._may_overtake = rules.wave_items
+        self._missing = 0
 
     def first(self) -> list[Leased]:
         """What the wave begins with."""
-        return self._leased(self._rules.batch_items if self._probing else self._rules.wave_items)
+        found = self._leased(self._rules.batch_items if self._probing else self._rules.wave_items)
+        has_burst = self._rules.batch_items <= len(found)
+        self._missing = self._rules.wave_items - len(found) if has_burst else 0
+        return found
 
-    def further(self) -> list[Leased]:
+    def rest(self) -> list[Leased]:
+        """A batch or more of a burst that was still being admitted when the wave began, which is looked up with it."""
+        missing, self._missing = self._missing, 0
+        return self.further(missing) if missing >= self._rules.batch_items else []
+
+    def further(self, items: int | None = None) -> list[Leased]:
         """A batch or more, for a wave that has all of its own under way, unless other projects wait."""
         if self._probing or self._stop.is_set() or clock.monotonic() - self._begun > WAVE_SECONDS:
             return []
-        project, items = self._lease.project, self._rules.wave_items
+        project, items = self._lease.project, items or self._rules.wave_items
         if self._spool.ledger(project).waiting < self._rules.batch_items or self._spool.others_wait(project):
             return []
         self._may_overtake = items

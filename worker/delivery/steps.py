@@ -13,14 +13,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from worker.delivery.bisect import Sent, send_each
-from worker.delivery.bucket import PutOff
-from worker.delivery.content import UPLOAD_TYPES
+from worker.delivery.content import FIRST_DELAY, UPLOAD_TYPES
 from worker.delivery.failures import NOT_IMPORTED, Action, Failure, Stage, Trouble
-from worker.delivery.imports import FIRST_DELAY
 from worker.delivery.item import DeadLetterWriter, Item, newest_of
-from worker.delivery.leasing import Lease
+from worker.delivery.leasing import Lease, WaveTools
 from worker.delivery.prepare import cause_of, refit
-from worker.delivery.tools import WaveTools
+from worker.delivery.uploads import PutOff
 from worker.environment import clock
 from worker.kili import (
     AssetUpdate,
@@ -196,7 +194,7 @@ class Steps:
         """Put the items of some assets off; the others."""
         self._settle(
             [
-                Settlement(item.entry, Outcome.LATER, wait.cause, delay_ms=ms(wait.seconds))
+                Settlement(item.entry, Outcome.LATER, wait.cause, delay_ms=max(1, int(wait.seconds * 1000)))
                 for item in batch
                 if (wait := later.get(item.asset_id)) is not None
             ]
@@ -362,11 +360,6 @@ def _entries(batch: Mapping[str, list[Item]]) -> Iterator[Leased]:
 def _update(item: Item) -> AssetUpdate:
     metadata = item.metadata_text() if item.has_new_metadata else None
     return AssetUpdate(item.asset_id, priority=item.decision.priority, metadata=metadata)
-
-
-def ms(seconds: float) -> int:
-    """Whole milliseconds, at least one."""
-    return max(1, int(seconds * 1000))
 
 
 def _bytes_of(part: Sequence[Item]) -> int:

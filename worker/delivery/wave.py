@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 
 import redis
 
-from worker.delivery.ahead import Ahead
 from worker.delivery.failure_policy import INTERFACE_DOUBT_SECONDS, FailurePolicy
 from worker.delivery.failures import FAULT, Action, Failure, Stage, Trouble
-from worker.delivery.in_flight import InFlightBatches, batches, grouped
+from worker.delivery.in_flight import Ahead, InFlightBatches, batches, grouped
 from worker.delivery.item import DeadLetterWriter, Item, newest_of
-from worker.delivery.leasing import EntryLeaser, Lease
+from worker.delivery.leasing import EntryLeaser, Lease, WaveTools
 from worker.delivery.prepare import Prepared, cause_of, prepare
 from worker.delivery.steps import Steps
-from worker.delivery.tools import WaveTools
 from worker.environment import clock
 from worker.kili import KiliError
 from worker.review import ReviewDecision
@@ -78,7 +76,7 @@ class Wave:
 
         Args:
             entries: leased already.
-            supply: leases more.
+            leaser: leases more.
 
         Raises:
             LeaseLost: the lock passed to another worker, which delivers what is not settled.
@@ -120,7 +118,7 @@ class Wave:
 
     def _deliver(self, entries: Sequence[Leased], leaser: EntryLeaser) -> None:
         try:
-            self._take_up(entries)
+            self._take_up(entries, leaser.rest)
             while self._await_budget(leaser):
                 came = self._look(leaser)
                 if self._queue:
@@ -190,13 +188,13 @@ class Wave:
             self._open |= {entry.key: entry for entry in entries}
         self._steps.begin()
 
-    def _take_up(self, entries: Sequence[Leased]) -> None:
+    def _take_up(self, entries: Sequence[Leased], rest: Callable[[], Sequence[Leased]] = tuple) -> None:
         self._begin(entries)
         if self._in_flight.touches(entry.asset_id for entry in entries):
             self._in_flight.await_at_most(0)
         if self._is_over():
             return
-        self._enqueue(self._ready(entries))
+        self._enqueue(self._ready(entries, rest))
 
     def _enqueue(self, ready: Sequence[Item]) -> None:
         """Put items that are ready among those that wait, in new batches."""
@@ -217,9 +215,12 @@ class Wave:
         gone = {item.entry.key for item in older}
         return [item for item in items if item.entry.key not in gone]
 
-    def _ready(self, entries: Sequence[Leased]) -> list[Item]:
-        """The items that can be sent now; all others are settled."""
+    def _ready(self, entries: Sequence[Leased], rest: Callable[[], Sequence[Leased]] = tuple) -> list[Item]:
+        """The items that can be sent now, those of the rest among them; all others are settled."""
         prepared = self._prepared(self._completed(entries))
+        if more := rest():
+            self._begin(more)
+            prepared += self._prepared(self._completed(more))
         self._settle([*prepared.settled, *prepared.unfit])
         self._lease.check()
         if not prepared.items:
@@ -302,9 +303,6 @@ class Wave:
             for one in settlements:
                 self._open.pop(one.entry.key, None)
                 self._result.outcomes[one.outcome] = self._result.outcomes.get(one.outcome, 0) + 1
-
-
-__all__ = ["LeaseLost", "Wave", "WaveResult"]
 
 
 def _led(group: list[Item]) -> list[Item]:

@@ -7,8 +7,8 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TextIO
 
-from worker.demo.assertions import InKili
 from worker.demo.outcome import DemoAgreement, DemoDrift, DemoResult, Review
+from worker.demo.traffic import InKili
 from worker.feedback.messages import time_of_day
 
 PROGRESS_BAR = 24

@@ -19,8 +19,7 @@ from typing import Any, Self
 import httpx
 
 from worker.demo.display import DemoProgress
-from worker.demo.plan import CLASS_NAMES, png
-from worker.demo.traffic import JOB
+from worker.demo.plan import CLASS_NAMES, JOB, png
 from worker.environment.connections import trusted
 from worker.environment.embedded_redis import EmbeddedRedis
 from worker.monitoring.progress import read_heartbeat

@@ -9,24 +9,23 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from worker.demo.assertions import (
+from worker.demo.plan import MODELS, Plan, Predicted, SimulatedLabelers
+from worker.demo.traffic import (
     DeadLetterGroup,
     DemoEvidence,
     InKili,
     Published,
+    Traffic,
     broken_promises,
     dead_letters_of,
     in_kili_of,
     published_of,
     reviewed_in,
 )
-from worker.demo.plan import MODELS, Plan, Predicted
-from worker.demo.traffic import SimulatedLabelers, Traffic
-from worker.feedback.interval_lock import IntervalLock
-from worker.feedback.messages import Links
-from worker.feedback.notifications import AlarmNotification
+from worker.feedback.messages import AlarmNotification, Links
 from worker.feedback.reading import KiliReader, LabelKind
 from worker.feedback.report_data import disagreements
+from worker.feedback.store import IntervalLock
 from worker.ontology import Interface
 from worker.reports.gallery import fetch_exhibits, varied
 from worker.reports.page import page
@@ -212,7 +211,7 @@ def review_of(plan: Plan, reviewed: Collection[str], per_phase: Sequence[int]) -
     Args:
         plan: the predictions, with the truth.
         reviewed: external ids of the assets that people have labeled.
-        per_round: how many they labeled after each round.
+        per_phase: how many they labeled after each phase.
     """
     every = plan.predictions
     errors = sum(one.is_wrong for one in every)

@@ -1,4 +1,4 @@
-"""The demo's data, and who predicts what when.
+"""The demo's data, who predicts what when, and what people would answer.
 
 The images of handwritten digits are real, and the models were really trained: two of different calibration, a new
 version of one of them, and its drift.
@@ -22,6 +22,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
+from typing import Any
 
 FULL_INK = 16
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -270,3 +271,27 @@ def _named(phases: list[list[Predicted]]) -> list[list[Predicted]]:
 
 def _with_name(one: Predicted, number: int) -> Predicted:
     return Predicted(one.model, one.image, one.label, one.scores, one.drifted, f"digit-{number:04}.png")
+
+
+JOB = "CLASSIFICATION_JOB"
+MISTAKES = 0.02
+
+
+class SimulatedLabelers:
+    """What they would answer to each asset, whenever and by whomever it is asked.
+
+    ``answers`` has a class for every external id: so the demo knows what agreement with all of them would be.
+    """
+
+    def __init__(self, plan: Plan, *, mistakes: float = MISTAKES, seed: int = 0) -> None:
+        dice = random.Random(f"people {seed}")
+        self.answers: dict[str, str] = {}
+        for one in plan.predictions:
+            mistaken = dice.random() < mistakes
+            others = [name for name in CLASS_NAMES if name != one.truth]
+            self.answers[one.external_id] = dice.choice(others) if mistaken else one.truth
+
+    def __call__(self, external_id: str) -> dict[str, Any] | None:
+        """The answer as a json_response; None for an asset that is not the demo's."""
+        name = self.answers.get(external_id)
+        return {JOB: {"categories": [{"name": name}]}} if name else None

@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from worker.demo.assertions import DemoEvidence
 from worker.demo.display import DemoProgress
 from worker.demo.environment import DemoEnvironment, LocalKili, interface
 from worker.demo.outcome import DemoResult, FeedbackProbe, Staged, outcome_of
-from worker.demo.plan import Plan
-from worker.demo.traffic import CHANNELS, Channel, Producer, SimulatedLabelers, make_traffic
+from worker.demo.plan import Plan, SimulatedLabelers
+from worker.demo.traffic import CHANNELS, Channel, DemoEvidence, Producer, make_traffic
 from worker.monitoring.status import collect
 from worker.producer import Publisher
 from worker.sandbox.labelers import Labelers
@@ -138,7 +137,7 @@ def wait_delivered(
         sent: messages up to now.
         progress: where it is shown, as a part of ``total`` messages (by default those sent) with ``caption``.
         total: messages of the whole demo.
-        words: beside the numbers.
+        caption: beside the numbers.
         patience: seconds without any movement after which False is returned.
     """
     last, moved = None, time.monotonic()

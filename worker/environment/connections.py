@@ -1,17 +1,21 @@
-"""Clients of Redis, made one way: binary answers, limits on every wait, a few quick repeats.
+"""What a process stands on: clients of Redis, the certificate authorities that it trusts, threads.
 
-Also which certificate authorities the worker trusts.
+Clients of Redis are made one way: binary answers, limits on every wait, a few quick repeats.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import redis
@@ -19,6 +23,9 @@ from hiredis import pack_command
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
 from redis.connection import HiredisRespSerializer
 from redis.retry import Retry
+
+if TYPE_CHECKING:
+    import httpx
 
 SOCKET_SECONDS = 8.0
 REPEATS = 2
@@ -319,3 +326,34 @@ def trusted() -> ssl.SSLContext:
     import httpx  # only those who call over HTTP need it
 
     return httpx.create_ssl_context()
+
+
+def threads(most: int, name: str) -> Executor:
+    """A pool of at most so many threads."""
+    return ThreadPoolExecutor(most, thread_name_prefix=name)
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """Where a worker runs; the simulation gives a worker others, and no thread.
+
+    Attributes:
+        connect: opens a client of the Redis at a URL.
+        executor: what runs side by side, by most at once and name.
+        http: what calls go through instead of connections of the worker's own.
+        has_threads: whether locks are renewed from a thread; without one, by ``LeaseKeeper.renew``.
+    """
+
+    connect: Callable[[str], redis.Redis] = connect
+    executor: Callable[[int, str], Executor] = threads
+    http: httpx.Client | None = None
+    has_threads: bool = True
+    name: str = ""
+
+    @property
+    def worker(self) -> str:
+        """What the worker is called in the fleet; by default its host and process."""
+        return self.name or f"{socket.gethostname()}-{os.getpid()}"
+
+
+MACHINE = Environment()

@@ -17,9 +17,8 @@ import msgspec
 import redis
 
 from worker.feedback import breakdown
-from worker.feedback.breakdown import Weighed
+from worker.feedback.breakdown import SampledCase, Weighed
 from worker.feedback.drift import DETECTORS, Alarm
-from worker.feedback.samples import SampledCase
 
 ALARM_CASES = 20
 

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Protocol
 
+from worker.feedback.label_files import UnreadBook
 from worker.feedback.reading import LabelKind, LabelRow, ReadAsset
 from worker.feedback.records import AssetRecord, delays_of
 from worker.feedback.store import FeedbackStore, LockLost, RecordDifference
-from worker.feedback.unread import UnreadBook
 from worker.feedback.verdicts import evaluations, record_of
 from worker.ontology import Interface
 from worker.tracing import Evaluation

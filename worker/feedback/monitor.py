@@ -17,11 +17,10 @@ import redis
 from redis.exceptions import WatchError
 
 from worker.feedback.alarms import AlarmBook, AlarmName, KnownAlarms, alarm_row
-from worker.feedback.breakdown import Weighed
+from worker.feedback.breakdown import SampledCase, Weighed, cases_by_model
 from worker.feedback.drift import DETECTORS, FIRST, Alarm, DetectorProgress, DriftWatch, Place
 from worker.feedback.records import AssetRecord
-from worker.feedback.samples import SampledCase, cases_by_model
-from worker.statistics.estimator import weigh
+from worker.statistics.samples import weigh
 from worker.statistics.windows import Patience
 
 DAY = 86_400.0

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import httpx
 
-from worker.environment.machine import threads
+from worker.environment.connections import threads
 from worker.feedback.label_files import FileRules, LabelFiles, Unread
 from worker.kili import CallRecord, KiliAccess, RetryPolicy, UnknownOperation
 from worker.kili.calls import Budget, Caller

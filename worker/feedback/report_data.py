@@ -11,14 +11,13 @@ from typing import Any
 
 from worker.feedback import breakdown
 from worker.feedback.alarms import alarm_row, disagreement_row, refreshed
-from worker.feedback.breakdown import Weighed
+from worker.feedback.breakdown import SampledCase, Weighed, cases_by_model, pairs_of
 from worker.feedback.drift import watch
 from worker.feedback.records import AssetRecord
-from worker.feedback.samples import SampledCase, cases_by_model, pairs_of
 from worker.ontology import Interface
-from worker.statistics.comparison import compare
 from worker.statistics.detectors import RUN_LENGTH
-from worker.statistics.estimator import weigh
+from worker.statistics.estimator import compare
+from worker.statistics.samples import weigh
 
 DAY = 86_400.0
 MARK_DIRECTION = (0.99, 0.75)

@@ -15,14 +15,12 @@ from worker.environment import clock
 from worker.feedback.alarms import AlarmBook, AlarmName
 from worker.feedback.collector import HORIZON_DAYS, Collector, CycleResult, LabelSource
 from worker.feedback.drift import DETECTORS
-from worker.feedback.interval_lock import IntervalLock
-from worker.feedback.messages import Links
+from worker.feedback.label_files import UnreadBook, UnreadLabels
+from worker.feedback.messages import AlarmNotification, Links
 from worker.feedback.monitor import DAY, Look, Monitor, MonitorRules
-from worker.feedback.notifications import AlarmNotification
 from worker.feedback.records import AssetRecord
 from worker.feedback.report_data import ReportQuestion, newest, report_data_of
-from worker.feedback.store import FeedbackStore, versions_key
-from worker.feedback.unread import UnreadBook, UnreadLabels
+from worker.feedback.store import FeedbackStore, IntervalLock, versions_key
 from worker.feedback.verdicts import AnsweredAsset, training_examples
 from worker.ontology import Interface
 from worker.review import Verdict
@@ -114,7 +112,7 @@ class Feedback:
         endpoint: Kili's GraphQL URL, for links.
         now: Unix seconds.
         rules: how it works.
-        ears: who is told.
+        observers: who is told.
         may_read: whether the call budget has room for reading predictions.
         is_behind: whether a backlog of the project waits for Kili. Nobody looks for drift then: urgent predictions are
             delivered first, so that what has come is no fair sample.

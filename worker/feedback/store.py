@@ -6,12 +6,13 @@ Keys, below ``{prefix}feedback:{project}:``, days in UTC:
     index:{kind}:{day}      label id -> asset id, by the day of the label
     days                    the days that have records
     labeldays:{kind}        the days that have an index
-    unread                  see unread.py
+    unread                  see worker/feedback/label_files.py
     unmarked                asset id by the time since when Kili's mark is awaited
     untaught                asset ids whose verdicts the review policy has not heard of
     differences:{kind}      day -> how Kili's count differed from ours, and whether the day was read anew
     verified                day -> when it was last read anew on purpose
     lock                    held by the one process that collects, or looks for drift
+    next:{what}             there until it is due again, see ``IntervalLock``
     watches                 see worker/feedback/monitor.py
     alarms, numbers, acknowledged, told, posted     see worker/feedback/alarms.py
 
@@ -308,3 +309,33 @@ class FeedbackStore:
         pipe.hdel(f"{self._base}records:{record.created.isoformat()}", record.asset_id)
         for key in record.labels:
             pipe.hdel(f"{self._base}index:{key.kind.value}:{key.day.isoformat()}", key.id)
+
+
+COLLECTION = "round"
+
+
+class IntervalLock:
+    """The turns of the fleet: what is done for a project is done once an interval, by whichever process comes first.
+
+    Args:
+        client: of the spool's Redis.
+        prefix: of every key of the worker.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._prefix = prefix
+
+    def take(self, project: str, seconds: float, what: str = COLLECTION) -> bool:
+        """Whether it is due in the project; from now on it is not, for so many seconds."""
+        return bool(self._redis.set(self._key(project, what), 1, nx=True, px=max(1, int(seconds * 1000))))
+
+    def put(self, project: str, seconds: float = 0.0, what: str = COLLECTION) -> None:
+        """Let the next turn come after so many seconds, whatever was said before."""
+        if seconds > 0:
+            self._redis.set(self._key(project, what), 1, px=max(1, int(seconds * 1000)))
+        else:
+            self._redis.delete(self._key(project, what))
+
+    def _key(self, project: str, what: str) -> str:
+        return f"{self._prefix}feedback:{project}:next:{what}"

@@ -8,8 +8,17 @@ from difflib import get_close_matches
 from typing import Any
 
 from worker.contract.output import Classification, Detection, Frame, Frames, ModelOutput, Nothing, OutputError
-from worker.formats.answer_text import looks_like_json, parse_json
-from worker.formats.checks import ROOT, AmbiguousFormat, Path, ResultPointer, UnknownFormat, fail, show
+from worker.formats.checks import (
+    ROOT,
+    AmbiguousFormat,
+    Path,
+    ResultPointer,
+    UnknownFormat,
+    fail,
+    looks_like_json,
+    parse_json,
+    show,
+)
 from worker.formats.mappings import catalogue_of, shipped
 from worker.formats.meaning import carries_geometry, with_evidence
 from worker.formats.options import ReadOptions, selected

@@ -14,7 +14,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType
 from typing import Any
 
-from worker.formats.envelopes import aws, clouds, jobs
+from worker.formats.envelopes import aws, services
 from worker.formats.families import (
     coco,
     detectors,
@@ -22,13 +22,11 @@ from worker.formats.families import (
     hf_token_classification,
     inference_logs,
     label_studio,
+    model_servers,
     open_inference,
     openai,
-    own_forms,
-    seldon,
-    tables,
+    rows,
     tensors,
-    tf_serving,
     torchserve,
     unwrapped,
 )
@@ -86,11 +84,11 @@ def _formats(value: object) -> Iterator[Family | Envelope]:
 
 
 ANSWERS: tuple[Family, ...] = (
-    own_forms.KILI,
-    *tf_serving.FAMILIES,
+    unwrapped.KILI,
+    *model_servers.TF_SERVING,
     open_inference.FAMILY,
     tensors.TRITON,
-    seldon.FAMILY,
+    model_servers.SELDON,
     unwrapped.SKLEARN,
     *torchserve.FAMILIES,
     hf_pipelines.CLASSIFICATION,
@@ -105,11 +103,11 @@ ANSWERS: tuple[Family, ...] = (
     coco.FAMILY,
     label_studio.FAMILY,
     openai.FAMILY,
-    tables.PMML,
+    rows.PMML,
     unwrapped.OCR_LISTS,
     inference_logs.BENTOML,
     unwrapped.BARE_TEXT,
-    own_forms.SHORT_FORM,
+    unwrapped.SHORT_FORM,
 )
 """Families that hold answers."""
 
@@ -119,9 +117,9 @@ ENVELOPES: tuple[Envelope, ...] = (
     aws.SQS,
     open_inference.GRPC,
     *aws.ENVELOPES,
-    *clouds.ENVELOPES,
-    *seldon.ENVELOPES,
-    *jobs.ENVELOPES,
+    *services.CLOUDS,
+    *model_servers.SELDON_ENVELOPES,
+    *services.JOBS,
 )
 """Wrappers around payloads of the families."""
 

@@ -2,102 +2,195 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from worker.contract.output import Classification, ClassScore, Either, ModelOutput, Several, Transcription
-from worker.formats.answer_text import PLACE, Data, Found, Questions, answer_begin, find_answer
-from worker.formats.checks import Path, array, describe, fail, is_number, mapping, member, number, same_length
-from worker.formats.meaning import with_ignored
+from worker.formats.checks import (
+    Path,
+    describe,
+    fail,
+    is_number,
+    looks_like_json,
+    mapping,
+    parse_json,
+)
+from worker.formats.meaning import foreign_key, with_ignored
 from worker.formats.options import ReadOptions
-from worker.formats.scores import known_names, label_of, label_scores
+from worker.formats.scores import Tokens, chat_tokens, known_names, label_of, label_scores
 from worker.formats.structure import Unwrapped
 
-_ROUNDING = 1e-3
+_LABEL_KEYS = ("label", "class", "category", "answer")
+_LIST_KEYS = (*_LABEL_KEYS, "labels", "classes", "categories", "tags", "answers")
+_STATED_KEYS = (
+    *("confidence", "score", "probability", "certainty", "reason", "reasoning", "explanation", "rationale"),
+    *("thought", "thoughts", "thinking", "justification", "comment", "comments"),
+)
+_FENCE = re.compile(r"\s*```\w*\n(?P<inside>.*?)\n?```\s*", re.DOTALL)
+_THOUGHT = re.compile(r"\s*<(think|thinking|reasoning)>.*?</\1>\s*", re.DOTALL | re.IGNORECASE)
+
+
+PLACE = re.compile(
+    r"<loc\d{1,4}>|<loc_\d{1,4}>|<\|(?:box|quad|point)_start\|>|<patch_index_\d+>|<points? [^<>]*x\d?="
+    r"|<(?:box|quad|point)>\s*[\[(]|<\|det\|>|\[\[\d{3},\d{3},\d{3},\d{3}(?:;\d{3},\d{3},\d{3},\d{3})*\]\]"
+)
+"""How PaliGemma, Florence-2, Qwen-VL, InternVL, DeepSeek-VL, CogVLM, Kosmos-2 and Molmo write a place in the image."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
-    """The tokens of an answer, each with its logprob and the likeliest alternatives at its place."""
+class Found:
+    """The labels with their position in the text, whether they were a list, and what else was stated or ignored."""
 
-    texts: tuple[str, ...]
-    logprobs: tuple[float, ...]
-    others: tuple[tuple[tuple[str, float], ...], ...]
-
-    def covering(self, text: str, begin: int, end: int) -> tuple[int, ...] | None:
-        """Return the tokens that overlap a stretch of the text; None when tokens and text do not line up."""
-        if begin < 0 or not "".join(self.texts).startswith(text):
-            return None
-        span, position = [], 0
-        for i, token in enumerate(self.texts):
-            if position < end and position + len(token) > begin:
-                span.append(i)
-            position += len(token)
-        return tuple(span) or None
-
-    def probability(self, span: Sequence[int]) -> float:
-        """Return the joint probability of tokens: exp(Σ log p)."""
-        return min(1.0, math.exp(math.fsum(self.logprobs[i] for i in span)))
-
-    def alternatives(self, index: int) -> Iterator[tuple[str, float]]:
-        """Yield the other tokens that were likely at this place, with their probability."""
-        for token, logprob in self.others[index]:
-            if token != self.texts[index]:
-                yield token, math.exp(logprob)
+    labels: tuple[tuple[str, int], ...]
+    several: bool = False
+    stated: dict[str, Any] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    is_json: bool = False
 
 
-def chat_tokens(logprobs: Mapping[str, Any], at: Path) -> Tokens | None:
-    """Read ``{"content": [{"token", "logprob", "top_logprobs": [{"token", "logprob"}]}]}``."""
-    if logprobs.get("content") is None:
-        return None
-    entries = [mapping(e, *at, "content", i) for i, e in enumerate(array(logprobs["content"], *at, "content"))]
-    pairs = [_pair(entry, (*at, "content", i)) for i, entry in enumerate(entries)]
-    others = []
-    for i, entry in enumerate(entries):
-        place = (*at, "content", i, "top_logprobs")
-        top = array(entry.get("top_logprobs") or [], *place)
-        others.append(tuple(_pair(mapping(other, *place, j), (*place, j)) for j, other in enumerate(top)))
-    return Tokens(tuple(t for t, _ in pairs), tuple(p for _, p in pairs), tuple(others))
+@dataclass(frozen=True, slots=True)
+class Questions:
+    """One answer per question: the labels by the key that names the question."""
+
+    answers: dict[str, Found]
+    stated: dict[str, Any] = field(default_factory=dict)
 
 
-def completion_tokens(logprobs: Mapping[str, Any], at: Path) -> Tokens:
-    """Read ``{"tokens": […], "token_logprobs": […], "top_logprobs": [{token: logprob}]}``."""
-    tokens = array(member(logprobs, "tokens", at), *at, "tokens")
-    values = array(member(logprobs, "token_logprobs", at), *at, "token_logprobs")
-    same_length({"tokens": tokens, "token_logprobs": values}, at)
-    texts = tuple(_token(token, (*at, "tokens", i)) for i, token in enumerate(tokens))
-    numbers = tuple(_logprob(value, (*at, "token_logprobs", i)) for i, value in enumerate(values))
-    return Tokens(texts, numbers, tuple(_completion_others(logprobs, len(texts), at)))
+@dataclass(frozen=True, slots=True)
+class Data:
+    """JSON that holds no label but data of another format: boxes, entities, objects."""
+
+    value: Any
 
 
-def _completion_others(logprobs: Mapping[str, Any], count: int, at: Path) -> Iterator[tuple[tuple[str, float], ...]]:
-    top = logprobs.get("top_logprobs")
-    entries = array(top, *at, "top_logprobs") if top is not None else [None] * count
-    same_length({"tokens": range(count), "top_logprobs": entries}, at)
-    for i, entry in enumerate(entries):
-        place = (*at, "top_logprobs", i)
-        likely = mapping(entry, *place) if entry is not None else {}
-        yield tuple((token, _logprob(value, (*place, token))) for token, value in likely.items())
+def answer_begin(text: str) -> int:
+    """Where the answer begins behind the thoughts that a model without a reasoning parser writes before it."""
+    thought = _THOUGHT.match(text)
+    return thought.end() if thought else 0
 
 
-def _pair(entry: Mapping[str, Any], at: Path) -> tuple[str, float]:
-    return _token(member(entry, "token", at), (*at, "token")), _logprob(member(entry, "logprob", at), (*at, "logprob"))
+def find_answer(text: str, key: str | None, job: str | None, at: Path) -> Found | Questions | Data:
+    """Find the labels: the whole text, or a value of the JSON object (or list) that the text is.
+
+    ``key`` is the key of the label; else ``job`` names it where it is one of several keys. Raises OutputError when the
+    JSON holds no label.
+    """
+    begin = answer_begin(text)
+    fenced = _FENCE.fullmatch(text, begin)
+    begin, inside = (fenced.start("inside"), fenced["inside"]) if fenced else (begin, text[begin:])
+    if not looks_like_json(inside):
+        label = inside.strip().strip("\"'`*").strip().rstrip(".")
+        if not label:
+            fail(at, f"{describe(text)} is no label")
+        return Found(((label, begin + inside.index(label)),))
+    answer = parse_json(inside, at)
+    if isinstance(answer, Mapping):
+        return _in_object(answer, key, job, text, begin, at)
+    listed = [_only_label(one) for one in answer]
+    if answer and all(listed):
+        return Found(_positions(listed, text, begin, at), several=True)
+    if not answer or any(isinstance(one, Mapping | list) for one in answer):
+        return Data(answer)
+    return Found(_positions(answer, text, begin, at), several=True)
 
 
-def _token(value: Any, at: Path) -> str:
-    if not isinstance(value, str):
-        fail(at, f"{describe(value)} is not a token")
-    return value
+def _only_label(value: Any) -> str | None:
+    """The label of an object that holds nothing else."""
+    label = value.get(next(iter(value))) if isinstance(value, Mapping) and len(value) == 1 else None
+    return label if isinstance(label, str) and next(iter(value)) in _LABEL_KEYS else None
 
 
-def _logprob(value: Any, at: Path) -> float:
-    """Read a natural-log probability."""
-    result = number(value, *at)
-    if result > _ROUNDING:
-        fail(at, f"{describe(value)} is no log probability: it is above 0")
-    return min(0.0, result)
+def _in_object(
+    answer: Mapping[str, Any], key: str | None, job: str | None, text: str, begin: int, at: Path
+) -> Found | Questions | Data:
+    name = _named(answer, key, job, at)
+    if name is None and (foreign_key(answer, ()) or any(map(_is_data, answer.values()))):
+        return Data(answer)
+    asked = [name] if name is not None else [one for one in answer if one not in _STATED_KEYS]
+    questions = asked if len(asked) == 1 else [one for one in asked if _is_stated(answer[one])]
+    if name is None and not any(_is_stated(answer[one]) for one in asked) and _is_hollow(answer, asked):
+        return Data(answer)
+    if not questions:
+        fail(at, "which key of the answer is the label? There are: " + (", ".join(answer) or "none"), _SET_FIELD)
+    stated = {one: answer[one] for one in _STATED_KEYS if one not in questions and _is_plain(answer.get(one))}
+    ignored = tuple(one for one in answer if one not in questions and one not in stated)
+    if name is not None:
+        carried = foreign_key(answer, (name,))
+        if carried is not None:
+            fail((*at, carried), "is geometry or a place in a text, which a label cannot carry", "leave field out")
+    if len(questions) == 1:
+        labels, several = _stated_labels(answer, questions[0], text, begin, at)
+        return Found(labels, several, stated, ignored, is_json=True)
+    parts = {one: Found(*_stated_labels(answer, one, text, begin, at)) for one in questions}
+    return Questions(parts, {**stated, **({"ignored": list(ignored)} if ignored else {})})
+
+
+_SET_FIELD = "set field to it"
+
+
+def _named(answer: Mapping[str, Any], key: str | None, job: str | None, at: Path) -> str | None:
+    """The key that ``field`` names, or that is called as the job is."""
+    if key is not None:
+        if key not in answer:
+            fail(at, f"the answer has no key {key!r}", "set field to the key of the label")
+        return key
+    plain = {_letters(one): one for one in answer}
+    return plain.get(_letters(job)) if job is not None and len(answer) > 1 else None
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name)).casefold()
+
+
+def _is_hollow(answer: Mapping[str, Any], asked: list[str]) -> bool:
+    """Whether lists of objects are empty; an empty list of labels is no such list."""
+    return any(answer[one] == [] and one not in _LIST_KEYS for one in asked)
+
+
+def _is_stated(value: Any) -> bool:
+    """Whether a value can be a label, or several."""
+    return isinstance(value, str) or (
+        bool(value) and isinstance(value, list) and all(isinstance(v, str) for v in value)
+    )
+
+
+def _is_data(value: Any) -> bool:
+    """Whether a value is an object, or a list of something else than texts and numbers."""
+    if isinstance(value, list):
+        return any(isinstance(one, Mapping | list) for one in value)
+    return isinstance(value, Mapping)
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, str) or is_number(value)
+
+
+def _stated_labels(
+    answer: Mapping[str, Any], name: str, text: str, begin: int, at: Path
+) -> tuple[tuple[tuple[str, int], ...], bool]:
+    value = answer[name]
+    labels = value if isinstance(value, list) else [value]
+    place = _value_position(text, name, begin)
+    return _positions(labels, text, place, (*at, name)), isinstance(value, list)
+
+
+def _value_position(text: str, name: str, begin: int) -> int:
+    """Where the value of a top-level key begins, as well as plain text search can tell."""
+    match = re.compile(re.escape(f'"{name}"') + r"\s*:").search(text, begin)
+    return match.end() if match else begin
+
+
+def _positions(labels: list[Any], text: str, begin: int, at: Path) -> tuple[tuple[str, int], ...]:
+    found = []
+    for i, label in enumerate(labels):
+        if not isinstance(label, str) or not label.strip():
+            fail((*at, i) if len(labels) > 1 else at, f"{describe(label)} is no class name")
+        position = text.find(label, begin)
+        found.append((label, position))
+        begin = max(begin, position + len(label))
+    return tuple(found)
 
 
 def read_reply(value: Any, options: ReadOptions, at: Path) -> ModelOutput | Unwrapped:

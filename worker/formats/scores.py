@@ -3,18 +3,30 @@
 A probability vector over all classes must sum to 1, a part of one to at most 1, both within SUM_TOLERANCE;
 independent (multi-label) scores must be announced with ``exclusive: false``. Logits become probabilities by
 softmax(z)_k = exp(z_k - max z) / Σ_j exp(z_j - max z), which needs every class, or one by one by the logistic
-function where the classes are independent.
+function where the classes are independent. Of what a language model wrote, the tokens' log probabilities add up.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from worker.contract.output import Classification, ClassScore
-from worker.formats.checks import Path, describe, fail, finite_numbers, integer, is_number, number
+from worker.formats.checks import (
+    Path,
+    array,
+    describe,
+    fail,
+    finite_numbers,
+    integer,
+    is_number,
+    mapping,
+    member,
+    number,
+)
 from worker.formats.options import ReadOptions
 
 
@@ -274,3 +286,71 @@ def _classification(
 ) -> Classification:
     pairs = tuple(ClassScore(label, score) for label, score in zip(labels, scores, strict=True))
     return Classification(pairs, exclusive=options.exclusive, complete=complete)
+
+
+_ROUNDING = 1e-3
+"""How far above 0 a log probability may be that was rounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """The tokens of an answer, each with its logprob and the likeliest alternatives at its place."""
+
+    texts: tuple[str, ...]
+    logprobs: tuple[float, ...]
+    others: tuple[tuple[tuple[str, float], ...], ...]
+
+    def covering(self, text: str, begin: int, end: int) -> tuple[int, ...] | None:
+        """Return the tokens that overlap a stretch of the text; None when tokens and text do not line up."""
+        if begin < 0 or not "".join(self.texts).startswith(text):
+            return None
+        span, position = [], 0
+        for i, token in enumerate(self.texts):
+            if position < end and position + len(token) > begin:
+                span.append(i)
+            position += len(token)
+        return tuple(span) or None
+
+    def probability(self, span: Sequence[int]) -> float:
+        """Return the joint probability of tokens: exp(Σ log p)."""
+        return min(1.0, math.exp(math.fsum(self.logprobs[i] for i in span)))
+
+    def alternatives(self, index: int) -> Iterator[tuple[str, float]]:
+        """Yield the other tokens that were likely at this place, with their probability."""
+        for token, logprob in self.others[index]:
+            if token != self.texts[index]:
+                yield token, math.exp(logprob)
+
+
+def chat_tokens(logprobs: Mapping[str, Any], at: Path) -> Tokens | None:
+    """Read ``{"content": [{"token", "logprob", "top_logprobs": [{"token", "logprob"}]}]}``."""
+    if logprobs.get("content") is None:
+        return None
+    entries = [mapping(e, *at, "content", i) for i, e in enumerate(array(logprobs["content"], *at, "content"))]
+    pairs = [_pair(entry, (*at, "content", i)) for i, entry in enumerate(entries)]
+    others = []
+    for i, entry in enumerate(entries):
+        place = (*at, "content", i, "top_logprobs")
+        top = array(entry.get("top_logprobs") or [], *place)
+        others.append(tuple(_pair(mapping(other, *place, j), (*place, j)) for j, other in enumerate(top)))
+    return Tokens(tuple(t for t, _ in pairs), tuple(p for _, p in pairs), tuple(others))
+
+
+def _pair(entry: Mapping[str, Any], at: Path) -> tuple[str, float]:
+    token = read_token(member(entry, "token", at), (*at, "token"))
+    return token, read_logprob(member(entry, "logprob", at), (*at, "logprob"))
+
+
+def read_token(value: Any, at: Path) -> str:
+    """Read a token's text, which may be empty."""
+    if not isinstance(value, str):
+        fail(at, f"{describe(value)} is not a token")
+    return value
+
+
+def read_logprob(value: Any, at: Path) -> float:
+    """Read a natural-log probability."""
+    result = number(value, *at)
+    if result > _ROUNDING:
+        fail(at, f"{describe(value)} is no log probability: it is above 0")
+    return min(0.0, result)

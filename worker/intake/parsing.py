@@ -24,14 +24,13 @@ from worker.contract import (
 )
 from worker.environment import clock
 from worker.formats import OutputError
-from worker.intake.celery_messages import messages_of
-from worker.intake.events import EventRules, message_of_event, message_of_pair
+from worker.intake.originals import EventRules, message_of_event, message_of_pair, messages_of
 from worker.kili.ids import derived_asset_id
 from worker.projects.configuration import ProjectConfig, Projects
 from worker.projects.outputs import ResultElsewhere, check_output, output_of, plain_scores, rows_of
 from worker.projects.results import ResultPlaces, allowed_path
 from worker.review import Subject
-from worker.review.subjects import subject_of, subject_of_scores
+from worker.review.decision import subject_of, subject_of_scores
 from worker.spool import Dead
 from worker.spool.dead_letters import Cause, Form, Sender, write_letter
 

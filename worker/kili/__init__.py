@@ -1,7 +1,6 @@
 """The client of Kili's GraphQL API: operations, errors, retries, the shared call budget, asset ids."""
 
-from worker.kili.budget import BudgetTimeout, CallBudget
-from worker.kili.calls import CallRecord
+from worker.kili.budget import CallBudget, CallRecord
 from worker.kili.client import KiliClient, WriteResult
 from worker.kili.errors import (
     AddressRefused,
@@ -24,15 +23,21 @@ from worker.kili.errors import (
     WorkerFault,
 )
 from worker.kili.ids import derived_asset_id
-from worker.kili.imports import Notification, UploadType
-from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
+from worker.kili.operations import (
+    AssetUpdate,
+    FoundAsset,
+    NewAsset,
+    NewLabel,
+    Notification,
+    ProjectInterface,
+    UploadType,
+)
 from worker.kili.retry import RetryPolicy
 from worker.kili.transport import KiliAccess
 
 __all__ = [
     "AddressRefused",
     "AssetUpdate",
-    "BudgetTimeout",
     "CallBudget",
     "CallRecord",
     "ConnectFailed",

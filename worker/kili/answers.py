@@ -15,12 +15,13 @@ from typing import Any
 import httpx
 from pydantic_core import from_json
 
-from worker.kili.classify import ErrorKind, GraphQLError, graphql_errors, kind_of
 from worker.kili.errors import (
     MAX_MESSAGE,
     AddressRefused,
     CompressionRefused,
     ConnectFailed,
+    ErrorKind,
+    GraphQLError,
     KiliError,
     LocalFault,
     RateLimited,
@@ -34,6 +35,8 @@ from worker.kili.errors import (
     Unavailable,
     UnknownOperation,
     UnknownOutcome,
+    graphql_errors,
+    kind_of,
 )
 from worker.kili.operations import Blame, Operation
 from worker.kili.retry import parse_retry_after

@@ -1,16 +1,23 @@
-"""A budget of calls per minute that all processes share."""
+"""The fleet's calls to Kili: the budget of calls a minute that all processes share, and how many there were.
+
+The counts, by operation and outcome, are for status and metrics; the ledger of the spool does not depend on them.
+"""
 
 from __future__ import annotations
 
+import logging
 import math
 import random
 import threading
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import redis
 
 from worker.environment import clock
-from worker.environment.connections import script_of
+from worker.environment.connections import insist, script_of
+
+logger = logging.getLogger(__name__)
 
 WINDOW = 60.0
 """Seconds over which the server counts calls."""
@@ -20,6 +27,27 @@ MARGIN = 0.25
 
 MAX_PENALTY = 3600.0
 """Longest pause that can be set, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """One HTTP exchange, for metrics and logs.
+
+    ``outcome`` is ``ok`` or the name of the error class (of several mutations in one call: of the first that failed),
+    ``status`` None where no answer came, ``attempt`` counts from 1 within a call, ``bytes_sent`` is the body on the
+    wire, ``waited`` the seconds spent waiting for the budget and ``seconds`` those of the exchange. ``project`` is that
+    of the call, None where it has none.
+    """
+
+    operation: str
+    items: int
+    seconds: float
+    status: int | None
+    outcome: str
+    attempt: int
+    bytes_sent: int
+    waited: float
+    project: str | None = None
 
 
 class BudgetTimeout(Exception):
@@ -99,3 +127,75 @@ class CallBudget:
     def _spread(self) -> float:
         """Seconds by which waiting callers wake apart; far below the burst, so no capacity is lost."""
         return random.uniform(0, 0.005)
+
+
+@dataclass(slots=True)
+class CallCount:
+    """Calls of one operation that ended in one way, repeats among them, and the items they carried."""
+
+    operation: str
+    outcome: str
+    calls: int = 0
+    repeats: int = 0
+    items: int = 0
+    seconds: float = 0.0
+
+
+class CallCounter:
+    """Counts the fleet's calls in Redis; what a process has counted is summed there until it is kept.
+
+    Args:
+        client: of the spool's Redis.
+        prefix: of every key.
+    """
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        self._redis = client
+        self._key = f"{prefix}calls"
+        self._guard = threading.Lock()
+        self._pending: dict[str, CallCount] = {}
+
+    def observe(self, record: CallRecord) -> None:
+        """Count one exchange; what failed is kept at once."""
+        if record.outcome != "ok":
+            extra = {"action": "call_failed", "operation": record.operation, "outcome": record.outcome}
+            logger.info("%s: %s", record.operation, record.outcome, extra={**extra, "status": record.status})
+        stem = f"{record.operation}/{record.outcome}"
+        with self._guard:
+            count = self._pending.setdefault(stem, CallCount(record.operation, record.outcome))
+            count.calls += 1
+            count.items += record.items
+            count.repeats += record.attempt > 1
+            count.seconds += record.seconds
+        if record.outcome != "ok":
+            self.keep()
+
+    def keep(self) -> None:
+        """Add what was counted to the fleet's counters; when Redis cannot take it, it is not counted."""
+        with self._guard:
+            pending, self._pending = self._pending, {}
+        if not pending:
+            return
+        try:
+            with self._redis.pipeline(transaction=False) as pipe:
+                for stem, count in pending.items():
+                    insist(pipe, "HINCRBY", self._key, f"{stem}/calls", count.calls)
+                    insist(pipe, "HINCRBY", self._key, f"{stem}/items", count.items)
+                    insist(pipe, "HINCRBY", self._key, f"{stem}/repeats", count.repeats)
+                    insist(pipe, "HINCRBYFLOAT", self._key, f"{stem}/seconds", round(count.seconds, 4))
+                pipe.execute()
+        except redis.RedisError as error:
+            logger.debug("calls not recorded: %s", error, extra={"action": "call_not_counted"})
+
+    def counts(self) -> list[CallCount]:
+        """Every operation and outcome so far."""
+        self.keep()
+        found: Any = self._redis.hgetall(self._key)
+        rows: dict[tuple[str, str], dict[str, float]] = {}
+        for name, value in found.items():
+            operation, outcome, what = name.decode().rsplit("/", 2)
+            rows.setdefault((operation, outcome), {})[what] = float(value)
+        return [
+            CallCount(operation, outcome, int(row["calls"]), int(row["repeats"]), int(row["items"]), row["seconds"])
+            for (operation, outcome), row in sorted(rows.items())
+        ]

@@ -1,9 +1,14 @@
-"""One call from budget to answer: take from the budget, send, judge, record, send again."""
+"""One call from budget to answer: take from the budget, send, judge, record, send again.
+
+Several mutations may go in one call, as one GraphQL document. Their root fields are executed one after the other, in
+the order of the document (GraphQL specification, October 2021, section 6.2.2). One that fails is null, with an error
+that has its alias in ``path``, and the others run.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
@@ -13,11 +18,18 @@ import msgspec
 
 from worker.environment import clock
 from worker.environment.json_text import json_bytes
-from worker.kili.answers import Question, network_error, read_answer, unreadable, upload_error
-from worker.kili.budget import BudgetTimeout
-from worker.kili.documents import Document
-from worker.kili.errors import CompressionRefused, KiliError, NotSent
-from worker.kili.operations import Operation, Variables
+from worker.kili.answers import (
+    Question,
+    json_document,
+    judge_root,
+    network_error,
+    read_answer,
+    unreadable,
+    upload_error,
+)
+from worker.kili.budget import BudgetTimeout, CallRecord
+from worker.kili.errors import CompressionRefused, GraphQLError, KiliError, NotSent, graphql_errors
+from worker.kili.operations import Blame, Operation, Variables, read_ids
 from worker.kili.retry import RetryPolicy
 from worker.kili.transport import HttpAnswer, KiliAccess, Payload, Transport
 
@@ -35,24 +47,74 @@ class Budget(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class CallRecord:
-    """One HTTP exchange, for metrics and logs.
+class Mutation:
+    """One root field: its operation, its variables, and the asset ids of its items in order."""
 
-    ``outcome`` is ``ok`` or the name of the error class (of several mutations in one call: of the first that failed),
-    ``status`` None where no answer came, ``attempt`` counts from 1 within a call, ``bytes_sent`` is the body on the
-    wire, ``waited`` the seconds spent waiting for the budget and ``seconds`` those of the exchange. ``project`` is that
-    of the call, None where it has none.
-    """
+    operation: Operation
+    variables: Variables
+    item_ids: Sequence[str]
 
-    operation: str
-    items: int
-    seconds: float
-    status: int | None
-    outcome: str
-    attempt: int
-    bytes_sent: int
-    waited: float
-    project: str | None = None
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Mutations by alias, in the order in which the server executes them."""
+
+    mutations: Mapping[str, Mutation]
+
+    @property
+    def operation(self) -> Operation:
+        """What stands for the whole in errors and records."""
+        operations = [mutation.operation for mutation in self.mutations.values()]
+        name = "+".join(operation.field for operation in operations)
+        return Operation("mutation", name, (), "", Blame.ITEMS, heavy=any(operation.heavy for operation in operations))
+
+    @property
+    def text(self) -> str:
+        """The whole document."""
+        declared = ", ".join(one.operation.declared(f"{alias}_") for alias, one in self.mutations.items())
+        called = " ".join(f"{alias}: {one.operation.called(f'{alias}_')}" for alias, one in self.mutations.items())
+        return f"mutation batch({declared}) {{ {called} }}"
+
+    @property
+    def variables(self) -> Variables:
+        """The variables of all mutations."""
+        return {
+            f"{alias}_{name}": value for alias, one in self.mutations.items() for name, value in one.variables.items()
+        }
+
+    def read(self, access: KiliAccess, answer: HttpAnswer, *, gzipped: bool) -> dict[str, KiliError | None]:
+        """Return by alias None for what went through, and the error of what did not.
+
+        Raises the :class:`~worker.kili.errors.KiliError` that an answer without ``data`` stands for: nothing is known
+        of any of the mutations then.
+        """
+        found = json_document(answer.body)
+        data, errors = found.get("data") if 200 <= answer.status < 300 else None, graphql_errors(found)
+        if not isinstance(data, dict):
+            data = judge_root(Question(self.operation, access, (), gzipped), answer, None, errors)
+        return {
+            alias: _outcome(
+                Question(one.operation, access, one.item_ids, gzipped), answer, data.get(alias), self._of(alias, errors)
+            )
+            for alias, one in self.mutations.items()
+        }
+
+    def _of(self, alias: str, errors: Sequence[GraphQLError]) -> list[GraphQLError]:
+        """The errors of one mutation; one that names none of them may concern each."""
+        return [error for error in errors if error.path[:1] == (alias,) or not self._names_one(error)]
+
+    def _names_one(self, error: GraphQLError) -> bool:
+        return bool(error.path) and error.path[0] in self.mutations
+
+
+def _outcome(question: Question, answer: HttpAnswer, root: Any, errors: list[GraphQLError]) -> KiliError | None:
+    try:
+        read_ids(judge_root(question, answer, root, errors))
+    except KiliError as error:
+        return error
+    except (KeyError, TypeError, ValueError, AttributeError) as problem:
+        return unreadable(question, answer, problem)
+    return None
 
 
 @dataclass(frozen=True, slots=True)

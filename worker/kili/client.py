@@ -11,13 +11,19 @@ from typing import Any
 
 import httpx
 
-from worker.kili import imports
 from worker.kili import operations as ops
-from worker.kili.calls import Budget, Caller, CallRecord
-from worker.kili.documents import Document, Mutation
+from worker.kili.budget import CallRecord
+from worker.kili.calls import Budget, Caller, Document, Mutation
 from worker.kili.errors import KiliError, RefusedProject, UnknownOperation
-from worker.kili.imports import Notification, UploadType
-from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
+from worker.kili.operations import (
+    AssetUpdate,
+    FoundAsset,
+    NewAsset,
+    NewLabel,
+    Notification,
+    ProjectInterface,
+    UploadType,
+)
 from worker.kili.retry import RetryPolicy
 from worker.kili.transport import KiliAccess
 
@@ -170,14 +176,14 @@ class KiliClient:
         Sending an asset again is safe, as it is for :meth:`append_assets`.
         """
         ids = [asset.id for asset in assets]
-        variables = imports.import_variables(project_id, assets, upload_type)
-        operation = imports.APPEND_MANY_ASSETS_ASYNCHRONOUSLY
-        return self._caller.call(operation, project_id, variables, imports.read_id, items=len(ids), item_ids=ids)
+        variables = ops.import_variables(project_id, assets, upload_type)
+        operation = ops.APPEND_MANY_ASSETS_ASYNCHRONOUSLY
+        return self._caller.call(operation, project_id, variables, ops.read_id, items=len(ids), item_ids=ids)
 
     def notification(self, project_id: str, notification_id: str) -> Notification | None:
         """Return what became of an import; None when Kili has no such notification. ``project_id`` is for errors."""
-        variables = imports.notification_variables(notification_id)
-        return self._caller.call(imports.NOTIFICATIONS, project_id, variables, imports.read_notification, items=1)
+        variables = ops.notification_variables(notification_id)
+        return self._caller.call(ops.NOTIFICATIONS, project_id, variables, ops.read_notification, items=1)
 
     def signed_upload_urls(self, project_id: str, asset_ids: Sequence[str], file: str = "content") -> list[str]:
         """Return a URL to upload a file of each asset to, in order; one call per 30.

@@ -18,6 +18,8 @@ EXTERNAL_IDS_PER_CALL = 1000
 SIGNED_URLS_PER_CALL = 30
 
 Variables = dict[str, Any]
+UploadType = Literal["GEO_SATELLITE", "NATIVE_VIDEO", "TILED_IMAGE"]
+"""What Kili imports in the background; its own SDK sends video files, tiled and satellite images in no other way."""
 
 
 class Blame(Enum):
@@ -115,6 +117,21 @@ UPDATE_PROPERTIES_IN_ASSETS = Operation(
     "{ id }",
     Blame.ITEMS,
 )
+APPEND_MANY_ASSETS_ASYNCHRONOUSLY = Operation(
+    "mutation",
+    "appendManyAssetsAsynchronously",
+    (("data", "AppendManyAssetsAsynchronouslyData!"), ("where", "ProjectWhere!")),
+    "{ id }",
+    Blame.PROJECT,
+)
+NOTIFICATIONS = Operation(
+    "query",
+    "notifications",
+    (("where", "NotificationWhere!"), ("first", "PageSize!"), ("skip", "Int!")),
+    "{ id status message }",
+    Blame.PROJECT,
+    holds_items=False,
+)
 
 
 @dataclass(slots=True)
@@ -165,6 +182,19 @@ class ProjectInterface:
     json_interface: dict[str, Any]
     title: str
     labeling_crs: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What Kili says of an import; ``status`` is SUCCESS, FAILURE, or any other word while it is under way."""
+
+    status: str
+    message: str = ""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the import has not ended yet."""
+        return self.status not in ("SUCCESS", "FAILURE")
 
 
 def append_assets_variables(project_id: str, assets: Sequence[NewAsset]) -> Variables:
@@ -237,6 +267,23 @@ def signed_urls_variables(project_id: str, asset_ids: Sequence[str], file: str =
     return {"filePaths": [f"projects/{project_id}/assets/{asset_id}/{file}" for asset_id in asset_ids]}
 
 
+def import_variables(project_id: str, assets: Sequence[NewAsset], upload_type: UploadType) -> Variables:
+    """Build ``appendManyAssetsAsynchronously``."""
+    data = {
+        "contentArray": [asset.content for asset in assets],
+        "externalIDArray": [asset.external_id for asset in assets],
+        "idArray": [asset.id for asset in assets],
+        "jsonMetadataArray": [asset.metadata for asset in assets],
+        "uploadType": upload_type,
+    }
+    return {"data": data, "where": {"id": project_id}}
+
+
+def notification_variables(notification_id: str) -> Variables:
+    """Build ``notifications`` for one of them."""
+    return {"where": {"id": notification_id}, "first": 1, "skip": 0}
+
+
 @dataclass(frozen=True, slots=True)
 class AssetRow:
     """A row of ``assets`` with the key that orders duplicates of an external id."""
@@ -299,6 +346,20 @@ def read_strings(root: Any) -> list[str]:
 def read_ids(root: Any) -> list[str]:
     """Read the ids of a list of objects."""
     return [row["id"] for row in root]
+
+
+def read_id(root: Any) -> str:
+    """Read the id of one object."""
+    if not isinstance(root["id"], str):
+        raise TypeError("the id is no string")
+    return root["id"]
+
+
+def read_notification(root: Any) -> Notification | None:
+    """Read the answer of ``notifications``; None when there is none."""
+    if not root:
+        return None
+    return Notification(str(root[0]["status"]), str(root[0]["message"] or ""))
 
 
 def _json_object(value: Any) -> dict[str, Any]:

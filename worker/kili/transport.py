@@ -19,8 +19,6 @@ from worker import __version__
 from worker.environment import clock
 from worker.environment.connections import trusted
 
-DEFAULT_ENDPOINT = "https://cloud.kili-technology.com/api/label/v2/graphql"
-
 
 @dataclass(frozen=True, slots=True, repr=False)
 class KiliAccess:

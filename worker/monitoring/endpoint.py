@@ -18,7 +18,7 @@ from socketserver import TCPServer
 from typing import Any
 
 from worker.environment import clock
-from worker.settings.address import Address
+from worker.settings.groups import Address
 
 logger = logging.getLogger(__name__)
 

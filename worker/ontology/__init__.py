@@ -6,25 +6,21 @@ Knows nothing of HTTP, Redis or settings.
 from __future__ import annotations
 
 from worker.ontology.agreement import Agreement, agreement
-from worker.ontology.compiled import CompiledChoice
 from worker.ontology.compose import to_json_response, unknown_labels
-from worker.ontology.confidence import confidence_of
-from worker.ontology.errors import CAUSES, Cause, InterfaceError, OntologyError
-from worker.ontology.interface import IGNORED_JOBS, Category, Interface, InterfaceDrift, Job, KeyPoint, drift
+from worker.ontology.compose_classification import CompiledChoice
+from worker.ontology.errors import CAUSES, InterfaceError, OntologyError
+from worker.ontology.interface import IGNORED_JOBS, Interface, InterfaceDrift, drift
 from worker.ontology.validate import rich_text_parts, validate
+from worker.ontology.validate_context import confidence_of
 
 __all__ = [
     "CAUSES",
     "IGNORED_JOBS",
     "Agreement",
-    "Category",
-    "Cause",
     "CompiledChoice",
     "Interface",
     "InterfaceDrift",
     "InterfaceError",
-    "Job",
-    "KeyPoint",
     "OntologyError",
     "agreement",
     "confidence_of",

@@ -10,7 +10,7 @@ from itertools import product
 from math import fsum
 from typing import Any
 
-from worker.ontology.agreement_choice import (
+from worker.ontology.agreement_measures import (
     Nested,
     Pair,
     children_of,
@@ -22,7 +22,7 @@ from worker.ontology.agreement_choice import (
 )
 from worker.ontology.agreement_objects import Thing, similarity, things_of
 from worker.ontology.interface import IGNORED_JOBS, RELATION_ENDS, Interface, Job
-from worker.ontology.validate_categories import is_answered
+from worker.ontology.validate_parts import is_answered
 
 
 @dataclass(slots=True)

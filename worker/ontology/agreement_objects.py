@@ -12,17 +12,19 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Any
 
-from worker.ontology.agreement_area import (
+from worker.ontology.agreement_measures import (
     Box,
     Point,
     Ring,
     area_iou,
+    bare,
     box_iou,
+    children_of,
     line_similarity,
+    match,
     point_similarity,
     pose_similarity,
 )
-from worker.ontology.agreement_choice import bare, children_of, match
 from worker.ontology.interface import Job
 
 KINDS = {"marker": "point", "polyline": "polyline", "vector": "vector", "pose": "pose"} | dict.fromkeys(

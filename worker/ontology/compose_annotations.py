@@ -14,7 +14,7 @@ from itertools import chain
 from typing import Any
 
 from worker.contract.output import DetectedObject, Detection, Entities, Entity, Point, Shape, same_text
-from worker.formats.contours import regions_of
+from worker.formats.masks import regions_of
 from worker.ontology.classes import ClassPolicy, category_of, point_code, unknown_class
 from worker.ontology.compose_classification import category, checked
 from worker.ontology.errors import OntologyError

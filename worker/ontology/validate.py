@@ -10,14 +10,6 @@ from typing import Any
 
 from worker.ontology.compose_annotations import fits, reads
 from worker.ontology.interface import ANY_CATEGORY, IGNORED_JOBS, RELATED, RELATION_ENDS, Interface, Job
-from worker.ontology.validate_categories import (
-    check_categories,
-    check_children,
-    check_classification,
-    check_comparison,
-    is_answered,
-    refuse_unknown_job,
-)
 from worker.ontology.validate_context import (
     Context,
     as_list,
@@ -28,7 +20,16 @@ from worker.ontology.validate_context import (
     is_int,
     refuse,
 )
-from worker.ontology.validate_geometry import check_geometry, check_pages
+from worker.ontology.validate_parts import (
+    check_categories,
+    check_children,
+    check_classification,
+    check_comparison,
+    check_geometry,
+    check_pages,
+    is_answered,
+    refuse_unknown_job,
+)
 
 
 def rich_text_parts(content: object) -> dict[str, str]:

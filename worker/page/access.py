@@ -24,7 +24,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from worker.environment import clock
 from worker.environment.connections import insist
 from worker.environment.json_text import of_stored
-from worker.settings.page_group import PageSettings
+from worker.settings.source_groups import PageSettings
 
 COOKIE = "prediction_worker_page"
 MAX_COOKIE = 2000

@@ -18,11 +18,10 @@ from starlette.routing import Route
 from worker.kili.budget import BudgetTimeout
 from worker.page.access import COOKIE, AuditLog, LoginLimit, Session, Sessions, stored_key
 from worker.page.answers import Answer, Asked, NotPossible, Renderer, Values, html, plain, rendered, see_other, static
+from worker.page.fleet import FleetStatus, Live, Views, in_thread
 from worker.page.letter_actions import LetterActions
 from worker.page.letters import LettersView
-from worker.page.live import FleetStatus, Live, in_thread
 from worker.page.quality import QualityView, Reports
-from worker.page.views import Views
 from worker.review import PolicyError
 from worker.settings.tree import Settings
 from worker.spool import Spool

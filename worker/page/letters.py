@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from worker.intake import MessageParser
 from worker.page.answers import Asked, NotPossible, Renderer, Values, diff_rows, download, see_other
+from worker.page.fleet import page_asked
 from worker.page.letter_actions import Actor, LetterActions, Verb, WorkInProgress
-from worker.page.views import page_asked
 from worker.spool.dead_letters import LETTER_ID, DeadLetter, Form
 
 MAX_SHOWN = 20_000

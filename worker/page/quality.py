@@ -19,8 +19,7 @@ from worker.kili.interfaces import InterfaceCache
 from worker.ontology import InterfaceError
 from worker.page.access import AuditLog
 from worker.page.answers import REPORT_POLICY, Asked, NotPossible, Renderer, Values, html, see_other
-from worker.page.live import FleetStatus
-from worker.page.views import paged
+from worker.page.fleet import FleetStatus, paged
 from worker.reports.page import page, version_page
 from worker.settings.tree import Settings
 from worker.spool import Spool

@@ -6,29 +6,22 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 
 from worker.environment import clock
 from worker.feedback import breakdown
-from worker.feedback.breakdown import Weighed
+from worker.feedback.breakdown import Weighed, cases_by_model
 from worker.feedback.messages import disagreement_text, estimate_text, percent
 from worker.feedback.reading import LabelKind, ReadAsset, ReadLabel
 from worker.feedback.records import AssetRecord, Decision
 from worker.feedback.report_data import ReportQuestion, contradicts, disagreements, report_data_of
-from worker.feedback.samples import cases_by_model
 from worker.feedback.verdicts import record_of
 from worker.ontology import Interface
+from worker.reports.gallery import AssetSource
 
 
 def _sleep(seconds: float) -> None:
     clock.wait(threading.Event(), seconds)
-
-
-class AssetSource(Protocol):
-    """Reads assets by id."""
-
-    def assets(self, project: str, asset_ids: Sequence[str]) -> list[ReadAsset]:
-        """Those of the assets that exist."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,8 @@
 """What humans should see first, and why."""
 
-from worker.review.confidence import ThresholdPolicy, own_confidence
-from worker.review.decision import METADATA_KEYS, ReviewDecision, ReviewPolicy, ScoreSource, Subject
-from worker.review.policy import FixedPolicy, PolicySource, RankedPolicy
+from worker.review.decision import METADATA_KEYS, ReviewDecision, ReviewPolicy, ScoreSource, Subject, own_confidence
+from worker.review.policy import FixedPolicy, PolicySource, RankedPolicy, ThresholdPolicy, Verdict
 from worker.review.policy_file import Policy, PolicyError, WatchedPolicy, built_in_policy, parse_policy, read_policy
-from worker.review.ranking import Verdict
 from worker.review.redis_state import RedisState
 from worker.review.state import MemoryState, ReviewState
 

@@ -1,17 +1,37 @@
-"""The interface between whoever decides what humans should see first and everybody else."""
+"""What a review policy may look at, what it decides, and the port between the policy and everybody else.
+
+A subject is made of a message and of what its model said; its confidence is the message's, else the output's own.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import fsum
 from operator import attrgetter
 from typing import Any, Protocol
 
 import msgspec
 
-from worker.contract.output import ModelOutput
+from worker.contract import Prediction
+from worker.contract.output import (
+    Answer,
+    Classification,
+    Detection,
+    Either,
+    Entities,
+    Frames,
+    KiliResponse,
+    ModelOutput,
+    Several,
+    Transcription,
+)
+from worker.formats import are_independent
+from worker.kili.ids import derived_asset_id
+from worker.ontology import confidence_of
 
 SEPARATOR = "\x1f"
 
@@ -208,3 +228,79 @@ class ReviewPolicy(Protocol):
 
     def keep(self) -> None:
         """Let the fleet know now what was counted here; raises redis.RedisError, and keeps it, when it cannot."""
+
+
+def own_confidence(output: ModelOutput) -> float | None:
+    """Confidence in [0, 1], or None when the output tells none.
+
+    Single choice: the greatest score. Several choices: the least sure decision, min over classes of max(p, 1 - p).
+    Detection and entities: the least sure element. Transcription: its score, else exp of the mean token logprob.
+    A video: its least sure key frame. Several jobs: the least sure one. A Kili response: its least sure category or
+    object.
+    """
+    return _confidence(output.answer)
+
+
+def _confidence(answer: Answer) -> float | None:
+    match answer:
+        case Classification(scores=scores, exclusive=exclusive):
+            return confidence_in([one.score for one in scores if one.score is not None], exclusive is False)
+        case Detection(objects=objects):
+            return _least(one.score for one in objects)
+        case Entities(entities=entities):
+            return _least(one.score for one in entities)
+        case Transcription(score=score, token_logprobs=logs):
+            return score if score is not None or not logs else math.exp(sum(logs) / len(logs))
+        case Frames(frames=frames):
+            return _least(_confidence(one.answer) for one in frames if one.key)
+        case Several(answers=answers):
+            return _least(map(_confidence, answers.values()))
+        case Either(answers=answers):
+            return _confidence(answers[0])
+        case KiliResponse(json_response=response):
+            return confidence_of(response)
+    return None
+
+
+def confidence_in(scores: Collection[float], independent: bool) -> float | None:
+    """Confidence in a choice, from the scores of its classes; ``independent`` where several may be chosen."""
+    if independent:
+        return min([max(score, 1 - score) for score in scores], default=None)
+    return max(scores, default=None)
+
+
+def _least(scores: Iterable[float | None]) -> float | None:
+    return min((score for score in scores if score is not None), default=None)
+
+
+def subject_of(prediction: Prediction, output: ModelOutput, project: str) -> Subject:
+    """The subject of one prediction; the confidence is the message's, else the output's own."""
+    stated = prediction.confidence
+    return _subject(prediction, output, project, own_confidence(output) if stated is None else stated)
+
+
+def subject_of_scores(
+    prediction: Prediction, scores: Mapping[str, float], read: Callable[[], ModelOutput], project: str
+) -> Subject:
+    """The same of a prediction of plain scores, whose output ``read`` makes when somebody looks at it."""
+    confidence = prediction.confidence
+    if confidence is None:
+        values = scores.values()
+        confidence = confidence_in(values, are_independent(fsum(values)))
+    return _subject(prediction, read, project, confidence)
+
+
+def _subject(
+    prediction: Prediction, answer: ModelOutput | Callable[[], ModelOutput], project: str, confidence: float | None
+) -> Subject:
+    return Subject(
+        project,
+        prediction.external_id,
+        derived_asset_id(project, prediction.external_id),
+        prediction.model.label,
+        answer,
+        confidence,
+        prediction.metadata,
+        prediction.embedding,
+        prediction.confidence is None,
+    )

@@ -1,7 +1,5 @@
 """The stronger scorer: similar predictions tend to be wrong alike. Needs numpy.
 
-Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), algorithms 3.1 and 5.1.
-
 A Gaussian process corrects the calibration's log odds by what verdicts on similar predictions of the same model say:
 
     f ~ GP(0, r · (v · exp(-|√q - √q'|² / 2·0.3²) · [same class] + e · exp(-|x - x'|) · (0.1 + 0.9·[same class])))
@@ -9,15 +7,16 @@ A Gaussian process corrects the calibration's log odds by what verdicts on simil
 over the tempered class probabilities q and the standardised embedding x, divided by √dimensions. q ∝ p^(1/T) with the T
 at which the mean of the greatest q is 0.45: the many small probabilities of an over-confident model tell as much as
 those of a modest one. A long embedding is projected at random (Johnson and Lindenstrauss). The posterior is Laplace's
-approximation (Rasmussen & Williams, Gaussian Processes for Machine Learning, algorithms 3.1 and 5.1). An embedding that
-says nothing about errors is found out by its marginal likelihood, and left out (e = 0). r is 1 within a version of the
-model, and 0.7 between two versions.
+approximation (Rasmussen & Williams, Gaussian Processes for Machine Learning, 2006, algorithms 3.1 and 5.1). An
+embedding that says nothing about errors is found out by its marginal likelihood, and left out (e = 0). r is 1 within a
+version of the model, and 0.7 between two versions.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,12 +24,99 @@ import numpy as np
 
 from worker.review.calibration import Calibration, Example
 from worker.review.decision import ScoreSource, Subject
-from worker.review.points import Scale, ScoredPoints, points_of, scale_of
-from worker.review.vectors import MemoryVectors, Row, Vectors, VectorStore, vectors_of
-
-_NEWTON_STEPS = 12
+from worker.review.vectors import LEAST_SHARE, MemoryVectors, Row, Vectors, VectorStore, vectors_of
 
 Array = np.ndarray[Any, Any]
+
+PROJECTED = 128
+"""Most dimensions of an embedding that are compared."""
+
+_BEST_SHARE = 0.45
+_TEMPERATURES = (0.1, 30.0)
+_LIMIT = 4.0
+
+
+@dataclass(frozen=True)
+class ScoredPoints:
+    """Predictions as arrays: roots (n, labels) of q, embeddings (n, d) standardised, numbers of class and version."""
+
+    roots: Array
+    embeddings: Array
+    classes: Array
+    versions: Array
+
+    def taken(self, which: Array | slice) -> ScoredPoints:
+        """Some of them."""
+        return ScoredPoints(self.roots[which], self.embeddings[which], self.classes[which], self.versions[which])
+
+    def narrow(self) -> ScoredPoints:
+        """In single precision, which is enough to compare and half the work."""
+        return ScoredPoints(
+            self.roots.astype(np.float32), self.embeddings.astype(np.float32), self.classes, self.versions
+        )
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How predictions become arrays: labels, versions, temperature, mean and spread (d) of the raw embedding."""
+
+    labels: tuple[str, ...]
+    versions_known: tuple[str, ...]
+    temperature: float
+    mean: Array
+    spread: Array
+
+
+def scale_of(vectors: Sequence[Vectors], predicted: Iterable[str], versions: Iterable[str]) -> Scale:
+    labels = tuple(sorted({*predicted, *(label for one in vectors for label in one.shares)}))
+    raw = np.array([one.embedding for one in vectors], float)
+    mean, spread = (raw.mean(axis=0), raw.std(axis=0)) if raw.shape[1] else (np.zeros(0), np.ones(0))
+    spread = np.maximum(spread, 1e-3 * max(float(spread.max(initial=0.0)), 1e-9))
+    whole = [one for one in vectors if one.shares]
+    temperature = _temperature(_logs(whole, labels)) if whole else 1.0
+    return Scale(labels, tuple(sorted(set(versions))), temperature, mean, spread)
+
+
+def _logs(vectors: Sequence[Vectors], labels: Sequence[str]) -> Array:
+    """Logarithms of the probabilities in terms of the greatest (n, labels)."""
+    shares = np.array([[one.shares.get(label, 0.0) for label in labels] for one in vectors], float)
+    found = np.log(np.maximum(shares, LEAST_SHARE))
+    result: Array = found - found.max(axis=1, keepdims=True)
+    return result
+
+
+def _temperature(logs: Array) -> float:
+    """The temperature at which the mean of the greatest probability is as wanted; it falls as the temperature rises."""
+    low, high = _TEMPERATURES
+    for _ in range(12):
+        middle = math.sqrt(low * high)
+        sure = float((1 / np.exp(logs / middle).sum(axis=1)).mean()) > _BEST_SHARE
+        low, high = (middle, high) if sure else (low, middle)
+    return math.sqrt(low * high)
+
+
+def points_of(
+    vectors: Sequence[Vectors], predicted: Iterable[str], versions: Iterable[str], scale: Scale
+) -> ScoredPoints:
+    """Arrays of predictions; an embedding of another length than the fit's counts as the mean one."""
+    shares = np.exp(_logs(vectors, scale.labels) / scale.temperature)
+    known = np.array([bool(one.shares) for one in vectors])[:, None]
+    roots = known * np.sqrt(shares / shares.sum(axis=1, keepdims=True))
+    width, middle = len(scale.mean), tuple(scale.mean.tolist())
+    raw = np.array([one.embedding if len(one.embedding) == width else middle for one in vectors], float)
+    embeddings = np.clip((raw.reshape(len(vectors), width) - scale.mean) / scale.spread, -_LIMIT, _LIMIT)
+    if width > PROJECTED:
+        embeddings = embeddings @ np.random.RandomState(0).standard_normal((width, PROJECTED)) / PROJECTED**0.5
+    classes, names = _numbers(predicted, scale.labels), _numbers(versions, scale.versions_known)
+    return ScoredPoints(roots, embeddings / max(1, width) ** 0.5, classes, names)
+
+
+def _numbers(names: Iterable[str], known: Sequence[str]) -> Array:
+    numbers = {name: number for number, name in enumerate(known)}
+    return np.array([numbers.get(name, -1) for name in names])
+
+
+_NEWTON_STEPS = 12
 
 
 def laplace(kernel: Array, offsets: Array, wrong: Array) -> tuple[Array, float]:

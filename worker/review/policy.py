@@ -1,22 +1,133 @@
-"""The review policy: what humans see first, what they see as a sample, and what they need not see."""
+"""The review policies: what humans see first, what they see as a sample, and what they need not see.
+
+The threshold policy looks at the model's own confidence alone. The ranked policy turns scores into probabilities of an
+error that models of different calibration can be compared by, and learns from verdicts.
+"""
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Protocol
+from uuid import uuid4
 
 from worker.environment import clock
-from worker.review.calibration import Example
-from worker.review.confidence import own_confidence
-from worker.review.decision import ReviewDecision, ScoreSource, Subject
-from worker.review.expected_errors import read_errors
+from worker.review.calibration import KEPT_EXAMPLES, Example, Features, fit
+from worker.review.decision import ReviewDecision, ScoreSource, Subject, own_confidence
+from worker.review.expected_errors import ErrorReading, read_errors
 from worker.review.policy_file import Policy, ReviewRule
-from worker.review.ranking import ErrorRanker, Ranked, Verdict
-from worker.review.state import MemoryState, ReviewState, rule_key
-from worker.review.triage import Work, triage
+from worker.review.state import MemoryState, ReviewState
+from worker.review.triage import Ranked, Work, rule_key, triage
 from worker.review.vectors import ScorerChoice, StrongerScorer, scorer_of
+
+ROUTINE_LANE = 9
+UNKNOWN_LANE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ThresholdPolicy:
+    """Doubtful when confidence < ``threshold``.
+
+    The priority of a doubtful prediction is 100 * (1 - confidence), rounded half up and at least 1; of any other, 0.
+    Doubtful predictions take lanes 0 to 8 in equal widths of confidence, the others lane 9. A prediction
+    without any confidence has priority 0 and lane 5.
+    """
+
+    threshold: float
+
+    @property
+    def name(self) -> str:
+        """Name and parameter, stored with each decision."""
+        return f"threshold/{self.threshold:g}"
+
+    def decide(self, subject: Subject) -> ReviewDecision:
+        """Apply the rule to the model's own confidence."""
+        return self._decision(subject.confidence, self.name)
+
+    def _decision(self, confidence: float | None, name: str) -> ReviewDecision:
+        if confidence is None:
+            return ReviewDecision(UNKNOWN_LANE, 0, "confidence unknown", name)
+        if confidence >= self.threshold:
+            return ReviewDecision(ROUTINE_LANE, 0, "confident", name, confidence)
+        priority = max(1, math.floor(round(100 * (1 - confidence), 6) + 0.5))
+        lane = min(ROUTINE_LANE - 1, int(ROUTINE_LANE * confidence / self.threshold))
+        return ReviewDecision(lane, priority, "below threshold", name, confidence)
+
+    def decide_all(self, subjects: Sequence[Subject]) -> list[ReviewDecision]:
+        """Apply the rule to each."""
+        name = self.name
+        return [self._decision(subject.confidence, name) for subject in subjects]
+
+    def keep(self) -> None:
+        """Nothing is counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a human found: ``wrong`` is 0 (the prediction was right) to 1 (it was wrong).
+
+    ``decision`` is the one that was made about the prediction, as it came from the policy or back from Kili's
+    jsonMetadata (``ReviewDecision.from_metadata``).
+    """
+
+    project: str
+    model: str
+    decision: ReviewDecision
+    wrong: float
+    external_id: str = ""
+
+    @property
+    def source(self) -> ScoreSource:
+        """Whose prediction it was."""
+        return ScoreSource(self.project, self.decision.job, self.model)
+
+    @property
+    def example(self) -> Example:
+        """What the calibration learns from."""
+        one = self.decision
+        return Example(Features(one.percentile, one.deviation, one.predicted, one.runner_up), self.wrong)
+
+
+class ErrorRanker:
+    """Scores in, log odds of an error out; verdicts make it better.
+
+    Args:
+        state: where distributions and fits are kept.
+    """
+
+    def __init__(self, state: ReviewState) -> None:
+        self._state = state
+
+    def rank(self, source: ScoreSource, readings: Sequence[ErrorReading]) -> list[Ranked]:
+        """Count the scores of one source, then rank them among all that it has shown so far."""
+        histogram = self._state.histogram(source)
+        positions = [reading.position for reading in readings]
+        known = [position for position in positions if position is not None]
+        histogram.observe(known)
+        places = zip(histogram.percentiles(known), histogram.deviations(known), strict=True)
+        calibration = self._state.calibration(source)
+        ranked = []
+        for reading, position in zip(readings, positions, strict=True):
+            percentile, deviation = next(places) if position is not None else (None, None)
+            features = Features(percentile, deviation, reading.predicted, reading.runner_up)
+            ranked.append(Ranked(features, calibration.log_odds(features)))
+        return ranked
+
+    def learn(self, verdicts: Iterable[Verdict]) -> None:
+        """Fit anew the model versions that got verdicts; a second verdict on an asset replaces the first."""
+        ordered = sorted(verdicts, key=lambda verdict: verdict.source.key)
+        for _, found in groupby(ordered, key=lambda verdict: verdict.source.key):
+            group = list(found)
+            self._learn(group[0].source, {one.external_id or uuid4().hex: one.example for one in group})
+
+    def _learn(self, source: ScoreSource, examples: Mapping[str, Example]) -> None:
+        kept = self._state.add_examples(source, examples, KEPT_EXAMPLES)
+        start = self._state.calibration(source)
+        self._state.save_calibration(source, fit(kept, start, self._state.inherited(source)))
+
 
 REMEMBERED = 4096
 """Combinations of project, job and model whose rule is remembered."""

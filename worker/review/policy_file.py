@@ -21,8 +21,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from pydantic_core import ErrorDetails
 
 from worker.environment import clock
-from worker.review.a2i import translate
-from worker.review.conditions import AllOf, AnyOf, Condition, Share
+from worker.review.conditions import AllOf, AnyOf, Condition, Share, translate_a2i
 from worker.review.vectors import ScorerChoice
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -38,7 +37,9 @@ def _seconds(given: Any) -> Any:
 
 
 def _translated(given: Any) -> Any:
-    return translate(given) if isinstance(given, str) or (isinstance(given, Mapping) and "any" not in given) else given
+    return (
+        translate_a2i(given) if isinstance(given, str) or (isinstance(given, Mapping) and "any" not in given) else given
+    )
 
 
 Duration = Annotated[float, BeforeValidator(_seconds), Field(gt=0)]

@@ -31,9 +31,8 @@ from worker.review.calibration import Calibration, Example
 from worker.review.capacity import Counts
 from worker.review.decision import ScoreSource
 from worker.review.histogram import Histogram, UntestedPool
-from worker.review.redis_vectors import RedisVectors
-from worker.review.state import RuleStatistics
-from worker.review.vectors import VectorStore
+from worker.review.triage import RuleStatistics
+from worker.review.vectors import RedisVectors, VectorStore
 from worker.spool import names
 
 KEPT_SECONDS = 30 * 86_400

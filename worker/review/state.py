@@ -6,44 +6,13 @@ The same interface over Redis is in ``redis_state``.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.review.audit import openness
-from worker.review.calibration import Calibration, Example, probability
-from worker.review.capacity import Counts
-from worker.review.decision import SEPARATOR, ScoreSource
-from worker.review.histogram import Histogram, middles
+from worker.review.calibration import Calibration, Example
+from worker.review.decision import ScoreSource
+from worker.review.histogram import Histogram
+from worker.review.triage import RuleStatistics
 from worker.review.vectors import MemoryVectors, VectorStore
-
-OPENNESS_EVERY = 50
-"""Predictions after which the mean openness is computed anew."""
-
-_OPENNESS = [openness(probability(middle)) for middle in middles()]
-_OPENNESS_ASKED = [openness(probability(middle), asked=True) for middle in middles()]
-
-
-def rule_key(project: str, rule: str) -> str:
-    """The name of a rule in a project."""
-    return SEPARATOR.join((project, rule))
-
-
-@dataclass(slots=True)
-class RuleStatistics:
-    """One rule in one project: the distribution of log odds of an error, and what passed."""
-
-    log_odds: Histogram = field(default_factory=Histogram)
-    counts: Counts = field(default_factory=Counts)
-    reviewers: float | None = None
-    _openness: float | None = None
-    _open_at: int = -OPENNESS_EVERY
-
-    def mean_openness(self, cut: float) -> float | None:
-        """Mean openness of the recent predictions, a review being asked for above rank ``cut``; None without any."""
-        if self.log_odds.seen - self._open_at >= OPENNESS_EVERY:
-            self._open_at = self.log_odds.seen
-            self._openness = self.log_odds.mean_of(_OPENNESS, _OPENNESS_ASKED, cut)
-        return self._openness
 
 
 class ReviewState(Protocol):

@@ -1,21 +1,104 @@
-"""One batch of ranked predictions under one rule of one project: bands, lanes, priorities, reasons."""
+"""One batch of ranked predictions under one rule of one project: audit draws, bands, lanes, priorities, reasons.
+
+The audit sample is what humans check whatever the score: honest statistics rest on it. Its draw is a hash, so it is the
+same for the same prediction in every process, however often and in whichever order. The inclusion probability leans
+towards predictions whose outcome is open:
+
+    π = τ·a + (1 - τ)·a · g / mean(g),   g = √(P(1 - P)(1 - d)),   at least the floor, at most 1
+
+with the audit rate a and d, how surely the prediction is reviewed without the draw: what an audit saves of the variance
+of an estimate is P(1 - P)(1 - d) / π (J. Neyman's allocation, 1934). Of the predictions, those whose draw lies below
+τ·a are a uniform sub-sample at any time.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 
-from worker.review.audit import audit_draw, inclusion_probability
-from worker.review.calibration import probability
-from worker.review.capacity import Kind, review_share
+from worker.review.calibration import Features, probability
+from worker.review.capacity import Counts, Kind, review_share
 from worker.review.conditions import Case, describe
-from worker.review.decision import ReviewDecision, ScoreSource, Subject
+from worker.review.decision import SEPARATOR, ReviewDecision, ScoreSource, Subject
 from worker.review.expected_errors import ErrorReading
+from worker.review.histogram import Histogram, middles
 from worker.review.policy_file import Policy, ReviewRule
-from worker.review.ranking import Ranked
-from worker.review.state import RuleStatistics
+
+_SCALE = 2.0**-64
+
+DONE = 0.9
+"""Share of the reviews asked for because of the score that are expected to get done: ``d`` of those asked for."""
+
+
+def audit_draw(salt: str, *names: str) -> float:
+    """A number in [0, 1) that looks random and depends on the arguments alone."""
+    text = SEPARATOR.join((salt, *names))
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()) * _SCALE
+
+
+def openness(error_probability: float, *, asked: bool = False) -> float:
+    """How much of the outcome stays open without an audit: √(P(1 - P)(1 - d)), ``d`` being 0 unless ``asked`` for."""
+    return math.sqrt(error_probability * (1 - error_probability) * (1 - DONE if asked else 1.0))
+
+
+def inclusion_probability(
+    error_probability: float,
+    mean_openness: float | None,
+    *,
+    rate: float,
+    uniform: float,
+    floor: float,
+    asked: bool = False,
+) -> float:
+    """Probability of being chosen for the audit sample.
+
+    Args:
+        error_probability: calibrated, before any verdict on this prediction.
+        mean_openness: over the recent predictions, or None when there were none.
+        rate: share of the traffic that is audited, 0 to 1.
+        uniform: τ, the part of the rate that does not look at the score; 1 makes a flat sample.
+        floor: least inclusion probability, unless the rate is 0.
+        asked: whether a review is asked for because of the score, whatever the draw says.
+    """
+    if not rate:
+        return 0.0
+    relative = openness(error_probability, asked=asked) / mean_openness if mean_openness else 1.0
+    return min(1.0, max(floor, rate * (uniform + (1 - uniform) * relative)))
+
+
+OPENNESS_EVERY = 50
+"""Predictions after which the mean openness is computed anew."""
+
+_OPENNESS = [openness(probability(middle)) for middle in middles()]
+_OPENNESS_ASKED = [openness(probability(middle), asked=True) for middle in middles()]
+
+
+def rule_key(project: str, rule: str) -> str:
+    """The name of a rule in a project."""
+    return SEPARATOR.join((project, rule))
+
+
+@dataclass(slots=True)
+class RuleStatistics:
+    """One rule in one project: the distribution of log odds of an error, and what passed."""
+
+    log_odds: Histogram = field(default_factory=Histogram)
+    counts: Counts = field(default_factory=Counts)
+    reviewers: float | None = None
+    _openness: float | None = None
+    _open_at: int = -OPENNESS_EVERY
+
+    def mean_openness(self, cut: float) -> float | None:
+        """Mean openness of the recent predictions, a review being asked for above rank ``cut``; None without any."""
+        if self.log_odds.seen - self._open_at >= OPENNESS_EVERY:
+            self._open_at = self.log_odds.seen
+            self._openness = self.log_odds.mean_of(_OPENNESS, _OPENNESS_ASKED, cut)
+        return self._openness
+
 
 MUST_REVIEW, AUDIT, SCORED, UNTOUCHED = 3, 2, 1, 0
 """Bands of Kili's priority."""
@@ -35,8 +118,15 @@ def priority_of(band: int, error_probability: float) -> int:
     return band * BAND_WIDTH + min(LEVELS - 1, math.floor(LEVELS * error_probability)) if band else 0
 
 
+class Ranked(msgspec.Struct, frozen=True, gc=False):
+    """A reading with its place among the same model's scores and the log odds of an error."""
+
+    features: Features
+    log_odds: float
+
+
 class Work(msgspec.Struct, gc=False):
-    """One prediction on its way to a decision; ``rule_statistics`` is the name of its rule in its project."""
+    """One prediction on its way to a decision; ``rule_key`` is the name of its rule in its project."""
 
     subject: Subject
     reading: ErrorReading

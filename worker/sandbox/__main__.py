@@ -11,7 +11,7 @@ import select
 import sys
 import threading
 
-from worker.sandbox.config import SandboxConfig
+from worker.sandbox.process import SandboxConfig
 from worker.sandbox.server import serve
 
 #: How often a child looks whether its parent is still the same, for pipes that a third process holds open.

@@ -27,11 +27,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from worker.sandbox.actions import FaultError
-from worker.sandbox.config import SWITCHES, ConfigError, is_loopback
 from worker.sandbox.core import Sandbox
 from worker.sandbox.envelope import api_key_of
-from worker.sandbox.errors import KiliError, no_access
+from worker.sandbox.errors import FaultError, KiliError, no_access
+from worker.sandbox.process import SWITCHES, ConfigError, is_loopback
 from worker.sandbox.records import Asset, Label, Project
 from worker.sandbox.resolvers.workflow import is_queued, queue_order
 from worker.sandbox.store import Tables

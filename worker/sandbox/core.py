@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.sandbox.config import ConfigError, SandboxConfig
 from worker.sandbox.execution import Documents, make_schema, read_sdl, version_of
 from worker.sandbox.faults import Script
+from worker.sandbox.process import ConfigError, SandboxConfig
 from worker.sandbox.records import ApiKey, User
 from worker.sandbox.resolvers.projects import create_project
 from worker.sandbox.store import MILLISECONDS, Buckets, Clock, Store, iso

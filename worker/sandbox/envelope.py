@@ -19,7 +19,10 @@ import msgspec
 from graphql import ExecutionResult, GraphQLError, execute
 from starlette.requests import Request
 
-from worker.sandbox.actions import (
+from worker.sandbox.completion import Execution
+from worker.sandbox.core import Sandbox, count_items
+from worker.sandbox.errors import (
+    DOMAIN_CODE,
     Action,
     Cut,
     Errors,
@@ -33,9 +36,6 @@ from worker.sandbox.actions import (
     TooLarge,
     Truncated,
 )
-from worker.sandbox.completion import Execution
-from worker.sandbox.core import Sandbox, count_items
-from worker.sandbox.errors import DOMAIN_CODE
 from worker.sandbox.execution import Prepared
 from worker.sandbox.faults import Call, FieldPlan
 from worker.sandbox.records import User

@@ -35,7 +35,7 @@ from graphql import (
     validate,
 )
 
-from worker.sandbox.actions import Errors
+from worker.sandbox.errors import Errors
 from worker.sandbox.faults import FieldPlan
 from worker.sandbox.resolvers import account, assets, imports, labels, projects
 from worker.sandbox.resolvers.context import context_of

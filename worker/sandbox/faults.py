@@ -52,7 +52,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.sandbox.actions import (
+from worker.sandbox.errors import (
     Action,
     Delay,
     Errors,

@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import httpx
 
-from worker.sandbox.responses.interface import Job, read_interface
+from worker.sandbox.responses.reading import Job, read_interface
 
 JsonResponse = dict[str, Any]
 #: Knows the right answer to an asset by its external id; None for an asset nobody can answer.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.sandbox.responses.interface import Interface, read_interface
+from worker.sandbox.responses.reading import Interface, read_interface
 
 #: Where a project of maps says in which coordinates it is labeled, and the code of the image's own.
 GEOSPATIAL_SETTINGS = "geospatialSettings"

@@ -19,10 +19,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from worker.sandbox.admin import admin_routes
-from worker.sandbox.config import SandboxConfig
 from worker.sandbox.core import Sandbox
 from worker.sandbox.envelope import Answer, altered, answer_call, answer_instead, text_answer
 from worker.sandbox.faults import UPLOAD, Call
+from worker.sandbox.process import SandboxConfig
 from worker.sandbox.store import label_path
 
 

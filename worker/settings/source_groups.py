@@ -1,11 +1,11 @@
-"""Settings of the sources that messages come from, each a group."""
+"""Settings of the sources that messages come from, each a group, and of the operator's page beside the HTTP source."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from worker.settings.groups import NONE_IF_EMPTY, Group, listed
@@ -99,3 +99,40 @@ class KserveSettings(Group):
     url_key: str = Field("image_url", min_length=1, description="Key, or input tensor, with the asset's link.")
     text_key: str = Field("text", min_length=1, description="Key, or input tensor, with the asset's text.")
     model_version: str = Field("unversioned", min_length=1, description="Version of models whose events name none.")
+
+
+SHORTEST_TOKEN = 16
+
+
+class PageSettings(Group):
+    """The operator's page, which `serve` shows once one of the tokens is set."""
+
+    token: Annotated[SecretStr | None, NONE_IF_EMPTY] = Field(
+        None, description="Token of operators of the page, who may see and act; 16 characters at least."
+    )
+    read_token: Annotated[SecretStr | None, NONE_IF_EMPTY] = Field(
+        None, description="Token of readers of the page, who may see; 16 characters at least."
+    )
+    session_hours: float = Field(12.0, gt=0, description="How long a login lasts.")
+    https: bool = Field(
+        False, description="The page is reached over HTTPS: its cookie is sent over nothing else. Set it behind TLS."
+    )
+    replay_rate: float = Field(500.0, ge=1, description="Dead letters that the page replays or drops in a second.")
+
+    @field_validator("token", "read_token")
+    @classmethod
+    def _hard_to_guess(cls, given: SecretStr | None) -> SecretStr | None:
+        if given is not None and len(given.get_secret_value()) < SHORTEST_TOKEN:
+            raise ValueError(f"is too short; at least {SHORTEST_TOKEN} characters, such as of `openssl rand -hex 16`")
+        return given
+
+    @model_validator(mode="after")
+    def _apart(self) -> PageSettings:
+        if self.token is not None and self.token == self.read_token:
+            raise ValueError("token and read_token are the same; readers could act")
+        return self
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody can log in."""
+        return self.token is not None or self.read_token is not None

@@ -3,23 +3,31 @@
 Names outside ``WORKER_`` are those that users already have: ``KILI_API_KEY`` and ``KILI_API_ENDPOINT`` (the Kili
 SDK's), ``REDIS_URL``, ``CELERY_BROKER_URL``. Each of them may also come from a file: ``KILI_API_KEY_FILE=/run/…``.
 Everything else is nested with two underscores: ``WORKER_DELIVERY__LINGER_SECONDS=2``.
+
+What is wrong with them is said under the names by which they were set, without their values.
 """
 
 from __future__ import annotations
 
+import difflib
 import errno
+import json
 import os
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from worker.environment.connections import check_broker_url, check_redis_url, is_redis
@@ -39,8 +47,14 @@ from worker.settings.groups import (
     is_http,
     listed,
 )
-from worker.settings.page_group import PageSettings
-from worker.settings.source_groups import KafkaSettings, KserveSettings, RabbitMqSettings, ServeSettings, SqsSettings
+from worker.settings.source_groups import (
+    KafkaSettings,
+    KserveSettings,
+    PageSettings,
+    RabbitMqSettings,
+    ServeSettings,
+    SqsSettings,
+)
 
 
 class SecretFiles(PydanticBaseSettingsSource):
@@ -216,3 +230,62 @@ def aliased_names() -> list[str]:
 
 def _shown(value: Any) -> str:
     return value.get_secret_value() if isinstance(value, SecretStr) else "" if value is None else str(value)
+
+
+NEAR = 0.7
+"""How alike (difflib's ratio) a known name must be to be offered for an unknown one."""
+
+_OTHERS = re.compile(r"WORKER_(SERVICE_(HOST|PORT\w*)|PORT(_\w+)?|NAME|ENV_\w+)")
+"""What Docker and Kubernetes put into the environment for a service that is called worker."""
+
+
+def mistakes(error: ValidationError | SettingsError) -> list[str]:
+    """What is wrong with the settings, each under the name of its environment variable, without their values."""
+    if isinstance(error, SettingsError):
+        return [f"{name}: no JSON; set its parts one by one, such as {name}__…" for name in _groups_that_are_no_json()]
+    return [_mistake(one) for one in error.errors()]
+
+
+def unknown_names() -> Iterator[tuple[str, str | None]]:
+    """Variables ``WORKER_…`` that are no setting, each with the setting whose name is nearest, if one is near."""
+    known = environment_names()
+    for name in sorted(os.environ):
+        folded = name.upper()
+        if folded.startswith("WORKER_") and folded not in known and not _OTHERS.fullmatch(folded):
+            yield name, nearest_name(folded)
+
+
+def nearest_name(name: str) -> str | None:
+    """The setting whose name is most like this one, None when none is near."""
+    plain = {_spelling(known): known for known in sorted(environment_names())}
+    found = difflib.get_close_matches(_spelling(name), plain, n=1, cutoff=NEAR)
+    return plain[found[0]] if found else None
+
+
+def _spelling(name: str) -> str:
+    return name.removeprefix("WORKER_").replace("__", "_")
+
+
+def _mistake(error: ErrorDetails) -> str:
+    name = _variable(error["loc"])
+    if error["type"] == "extra_forbidden":
+        near = nearest_name(name)
+        return f"{name}: no such setting" + (f"; did you mean {near}?" if near else "")
+    return f"{name}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _variable(loc: Sequence[int | str]) -> str:
+    first, *rest = map(str, loc)
+    if first in aliased_names():
+        return first
+    group = first in Settings.model_fields and is_group(first)
+    return "__".join([f"WORKER_{first}", *(rest[:1] if group else ())]).upper()
+
+
+def _groups_that_are_no_json() -> Iterator[str]:
+    for name in filter(is_group, Settings.model_fields):
+        variable = f"WORKER_{name}".upper()
+        try:
+            json.loads(os.environ.get(variable) or "{}")
+        except ValueError:
+            yield variable

@@ -19,16 +19,18 @@ from pydantic_core import from_json
 
 from worker.formats import OutputError, read_event
 from worker.intake import RawMessage, pair_of
-from worker.intake.celery_messages import as_json
-from worker.intake.events import is_message
-from worker.sources.sagemaker import NOTIFICATION_MARK, is_notification, message_of_notification
+from worker.intake.originals import as_json, is_message
 from worker.tracing import context_of
 
 MAX_DEPTH = 4
 """Wrappers around wrappers: SNS in SQS in a Lambda event, for example."""
 
+NOTIFICATION_MARK = b'"invocationStatus"'
 MARKS = (b'"specversion"', b'"Records"', b'"subscription"', b'"TopicArn"', b'"eventType"', NOTIFICATION_MARK)
 """Every wrapper has one of these keys; a body without them need not be parsed to know that it is none."""
+
+SAGEMAKER_VERSION = "unversioned"
+"""SageMaker names endpoints; which version of a model answers behind one is not in the notice."""
 
 PREFIXES = ("ce-", "ce_", "cloudevents:", "cloudevents_")
 """Of CloudEvents' attributes in the headers of HTTP, Kafka and AMQP."""
@@ -67,8 +69,8 @@ def values_in(value: Any, name: str, *, pairs: bool, depth: int = MAX_DEPTH) -> 
         yield RawMessage(as_json(value), id=name)
     elif "specversion" in value:
         yield _event(value, pairs)
-    elif is_notification(value):
-        yield RawMessage(as_json(message_of_notification(value)), id=name)
+    elif _is_notification(value):
+        yield RawMessage(as_json(_message_of_notification(value)), id=name)
     else:
         inside = list(_inside(value)) if depth else []
         for text, inner in inside:
@@ -160,3 +162,24 @@ def _data(body: bytes, content_type: str) -> dict[str, Any]:
         return {"datacontenttype": content_type or "application/json", "data": from_json(body)}
     except ValueError:
         return {"datacontenttype": content_type, "data_base64": base64.b64encode(body).decode()}
+
+
+def _is_notification(value: Mapping[str, Any]) -> bool:
+    """Whether JSON is a notice of SageMaker's asynchronous inference, of success or of failure."""
+    return "invocationStatus" in value and "inferenceId" in value
+
+
+def _message_of_notification(notification: Mapping[str, Any]) -> dict[str, Any]:
+    """The prediction that a notice tells of: about the asset that the call named as its ``InferenceId``.
+
+    What the notice lacks is left out; admission names it.
+    """
+    request = notification.get("requestParameters")
+    endpoint = request.get("endpointName") if isinstance(request, Mapping) else None
+    message = {
+        "external_id": notification["inferenceId"],
+        "model": {"name": endpoint, "version": SAGEMAKER_VERSION} if endpoint else None,
+        "output": {"payload": dict(notification)},
+        "predicted_at": notification.get("eventTime"),
+    }
+    return {key: value for key, value in message.items() if value is not None}

@@ -6,6 +6,7 @@ from worker.spool.entries import (
     Arrival,
     Dead,
     Item,
+    LateWrites,
     Leased,
     Ledger,
     Outcome,
@@ -14,9 +15,8 @@ from worker.spool.entries import (
     SpoolObserver,
     Waiting,
 )
-from worker.spool.late_writes import LateWrites
 from worker.spool.spool import INBOX_GROUP, Lane, LeaseLost, Spool
-from worker.spool.watch import Replacement, Watch, replacement_of
+from worker.spool.watch import Watch, replacement_of
 
 __all__ = [
     "INBOX_GROUP",
@@ -31,7 +31,6 @@ __all__ = [
     "Leased",
     "Ledger",
     "Outcome",
-    "Replacement",
     "SampledOut",
     "Settlement",
     "Spool",

@@ -21,7 +21,7 @@ import redis
 
 from worker.environment import clock
 from worker.environment.connections import insist, script_of
-from worker.spool import late_writes, names
+from worker.spool import names
 from worker.spool.entries import (
     LANES,
     WAITS_AGAIN,
@@ -29,6 +29,7 @@ from worker.spool.entries import (
     Arrival,
     Dead,
     Item,
+    LateWrites,
     Leased,
     Ledger,
     Outcome,
@@ -36,8 +37,8 @@ from worker.spool.entries import (
     Settlement,
     SpoolObserver,
     Waiting,
+    named,
 )
-from worker.spool.late_writes import LateWrites
 
 INBOX_GROUP = "intake"
 LAG_KEPT_SECONDS = 60.0
@@ -200,7 +201,7 @@ class Spool:
 
         Returns how many of ``entries``, which were in its calls, others may have overtaken without knowing of them.
         """
-        return int(self._run("came_late", [self.prefix, project, *late_writes.named(entries)]))
+        return int(self._run("came_late", [self.prefix, project, *named(entries)]))
 
     def renew(self, project: str, token: str) -> bool:
         """Keep the lock for another lease; False when it is lost."""

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass, field
 from math import exp, fsum, sqrt
 from typing import Any, Protocol, Self
 
-from worker.statistics.shiryaev import Bets, Sums
-from worker.statistics.windows import Window, error_scores
+from worker.statistics.windows import Bets, Sums, Window, error_scores
 
 RUN_LENGTH = 140_000.0
 

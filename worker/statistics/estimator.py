@@ -2,120 +2,96 @@
 
 Doubtful predictions are answered because they are doubtful, so the answers as a whole say nothing of the others. The
 audit sample does: a draw of known probability chose it, before anyone knew the answer. An audit answers for itself,
-and for those without an answer that look like it.
+and for those without an answer that look like it. Intervals are score intervals, never Wald's.
 
 Answers outside of the audit sample count for themselves; answered audits also stand for what nobody answered
-(:func:`weigh` below). Where P(error) was stored before the answers, only the difference between it and the
-errors is taken from the audits, which needs far fewer of them for the same interval.
+(:func:`worker.statistics.samples.weigh`). Where P(error) was stored before the answers, only the difference between it
+and the errors is taken from the audits, which needs far fewer of them for the same interval.
+
+Two model versions are compared on the same assets, champion and challenger (:func:`compare`).
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
-from math import fsum
+from math import fsum, sqrt
+from statistics import NormalDist
 
-from worker.statistics.intervals import LEVEL, wilson, wilson_of_rare
-from worker.statistics.samples import Sample
+from worker.statistics.samples import Sample, weigh
 
-NEIGHBOURS = 9
-"""Predictions outside of the audit sample, next in doubt, by which it is judged whether an audit would have been
-answered without its draw."""
+LEVEL = 0.95
 
-BLOCK_SAMPLES = 1000
-BLOCK_AUDITS = 30
-"""A block of time is closed when it holds so many predictions and so many answered audits."""
-
-RESPONSE_AUDITS = 10
-"""Answered audits that a class of doubt needs for its own rate of response."""
+_FEW = {0: 0.0, 1: 0.0513, 2: 0.178, 3: 0.273}
+"""Lower bounds of a Poisson mean as shares of 0 to 3 hits: half the 5 % quantile of chi squared over the hits."""
 
 
-def weigh(samples: Sequence[Sample]) -> list[float]:
-    """Return for each unit how many unanswered ones it stands for: 0 but for answered audits.
+def wilson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+    """Return the score interval of a share seen in ``n`` trials, which need not be a whole number.
 
-    Within a block of time, weight ~ ``(1 - d) · (1 - pi) / (pi · r) + (1 / r - 1)``: ``pi`` is the draw's probability,
-    ``d`` the share answered among the nearest in doubt outside of the sample (an audit that would have been answered
-    anyway stands for none of them) and ``r`` the share of audits of like doubt that were answered. The weights of a
-    block sum up to its unanswered units, copies included (J. Hájek's ratio form of the Horvitz-Thompson estimator).
+    ``(p + z²/2n ± z·sqrt(p(1-p)/n + z²/4n²)) / (1 + z²/n)`` (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927).
+    Without trials nothing is known: (0, 1).
     """
-    weights = [0.0] * len(samples)
-    order = sorted(range(len(samples)), key=lambda index: (samples[index].at, samples[index].asset_id))
-    for block in _blocks(samples, order):
-        chosen = [samples[index] for index in block]
-        for index, weight in zip(block, _scaled(chosen, base_weights(chosen)), strict=True):
-            weights[index] = weight
-    return weights
+    if n <= 0:
+        return 0.0, 1.0
+    z = _quantile(level)
+    middle = share + z * z / (2 * n)
+    spread = z * sqrt(max(0.0, share * (1 - share)) / n + z * z / (4 * n * n))
+    scale = 1 + z * z / n
+    return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
 
 
-def base_weights(samples: Sequence[Sample]) -> list[float]:
-    """Return the weights of one block before they are scaled to its unanswered units: unbiased, but noisier."""
-    audits = [index for index, sample in enumerate(samples) if sample.audited and sample.answered]
-    weights = [0.0] * len(samples)
-    shares = _answered_anyway(samples, [samples[index].doubt for index in audits])
-    rates = _responses([sample for sample in samples if sample.audited], [samples[index].doubt for index in audits])
-    for index, share, rate in zip(audits, shares, rates, strict=True):
-        pi = samples[index].inclusion
-        weights[index] = (1 - share) * (1 - pi) / (pi * rate) + (1 / rate - 1)
-    return weights
+def wilson_of_rare(share: float, n: float, hits: int, level: float = LEVEL) -> tuple[float, float]:
+    """Return Wilson's interval with the lower bound of a Poisson mean for at most three hits.
+
+    Source: L. D. Brown, T. T. Cai, A. DasGupta, Interval estimation for a binomial proportion (Stat. Sci. 16, 2001),
+    the modified Wilson interval; ``hits`` is how many trials contributed to the share at all.
+    """
+    low, high = wilson(share, n, level)
+    return (min(low, share * _FEW[hits]) if hits in _FEW else low), high
 
 
-def _blocks(samples: Sequence[Sample], order: Sequence[int]) -> Iterator[list[int]]:
-    """Cut time into blocks; what is left at the end joins the last one."""
-    blocks: list[list[int]] = [[]]
-    audits = 0
-    for index in order:
-        if len(blocks[-1]) >= BLOCK_SAMPLES and audits >= BLOCK_AUDITS:
-            blocks.append([])
-            audits = 0
-        blocks[-1].append(index)
-        audits += samples[index].audited and samples[index].answered
-    if len(blocks) > 1 and (audits < BLOCK_AUDITS or len(blocks[-1]) < BLOCK_SAMPLES):
-        last = blocks.pop()
-        blocks[-1] += last
-    yield from blocks
+def tango(only_a: float, only_b: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+    """Return the score interval of a difference of paired shares, ``(only_a - only_b) / n``.
+
+    ``only_a`` of ``n`` pairs are hits for a alone, ``only_b`` for b alone (T. Tango, Stat. Med. 17, 1998). The bounds
+    are the differences at which the score statistic equals the normal quantile.
+    """
+    if n <= 0:
+        return -1.0, 1.0
+    z = _quantile(level)
+    estimate = (only_a - only_b) / n
+    low = _root(lambda delta: _tango_score(only_a, only_b, n, delta) - z, -1.0, estimate)
+    high = _root(lambda delta: _tango_score(only_a, only_b, n, delta) + z, estimate, 1.0)
+    return low, high
 
 
-def _scaled(samples: Sequence[Sample], weights: list[float]) -> list[float]:
-    total = sum(weights)
-    unanswered = sum(sample.copies for sample in samples if not sample.answered)
-    return [weight * unanswered / total for weight in weights] if total else weights
+def _tango_score(only_a: float, only_b: float, n: float, delta: float) -> float:
+    """Standardised distance of the counts from a difference ``delta``; falls as ``delta`` grows."""
+    gap = only_a - only_b - n * delta
+    linear = -only_a - only_b + (2 * n - only_a + only_b) * delta
+    constant = -only_b * delta * (1 - delta)
+    share_b = (sqrt(max(0.0, linear * linear - 8 * n * constant)) - linear) / (4 * n)
+    variance = n * (2 * share_b + delta * (1 - delta))
+    if variance <= 0:
+        return 0.0 if gap == 0 else float("inf") if gap > 0 else float("-inf")
+    return gap / sqrt(variance)
 
 
-def _answered_anyway(samples: Sequence[Sample], doubts: Sequence[float]) -> list[float]:
-    """For each doubt, the share answered among its neighbours outside of the audit sample."""
-    others = sorted((sample.doubt, sample.answered) for sample in samples if not sample.audited)
-    if not others:
-        return [0.0] * len(doubts)
-    places = [doubt for doubt, _ in others]
-    answered = list(accumulate((int(done) for _, done in others), initial=0))
-    width = min(NEIGHBOURS, len(others))
-    shares = []
-    for doubt in doubts:
-        middle = (bisect_left(places, doubt) + bisect_right(places, doubt)) // 2
-        start = min(max(0, middle - width // 2), len(others) - width)
-        shares.append((answered[start + width] - answered[start]) / width)
-    return shares
+def _root(function: Callable[[float], float], low: float, high: float) -> float:
+    """Where a falling function crosses 0, or the end that is nearer to it."""
+    if function(low) <= 0:
+        return low
+    if function(high) >= 0:
+        return high
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if function(middle) > 0 else (low, middle)
+    return (low + high) / 2
 
 
-def _responses(audits: Sequence[Sample], doubts: Sequence[float]) -> list[float]:
-    """For each doubt, the share answered among the audits of its class of doubt."""
-    classes = _response_classes(audits)
-    edges = [edge for edge, _ in classes[:-1]]
-    return [classes[bisect_left(edges, doubt)][1] for doubt in doubts]
-
-
-def _response_classes(audits: Sequence[Sample]) -> list[tuple[float, float]]:
-    """(greatest doubt, share answered) of up to three classes with enough answers, from the least doubt on."""
-    ordered = sorted(audits, key=lambda sample: sample.doubt)
-    count = max(1, min(3, sum(sample.answered for sample in audits) // RESPONSE_AUDITS))
-    classes = []
-    for number in range(count):
-        part = ordered[len(ordered) * number // count : len(ordered) * (number + 1) // count]
-        answered = sum(sample.answered for sample in part)
-        classes.append((part[-1].doubt if part else 1.0, answered / len(part) if answered else 1.0))
-    return classes
+def _quantile(level: float) -> float:
+    return NormalDist().inv_cdf(0.5 + level / 2)
 
 
 _CAUTION = 0.1
@@ -280,3 +256,83 @@ def _centred(shares: Sequence[float], values: Sequence[float]) -> list[float]:
 def _shares(weights: Sequence[float]) -> list[float]:
     total = fsum(weights)
     return [weight / total for weight in weights]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Agreement of one model version minus that of another, over the assets both have predicted.
+
+    Attributes:
+        value: in [-1, 1], positive when the first is better; None when nothing speaks for the unanswered assets.
+        low, high: bounds of the interval at the given level.
+        population: assets that both predicted; ``verdicts`` of them with an answer, ``audits`` by the audit draw.
+        only_first: answered assets on which the first was closer to the humans; ``only_second`` the second.
+    """
+
+    value: float | None
+    low: float
+    high: float
+    population: int
+    verdicts: int
+    audits: int
+    only_first: int
+    only_second: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether the interval leaves 0 out."""
+        return self.value is not None and (self.low > 0 or self.high < 0)
+
+
+def compare(pairs: Sequence[tuple[Sample, Sample]], level: float = LEVEL) -> Difference:
+    """Estimate a paired difference; Tango's interval on the effective n.
+
+    The review of an asset was decided once: the first unit of each pair must say how (``audited``, ``inclusion``,
+    ``doubt``). Both units of a pair are answered, or neither.
+    """
+    gaps = [_gap(first, second) for first, second in pairs]
+    seen = [gap for gap in gaps if gap is not None]
+    unanswered = fsum(first.copies for first, _ in pairs if not first.answered)
+    total = len(seen) + unanswered
+    better, worse = fsum(max(0.0, gap) for gap in seen), fsum(max(0.0, -gap) for gap in seen)
+    rest = _mean_gap([first for first, _ in pairs], gaps, unanswered, level) if unanswered else (0.0, 0.0, 0.0)
+    if not unanswered:
+        value, low, high = ((better - worse) / max(1, len(pairs)), *tango(better, worse, len(pairs), level))
+    else:
+        value, low, high = ((better - worse + unanswered * part) / total for part in rest or (0.0, -1.0, 1.0))
+    return Difference(
+        value=value if pairs and rest else None,
+        low=low,
+        high=high,
+        population=len(pairs),
+        verdicts=len(seen),
+        audits=sum(first.audited and first.answered for first, _ in pairs),
+        only_first=sum(gap > 0 for gap in seen),
+        only_second=sum(gap < 0 for gap in seen),
+    )
+
+
+def _gap(first: Sample, second: Sample) -> float | None:
+    if first.error is None or second.error is None:
+        return None
+    return second.error - first.error
+
+
+def _mean_gap(
+    samples: Sequence[Sample], gaps: Sequence[float | None], unanswered: float, level: float
+) -> tuple[float, float, float] | None:
+    """Mean gap among the unanswered assets with its bounds, from the audits; None without audits.
+
+    Effective are ``1 / (1/n + 1/M)`` of ``n`` audits, since the ``M`` outcomes of the rest are uncertain, too.
+    """
+    weighed = [
+        (weight, gap) for weight, gap in zip(weigh(samples), gaps, strict=True) if weight > 0 and gap is not None
+    ]
+    total = fsum(weight for weight, _ in weighed)
+    if not total:
+        return None
+    n = total * total / fsum(weight * weight for weight, _ in weighed)
+    n = n * unanswered / (n + unanswered)
+    better = n * fsum(weight * max(0.0, gap) for weight, gap in weighed) / total
+    worse = n * fsum(weight * max(0.0, -gap) for weight, gap in weighed) / total
+    return ((better - worse) / n, *tango(better, worse, n, level))

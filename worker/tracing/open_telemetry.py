@@ -41,10 +41,8 @@ from worker.kili import CallRecord
 from worker.review import ReviewDecision
 from worker.spool import Admission, Arrival, Dead, Item, Leased, Outcome, Settlement, Waiting
 from worker.spool.dead_letters import trace_in
-from worker.tracing.carriers import context_of_entry, own_context
-from worker.tracing.context import VERSION, is_sampled, with_flag
+from worker.tracing import VERSION, Evaluation, Tracer, context_of_entry, is_sampled, own_context, with_flag
 from worker.tracing.encoding import Exporter, Pattern, Written, attributes_of, child, links_of, root
-from worker.tracing.port import Evaluation, Tracer
 
 ADMIT, SETTLE, EVALUATE = "admit prediction", "settle prediction", "evaluate prediction"
 EVALUATION = "gen_ai.evaluation.result"

@@ -16,7 +16,7 @@ from tests.unit.contract.fuzz_contract import both, disagreements
 from tests.unit.contract.refusals import MESSAGES, Case, golden
 from worker.contract import ReadingLimits, read_json, read_message, read_raw
 from worker.contract.message import any_moment, moment_of
-from worker.contract.part import PRINTABLE, UNPADDED, check_identifier, check_names
+from worker.contract.parts import PRINTABLE, UNPADDED, check_identifier, check_names
 
 
 @pytest.mark.parametrize("name", MESSAGES)

@@ -15,7 +15,7 @@ import redis
 
 from worker.contract import ReadingLimits
 from worker.delivery import AdaptiveLimit, AwaitedResults, Deliverer, DeliveryRules, FailurePolicy, Graces
-from worker.delivery.clients import DeliveryClients
+from worker.delivery.bisect import DeliveryClients
 from worker.kili import (
     AssetUpdate,
     FoundAsset,

@@ -12,15 +12,12 @@ from delivery_doubles import INTERFACE, PROJECT, BucketKili, MemoryKili, clients
 
 from worker.delivery.assets import AssetKeeper, Located
 from worker.delivery.bisect import Sent
-from worker.delivery.bucket import Bucket
-from worker.delivery.content import Contents, ContentSource
+from worker.delivery.content import Contents, ContentSource, Imports
 from worker.delivery.failure_policy import FailurePolicy
 from worker.delivery.failures import ASSET_MISSING, ASSET_NOT_SHOWN, Graces
-from worker.delivery.imports import Imports
-from worker.delivery.item import Item
+from worker.delivery.item import Item, WrittenLately
 from worker.delivery.prepare import prepare
-from worker.delivery.uploads import Uploader
-from worker.delivery.written import WrittenLately
+from worker.delivery.uploads import Bucket, Uploader
 from worker.kili import KiliError, NewAsset, RefusedItems, ServerFault, UnknownOutcome, derived_asset_id
 from worker.ontology import Interface
 from worker.spool.entries import tried_again

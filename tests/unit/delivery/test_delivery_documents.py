@@ -8,7 +8,7 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
-from worker.delivery.documents import Documents
+from worker.delivery.circuit_breaker import Documents
 from worker.kili import (
     ConnectFailed,
     KiliError,

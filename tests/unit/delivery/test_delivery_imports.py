@@ -11,9 +11,9 @@ import pytest
 import redis
 from delivery_doubles import INTERFACE, PROJECT, Bench, BucketKili, clients, waiting
 
+from worker.delivery.content import ASKED, Imports
 from worker.delivery.failure_policy import DOUBT_SECONDS, SHOWN_SECONDS
 from worker.delivery.failures import ASSET_NOT_SHOWN, NOT_IMPORTED, FailureDecision
-from worker.delivery.imports import ASKED, Imports
 from worker.kili import ConnectFailed, KiliError, Notification, RefusedItems, UnknownOutcome, derived_asset_id
 from worker.spool.dead_letters import Cause, DeadLetters
 

@@ -10,10 +10,10 @@ import pytest
 import redis
 from delivery_doubles import PROJECT, Bench, MemoryKili, waiting
 
-from worker.delivery.written import KEPT_SECONDS
+from worker.delivery.item import KEPT_SECONDS
 from worker.environment import clock
 from worker.kili import derived_asset_id
-from worker.spool.late_writes import CAUSE
+from worker.spool.entries import LATE_WRITE
 
 ASSET = derived_asset_id(PROJECT, "a")
 LONG_MS = 600_000
@@ -263,4 +263,4 @@ def test_the_cause_of_a_second_delivery_is_known_to_the_release_before_as_any_ot
     world.still.admit(waiting("a", priority=45))
     world.still.deliver()
     [known] = client.hvals(f"t:tries:{PROJECT}")
-    assert CAUSE.encode() in known
+    assert LATE_WRITE.encode() in known

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from worker.delivery.adaptive_limit import AdaptiveLimit
+from worker.delivery.in_flight import AdaptiveLimit
 from worker.kili import CallRecord, TimedOut, TooLarge
 
 Answer = tuple[float, str]

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.contract import read_stored
-from worker.delivery.item import Item, json_text, moment_of
-from worker.delivery.written import KEPT_SECONDS, MOST_BYTES, Properties, WrittenLately
+from worker.delivery.item import KEPT_SECONDS, MOST_BYTES, Item, Properties, WrittenLately, json_text, moment_of
 from worker.kili import AssetUpdate, FoundAsset, TimedOut, derived_asset_id
 from worker.review import ReviewDecision
 

@@ -10,7 +10,6 @@ import pytest
 from delivery_doubles import INTERFACE, PROJECT, BucketKili, clients, leased
 from msgspec.structs import replace
 
-from worker.delivery.bucket import Bucket, Failed, PutOff
 from worker.delivery.failure_policy import (
     ADDRESSES,
     ALONE_TRIES,
@@ -21,7 +20,7 @@ from worker.delivery.failure_policy import (
 from worker.delivery.failures import UPLOAD_UNAVAILABLE, Graces
 from worker.delivery.item import Item
 from worker.delivery.prepare import prepare
-from worker.delivery.uploads import Upload, Uploaded, Uploader
+from worker.delivery.uploads import Bucket, Failed, PutOff, Upload, Uploaded, Uploader
 from worker.kili import (
     AddressRefused,
     ConnectFailed,

@@ -56,6 +56,22 @@ def test_new_predictions_cost_a_check_and_two_calls_a_batch_and_one_for_the_prio
     assert set(kili.priorities.values()) == {5}
 
 
+def test_a_burst_that_is_still_being_admitted_when_its_wave_begins_is_looked_up_as_one(client: redis.Redis) -> None:
+    kili = MemoryKili()
+    bench = Bench(client, kili, batch_items=10)
+
+    def admit_more(step: str, ids: Sequence[str]) -> None:
+        if step == "project_interface":
+            bench.admit(*(waiting(f"b{n}") for n in range(30)))
+
+    kili.rule = admit_more
+    bench.admit(*(waiting(f"a{n}") for n in range(20)))
+    bench.deliver()
+    assert settled(bench) == (50, 0, 0)
+    assert kili.counts["existing_external_ids"] == 1
+    assert kili.counts["append_labels"] == 5
+
+
 def test_a_wave_given_back_is_whole_although_two_lanes_share_entry_ids(client: redis.Redis) -> None:
     kili = MemoryKili(rule=lambda step, ids: ConnectFailed("refused") if step == "existing_external_ids" else None)
     bench = Bench(client, kili)

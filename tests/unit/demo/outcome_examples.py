@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from worker.demo.assertions import DemoEvidence
 from worker.demo.outcome import DemoResult, Staged, outcome_of
-from worker.demo.plan import CLASS_NAMES, Plan, Predicted
-from worker.demo.traffic import JOB, SentMessage, SimulatedLabelers, Traffic
+from worker.demo.plan import CLASS_NAMES, JOB, Plan, Predicted, SimulatedLabelers
+from worker.demo.traffic import DemoEvidence, SentMessage, Traffic
 from worker.feedback.messages import Links
 
 MODEL = "digit-bayes:2"

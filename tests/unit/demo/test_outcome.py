@@ -19,9 +19,9 @@ from outcome_examples import (
     small_traffic,
 )
 
-from worker.demo.assertions import DeadLetterGroup, dead_letters_of, in_kili_of, published_of
 from worker.demo.outcome import errors_by_confidence, review_of
 from worker.demo.plan import Plan
+from worker.demo.traffic import DeadLetterGroup, dead_letters_of, in_kili_of, published_of
 
 
 def test_when_all_is_well_no_promise_is_broken() -> None:

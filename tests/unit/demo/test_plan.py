@@ -10,14 +10,15 @@ from worker.demo.plan import (
     FIRST,
     LEAST_PREDICTIONS,
     LOGISTIC,
+    MISTAKES,
     MOST_PREDICTIONS,
     SECOND,
     Digits,
     Plan,
+    SimulatedLabelers,
     load_digits,
     make_plan,
 )
-from worker.demo.traffic import MISTAKES, SimulatedLabelers
 
 
 @pytest.fixture(scope="module")

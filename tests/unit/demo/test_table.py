@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from outcome_examples import MODEL, small_figures, small_outcome
 
-from worker.demo.assertions import DeadLetterGroup
 from worker.demo.display import WIDTH, table
 from worker.demo.outcome import DemoResult
+from worker.demo.traffic import DeadLetterGroup
 
 OUTCOME = small_outcome()
 FIELDS = ["external_id", "model.version", "output.scores.SEVEN", "predicted_at", "metadata.camera"]

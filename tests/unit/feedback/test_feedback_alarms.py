@@ -13,8 +13,7 @@ import redis
 from tests.unit.feedback.feedback_records import traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
 from worker.feedback.alarms import AlarmBook
-from worker.feedback.messages import Links
-from worker.feedback.notifications import AlarmNotification, Webhook, WebhookShape
+from worker.feedback.messages import AlarmNotification, Links, Webhook, WebhookShape
 from worker.feedback.service import Feedback, FeedbackRules, Observers, summaries
 from worker.review import Verdict
 

@@ -14,12 +14,11 @@ import pytest
 
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, KiliInMemory, asset_of, label_of
 from worker.feedback.collector import Collector
-from worker.feedback.label_files import Unread
+from worker.feedback.label_files import MOST_CYCLES, Unread, UnreadBook, UnreadLabels
 from worker.feedback.reading import LabelKind
 from worker.feedback.records import AssetRecord
 from worker.feedback.report_data import ReportQuestion, report_data_of
 from worker.feedback.store import FeedbackStore
-from worker.feedback.unread import MOST_CYCLES, UnreadBook, UnreadLabels
 from worker.feedback.verdicts import record_of
 
 DAY = 86_400.0

@@ -12,10 +12,10 @@ import pytest
 from worker.feedback.drift import DriftWatch, State, watch
 from worker.statistics.detectors import AccuracyFell, ScoresChanged, WorseThanConfidence, smirnov
 from worker.statistics.samples import Sample
-from worker.statistics.shiryaev import Bets
 from worker.statistics.windows import (
     SETTLING_SECONDS,
     SWING,
+    Bets,
     Patience,
     displaced,
     error_scores,

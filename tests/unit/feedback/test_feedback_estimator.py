@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from worker.statistics.comparison import compare
-from worker.statistics.estimator import estimate_agreement, estimate_of, weigh
-from worker.statistics.samples import Sample
+from worker.statistics.estimator import compare, estimate_agreement, estimate_of
+from worker.statistics.samples import Sample, weigh
 
 
 def sample(number: int, **options) -> Sample:

@@ -9,10 +9,9 @@ import pytest
 
 from tests.unit.feedback.feedback_records import record, traffic
 from tests.unit.feedback.kili_in_memory import INTERFACE, JOB, START
-from worker.feedback.breakdown import NOTHING, class_pairs
+from worker.feedback.breakdown import NOTHING, cases_by_model, class_pairs, is_audit
 from worker.feedback.records import AssetRecord
 from worker.feedback.report_data import ReportQuestion, contradicts, disagreements, report_data_of
-from worker.feedback.samples import cases_by_model, is_audit
 
 DAY = 86_400.0
 

@@ -7,7 +7,7 @@ from math import comb, log, sqrt
 
 import pytest
 
-from worker.statistics.intervals import tango, wilson, wilson_of_rare
+from worker.statistics.estimator import tango, wilson, wilson_of_rare
 
 
 @pytest.mark.parametrize(

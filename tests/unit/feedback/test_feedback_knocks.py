@@ -12,12 +12,12 @@ import httpx
 import pytest
 import redis
 
-from worker.feedback.webhook_receiver import MAX_BODY, project_in, receiver
+from worker.feedback.collection_cycle import MAX_BODY, project_in, webhook_receiver
 
 
 @contextmanager
 def listening(hasten: Callable[[str], object], secret: str = "") -> Iterator[str]:
-    server = receiver(("127.0.0.1", 0), hasten, known=lambda project: project == "P", secret=secret)
+    server = webhook_receiver(("127.0.0.1", 0), hasten, known=lambda project: project == "P", secret=secret)
     with server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"

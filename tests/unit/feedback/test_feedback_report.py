@@ -19,8 +19,7 @@ from worker.feedback.messages import Links, age, percent, time_of_day
 from worker.feedback.reading import ReadAsset
 from worker.feedback.records import AssetRecord
 from worker.feedback.report_data import ReportQuestion, disagreements, report_data_of
-from worker.reports.export import export_rows
-from worker.reports.gallery import AssetContents, Exhibit, Shown, exhibits, varied
+from worker.reports.gallery import AssetContents, Exhibit, Shown, exhibits, export_rows, varied
 from worker.reports.page import page
 from worker.reports.text import text
 

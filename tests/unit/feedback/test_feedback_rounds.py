@@ -11,7 +11,7 @@ import pytest
 
 from worker.feedback.collection_cycle import CALLS_PER_CYCLE, CollectionCycle
 from worker.feedback.collector import CycleResult
-from worker.feedback.interval_lock import IntervalLock
+from worker.feedback.store import IntervalLock
 from worker.kili import RefusedProject
 
 EVERY = 0.05

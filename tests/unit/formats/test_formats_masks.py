@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 
 from tests.fuzzing import examples
 from worker.formats import OutputError, ReadOptions, read_payload, regions_of
-from worker.formats.contours import MAX_PIXELS, decode_rle, trace
-from worker.formats.masks import shape_of_grid, shape_of_png, shape_of_rle
+from worker.formats.masks import MAX_PIXELS, decode_rle, shape_of_grid, shape_of_png, shape_of_rle, trace
 
 AT = ("mask",)
 SIGNATURE = b"\x89PNG\r\n\x1a\n"

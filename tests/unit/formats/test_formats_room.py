@@ -30,7 +30,7 @@ def test_the_public_names_are_these() -> None:
         *("Catalogue", "MappingError", "extended", "formats"),
         *("FAMILIES", "AmbiguousFormat", "Envelope", "Event", "EventJoin", "Family", "JoinStep", "Joined", "Match"),
         *("Miss", "ModelOutput", "OutputError", "ReadOptions", "Reading", "ResultPointer", "UnknownFormat"),
-        *("read_event", "read_item", "read_kili_response", "read_payload", "read_scores", "read_short_form"),
+        *("read_event", "read_item", "read_kili_response", "read_payload", "read_scores"),
         *("are_independent", "regions_of", "selected"),
     }
     assert all(hasattr(worker.formats, name) for name in worker.formats.__all__)

@@ -12,7 +12,7 @@ from golden_projects import job_name, key_of, project_for
 
 from worker.formats import read_payload
 from worker.ontology import Interface, to_json_response
-from worker.sandbox.responses.interface import read_interface
+from worker.sandbox.responses.reading import read_interface
 from worker.sandbox.responses.validation import check_json_response
 
 if TYPE_CHECKING:

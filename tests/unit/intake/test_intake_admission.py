@@ -14,9 +14,10 @@ import redis
 
 from worker.contract import ReadingLimits
 from worker.contract.schemas import EXAMPLE
-from worker.intake import Admitter, InboxEntry, Rules
+from worker.intake import Admitter, Rules
 from worker.intake import admission as admission_room
 from worker.intake import parsing as understanding_room
+from worker.intake.parsing import InboxEntry
 from worker.projects.configuration import Projects
 from worker.review import ReviewDecision, Subject, ThresholdPolicy
 from worker.spool import INBOX_GROUP, Leased, Spool

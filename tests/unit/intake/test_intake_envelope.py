@@ -16,8 +16,7 @@ import pytest
 from celery import Celery
 
 from worker.contract import MessageError
-from worker.intake import messages_of
-from worker.intake.celery_messages import MAX_BODY_BYTES, MAX_MESSAGES
+from worker.intake.originals import MAX_BODY_BYTES, MAX_MESSAGES, messages_of
 
 ONE, TWO = {"external_id": "1"}, {"external_id": "2", "text": "ü"}
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from worker.kili.calls import CallRecord
+from worker.kili.budget import CallRecord
 from worker.kili.client import KiliClient
 from worker.kili.retry import RetryPolicy
 from worker.kili.transport import KiliAccess

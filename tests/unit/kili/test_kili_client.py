@@ -10,8 +10,7 @@ import pytest
 from kili_doubles import API_KEY, data, distinct, graphql_error, rig, single_attempt
 
 from worker.kili.errors import AddressRefused, RateLimited, RefusedItems, TooLarge, Unavailable, UnknownOutcome
-from worker.kili.imports import Notification
-from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, ProjectInterface
+from worker.kili.operations import AssetUpdate, FoundAsset, NewAsset, NewLabel, Notification, ProjectInterface
 
 
 def asset_row(asset_id: str, external_id: str, created_at: str = "2026-01-01T00:00:00.000Z") -> dict[str, Any]:

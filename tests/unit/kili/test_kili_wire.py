@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from worker.kili.calls import CallRecord
+from worker.kili.budget import CallRecord
 from worker.kili.client import KiliClient
 from worker.kili.errors import ConnectFailed, LocalFault, TimedOut, UnknownOutcome
 from worker.kili.retry import RetryPolicy

@@ -15,8 +15,7 @@ from pydantic import ValidationError
 from tests.awaiting import awaited
 from worker.monitoring import endpoint as module
 from worker.monitoring.endpoint import MOST_CONNECTIONS, Endpoint, EndpointAnswer
-from worker.settings.address import Address
-from worker.settings.groups import HttpSettings
+from worker.settings.groups import Address, HttpSettings
 
 
 def hello(accept: str) -> EndpointAnswer:

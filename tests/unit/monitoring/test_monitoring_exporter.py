@@ -66,7 +66,7 @@ def fleet(monkeypatch: pytest.MonkeyPatch) -> Callable[..., MetricsExporter]:
 
     def make(**settings: Any) -> MetricsExporter:
         client = fakeredis.FakeRedis(server=server)
-        monkeypatch.setattr("worker.environment.machine.connect", lambda _: client)
+        monkeypatch.setattr("worker.environment.connections.connect", lambda _: client)
         monkeypatch.setattr(
             module, "spool_of", lambda _: Spool(client, prefix="pw:", lease_ms=1000, remember_ms=60_000)
         )

@@ -19,7 +19,6 @@ from worker.kili import CallRecord
 from worker.monitoring import metrics
 from worker.monitoring.exporter import SeriesLimits, families, prometheus_text
 from worker.monitoring.metrics import FLEET, WORKER, MetricKind, known_series, page
-from worker.monitoring.probes import Probes
 from worker.monitoring.series import (
     OTHER,
     Counter,
@@ -31,7 +30,7 @@ from worker.monitoring.series import (
     family_of,
     plain_text,
 )
-from worker.monitoring.worker_monitor import WorkerMonitor, worker_routes
+from worker.monitoring.worker_monitor import Probes, WorkerMonitor, worker_routes
 from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement
 
 UNITS = ("_seconds", "_bytes", "_ratio", "_ratio_low", "_ratio_high", "_info", "_calls", "_items")

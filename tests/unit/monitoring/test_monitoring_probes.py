@@ -15,9 +15,8 @@ from tests.unit.monitoring.test_monitoring_metrics import leased
 from worker.delivery import Pause
 from worker.kili import CallRecord
 from worker.monitoring.endpoint import EndpointAnswer
-from worker.monitoring.probes import Probes
 from worker.monitoring.progress import Activity, Progress
-from worker.monitoring.worker_monitor import WorkerMonitor
+from worker.monitoring.worker_monitor import Probes, WorkerMonitor
 from worker.spool import Outcome, Settlement
 
 LIMIT = 60.0

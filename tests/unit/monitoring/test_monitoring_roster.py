@@ -7,7 +7,7 @@ import pytest
 import redis
 
 from worker.environment import clock
-from worker.monitoring.roster import FORGOTTEN_SECONDS, NOTE_SECONDS, SILENT_SECONDS, Member, Presence, Roster
+from worker.monitoring.status import FORGOTTEN_SECONDS, NOTE_SECONDS, SILENT_SECONDS, Member, Presence, Roster
 
 
 @pytest.fixture

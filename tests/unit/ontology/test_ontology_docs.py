@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.ontology import CAUSES
-from worker.ontology.agreement_area import LINES, SAMPLES, SIZE_OF_A_POINT, SPREAD, point_similarity
+from worker.ontology.agreement_measures import LINES, SAMPLES, SIZE_OF_A_POINT, SPREAD, point_similarity
 from worker.ontology.agreement_objects import KINDS
 from worker.ontology.compose_classification import MOST_A_ROW_MAY_SUM_TO
 from worker.ontology.validate import CHECKS

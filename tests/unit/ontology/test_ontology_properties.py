@@ -15,7 +15,7 @@ from tests.fuzzing import examples
 from worker.contract.output import Classification, Detection, Entities, Frames, KiliResponse, ModelOutput, Transcription
 from worker.formats import regions_of
 from worker.ontology import Interface, agreement, confidence_of, to_json_response, validate
-from worker.ontology.agreement_choice import levenshtein
+from worker.ontology.agreement_measures import levenshtein
 
 STEADY = settings(max_examples=examples(15), suppress_health_check=[HealthCheck.too_slow])
 EVERY_KIND = pytest.mark.parametrize("kind", KINDS)

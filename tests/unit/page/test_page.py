@@ -20,9 +20,9 @@ from worker.feedback.messages import Links
 from worker.page import letters
 from worker.page.access import Role
 from worker.page.answers import number, seconds
+from worker.page.fleet import Live, event
 from worker.page.letter_actions import Actor, WorkInProgress
-from worker.page.live import Live, event
-from worker.settings.page_group import PageSettings
+from worker.settings.source_groups import PageSettings
 from worker.spool import Arrival
 from worker.spool.dead_letters import DeadLetters
 
@@ -394,7 +394,7 @@ def test_without_redis_the_page_says_so(world: World, monkeypatch: pytest.Monkey
     def away(*_: object, **__: object) -> None:
         raise redis.ConnectionError("connection refused")
 
-    monkeypatch.setattr("worker.page.live.collect", away)
+    monkeypatch.setattr("worker.page.fleet.collect", away)
     world.page.status._looked = float("-inf")
     response = someone.get("/")
     assert response.status_code == 503
@@ -404,11 +404,11 @@ def test_without_redis_the_page_says_so(world: World, monkeypatch: pytest.Monkey
 
 def test_the_figures_are_asked_for_once_however_many_look(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    from worker.page import live
+    from worker.page import fleet
 
-    real = live.collect
-    monkeypatch.setattr(live, "collect", lambda *args: asked.append(1) or real(*args))
-    monkeypatch.setattr(live, "AGE_SECONDS", 60.0)
+    real = fleet.collect
+    monkeypatch.setattr(fleet, "collect", lambda *args: asked.append(1) or real(*args))
+    monkeypatch.setattr(fleet, "AGE_SECONDS", 60.0)
     people = [world.browser() for _ in range(3)]
     for one in people:
         one.get("/")
@@ -419,7 +419,7 @@ def test_the_figures_are_asked_for_once_however_many_look(world: World, monkeypa
 def test_changes_are_sent_once_and_the_stream_ends_with_the_process(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.page.live.EVERY_SECONDS", 0.0)
+    monkeypatch.setattr("worker.page.fleet.EVERY_SECONDS", 0.0)
     texts = iter(["one", "one", "two\nlines", "two\nlines"])
     live, got = Live(world.stop), []
 

@@ -23,12 +23,12 @@ from worker.feedback.alarms import AlarmBook
 from worker.feedback.report_data import ReportQuestion, report_data_of
 from worker.feedback.service import summary_of
 from worker.kili import CallRecord
-from worker.monitoring.roster import Member, Roster
+from worker.kili.budget import CallCounter
+from worker.monitoring.status import Member, Roster
 from worker.page.application import Page
-from worker.settings.page_group import PageSettings
+from worker.settings.source_groups import PageSettings
 from worker.settings.tree import Settings
 from worker.spool import Arrival, Dead, Spool, Waiting
-from worker.spool.call_counters import CallCounter
 from worker.spool.dead_letters import Cause, Sender, write_letter
 from worker.wiring import spool_of
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.review.review_subjects import answers, policy
-from worker.review.audit import audit_draw, inclusion_probability, openness
+from worker.review.triage import audit_draw, inclusion_probability, openness
 
 RULE = {"capacity": {"share": 0.2}, "audit": {"rate": 0.05}}
 FLAT = {"capacity": {"share": 0.2}, "audit": {"rate": 0.05, "uniform": 1.0}}
@@ -19,7 +19,7 @@ FLAT = {"capacity": {"share": 0.2}, "audit": {"rate": 0.05, "uniform": 1.0}}
 
 def test_the_coin_depends_on_its_arguments_alone() -> None:
     here = audit_draw("salt", "project", "asset", "model:1")
-    code = "from worker.review.audit import audit_draw; print(audit_draw('salt', 'project', 'asset', 'model:1'))"
+    code = "from worker.review.triage import audit_draw; print(audit_draw('salt', 'project', 'asset', 'model:1'))"
     elsewhere = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
 
     assert float(elsewhere) == here

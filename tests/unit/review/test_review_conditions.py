@@ -11,8 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from tests.unit.review.review_subjects import answers, choice, policy, subject
 from worker.contract.output import Entities, Entity, ModelOutput
 from worker.review import PolicyError, parse_policy
-from worker.review.a2i import translate
-from worker.review.conditions import Case, Condition, describe
+from worker.review.conditions import Case, Condition, describe, translate_a2i
 from worker.review.expected_errors import read_errors
 
 CONDITION: TypeAdapter[Any] = TypeAdapter(Condition)
@@ -173,7 +172,7 @@ TEXTRACT = {
 
 
 def test_label_thresholds_of_a2i_hold_where_theirs_do() -> None:
-    condition = translate(REKOGNITION)
+    condition = translate_a2i(REKOGNITION)
 
     assert holds(condition, entities(PERSON=0.97))
     assert holds(condition, entities(CITY=0.99))
@@ -181,7 +180,7 @@ def test_label_thresholds_of_a2i_hold_where_theirs_do() -> None:
 
 
 def test_form_keys_aliases_ranges_and_sampling_of_a2i_are_translated() -> None:
-    condition = translate(json.dumps(TEXTRACT))
+    condition = translate_a2i(json.dumps(TEXTRACT))
 
     assert holds(condition, entities(CITY=0.6))
     assert holds(condition, entities(MAIL=1.0))
@@ -253,8 +252,8 @@ def test_a_star_means_every_key() -> None:
     parameters = {"ImportantFormKey": "*", "KeyValueBlockConfidenceLessThan": 90}
     given = {"Conditions": [{"ConditionType": "ImportantFormKeyConfidenceCheck", "ConditionParameters": parameters}]}
 
-    assert holds(translate(given), entities(ANYTHING=0.8))
-    assert not holds(translate(given), entities(ANYTHING=0.95))
+    assert holds(translate_a2i(given), entities(ANYTHING=0.8))
+    assert not holds(translate_a2i(given), entities(ANYTHING=0.95))
 
 
 @pytest.mark.parametrize(
@@ -285,7 +284,7 @@ def test_a_star_means_every_key() -> None:
 )
 def test_what_a2i_would_not_take_is_refused(given: Any, told: str) -> None:
     with pytest.raises(ValueError, match=told):
-        translate(given)
+        translate_a2i(given)
 
 
 def test_a_file_of_a2i_conditions_is_a_policy() -> None:

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from tests.unit.review.review_subjects import NOW, answers, choice, subject
 from worker.cli import main
 from worker.review import parse_policy
-from worker.review.simulation import TestCase, line_chart, run_cases, simulate, spread_over
+from worker.review.inspection import TestCase, line_chart, run_cases, simulate, spread_over
 
 POLICY = """
 version = 3

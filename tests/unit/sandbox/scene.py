@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from worker.sandbox.actions import Refuse
-from worker.sandbox.config import SandboxConfig
 from worker.sandbox.core import Sandbox
 from worker.sandbox.envelope import run
+from worker.sandbox.errors import Refuse
+from worker.sandbox.process import SandboxConfig
 
 KEY = "key"
 INTERFACE = {

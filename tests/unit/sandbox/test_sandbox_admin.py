@@ -7,7 +7,7 @@ import asyncio
 import httpx
 import pytest
 
-from worker.sandbox.config import SandboxConfig
+from worker.sandbox.process import SandboxConfig
 from worker.sandbox.server import create_app
 
 KEY = {"Authorization": "X-API-Key: mine"}

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.sandbox.actions import Errors, Html, Refuse, Reset, Status
-from worker.sandbox.errors import KiliError
+from worker.sandbox.errors import Errors, Html, KiliError, Refuse, Reset, Status
 from worker.sandbox.faults import Call, FaultError, Plan, Script
 
 RESET = {"kind": "reset"}

@@ -33,4 +33,4 @@ def test_nothing_of_the_worker_is_imported(path: Path) -> None:
 
 def test_the_search_for_imports_finds_them() -> None:
     names = {name for path in FILES for name in imported(path)}
-    assert {"graphql", "worker.sandbox.responses.interface", "worker.sandbox.responses.validation"} <= names
+    assert {"graphql", "worker.sandbox.responses.reading", "worker.sandbox.responses.validation"} <= names

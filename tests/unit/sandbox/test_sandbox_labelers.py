@@ -15,7 +15,7 @@ from tests.unit.sandbox.scene import APPEND_ASSETS, INTERFACE
 from worker.environment.connections import trusted
 from worker.sandbox.labelers import Labelers, LabelingError, mistake
 from worker.sandbox.process import SandboxProcess
-from worker.sandbox.responses.interface import read_interface
+from worker.sandbox.responses.reading import read_interface
 
 RED = {"COLOUR": {"categories": [{"name": "RED"}]}}
 UPDATE = "mutation ($w: [AssetWhere!]!, $d: [AssetData!]!) { updatePropertiesInAssets(where: $w, data: $d) { id } }"

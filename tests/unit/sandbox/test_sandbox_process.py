@@ -16,9 +16,8 @@ import psutil
 import pytest
 from click.testing import CliRunner
 
-from worker.cli.sandbox import sandbox as command
-from worker.sandbox.config import ConfigError, SandboxConfig
-from worker.sandbox.process import SandboxProcess
+from worker.cli.local import sandbox as command
+from worker.sandbox.process import ConfigError, SandboxConfig, SandboxProcess
 
 PARENT = """
 import sys, time
@@ -126,7 +125,7 @@ def test_the_command_says_where_it_listens_and_obeys_the_environment(tmp_path: P
         "SANDBOX_FAULTS": str(faults),
         "SANDBOX_READ_LAG": "1.5",
     }
-    code = "from worker.cli.sandbox import sandbox; sandbox()"
+    code = "from worker.cli.local import sandbox; sandbox()"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment) as child:
         assert child.stdout is not None
         endpoint = child.stdout.readline().split()[-1]
@@ -142,7 +141,7 @@ def test_the_command_says_where_it_listens_and_obeys_the_environment(tmp_path: P
 
 
 def test_a_project_to_try_things_in_is_there_from_the_start() -> None:
-    code = "from worker.cli.sandbox import sandbox; sandbox()"
+    code = "from worker.cli.local import sandbox; sandbox()"
     command = [sys.executable, "-c", code, "--port", "0", "--demo-project", "--api-key", "mine"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.unit.sandbox.scene import APPEND_ASSETS, APPEND_LABELS, ASSETS, Scene, labels
-from worker.sandbox.actions import Refuse
 from worker.sandbox.admin import queue, state
+from worker.sandbox.errors import Refuse
 
 ID = "cm0abcde0000wxyz01234567"
 

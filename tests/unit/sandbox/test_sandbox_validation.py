@@ -11,7 +11,7 @@ from kili_examples import EXAMPLES
 from task_shapes import SHAPES
 
 from tests.unit.sandbox.scene import APPEND_ASSETS, APPEND_LABELS, Scene
-from worker.sandbox.responses.interface import InterfaceError, read_interface
+from worker.sandbox.responses.reading import InterfaceError, read_interface
 from worker.sandbox.responses.validation import Malformed, check_json_response
 
 VALID = {**SHAPES, **EXAMPLES}

@@ -27,10 +27,9 @@ from worker.settings.source_groups import ServeSettings
 from worker.settings.tree import Settings
 from worker.sources.base import InboxIsFull, InboxUnavailable
 from worker.sources.http.access import CONFIRMATION, NOTIFICATION, Access, SnsMessages
-from worker.sources.http.application import Application
-from worker.sources.http.gateway import Gateway
 from worker.sources.http.openapi import openapi_document
-from worker.sources.http.server import HttpSource
+from worker.sources.http.requests import Gateway
+from worker.sources.http.server import Application, HttpSource
 
 OPENAPI = Path(__file__).parents[3] / "docs" / "openapi.json"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:predictions"

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from worker.intake import InboxEntry, RawMessage
+from worker.intake import RawMessage
+from worker.intake.parsing import InboxEntry
 from worker.sources.broker_queue import envelope_of
 from worker.sources.sqs import _headers as sqs_headers
 from worker.sources.wrapped import messages_in
-from worker.tracing import context_of, context_of_entry, own_context, parsed
-from worker.tracing.context import is_sampled, with_flag
+from worker.tracing import context_of, context_of_entry, is_sampled, own_context, parsed, with_flag
 
 PARENT = f"00-{'4b' * 16}-{'f0' * 8}-01"
 OTHER = f"00-{'5c' * 16}-{'a1' * 8}-01"

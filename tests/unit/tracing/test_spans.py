@@ -32,8 +32,7 @@ from worker.review import ReviewDecision
 from worker.settings.tree import Settings
 from worker.spool import Admission, Arrival, Dead, Leased, Outcome, Settlement, Waiting
 from worker.spool.dead_letters import trace_in, with_trace
-from worker.tracing import NO_TRACES, Evaluation, Tracer
-from worker.tracing.context import is_sampled
+from worker.tracing import NO_TRACES, Evaluation, Tracer, is_sampled
 from worker.tracing.encoding import Written, request_of
 from worker.tracing.open_telemetry import SCOPE, OpenTelemetry, open_telemetry
 from worker.wiring import tracer_of
@@ -297,7 +296,7 @@ def test_spans_are_written_as_the_general_encoder_writes_them() -> None:
 
 
 def test_nothing_is_imported_and_nothing_kept_without_traces() -> None:
-    names = "worker.runtime", "worker.cli.serving", "worker.app", "worker.sources", "worker.cli.dead_letters"
+    names = "worker.runtime", "worker.cli.serving", "worker.app", "worker.sources", "worker.cli.undelivered"
     code = f"import sys, {', '.join(names)}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     imported = set(done.stdout.split())

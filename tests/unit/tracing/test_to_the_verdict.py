@@ -10,8 +10,7 @@ from msgspec.structs import replace
 from tests.unit.delivery.delivery_doubles import leased
 from tests.unit.feedback.kili_in_memory import INTERFACE, START, asset_of, label_of
 from worker.contract import read_prediction
-from worker.delivery.item import Item
-from worker.delivery.written import Properties
+from worker.delivery.item import Item, Properties
 from worker.feedback.verdicts import evaluations, record_of
 from worker.review import ReviewDecision
 from worker.tracing import TRACE_KEY

@@ -1,1 +1,1 @@
-"""Wrappers around payloads, by who wraps; each module exports its ``ENVELOPES``."""
+"""Wrappers around payloads, by who wraps."""

@@ -5,8 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json, parse_json_or_text
-from worker.formats.checks import ROOT, Path, ResultPointer, array, describe, fail, mapping, member, show, string
+from worker.formats.checks import (
+    ROOT,
+    Path,
+    ResultPointer,
+    array,
+    describe,
+    fail,
+    looks_like_json,
+    mapping,
+    member,
+    parse_base64_json,
+    parse_json,
+    parse_json_or_text,
+    show,
+    string,
+)
 from worker.formats.envelopes.wrappers import (
     base64_or_text,
     inside_of,

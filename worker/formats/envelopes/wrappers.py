@@ -8,8 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from worker.formats.answer_text import looks_like_json, parse_base64_json, parse_json
-from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
+from worker.formats.checks import (
+    ROOT,
+    Path,
+    array,
+    describe,
+    fail,
+    looks_like_json,
+    mapping,
+    member,
+    parse_base64_json,
+    parse_json,
+)
 from worker.formats.meaning import texts_of
 from worker.formats.structure import Envelope, Keys, Unwrapped, ValueKind, detect_object, near_object, needed
 

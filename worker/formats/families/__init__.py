@@ -1,1 +1,1 @@
-"""Families of serving-stack payloads; each module exports one ``Family`` or several."""
+"""Families of serving-stack payloads; each module has one ``Family`` or several."""

@@ -7,10 +7,8 @@ from typing import Any
 
 from worker.contract.output import DetectedObject, Detection, ModelOutput, Shape
 from worker.formats.checks import ROOT, Path, array, describe, fail, integer, mapping, member, number
-from worker.formats.contours import as_outline
 from worker.formats.coordinates import Canvas, canvas_for, numbers, pose_shape
-from worker.formats.families.items import without_nulls
-from worker.formats.masks import shape_of_rle
+from worker.formats.masks import as_outline, shape_of_rle
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import LeftOut, ReadOptions, keep
 from worker.formats.scores import label_of, name_by_id, probability
@@ -28,6 +26,7 @@ from worker.formats.structure import (
     first_item,
     needed,
     refuse_foreign,
+    without_nulls,
 )
 
 _MASK = ValueKind("polygons or a run-length mask", lambda value: isinstance(value, list | Mapping))

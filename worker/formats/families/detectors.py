@@ -24,12 +24,24 @@ from worker.formats.checks import (
     sides,
 )
 from worker.formats.coordinates import Canvas, canvas_for, canvas_of, numbers, pose_shape
-from worker.formats.families.items import Row, row_reader
 from worker.formats.masks import placed, shape_of_grid
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import BoxOrder, LeftOut, ReadOptions, Units, keep
 from worker.formats.scores import check_first_class, label_of, label_scores, name_of, probability
-from worker.formats.structure import INDEX, LIST, NUMBER, OBJECT, TEXT, Family, Keys, detect_items, near_items, needed
+from worker.formats.structure import (
+    INDEX,
+    LIST,
+    NUMBER,
+    OBJECT,
+    TEXT,
+    Family,
+    Keys,
+    Row,
+    detect_items,
+    near_items,
+    needed,
+    row_reader,
+)
 
 _RESULT_KEYS = Keys(
     {"name": TEXT, "class": INDEX, "confidence": NUMBER},

@@ -31,7 +31,6 @@ from worker.formats.checks import (
     string,
 )
 from worker.formats.coordinates import Canvas, canvas_for
-from worker.formats.families.items import Row, row_reader, rows_of
 from worker.formats.masks import shape_of_png
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import LeftOut, ReadOptions, keep
@@ -47,9 +46,12 @@ from worker.formats.structure import (
     TEXT,
     Family,
     Keys,
+    Row,
     detect_items,
     near_items,
     needed,
+    row_reader,
+    rows_of,
 )
 
 _CLASS_KEYS = Keys({"label": LABEL, "score": NUMBER})

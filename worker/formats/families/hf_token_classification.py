@@ -8,7 +8,6 @@ from typing import Any
 
 from worker.contract.output import Entities, Entity, ModelOutput, has_more_at_ends, letters
 from worker.formats.checks import ROOT, Path, describe, fail, integer, member
-from worker.formats.families.items import Row, rows_of
 from worker.formats.meaning import unused_keys, with_ignored
 from worker.formats.options import ReadOptions, keep
 from worker.formats.scores import label_of, probability
@@ -20,10 +19,12 @@ from worker.formats.structure import (
     Keys,
     Match,
     Miss,
+    Row,
     detect_items,
     near_items,
     needed,
     refuse_foreign,
+    rows_of,
 )
 
 _SPAN = {"word": TEXT, "score": NUMBER, "start": NUMBER_OR_NULL, "end": NUMBER_OR_NULL}

@@ -14,8 +14,18 @@ from typing import Any, Literal
 
 from worker.contract.output import ModelOutput
 from worker.environment import clock
-from worker.formats.answer_text import parse_base64_json, parse_json_or_text
-from worker.formats.checks import ROOT, Path, array, fail, is_object, mapping, member, string
+from worker.formats.checks import (
+    ROOT,
+    Path,
+    array,
+    fail,
+    is_object,
+    mapping,
+    member,
+    parse_base64_json,
+    parse_json_or_text,
+    string,
+)
 from worker.formats.families.rows import read_row
 from worker.formats.meaning import texts_of, unused_keys, with_evidence, with_ignored
 from worker.formats.options import ReadOptions

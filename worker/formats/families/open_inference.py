@@ -10,8 +10,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from worker.contract.output import ModelOutput
-from worker.formats.answer_text import decode_base64, looks_like_json, parse_json
-from worker.formats.checks import ROOT, Path, array, fail, integer, mapping, member
+from worker.formats.checks import (
+    ROOT,
+    Path,
+    array,
+    decode_base64,
+    fail,
+    integer,
+    looks_like_json,
+    mapping,
+    member,
+    parse_json,
+)
 from worker.formats.families.rows import as_indices, read_row, rows_of_columns
 from worker.formats.families.tensors import (
     BINARY,

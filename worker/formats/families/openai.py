@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from worker.contract.output import ModelOutput
-from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member
+from worker.formats.checks import ROOT, Path, array, describe, fail, mapping, member, same_length
 from worker.formats.meaning import texts_of, with_evidence
 from worker.formats.options import ReadOptions
-from worker.formats.reply import Tokens, chat_tokens, completion_tokens, reply_output
+from worker.formats.reply import reply_output
+from worker.formats.scores import Tokens, chat_tokens, read_logprob, read_token
 from worker.formats.structure import (
     LIST,
     Family,
@@ -140,8 +141,28 @@ def _tokens(choice: Mapping[str, Any], at: Path) -> Tokens | None:
     if logprobs is None:
         return None
     holder = mapping(logprobs, *at, "logprobs")
-    reader = chat_tokens if "message" in choice else completion_tokens
+    reader = chat_tokens if "message" in choice else _completion_tokens
     return reader(holder, (*at, "logprobs"))
+
+
+def _completion_tokens(logprobs: Mapping[str, Any], at: Path) -> Tokens:
+    """Read ``{"tokens": […], "token_logprobs": […], "top_logprobs": [{token: logprob}]}``."""
+    tokens = array(member(logprobs, "tokens", at), *at, "tokens")
+    values = array(member(logprobs, "token_logprobs", at), *at, "token_logprobs")
+    same_length({"tokens": tokens, "token_logprobs": values}, at)
+    texts = tuple(read_token(token, (*at, "tokens", i)) for i, token in enumerate(tokens))
+    numbers = tuple(read_logprob(value, (*at, "token_logprobs", i)) for i, value in enumerate(values))
+    return Tokens(texts, numbers, tuple(_completion_others(logprobs, len(texts), at)))
+
+
+def _completion_others(logprobs: Mapping[str, Any], count: int, at: Path) -> Iterator[tuple[tuple[str, float], ...]]:
+    top = logprobs.get("top_logprobs")
+    entries = array(top, *at, "top_logprobs") if top is not None else [None] * count
+    same_length({"tokens": range(count), "top_logprobs": entries}, at)
+    for i, entry in enumerate(entries):
+        place = (*at, "top_logprobs", i)
+        likely = mapping(entry, *place) if entry is not None else {}
+        yield tuple((token, read_logprob(value, (*place, token))) for token, value in likely.items())
 
 
 def _detect(payload: Any) -> Match | None:

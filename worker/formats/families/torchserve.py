@@ -9,11 +9,10 @@ from typing import Any
 from worker.contract.output import DetectedObject, Detection, ModelOutput
 from worker.formats.checks import ROOT, Path, array, fail, is_number, mapping, show
 from worker.formats.coordinates import Canvas, canvas_for, numbers
-from worker.formats.families.items import Row, rows_of
 from worker.formats.meaning import foreign_key, with_ignored
 from worker.formats.options import ReadOptions, keep
 from worker.formats.scores import SUM_TOLERANCE, label_of, label_scores, probability
-from worker.formats.structure import Family, Match, Miss, first_item
+from worker.formats.structure import Family, Match, Miss, Row, first_item, rows_of
 
 _ANSWER_KEYS = frozenset(
     (

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from worker.formats.mappings.catalogue import Catalogue, MappingFailed
-from worker.formats.mappings.mapping import FormatMapping, MappingError, mapping_tables, parse_mappings, read_mappings
+from worker.formats.mappings.mapping import FormatMapping, MappingError, mapping_tables, parse_mappings
 from worker.formats.options import ReadOptions
 
 SHIPPED = Path(__file__).with_name("shipped")
@@ -19,7 +19,7 @@ def shipped() -> Catalogue:
     for path in sorted(SHIPPED.glob("*.toml")):
         if path.name.endswith(".tests.toml"):
             continue
-        found |= read_mappings(path)
+        found |= parse_mappings(mapping_tables(path))
     return Catalogue(found.values())
 
 
@@ -37,6 +37,5 @@ __all__ = [
     "catalogue_of",
     "mapping_tables",
     "parse_mappings",
-    "read_mappings",
     "shipped",
 ]

@@ -116,11 +116,6 @@ _PROGRAMS: Mapping[Each, str] = {
 }
 
 
-def read_mappings(path: Path) -> dict[str, FormatMapping]:
-    """Read a file of ``[formats.NAME]`` tables; raises MappingError, also for a file that is no TOML, and OSError."""
-    return parse_mappings(mapping_tables(path))
-
-
 def mapping_tables(path: Path) -> Any:
     """The tables under ``formats`` of a file that holds nothing else; raises MappingError and OSError."""
     try:

@@ -8,10 +8,9 @@ from typing import Protocol, TypeVar, cast
 
 from graphql import GraphQLResolveInfo
 
-from worker.sandbox.actions import FailImport
-from worker.sandbox.config import SandboxConfig
-from worker.sandbox.errors import KiliError, no_access
+from worker.sandbox.errors import FailImport, KiliError, no_access
 from worker.sandbox.faults import FieldPlan
+from worker.sandbox.process import SandboxConfig
 from worker.sandbox.records import Asset, Project, User
 from worker.sandbox.store import Buckets, Store, Tables
 

@@ -14,7 +14,7 @@ from worker.sandbox.resolvers.conditions import between
 from worker.sandbox.resolvers.context import Context, context_of
 from worker.sandbox.resolvers.fields import Resolver
 from worker.sandbox.resolvers.filters import compact, counting, listing
-from worker.sandbox.responses.interface import InterfaceError, read_interface
+from worker.sandbox.responses.reading import InterfaceError, read_interface
 from worker.sandbox.store import Store
 
 Where = Mapping[str, Any]

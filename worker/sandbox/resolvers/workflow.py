@@ -15,8 +15,7 @@ from itertools import combinations
 from worker.sandbox.records import HUMAN_TYPES, Asset, Label, Project
 from worker.sandbox.resolvers.context import Context
 from worker.sandbox.responses.agreement import agreement
-from worker.sandbox.responses.interface import Interface
-from worker.sandbox.responses.reading import AnnotatedContent, Malformed
+from worker.sandbox.responses.reading import AnnotatedContent, Interface, Malformed
 from worker.sandbox.responses.validation import check_json_response
 from worker.sandbox.store import Tables
 

@@ -21,8 +21,7 @@ from worker.sandbox.responses.annotations import (
     paired,
     share_paired,
 )
-from worker.sandbox.responses.interface import Interface, Job
-from worker.sandbox.responses.reading import Json
+from worker.sandbox.responses.reading import Interface, Job, Json
 from worker.sandbox.responses.validation import BY_FRAME, NO_JOBS
 
 #: The least extent that is taken for a map's, in degrees: about a kilometre.

@@ -10,8 +10,8 @@ from itertools import pairwise
 from math import atan2
 from typing import Any
 
-from worker.sandbox.responses.interface import Category
 from worker.sandbox.responses.reading import (
+    Category,
     Json,
     Range,
     a_coordinate,

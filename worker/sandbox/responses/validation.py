@@ -14,11 +14,19 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from worker.sandbox.records import Asset
-from worker.sandbox.responses.annotations import ANNOTATED, RELATIONS, Identities, check_annotation, check_relation
-from worker.sandbox.responses.choices_and_texts import read_categories
-from worker.sandbox.responses.interface import Category, Interface, Job
+from worker.sandbox.responses.annotations import (
+    ANNOTATED,
+    RELATIONS,
+    Identities,
+    check_annotation,
+    check_relation,
+    read_categories,
+)
 from worker.sandbox.responses.reading import (
     AnnotatedContent,
+    Category,
+    Interface,
+    Job,
     Json,
     Malformed,
     a_list,
