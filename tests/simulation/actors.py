@@ -39,6 +39,10 @@ def make_project(kili: SimulatedKili, title: str, input_type: str = "IMAGE") -> 
     return str(kili.graphql(CREATE, {"data": data})["data"]["id"])
 
 
+REPEATED_SECONDS = 86_400.0
+"""A message comes again within this time: what is older than the spool's memory would be taken for news."""
+
+
 def moment(seconds: float) -> str:
     """A moment as producers write it."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -59,7 +63,7 @@ class Producer:
     of_texts: bool = False
     omits_content: bool = False
     number: int = 0
-    sent: list[tuple[str, bytes]] = field(default_factory=list)
+    sent: list[tuple[float, bytes]] = field(default_factory=list)
     until: float = 0.0
     """Messages a second."""
 
@@ -85,10 +89,10 @@ class Producer:
         kind = self.dice.random()
         if kind < 0.02:
             return self._wrong()
-        if kind < 0.06 and self.sent:  # the same once more
-            name, message = self.dice.choice(self.sent)
+        lately = [message for at, message in self.sent if at > self.world.now - REPEATED_SECONDS]
+        if kind < 0.06 and lately:  # the same once more
             self.published.count += 1
-            return message
+            return self.dice.choice(lately)
         is_new = kind > 0.2 or not self.number
         recent = max(0, self.number - self.dice.choice((5, 1_000_000)))
         number = self.number if is_new else self.dice.randrange(recent, self.number)
@@ -101,7 +105,7 @@ class Producer:
         asset = {"text": f"text of {name}"} if self.of_texts else {"url": f"https://example.com/{name}"}
         message = self._written(name, at, answer, score, asset=asset if has_content else None)
         self.published.note((self.project, name, ":".join(self.model)), at, answer, score)
-        self.sent = [*self.sent[-50:], (name, message)]
+        self.sent = [*self.sent[-50:], (self.world.now, message)]
         return message
 
     def _written(self, name: str, at: str, answer: str, score: float, **changes: Any) -> bytes:

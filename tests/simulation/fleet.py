@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future
@@ -20,6 +21,7 @@ from worker.review.policy_file import PolicyError
 from worker.runtime import Runtime
 from worker.settings.tree import Settings
 
+FOLDERS = "simulation-"
 NEVER_IN_ORDER = frozenset({"wave_failed", "thread_failed", "feedback_failed", "call_failed", "fetch_failed"})
 """Log actions that no fault explains: our own code has failed."""
 
@@ -139,7 +141,7 @@ class Worker(Process):
         try:
             self.runtime = self._make()
         except PolicyError as error:  # as the process does: it says so and ends
-            self._world.say(self.name, f"does not start: {str(error)[:100]}")
+            self._world.say(self.name, f"does not start: {_placeless(str(error))[:100]}")
             self.has_ended = self.is_refused = True
             if self.watcher is not None:
                 self._world.wake(self.watcher)
@@ -232,9 +234,14 @@ class Worker(Process):
 def settings_of(**groups: Any) -> Settings:
     """Settings of a simulated worker."""
     memory = Path("/dev/shm")
-    folder = Path(mkdtemp(prefix="simulation-", dir=memory if memory.is_dir() else None))
+    folder = Path(mkdtemp(prefix=FOLDERS, dir=memory if memory.is_dir() else None))
     known = {"redis_url": "redis://simulated:6379/0", "kili_api_key": API_KEY, "kili_api_endpoint": ENDPOINT}
     return Settings(**{**known, "heartbeat_file": folder / "heartbeat", **groups})
+
+
+def _placeless(text: str) -> str:
+    """The text without the folder of this run, so that a seed has the same trace each time."""
+    return re.sub(rf"\S*/{FOLDERS}[^/]*/", "", text)
 
 
 class Complaints(logging.Handler):
@@ -248,7 +255,7 @@ class Complaints(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Put the action into the trace, and remember it when it should never be seen."""
         action = getattr(record, "action", record.name)
-        self._world.say("log", f"{action} {record.getMessage()[:300]}")
+        self._world.say("log", f"{action} {_placeless(record.getMessage())[:300]}")
         if action in NEVER_IN_ORDER:
             text = record.getMessage()
             if record.exc_info and record.exc_info[1]:

@@ -6,6 +6,7 @@ import json
 import logging
 import random
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import MagicMock
@@ -18,7 +19,9 @@ from tests.simulation.drifts import FOUND_DAYS, DriftJudge, Told, most_misses
 from tests.simulation.judge import Judge, Published
 from tests.simulation.models import DAY, Change, Model, truth_of
 from tests.simulation.months import months_of
+from tests.simulation.operators import Act
 from tests.simulation.reviewers import SUBMIT, Reviewers
+from tests.simulation.run import simulate
 from tests.simulation.servers import SimulatedKili
 from tests.simulation.test_simulation import run
 from tests.simulation.world import BEGIN, Violation, World
@@ -44,6 +47,15 @@ def test_a_short_time_with_everybody_is_replayed_byte_for_byte(tmp_path: Path) -
         traces.append(trace.read_bytes())
     assert traces[0] == traces[1]
     assert b"kili labels" in traces[0]  # the feedback has read them
+
+
+def test_a_policy_file_that_is_refused_leaves_the_same_trace_each_time() -> None:
+    plan = replace(months_of(1, 0.02, 2000.0), acts=(Act("broken policy", 0.005),))
+    traces = [StringIO(), StringIO()]
+    for trace in traces:
+        simulate(plan, trace)
+    assert " policy_refused " in traces[0].getvalue()
+    assert traces[0].getvalue() == traces[1].getvalue()
 
 
 def judge(*told: Told, models: tuple[Model, ...] = (DRIFTING, STEADY), days: float = 90.0) -> DriftJudge:
