@@ -183,7 +183,7 @@ def test_what_a_wave_has_no_time_or_room_for_is_left_to_the_next(limit: str, mon
         options["stop"] = threading.Event()
         options["stop"].set()
     elif limit == "time":
-        monkeypatch.setattr(prepare, "WAVE_SECONDS", -1.0)
+        monkeypatch.setattr(prepare, "READING_SECONDS", -1.0)
     else:
         options["max_bytes"] = -1
     completed = completing(row(0.6, 0.4), **options).complete("p", [leased("a")], CONFIG)

@@ -228,29 +228,29 @@ class EntryLeaser:
         self._begun = self._looked = clock.monotonic()
         self._next_batch_at = float("-inf")
         self._may_overtake = rules.wave_items
-        self._missing = 0
 
     def first(self) -> list[Leased]:
         """What the wave begins with."""
-        found = self._leased(self._rules.batch_items if self._probing else self._rules.wave_items)
-        has_burst = self._rules.batch_items <= len(found)
-        self._missing = self._rules.wave_items - len(found) if has_burst else 0
-        return found
+        return self._leased(self._rules.batch_items if self._probing else self._rules.wave_items)
 
-    def rest(self) -> list[Leased]:
+    def rest(self, begun_with: int) -> list[Leased]:
         """A batch or more of a burst that was still being admitted when the wave began, which is looked up with it."""
-        missing, self._missing = self._missing, 0
-        return self.further(missing) if missing >= self._rules.batch_items else []
+        missing, few = self._rules.wave_items - begun_with, self._rules.batch_items
+        return self._leased(missing) if begun_with >= few and missing >= few and self._may_go_on() else []
 
-    def further(self, items: int | None = None) -> list[Leased]:
+    def further(self) -> list[Leased]:
         """A batch or more, for a wave that has all of its own under way, unless other projects wait."""
+        if not self._may_go_on():
+            return []
+        self._may_overtake = self._rules.wave_items
+        return self._leased(self._rules.wave_items)
+
+    def _may_go_on(self) -> bool:
+        """Whether the wave may lease more in its turn, and there is a batch of it."""
         if self._probing or self._stop.is_set() or clock.monotonic() - self._begun > WAVE_SECONDS:
-            return []
-        project, items = self._lease.project, items or self._rules.wave_items
-        if self._spool.ledger(project).waiting < self._rules.batch_items or self._spool.others_wait(project):
-            return []
-        self._may_overtake = items
-        return self._leased(items)
+            return False
+        project = self._lease.project
+        return self._spool.ledger(project).waiting >= self._rules.batch_items and not self._spool.others_wait(project)
 
     def overtaking(self, lane: int) -> list[Leased]:
         """At most a batch of entries of lower lanes than this one, once in a while.

@@ -40,7 +40,7 @@ from worker.spool.entries import is_sent_again
 logger = logging.getLogger(__name__)
 
 READERS = 4
-WAVE_SECONDS = 10.0
+READING_SECONDS = 10.0
 """After this time a wave reads no further results, and delivers what it has."""
 
 
@@ -116,7 +116,7 @@ class _ResultsOfWave:
         self._project = project
         self._config = config
         self._letter_writer = DeadLetterWriter(project)
-        self._end = clock.monotonic() + WAVE_SECONDS
+        self._end = clock.monotonic() + READING_SECONDS
         self._bytes = 0
         self._failures: Counter[str] = Counter()
 

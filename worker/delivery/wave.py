@@ -118,7 +118,7 @@ class Wave:
 
     def _deliver(self, entries: Sequence[Leased], leaser: EntryLeaser) -> None:
         try:
-            self._take_up(entries, leaser.rest)
+            self._take_up(entries, partial(leaser.rest, len(entries)))
             while self._await_budget(leaser):
                 came = self._look(leaser)
                 if self._queue:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 from graphql import (
@@ -59,11 +59,14 @@ class Execution(ExecutionContext):
             return super().complete_value(return_type, field_nodes, info, path, result)
 
     def _completing(self, kind: GraphQLOutputType, nodes: list[FieldNode], path: Path) -> Complete:
-        known: dict[tuple[int, int], Complete] = self.__dict__.setdefault("_known", {})
         key = id(kind), id(nodes[0])
-        if key not in known:
-            known[key] = self._made(kind, nodes, path)
-        return known[key]
+        if key not in self._known:
+            self._known[key] = self._made(kind, nodes, path)
+        return self._known[key]
+
+    @cached_property
+    def _known(self) -> dict[tuple[int, int], Complete]:
+        return {}
 
     def _made(self, kind: GraphQLOutputType, nodes: list[FieldNode], path: Path) -> Complete:
         match kind:

@@ -10,7 +10,7 @@ import pytest
 import redis
 from delivery_doubles import INTERFACE, PROJECT, Bench, FreeBudget, MemoryKili, leased, waiting
 
-from worker.delivery import DeliveryRules
+from worker.delivery import DeliveryRules, leasing
 from worker.delivery.leasing import EntryLeaser, Lease
 from worker.delivery.wave import Wave
 from worker.kili import (
@@ -70,6 +70,23 @@ def test_a_burst_that_is_still_being_admitted_when_its_wave_begins_is_looked_up_
     assert settled(bench) == (50, 0, 0)
     assert kili.counts["existing_external_ids"] == 1
     assert kili.counts["append_labels"] == 5
+
+
+def test_what_a_wave_leases_of_a_burst_takes_nothing_from_what_may_overtake(
+    client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leasing, "LOOK_SECONDS", 0.0)
+    bench = Bench(client, MemoryKili())
+    rules = DeliveryRules(wave_items=30, batch_items=10)
+    bench.admit(*(waiting(f"a{n}", lane=7) for n in range(15)))
+    with bench.deliverer.leases.hold(PROJECT) as lease:
+        assert lease is not None
+        leaser = EntryLeaser(bench.spool, lease, FreeBudget(), rules, stop=bench.stop)
+        begun_with = len(leaser.first())
+        bench.admit(*(waiting(f"b{n}", lane=7) for n in range(20)))
+        assert (begun_with, len(leaser.rest(begun_with))) == (15, 15)
+        bench.admit(*(waiting(f"c{n}", lane=0) for n in range(40)))
+        assert [len(leaser.overtaking(7)) for _ in range(4)] == [10, 10, 10, 0]
 
 
 def test_a_wave_given_back_is_whole_although_two_lanes_share_entry_ids(client: redis.Redis) -> None:
